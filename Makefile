@@ -1,0 +1,46 @@
+# make run          runs the main job: PSRO on Leduc poker
+# make test         lint, types and tests, on Python 3.10 where there is one
+# make test_newest  the tests again on the newest supported Python: the device path, without Acme
+# Each makes its virtual environment where it is missing, cut short or out of date.
+
+RUN_ARGS ?= --game=leduc_poker --oracle=device --agent=crossq --meta_solver=nash \
+	--iterations=20 --seed=0 --output_dir=runs/leduc
+PYTEST_ARGS ?=
+
+NEWER := 3.13 3.12 3.11
+PACKAGES := acme_psro agents experiments
+
+# Expands to FORCE where the interpreter inside the environment $(1) is gone.
+unless_usable = $(shell $(1)/bin/python -c "" 2>/dev/null || echo FORCE)
+
+.PHONY: run test test_newest lint types FORCE
+
+run: .venv/.complete
+	.venv/bin/python -m experiments.run_psro $(RUN_ARGS)
+
+test: lint types
+	.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: .venv/.complete
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: .venv/.complete
+	.venv/bin/python -m mypy $(PACKAGES)
+
+# Worth a run of its own only where .venv has Python 3.10 and a newer one is there too.
+test_newest: .venv/.complete
+	@if [ ! -e .venv/bin/python3.10 ]; then \
+	  echo "test_newest not run: .venv has a newer Python than 3.10 already"; \
+	elif ! .ci/find_python $(NEWER) >/dev/null; then \
+	  echo "test_newest not run: no newer Python than 3.10 found ($(NEWER))"; \
+	else \
+	  $(MAKE) --silent --no-print-directory .venv-newest/.complete && \
+	  .venv-newest/bin/python -m pytest $(PYTEST_ARGS); \
+	fi
+
+.venv/.complete: setup.py constraints.txt $(call unless_usable,.venv)
+	@.ci/make_venv .venv 3.10 $(NEWER)
+
+.venv-newest/.complete: setup.py constraints.txt $(call unless_usable,.venv-newest)
+	@.ci/make_venv .venv-newest $(NEWER)

@@ -1,0 +1,1 @@
+"""Best responses: what computes them."""

@@ -1,0 +1,314 @@
+"""Best responses by reinforcement learning, the game and the training loop on the device.
+
+One jitted program trains all players' responses of an iteration side by side: act in many copies of the
+compiled game, add to a replay buffer, sample, update. Opponents are tables and players are numbers, both
+data to the program, so it is traced once however populations grow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import flashbax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from acme_psro.games import rollout, traverse
+from acme_psro.games.tree import GameTree
+from acme_psro.oracles.base import BestResponseTask, Oracle, Response
+from acme_psro.population import make_policy, mixture, replace
+from agents.core import AgentCore, Metrics, Observation, Transition
+
+# (example observation `[1, ..]`, number of actions, gradient steps planned) -> the agent.
+MakeAgent = Callable[[Observation, int, int], AgentCore]
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceConfig:
+    """How much is played and learned for one response.
+
+    Attributes:
+      gradient_steps: optimiser updates of a response; rounded up to whole rounds and snapshots.
+      num_envs: games played side by side, for each player.
+      batch_size: transitions in an update.
+      buffer_size: transitions remembered.
+      updates_per_round: a round is one decision in every game, then so many updates.
+      snapshots: the policy is evaluated exactly this often, evenly through training; the best is taken.
+      max_extensions: a response that gains less than `enough` of what an exact one gains is trained on,
+        `gradient_steps` at a time, this often at most. One that then gains nothing is dropped.
+      enough: see `max_extensions`.
+      trembles: share of games against the others' average policy instead of their meta-strategy, so that
+        the response is sensible where the meta-strategy never leads.
+    """
+
+    gradient_steps: int = 1000
+    num_envs: int = 512
+    batch_size: int = 256
+    buffer_size: int = 50_000
+    updates_per_round: int = 4
+    snapshots: int = 10
+    max_extensions: int = 1
+    enough: float = 0.8
+    trembles: float = 0.02
+
+    def __post_init__(self) -> None:
+        counts = ("gradient_steps", "num_envs", "batch_size", "buffer_size")
+        for name in (*counts, "updates_per_round", "snapshots"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if self.max_extensions < 0:
+            raise ValueError(f"max_extensions must not be negative, not {self.max_extensions}.")
+        for name in ("enough", "trembles"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)}.")
+        if self.buffer_size < self.batch_size:
+            raise ValueError(f"buffer_size must be at least batch_size, {self.batch_size}.")
+
+    @property
+    def num_snapshots(self) -> int:
+        return min(self.snapshots, -(-self.gradient_steps // self.updates_per_round))
+
+    @property
+    def rounds_per_snapshot(self) -> int:
+        return -(-self.gradient_steps // (self.updates_per_round * self.num_snapshots))
+
+    @property
+    def rounds_before_learning(self) -> int:
+        """Enough for a first batch, and games at all stages."""
+        return max(4, -(-self.batch_size // self.num_envs))
+
+
+class _Item(NamedTuple):
+    """A transition as the buffer keeps it: information states by number."""
+
+    infoset: jax.Array
+    action: jax.Array
+    reward: jax.Array
+    discount: jax.Array
+    next_infoset: jax.Array
+    weight: jax.Array
+
+
+_EXAMPLE = _Item(jnp.int32(0), jnp.int32(0), jnp.float32(0), jnp.float32(0), jnp.int32(0), jnp.float32(0))
+
+
+class _Setting(NamedTuple):
+    """What a response is trained for."""
+
+    profiles: rollout.Profiles
+    player: jax.Array
+
+
+class _Experience(NamedTuple):
+    """What acting goes on from."""
+
+    games: rollout.Games
+    buffer: Any
+    episodes: jax.Array
+
+
+class Trained(NamedTuple):
+    """What training leaves behind.
+
+    Attributes:
+      state: the agent's.
+      probs: `[snapshots, I, A]` float32, the policy at even steps through training, the last at its end.
+      episodes: `[]` int32, games finished.
+      metrics: the agent's, averaged over the last snapshot's share of the updates.
+    """
+
+    state: Any
+    probs: jax.Array
+    episodes: jax.Array
+    metrics: dict[str, jax.Array]
+
+
+def observe(game: rollout.GameArrays, infoset: jax.Array) -> Observation:
+    """What the movers at information states `[..]` observe."""
+    context = jnp.zeros((*infoset.shape, 0))
+    return Observation(game.info_state[infoset], game.legal_actions[infoset], context)
+
+
+def make_train(
+    game: rollout.GameArrays, core: AgentCore, config: DeviceConfig, utility_scale: float
+) -> Callable[[jax.Array, jax.Array, jax.Array, jax.Array, Any], Trained]:
+    """Returns train(key, player, tables `[K, I, A]`, weights `[K]`, agent's state) -> Trained.
+
+    Pure; to be vmapped over tasks and jitted. Rewards reach the agent divided by `utility_scale`.
+    """
+    buffer = flashbax.make_item_buffer(
+        max_length=config.buffer_size,
+        min_length=config.batch_size,
+        sample_batch_size=config.batch_size,
+        add_batches=True,
+    )
+
+    def act(setting: _Setting, state: Any, experience: _Experience, key: jax.Array) -> _Experience:
+        act_key, step_key = jax.random.split(key)
+        games = experience.games
+        infoset = game.infoset[games.node]
+        action = core.act(core.variables(state), act_key, observe(game, infoset))
+        onward, outcome = rollout.step(game, *setting, games, action, step_key)
+        item = _Item(
+            infoset=infoset,
+            action=action,
+            reward=outcome.reward / utility_scale,
+            discount=1.0 - outcome.done,
+            next_infoset=game.infoset[onward.node],
+            weight=rollout.deciding(game, setting.player, games).astype(jnp.float32),
+        )
+        added = buffer.add(experience.buffer, item)
+        return _Experience(onward, added, experience.episodes + outcome.episodes)
+
+    def update(experience: _Experience, state: Any, key: jax.Array) -> tuple[Any, Metrics]:
+        item = buffer.sample(experience.buffer, key).experience
+        return core.update(state, _transition(game, item))
+
+    def train_round(setting: _Setting, carry: tuple, key: jax.Array) -> tuple[tuple, Metrics]:
+        state, experience = carry
+        act_key, learn_key = jax.random.split(key)
+        experience = act(setting, state, experience, act_key)
+        keys = jax.random.split(learn_key, config.updates_per_round)
+        state, metrics = jax.lax.scan(functools.partial(update, experience), state, keys)
+        return (state, experience), metrics
+
+    def train_to_snapshot(setting: _Setting, carry: tuple, key: jax.Array) -> tuple[tuple, tuple]:
+        keys = jax.random.split(key, config.rounds_per_snapshot)
+        carry, metrics = jax.lax.scan(functools.partial(train_round, setting), carry, keys)
+        everywhere = observe(game, jnp.arange(game.legal_actions.shape[0]))
+        probs = core.probs(core.variables(carry[0]), everywhere)
+        return carry, (probs, jax.tree.map(jnp.nanmean, metrics))
+
+    def train(
+        key: jax.Array, player: jax.Array, tables: jax.Array, weights: jax.Array, state: Any
+    ) -> Trained:
+        setting = _Setting(rollout.make_profiles(game, tables, weights), player)
+        start_key, fill_key, train_key = jax.random.split(key, 3)
+        games = rollout.start(game, *setting, start_key, config.num_envs)
+        experience = _Experience(games, buffer.init(_EXAMPLE), jnp.int32(0))
+        for act_key in jax.random.split(fill_key, config.rounds_before_learning):
+            experience = act(setting, state, experience, act_key)
+        (state, experience), (probs, metrics) = jax.lax.scan(
+            functools.partial(train_to_snapshot, setting),
+            (state, experience),
+            jax.random.split(train_key, config.num_snapshots),
+        )
+        last = jax.tree.map(lambda values: values[-1], metrics)
+        return Trained(state, probs, experience.episodes, last)
+
+    return train
+
+
+def _transition(game: rollout.GameArrays, item: _Item) -> Transition:
+    return Transition(
+        observe(game, item.infoset),
+        item.action,
+        item.reward,
+        item.discount,
+        observe(game, item.next_infoset),
+        item.weight,
+    )
+
+
+def make_oracle(tree: GameTree, make_agent: MakeAgent, config: DeviceConfig) -> Oracle:
+    """An oracle of learned best responses on a compiled game.
+
+    A response is the agent's most probable action everywhere, at the snapshot that gains most exactly. It
+    is kept if it gains anything over the mixture, else dropped: the population stays as it is.
+    """
+    game = rollout.make_arrays(tree)
+    core = make_agent(observe(game, jnp.zeros(1, jnp.int32)), tree.num_actions, config.gradient_steps)
+    init, train = _side_by_side(core, make_train(game, core, config, tree.utility_scale))
+    weights = jnp.array([1.0 - config.trembles, config.trembles])
+    steps = config.num_snapshots * config.rounds_per_snapshot * config.updates_per_round
+    rounds = config.rounds_before_learning + steps // config.updates_per_round
+
+    def respond(key: np.ndarray, tasks: Sequence[BestResponseTask]) -> list[Response]:
+        init_key, key = jax.random.split(jax.random.wrap_key_data(jnp.asarray(key)))
+        state = init(jax.random.split(init_key, len(tasks)))
+        players = jnp.array([task.player for task in tasks], jnp.int32)
+        tables = jnp.asarray(np.stack([_opponents(tree, task) for task in tasks]), jnp.float32)
+        responses = [_nothing_yet(tree, task) for task in tasks]
+        for _ in range(1 + config.max_extensions):
+            train_key, key = jax.random.split(key)
+            keys = jax.random.split(train_key, len(tasks))
+            trained = train(keys, players, tables, weights, state)
+            state = trained.state
+            spent = _Spent(np.asarray(trained.episodes), rounds * config.num_envs, steps)
+            probs = np.asarray(trained.probs)
+            responses = [
+                _improve(tree, task, response, probs[lane], spent, lane)
+                for lane, (task, response) in enumerate(zip(tasks, responses, strict=True))
+            ]
+            if all(r.gain >= config.enough * r.best_gain for r in responses):
+                break
+        return responses
+
+    return respond
+
+
+def _side_by_side(core: AgentCore, train: Callable[..., Trained]) -> tuple[Callable, Callable]:
+    """Jitted init and train over a leading axis of tasks.
+
+    All tasks are at the same step, and the step has no such axis: so what an agent does every few steps only
+    stays a branch, where an axis would make it compute both sides at every step.
+    """
+    axes = jax.tree.map(lambda _: 0, jax.eval_shape(core.init, jax.random.key(0)))._replace(step=None)
+    trained = Trained(state=axes, probs=0, episodes=0, metrics=0)
+    init = jax.jit(jax.vmap(core.init, out_axes=axes))
+    return init, jax.jit(jax.vmap(train, (0, 0, 0, None, axes), trained))
+
+
+class _Spent(NamedTuple):
+    """What one training took, for each task."""
+
+    episodes: np.ndarray
+    env_steps: int
+    gradient_steps: int
+
+
+def _opponents(tree: GameTree, task: BestResponseTask) -> np.ndarray:
+    """`[2, I, A]`: what the others' meta-strategy and their average policy play."""
+    evenly = [np.full(len(population), 1 / len(population)) for population in task.populations]
+    weightings = (task.meta_strategy.marginals, evenly)
+    plans = [mixture(tree, task.populations, weights) for weights in weightings]
+    return np.stack([traverse.behaviour(tree, plan) for plan in plans])
+
+
+def _nothing_yet(tree: GameTree, task: BestResponseTask) -> Response:
+    plan = mixture(tree, task.populations, task.meta_strategy.marginals)
+    best = traverse.best_response(tree, plan, task.player).value
+    present = traverse.expected_returns(tree, plan)[task.player]
+    return Response(policy=None, gain=-np.inf, best_gain=max(float(best - present), 0.0))
+
+
+def _improve(
+    tree: GameTree,
+    task: BestResponseTask,
+    response: Response,
+    probs: np.ndarray,
+    spent: _Spent,
+    lane: int,
+) -> Response:
+    """The response after more training, if any of the snapshots `[snapshots, I, A]` is better."""
+    response = response._replace(
+        episodes=response.episodes + int(spent.episodes[lane]),
+        env_steps=response.env_steps + spent.env_steps,
+        gradient_steps=response.gradient_steps + spent.gradient_steps,
+    )
+    plan = mixture(tree, task.populations, task.meta_strategy.marginals)
+    present = float(traverse.expected_returns(tree, plan)[task.player])
+    rows = tree.infosets_of(task.player)
+    legal = tree.legal_actions[rows]
+    for snapshot in probs:
+        choice = np.where(legal, snapshot[rows], -1.0).argmax(axis=1)
+        policy = make_policy(tree, task.player, np.eye(tree.num_actions)[choice])
+        returns = traverse.expected_returns(tree, replace(tree, plan, task.player, policy))
+        gain = float(returns[task.player]) - present
+        if gain > response.gain:
+            response = response._replace(gain=gain, policy=policy if gain > 0 else None)
+    return response

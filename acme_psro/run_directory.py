@@ -1,0 +1,139 @@
+"""What a run leaves on disk: `config.json`, `metrics.csv`, `checkpoints/`, events and `report.html`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from acme_psro import checkpoint
+from acme_psro.files import write_atomically, write_csv
+from acme_psro.games.tree import DEFAULT_MAX_NODES, GameTree, compile_game
+
+# What a run may be resumed with a different value of: it says how far to go, not what to do.
+_MAY_DIFFER = ("iterations",)
+
+Config = Mapping[str, Any]
+
+
+class RunDirectoryError(ValueError):
+    """A directory that does not hold what is asked of it; the message is one line for the user."""
+
+
+class Run(NamedTuple):
+    """A run read back.
+
+    Attributes:
+      config: as in `config.json`.
+      tree: the game.
+      record: the newest whole checkpoint.
+    """
+
+    config: Config
+    tree: GameTree
+    record: checkpoint.Record
+
+
+def check(directory: Path, config: Config, resume: bool) -> None:
+    """Checks that a run with this configuration may begin, or go on, in the directory; writes nothing.
+
+    Raises:
+      RunDirectoryError: it may not; the message says why and what to do.
+    """
+    path = directory / "config.json"
+    if directory.exists() and not directory.is_dir():
+        raise RunDirectoryError(f"{directory} is a file: choose another --output_dir.")
+    if not path.exists():
+        if resume:
+            raise RunDirectoryError(f"there is no run to resume in {directory}: leave out --resume.")
+        return
+    different = _differences(_read_config(path), config)
+    if different:
+        raise RunDirectoryError(
+            f"{directory} holds a run with another configuration ({'; '.join(different[:3])}): "
+            "choose another --output_dir, or give that configuration and --resume."
+        )
+    if not resume:
+        raise RunDirectoryError(
+            f"{directory} holds this run already: add --resume to go on with it, or choose another --output_dir."
+        )
+
+
+def write_config(directory: Path, config: Config) -> None:
+    """Writes `config.json`, making the directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / "config.json", json.dumps(config, indent=2) + "\n")
+
+
+def write_record(directory: Path, record: checkpoint.Record) -> None:
+    """Writes a checkpoint, then `metrics.csv` from it."""
+    checkpoint.save(directory / "checkpoints", record)
+    write_csv(directory / "metrics.csv", record.metrics)
+
+
+def resume(directory: Path, tree: GameTree, warn: Callable[[str], None]) -> checkpoint.Record:
+    """The newest whole checkpoint, and the directory as it was right after it.
+
+    Raises:
+      CheckpointError: no checkpoint is whole.
+    """
+    record = checkpoint.restore(directory / "checkpoints", tree, warn)
+    checkpoint.prune(directory / "checkpoints", record)
+    write_csv(directory / "metrics.csv", record.metrics)
+    return record
+
+
+def read(directory: str | Path, warn: Callable[[str], None] = lambda line: None) -> Run:
+    """Reads a run without changing anything.
+
+    Args:
+      warn: told, in one line, about every checkpoint that is passed over.
+
+    Raises:
+      RunDirectoryError: there is no run here.
+      CheckpointError: no checkpoint is whole.
+    """
+    directory = Path(directory)
+    path = directory / "config.json"
+    if not path.exists():
+        raise RunDirectoryError(f"there is no run in {directory} (no config.json).")
+    config = _read_config(path)
+    try:
+        game, max_nodes = str(config["game"]), int(config.get("max_nodes", DEFAULT_MAX_NODES))
+    except (KeyError, TypeError, ValueError):
+        raise RunDirectoryError(f"{path} names no game: it was altered.") from None
+    tree = compile_game(game, max_nodes)
+    return Run(config, tree, checkpoint.restore(directory / "checkpoints", tree, warn))
+
+
+def _read_config(path: Path) -> Config:
+    try:
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        config = None
+    if not isinstance(config, dict):
+        raise RunDirectoryError(f"{path} cannot be read: it is truncated or altered.")
+    return config
+
+
+def _differences(old: Config, new: Config) -> list[str]:
+    """What differs, as `name: old, not new`, nested names joined by dots."""
+    # Through JSON and back, so that tuples compare equal to the lists they are written as.
+    flat_old, flat_new = _flatten(old), _flatten(json.loads(json.dumps(new)))
+    names = [name for name in {**flat_old, **flat_new} if name not in _MAY_DIFFER]
+    return [
+        f"{name} is {flat_old.get(name)}, not {flat_new.get(name)}"
+        for name in names
+        if flat_old.get(name) != flat_new.get(name)
+    ]
+
+
+def _flatten(config: Config, prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

@@ -1,0 +1,77 @@
+"""What a PSRO run is: one frozen configuration, and named settings per game.
+
+A setting holds the budgets with which the device oracle meets the project's bars on a game, on two CPU
+cores; flags overrule it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from acme_psro.games.tree import DEFAULT_MAX_NODES
+from acme_psro.solvers import get_solver
+
+ORACLES = ("exact", "device")
+AGENTS = ("crossq",)
+
+
+@dataclasses.dataclass(frozen=True)
+class PSROConfig:
+    """A PSRO run.
+
+    Attributes:
+      game: OpenSpiel game string, parameters included.
+      oracle: a name of `ORACLES`.
+      agent: a name of `AGENTS`; the device oracle's learner.
+      meta_solver: a name of `acme_psro.solvers.SOLVERS`.
+      iterations: of the outer loop, at most.
+      seed: of everything random.
+      max_nodes: refuse games with more.
+      tolerance: stop once no player gains more than this, in the game's utility units.
+      device: settings of the device oracle, see `acme_psro.oracles.device.DeviceConfig`.
+      crossq: settings of the agent, see `agents.crossq.config.CrossQConfig`.
+    """
+
+    game: str
+    oracle: str = "device"
+    agent: str = "crossq"
+    meta_solver: str = "nash"
+    iterations: int = 20
+    seed: int = 0
+    max_nodes: int = DEFAULT_MAX_NODES
+    tolerance: float = 1e-7
+    device: dict[str, Any] = dataclasses.field(default_factory=dict)
+    crossq: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_known("oracle", self.oracle, ORACLES)
+        _check_known("agent", self.agent, AGENTS)
+        get_solver(self.meta_solver)
+        for name in ("iterations", "max_nodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} must be at least 1, not {getattr(self, name)}.")
+        if self.seed < 0:
+            raise ValueError(f"--seed must not be negative, not {self.seed}.")
+        if not self.tolerance >= 0:
+            raise ValueError(f"--tolerance must not be negative, not {self.tolerance}.")
+
+
+def _check_known(what: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise ValueError(f"no {what} named {name!r}; use one of {', '.join(known)}.")
+
+
+# Beside the default, by OpenSpiel's short name of the game.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "default": {
+        "device": {"gradient_steps": 2000, "num_envs": 512, "batch_size": 256},
+        "crossq": {},
+    },
+}
+
+
+def setting_for(game: str) -> dict[str, Any]:
+    """The named setting of a game, or the default one."""
+    name = game.split("(", 1)[0].strip()
+    return SETTINGS.get(name, SETTINGS["default"])

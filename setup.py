@@ -1,0 +1,56 @@
+"""Installs acme_psro and agents: `pip install -e ".[test]" -c constraints.txt`."""
+
+from setuptools import find_packages, setup
+
+# The device path: everything that compiled games and jitted training loops need.
+DEVICE_PATH = [
+    "absl-py>=2.0",
+    "chex>=0.1.90",
+    "dm-haiku>=0.0.14",
+    "flashbax>=0.1.3",
+    "jax>=0.6.2",
+    "matplotlib>=3.8",
+    "numpy>=1.26",
+    "open_spiel>=1.6",
+    "optax>=0.2.5",
+    "rich>=13.0",
+    "rlax>=0.1.7",
+    "scipy>=1.11",
+    "tensorboard>=2.8",
+]
+
+# The Acme layer: Launchpad has wheels for Linux on x86-64 up to Python 3.10 only. Reverb, Launchpad
+# and TensorFlow share C++ symbols, which pip cannot check, hence their exact versions. TensorBoard
+# 2.8, which comes along, needs the pkg_resources module that newer setuptools no longer have.
+ACME_LAYER = [
+    "dm-acme==0.4.0",
+    "dm-env>=1.6",
+    "dm-launchpad==0.5.0",
+    "dm-reverb==0.7.0",
+    "dm-sonnet>=2.0.2",
+    "dm-tree>=0.1.8",
+    "dm_control>=1.0.20",
+    "gym==0.25.2",
+    "numpy<2",
+    "protobuf<3.20",
+    "setuptools<81",
+    "tensorflow-cpu==2.8.4",
+    "tensorflow-probability>=0.25,<0.26",
+]
+ACME_MARKER = 'python_version < "3.11" and sys_platform == "linux" and platform_machine == "x86_64"'
+
+setup(
+    name="acme-psro",
+    version="0.1.0",
+    description="Population learning in games (PSRO, JPSRO, NeuPL) for DeepMind Acme.",
+    license="Apache-2.0",
+    packages=find_packages(include=["acme_psro", "acme_psro.*", "agents", "agents.*"]),
+    # Named so that an editable install is a plain path entry and sees new packages at once.
+    package_dir={"": "."},
+    python_requires=">=3.10,<3.14",
+    install_requires=DEVICE_PATH + [f"{package}; {ACME_MARKER}" for package in ACME_LAYER],
+    extras_require={
+        "cuda": ["jax[cuda12]>=0.6.2"],
+        "test": ["mypy>=1.13", "pytest>=8.0", "ruff>=0.9"],
+    },
+)
