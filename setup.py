@@ -14,7 +14,6 @@ DEVICE_PATH = [
     "open_spiel>=1.6",
     "optax>=0.2.5",
     "rich>=13.0",
-    "rlax>=0.1.7",
     "scipy>=1.11",
     "tensorboard>=2.8",
 ]

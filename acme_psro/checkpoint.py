@@ -82,6 +82,11 @@ def save(directory: Path, record: Record) -> None:
 _TOTALS = ("episodes", "env_steps", "gradient_steps")
 
 
+def exists(directory: Path) -> bool:
+    """Whether a run has come so far as to leave a checkpoint here, whole or not."""
+    return bool(_manifests(directory))
+
+
 def restore(directory: Path, tree: GameTree, warn: Callable[[str], None]) -> Record:
     """Reads the newest whole checkpoint.
 

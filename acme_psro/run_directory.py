@@ -54,9 +54,11 @@ def check(directory: Path, config: Config, resume: bool) -> None:
             f"{directory} holds a run with another configuration ({'; '.join(different[:3])}): "
             "choose another --output_dir, or give that configuration and --resume."
         )
-    if not resume:
+    # A run killed before its first checkpoint has nothing to lose, and may begin again either way.
+    if not resume and checkpoint.exists(directory / "checkpoints"):
         raise RunDirectoryError(
-            f"{directory} holds this run already: add --resume to go on with it, or choose another --output_dir."
+            f"{directory} holds this run already: add --resume to go on with it, "
+            "or choose another --output_dir."
         )
 
 
@@ -72,12 +74,17 @@ def write_record(directory: Path, record: checkpoint.Record) -> None:
     write_csv(directory / "metrics.csv", record.metrics)
 
 
-def resume(directory: Path, tree: GameTree, warn: Callable[[str], None]) -> checkpoint.Record:
+def resume(directory: Path, tree: GameTree, warn: Callable[[str], None]) -> checkpoint.Record | None:
     """The newest whole checkpoint, and the directory as it was right after it.
+
+    Returns:
+      None where the run was killed before its first checkpoint.
 
     Raises:
       CheckpointError: no checkpoint is whole.
     """
+    if not checkpoint.exists(directory / "checkpoints"):
+        return None
     record = checkpoint.restore(directory / "checkpoints", tree, warn)
     checkpoint.prune(directory / "checkpoints", record)
     write_csv(directory / "metrics.csv", record.metrics)

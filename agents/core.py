@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 Key = jax.Array
 Action = jax.Array
@@ -35,23 +36,43 @@ class Observation(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """One decision of the learning player and what came of it.
+    """A batch of decisions of the learning player, and what came of them.
+
+    Observations stand apart from the decisions that refer to them, so that networks see each of `U` rows
+    once, however many decisions share it: where a game has fewer information states than a batch has
+    decisions, that is most of the work saved. `join` makes the plain case, two rows a decision.
 
     Attributes:
-      observation: `[B, ..]`.
+      observation: `[U, ..]`, everything observed at a decision or right after one.
+      now: `[B]` int32, the row observed at the decision.
+      then: `[B]` int32, the row observed at the player's next decision; any row where discount is 0.
       action: `[B]` int32.
       reward: `[B]` float32, the sum of what was paid until the player's next decision.
       discount: `[B]` float32; 0 where the episode ended, else the discount of what follows.
-      next_observation: `[B, ..]`; anything finite where discount is 0.
-      weight: `[B]` float32; 0 for rows to be left out of losses and statistics, else 1.
+      weight: `[B]` float32; 0 for decisions to be left out of losses and statistics, else 1.
     """
 
     observation: Observation
+    now: jax.Array
+    then: jax.Array
     action: jax.Array
     reward: jax.Array
     discount: jax.Array
-    next_observation: Observation
     weight: jax.Array
+
+
+def join(
+    observation: Observation,
+    action: jax.Array,
+    reward: jax.Array,
+    discount: jax.Array,
+    next_observation: Observation,
+) -> Transition:
+    """Transitions from observations `[B, ..]` and next observations `[B, ..]`, each a row of its own."""
+    rows = jax.tree.map(lambda now, then: jnp.concatenate([now, then]), observation, next_observation)
+    index = jnp.arange(action.shape[0])
+    weight = jnp.ones_like(reward)
+    return Transition(rows, index, index + action.shape[0], action, reward, discount, weight)
 
 
 class AgentCore(NamedTuple):

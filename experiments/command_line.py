@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
@@ -38,4 +39,6 @@ def run(main: Callable[[], None]) -> None:
             refuse(f"unexpected argument {rest[1]!r} (--help lists the flags)")
         return rest
 
+    # JAX announces every accelerator that it looks for in vain.
+    logging.getLogger("jax").setLevel(logging.WARNING)
     app.run(lambda argv: main(), flags_parser=parse)

@@ -7,7 +7,7 @@ cores; flags overrule it.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 from acme_psro.games.tree import DEFAULT_MAX_NODES
 from acme_psro.solvers import get_solver
@@ -51,10 +51,18 @@ class PSROConfig:
         for name in ("iterations", "max_nodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, not {getattr(self, name)}.")
+        for name, value in self.device.items():
+            least = 0 if name == "max_extensions" else 1
+            if isinstance(value, int) and value < least:
+                raise ValueError(f"{name} must be at least {least}, not {value}.")
         if self.seed < 0:
             raise ValueError(f"--seed must not be negative, not {self.seed}.")
         if not self.tolerance >= 0:
             raise ValueError(f"--tolerance must not be negative, not {self.tolerance}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """The configuration as `config.json` holds it."""
+        return dataclasses.asdict(self)
 
 
 def _check_known(what: str, name: str, known: tuple[str, ...]) -> None:
@@ -62,16 +70,47 @@ def _check_known(what: str, name: str, known: tuple[str, ...]) -> None:
         raise ValueError(f"no {what} named {name!r}; use one of {', '.join(known)}.")
 
 
-# Beside the default, by OpenSpiel's short name of the game.
-SETTINGS: dict[str, dict[str, Any]] = {
-    "default": {
-        "device": {"gradient_steps": 2000, "num_envs": 512, "batch_size": 256},
-        "crossq": {},
-    },
+class Setting(NamedTuple):
+    """Budgets and agent settings of a game.
+
+    Attributes:
+      iterations: of the outer loop.
+      device: of the device oracle.
+      crossq: of the agent.
+    """
+
+    iterations: int
+    device: dict[str, Any]
+    crossq: dict[str, Any]
+
+
+_CROSSQ = {
+    "discount": 1.0,
+    "exploration": 0.3,
+    "temperature": 0.3,
+    "final_temperature": 0.003,
+    "learning_rate": 0.02,
+    "final_learning_rate": 0.0001,
+    # Running statistics must be worth something within a few hundred updates.
+    "renorm_warmup": 200,
+    "renorm_momentum": 0.95,
+}
+
+SETTINGS: dict[str, Setting] = {
+    "default": Setting(
+        iterations=20,
+        device={"gradient_steps": 1000, "num_envs": 2048, "batch_size": 4096, "buffer_size": 500_000},
+        crossq=_CROSSQ,
+    ),
+    "kuhn_poker": Setting(
+        iterations=20,
+        device={"gradient_steps": 300, "num_envs": 512, "batch_size": 1024, "buffer_size": 100_000},
+        crossq=_CROSSQ,
+    ),
 }
 
 
-def setting_for(game: str) -> dict[str, Any]:
-    """The named setting of a game, or the default one."""
+def setting_for(game: str) -> Setting:
+    """The setting named like the game (OpenSpiel's short name), or the default one."""
     name = game.split("(", 1)[0].strip()
     return SETTINGS.get(name, SETTINGS["default"])

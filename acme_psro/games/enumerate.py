@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
+import os
+import re
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -33,10 +36,12 @@ def load_game(game_string: str) -> pyspiel.Game:
         hint = f"did you mean {', '.join(near)}?" if near else f"OpenSpiel has {len(known)} games."
         raise GameError(f"unknown game {name!r}: {hint}")
     try:
-        game = pyspiel.load_game(game_string)
+        with _quiet():
+            game = pyspiel.load_game(game_string)
     except (pyspiel.SpielError, RuntimeError) as error:
         allowed = _parameter_names(name)
-        reason = str(error).strip().splitlines()[0]
+        # OpenSpiel puts the place in its own sources first.
+        reason = re.sub(r"^\S+\.(cc|h):\d+ ", "", " ".join(str(error).split()))
         raise GameError(f"cannot load {game_string!r}: {reason} ({name} takes {allowed})") from None
     kind = game.get_type()
     if kind.dynamics == pyspiel.GameType.Dynamics.MEAN_FIELD:
@@ -50,6 +55,19 @@ def load_game(game_string: str) -> pyspiel.Game:
     return game
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps what OpenSpiel prints of an error, beside raising it, from standard error."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _parameter_names(name: str) -> str:
     for kind in pyspiel.registered_games():
         if kind.short_name == name:
@@ -60,7 +78,7 @@ def _parameter_names(name: str) -> str:
 def too_large(game: pyspiel.Game, count: int, max_nodes: int) -> GameError:
     """The refusal of a game that has more nodes than allowed."""
     return GameError(
-        f"{game} has more than {max_nodes:,} nodes (stopped at {count:,}): raise --max_nodes, "
+        f"{game} has more than {max_nodes:,} nodes ({count:,} counted): raise --max_nodes, "
         "or choose smaller game parameters."
     )
 
@@ -121,7 +139,7 @@ class _Walk:
     def _allocate(self, parent: int, depth: int, count: int) -> None:
         before = len(self.player)
         if before + count > self.max_nodes:
-            raise too_large(self.game, before, self.max_nodes)
+            raise too_large(self.game, before + count, self.max_nodes)
         if self.on_progress and (before + count) // _PROGRESS_EVERY > before // _PROGRESS_EVERY:
             self.on_progress(before + count)
         zeros = (0,) * count

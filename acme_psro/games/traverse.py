@@ -12,6 +12,7 @@ and holds one policy for every player, each in its own rows.
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +41,7 @@ def realisation_plan(tree: GameTree, table: np.ndarray) -> np.ndarray:
     plan = np.empty(tree.empty_sequence + 1)
     plan[-1] = 1.0
     for offsets in tree.level_offsets:
-        for start, stop in zip(offsets[:-1], offsets[1:], strict=True):
+        for start, stop in itertools.pairwise(offsets):
             own = plan[tree.parent_sequence[start:stop]]
             plan[start * actions : stop * actions] = (own[:, None] * table[start:stop]).ravel()
     return plan

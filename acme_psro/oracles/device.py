@@ -21,7 +21,7 @@ from acme_psro.games import rollout, traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
 from acme_psro.population import make_policy, mixture, replace
-from agents.core import AgentCore, Metrics, Observation, Transition
+from agents.core import AgentCore, Metrics, Observation, Transition, join
 
 # (example observation `[1, ..]`, number of actions, gradient steps planned) -> the agent.
 MakeAgent = Callable[[Observation, int, int], AgentCore]
@@ -127,6 +127,10 @@ class Trained(NamedTuple):
     metrics: dict[str, jax.Array]
 
 
+# The axes of what training leaves behind, beside the state's, when tasks are trained side by side.
+_LANES: Any = (0, 0, 0)
+
+
 def observe(game: rollout.GameArrays, infoset: jax.Array) -> Observation:
     """What the movers at information states `[..]` observe."""
     context = jnp.zeros((*infoset.shape, 0))
@@ -134,12 +138,14 @@ def observe(game: rollout.GameArrays, infoset: jax.Array) -> Observation:
 
 
 def make_train(
-    game: rollout.GameArrays, core: AgentCore, config: DeviceConfig, utility_scale: float
+    tree: GameTree, game: rollout.GameArrays, core: AgentCore, config: DeviceConfig
 ) -> Callable[[jax.Array, jax.Array, jax.Array, jax.Array, Any], Trained]:
     """Returns train(key, player, tables `[K, I, A]`, weights `[K]`, agent's state) -> Trained.
 
-    Pure; to be vmapped over tasks and jitted. Rewards reach the agent divided by `utility_scale`.
+    Pure; to be vmapped over tasks and jitted. Rewards reach the agent divided by the game's
+    largest return.
     """
+    make_batch = _make_batch(tree, config.batch_size)
     buffer = flashbax.make_item_buffer(
         max_length=config.buffer_size,
         min_length=config.batch_size,
@@ -156,7 +162,7 @@ def make_train(
         item = _Item(
             infoset=infoset,
             action=action,
-            reward=outcome.reward / utility_scale,
+            reward=outcome.reward / tree.utility_scale,
             discount=1.0 - outcome.done,
             next_infoset=game.infoset[onward.node],
             weight=rollout.deciding(game, setting.player, games).astype(jnp.float32),
@@ -164,16 +170,16 @@ def make_train(
         added = buffer.add(experience.buffer, item)
         return _Experience(onward, added, experience.episodes + outcome.episodes)
 
-    def update(experience: _Experience, state: Any, key: jax.Array) -> tuple[Any, Metrics]:
+    def update(setting: _Setting, experience: _Experience, state: Any, key: jax.Array) -> tuple[Any, Metrics]:
         item = buffer.sample(experience.buffer, key).experience
-        return core.update(state, _transition(game, item))
+        return core.update(state, make_batch(game, setting.player, item))
 
     def train_round(setting: _Setting, carry: tuple, key: jax.Array) -> tuple[tuple, Metrics]:
         state, experience = carry
         act_key, learn_key = jax.random.split(key)
         experience = act(setting, state, experience, act_key)
         keys = jax.random.split(learn_key, config.updates_per_round)
-        state, metrics = jax.lax.scan(functools.partial(update, experience), state, keys)
+        state, metrics = jax.lax.scan(functools.partial(update, setting, experience), state, keys)
         return (state, experience), metrics
 
     def train_to_snapshot(setting: _Setting, carry: tuple, key: jax.Array) -> tuple[tuple, tuple]:
@@ -190,8 +196,11 @@ def make_train(
         start_key, fill_key, train_key = jax.random.split(key, 3)
         games = rollout.start(game, *setting, start_key, config.num_envs)
         experience = _Experience(games, buffer.init(_EXAMPLE), jnp.int32(0))
-        for act_key in jax.random.split(fill_key, config.rounds_before_learning):
-            experience = act(setting, state, experience, act_key)
+        experience, _ = jax.lax.scan(
+            lambda experience, key: (act(setting, state, experience, key), None),
+            experience,
+            jax.random.split(fill_key, config.rounds_before_learning),
+        )
         (state, experience), (probs, metrics) = jax.lax.scan(
             functools.partial(train_to_snapshot, setting),
             (state, experience),
@@ -203,26 +212,50 @@ def make_train(
     return train
 
 
-def _transition(game: rollout.GameArrays, item: _Item) -> Transition:
-    return Transition(
-        observe(game, item.infoset),
-        item.action,
-        item.reward,
-        item.discount,
-        observe(game, item.next_infoset),
-        item.weight,
-    )
+def _make_batch(tree: GameTree, batch_size: int) -> Callable[..., Transition]:
+    """Returns (game, player, item) -> transitions.
+
+    Where the players have fewer information states than a batch has observations, the rows are all of the
+    player's, padded to the same number for every player; else two a decision.
+    """
+    slices = [tree.infosets_of(player) for player in range(tree.num_players)]
+    most = max(rows.stop - rows.start for rows in slices)
+    first = jnp.array([rows.start for rows in slices], jnp.int32)
+
+    def of_all(game: rollout.GameArrays, player: jax.Array, item: _Item) -> Transition:
+        rows = jnp.minimum(first[player] + jnp.arange(most), tree.num_infosets - 1)
+        return Transition(
+            observe(game, rows),
+            item.infoset - first[player],
+            jnp.where(item.discount > 0, item.next_infoset - first[player], 0),
+            item.action,
+            item.reward,
+            item.discount,
+            item.weight,
+        )
+
+    def of_each(game: rollout.GameArrays, player: jax.Array, item: _Item) -> Transition:
+        del player
+        now, then = observe(game, item.infoset), observe(game, item.next_infoset)
+        return join(now, item.action, item.reward, item.discount, then)._replace(weight=item.weight)
+
+    return of_all if most <= 2 * batch_size else of_each
 
 
-def make_oracle(tree: GameTree, make_agent: MakeAgent, config: DeviceConfig) -> Oracle:
+def make_oracle(
+    tree: GameTree, make_agent: MakeAgent, config: DeviceConfig, tolerance: float = 1e-9
+) -> Oracle:
     """An oracle of learned best responses on a compiled game.
 
-    A response is the agent's most probable action everywhere, at the snapshot that gains most exactly. It
-    is kept if it gains anything over the mixture, else dropped: the population stays as it is.
+    A response is the agent's most probable action everywhere, at the snapshot that gains most exactly.
+
+    Args:
+      tolerance: a response is kept if it gains more than this over the mixture, else dropped: the
+        population stays as it is. A player who cannot gain more by any response is not trained on for.
     """
     game = rollout.make_arrays(tree)
     core = make_agent(observe(game, jnp.zeros(1, jnp.int32)), tree.num_actions, config.gradient_steps)
-    init, train = _side_by_side(core, make_train(game, core, config, tree.utility_scale))
+    init, train = _side_by_side(core, make_train(tree, game, core, config))
     weights = jnp.array([1.0 - config.trembles, config.trembles])
     steps = config.num_snapshots * config.rounds_per_snapshot * config.updates_per_round
     rounds = config.rounds_before_learning + steps // config.updates_per_round
@@ -241,10 +274,10 @@ def make_oracle(tree: GameTree, make_agent: MakeAgent, config: DeviceConfig) -> 
             spent = _Spent(np.asarray(trained.episodes), rounds * config.num_envs, steps)
             probs = np.asarray(trained.probs)
             responses = [
-                _improve(tree, task, response, probs[lane], spent, lane)
+                _improve(tree, task, response, probs[lane], spent, lane, tolerance)
                 for lane, (task, response) in enumerate(zip(tasks, responses, strict=True))
             ]
-            if all(r.gain >= config.enough * r.best_gain for r in responses):
+            if all(r.gain >= config.enough * r.best_gain or r.best_gain <= tolerance for r in responses):
                 break
         return responses
 
@@ -258,9 +291,8 @@ def _side_by_side(core: AgentCore, train: Callable[..., Trained]) -> tuple[Calla
     stays a branch, where an axis would make it compute both sides at every step.
     """
     axes = jax.tree.map(lambda _: 0, jax.eval_shape(core.init, jax.random.key(0)))._replace(step=None)
-    trained = Trained(state=axes, probs=0, episodes=0, metrics=0)
     init = jax.jit(jax.vmap(core.init, out_axes=axes))
-    return init, jax.jit(jax.vmap(train, (0, 0, 0, None, axes), trained))
+    return init, jax.jit(jax.vmap(train, (0, 0, 0, None, axes), Trained(axes, *_LANES)))
 
 
 class _Spent(NamedTuple):
@@ -293,6 +325,7 @@ def _improve(
     probs: np.ndarray,
     spent: _Spent,
     lane: int,
+    tolerance: float,
 ) -> Response:
     """The response after more training, if any of the snapshots `[snapshots, I, A]` is better."""
     response = response._replace(
@@ -310,5 +343,5 @@ def _improve(
         returns = traverse.expected_returns(tree, replace(tree, plan, task.player, policy))
         gain = float(returns[task.player]) - present
         if gain > response.gain:
-            response = response._replace(gain=gain, policy=policy if gain > 0 else None)
+            response = response._replace(gain=gain, policy=policy if gain > tolerance else None)
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -44,117 +45,115 @@ class CrossQVariables(NamedTuple):
     stats: Any
 
 
-def make_core(networks: CrossQNetworks, config: CrossQConfig, example: Observation) -> AgentCore:
-    """CrossQ for the observations that `example` (`[1, ..]`) is one of."""
+class _Parts(NamedTuple):
+    """What the functions below are bound to."""
+
+    networks: CrossQNetworks
+    config: CrossQConfig
+    optimiser: optax.GradientTransformation
+
+
+def make_core(networks: CrossQNetworks, config: CrossQConfig) -> AgentCore:
+    """CrossQ (Bhatt et al. 2024) with discrete actions as an `AgentCore`."""
     rate = optax.linear_schedule(config.learning_rate, config.final_learning_rate, config.horizon)
-    optimiser = optax.adam(rate, b1=config.adam_b1, b2=config.adam_b2)
+    parts = _Parts(networks, config, optax.adam(rate, b1=config.adam_b1, b2=config.adam_b2))
+    return AgentCore(
+        init=functools.partial(_init, parts),
+        update=functools.partial(_update, parts),
+        variables=_variables,
+        act=functools.partial(_act, parts),
+        probs=functools.partial(_probs, parts),
+    )
 
-    def temperature_at(step: jax.Array) -> jax.Array:
-        progress = jnp.minimum(step / config.horizon, 1.0)
-        return config.temperature * (config.final_temperature / config.temperature) ** progress
 
-    def init(key: Key) -> CrossQState:
-        policy_key, critic_key = jax.random.split(key)
-        weight = jnp.ones(1)
-        policy_params, policy_stats = networks.policy.init(policy_key, example, weight, False)
-        critic_keys = jax.random.split(critic_key, config.num_critics)
-        critic_params, critic_stats = jax.vmap(lambda key: networks.critic.init(key, example, weight, False))(
-            critic_keys
-        )
-        return CrossQState(
-            policy_params,
-            policy_stats,
-            optimiser.init(policy_params),
-            critic_params,
-            critic_stats,
-            optimiser.init(critic_params),
-            jnp.int32(0),
-        )
+def temperature_at(config: CrossQConfig, step: jax.Array) -> jax.Array:
+    """The temperature after so many gradient steps, in units of reward."""
+    progress = jnp.minimum(step / config.horizon, 1.0)
+    return config.temperature * (config.final_temperature / config.temperature) ** progress
 
-    def critic_loss(
-        params: Any, stats: Any, log_probs: jax.Array, temperature: jax.Array, batch: Transition
-    ) -> tuple[jax.Array, losses.CriticExtra]:
-        return losses.critic_loss(params, stats, log_probs, temperature, batch, networks, config)
 
-    def policy_loss(
-        params: Any, stats: Any, q: jax.Array, temperature: jax.Array, batch: Transition
-    ) -> tuple[jax.Array, losses.PolicyExtra]:
-        return losses.policy_loss(params, stats, q, temperature, batch, networks)
+def _init(parts: _Parts, key: Key) -> CrossQState:
+    policy_key, critic_key = jax.random.split(key)
+    policy_params, policy_stats = parts.networks.policy.init(policy_key)
+    critic_keys = jax.random.split(critic_key, parts.config.num_critics)
+    critic_params, critic_stats = jax.vmap(parts.networks.critic.init)(critic_keys)
+    return CrossQState(
+        policy_params=policy_params,
+        policy_stats=policy_stats,
+        policy_optimiser=parts.optimiser.init(policy_params),
+        critic_params=critic_params,
+        critic_stats=critic_stats,
+        critic_optimiser=parts.optimiser.init(critic_params),
+        step=jnp.int32(0),
+    )
 
-    update_critic_params = make_update(critic_loss, optimiser)
-    update_policy_params = make_update(policy_loss, optimiser)
 
-    def policy_log_probs(variables: CrossQVariables, observation: Observation) -> jax.Array:
-        weight = jnp.ones(observation.info_state.shape[0])
-        logits, _ = networks.policy.apply(*variables, observation, weight, False)
-        return masked_log_probs(logits, observation.legal_actions)
+def _update(parts: _Parts, state: CrossQState, batch: Transition) -> tuple[CrossQState, Metrics]:
+    state, metrics = _update_critic(parts, state, batch)
+    due = (state.step + 1) % parts.config.policy_delay == 0
+    update_policy = functools.partial(_update_policy, parts)
+    state, policy_metrics = jax.lax.cond(due, update_policy, _leave_policy, state, batch)
+    temperature = temperature_at(parts.config, state.step)
+    metrics = {**metrics, **policy_metrics, "temperature": temperature}
+    return state._replace(step=state.step + 1), metrics
 
-    def update_critic(state: CrossQState, batch: Transition) -> tuple[CrossQState, jax.Array, jax.Array]:
-        log_probs = policy_log_probs(variables(state), batch.next_observation)
-        loss, extra, params, optimiser_state = update_critic_params(
-            state.critic_params,
-            state.critic_optimiser,
-            state.critic_stats,
-            log_probs,
-            temperature_at(state.step),
-            batch,
-        )
-        state = state._replace(
-            critic_params=params, critic_stats=extra.stats, critic_optimiser=optimiser_state
-        )
-        return state, loss, extra.q
 
-    def update_policy(state: CrossQState, batch: Transition) -> tuple[CrossQState, jax.Array, jax.Array]:
-        q, _ = apply_critics(
-            networks.critic,
-            state.critic_params,
-            state.critic_stats,
-            batch.observation,
-            batch.weight,
-            False,
-        )
-        loss, extra, params, optimiser_state = update_policy_params(
-            state.policy_params,
-            state.policy_optimiser,
-            state.policy_stats,
-            losses.reduce_critics(q, config),
-            temperature_at(state.step),
-            batch,
-        )
-        state = state._replace(
-            policy_params=params, policy_stats=extra.stats, policy_optimiser=optimiser_state
-        )
-        return state, loss, extra.entropy
+def _update_critic(parts: _Parts, state: CrossQState, batch: Transition) -> tuple[CrossQState, Metrics]:
+    networks, config, optimiser = parts
 
-    def leave_policy(state: CrossQState, batch: Transition) -> tuple[CrossQState, jax.Array, jax.Array]:
-        del batch
-        return state, jnp.float32(jnp.nan), jnp.float32(jnp.nan)
+    def loss(params: Any) -> tuple[jax.Array, losses.CriticExtra]:
+        return losses.critic_loss(params, state.critic_stats, log_probs, temperature, batch, networks, config)
 
-    def update(state: CrossQState, batch: Transition) -> tuple[CrossQState, Metrics]:
-        state, critic_value, q = update_critic(state, batch)
-        due = (state.step + 1) % config.policy_delay == 0
-        state, policy_value, entropy = jax.lax.cond(due, update_policy, leave_policy, state, batch)
-        metrics = {
-            "critic_loss": critic_value,
-            "q": q,
-            "policy_loss": policy_value,
-            "entropy": entropy,
-            "temperature": temperature_at(state.step),
-        }
-        return state._replace(step=state.step + 1), metrics
+    log_probs = _log_probs(parts, _variables(state), batch.observation)
+    temperature = temperature_at(config, state.step)
+    update = make_update(loss, optimiser)
+    value, extra, params, optimiser_state = update(state.critic_params, state.critic_optimiser)
+    state = state._replace(critic_params=params, critic_stats=extra.stats, critic_optimiser=optimiser_state)
+    return state, {"critic_loss": value, "q": extra.q}
 
-    def variables(state: CrossQState) -> CrossQVariables:
-        return CrossQVariables(state.policy_params, state.policy_stats)
 
-    def act(variables: CrossQVariables, key: Key, observation: Observation) -> jax.Array:
-        probs = jnp.exp(policy_log_probs(variables, observation))
-        legal = observation.legal_actions
-        uniform = legal / jnp.maximum(legal.sum(axis=-1, keepdims=True), 1)
-        mixed = (1 - config.exploration) * probs + config.exploration * uniform
-        return jax.random.categorical(key, jnp.log(mixed)).astype(jnp.int32)
+def _update_policy(parts: _Parts, state: CrossQState, batch: Transition) -> tuple[CrossQState, Metrics]:
+    networks, config, optimiser = parts
 
-    def probs(variables: CrossQVariables, observation: Observation) -> jax.Array:
-        log_probs = policy_log_probs(variables, observation)
-        return jnp.where(observation.legal_actions, jnp.exp(log_probs), 0.0)
+    def loss(params: Any) -> tuple[jax.Array, losses.PolicyExtra]:
+        reduced = losses.reduce_critics(q, config)
+        return losses.policy_loss(params, state.policy_stats, reduced, temperature, batch, networks)
 
-    return AgentCore(init, update, variables, act, probs)
+    temperature = temperature_at(config, state.step)
+    critics = (networks.critic, state.critic_params, state.critic_stats)
+    q, _ = apply_critics(*critics, batch.observation, _evenly(batch.observation), False)
+    update = make_update(loss, optimiser)
+    value, extra, params, optimiser_state = update(state.policy_params, state.policy_optimiser)
+    state = state._replace(policy_params=params, policy_stats=extra.stats, policy_optimiser=optimiser_state)
+    return state, {"policy_loss": value, "entropy": extra.entropy}
+
+
+def _leave_policy(state: CrossQState, batch: Transition) -> tuple[CrossQState, Metrics]:
+    del batch
+    return state, {"policy_loss": jnp.float32(jnp.nan), "entropy": jnp.float32(jnp.nan)}
+
+
+def _variables(state: CrossQState) -> CrossQVariables:
+    return CrossQVariables(state.policy_params, state.policy_stats)
+
+
+def _log_probs(parts: _Parts, variables: CrossQVariables, observation: Observation) -> jax.Array:
+    logits, _ = parts.networks.policy.apply(*variables, observation, _evenly(observation), False)
+    return masked_log_probs(logits, observation.legal_actions)
+
+
+def _evenly(observation: Observation) -> jax.Array:
+    return jnp.ones(observation.info_state.shape[0])
+
+
+def _act(parts: _Parts, variables: CrossQVariables, key: Key, observation: Observation) -> jax.Array:
+    probs = jnp.exp(_log_probs(parts, variables, observation))
+    legal = observation.legal_actions
+    uniform = legal / jnp.maximum(legal.sum(axis=-1, keepdims=True), 1)
+    exploration = parts.config.exploration
+    return jax.random.categorical(key, jnp.log((1 - exploration) * probs + exploration * uniform))
+
+
+def _probs(parts: _Parts, variables: CrossQVariables, observation: Observation) -> jax.Array:
+    log_probs = _log_probs(parts, variables, observation)
+    return jnp.where(observation.legal_actions, jnp.exp(log_probs), 0.0)

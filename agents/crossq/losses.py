@@ -1,6 +1,6 @@
 """Losses of CrossQ with discrete actions, expectations over legal actions taken exactly.
 
-Dimensions: `B` batch, `A` actions, `E` critics.
+Dimensions: `B` decisions, `U` observations, `A` actions, `E` critics.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from agents.core import Observation, Transition
+from agents.core import Transition
 from agents.crossq.config import CrossQConfig
 from agents.crossq.networks import CrossQNetworks, apply_critics, masked_log_probs
 
@@ -40,14 +40,14 @@ class PolicyExtra(NamedTuple):
 
 
 def reduce_critics(q: jax.Array, config: CrossQConfig) -> jax.Array:
-    """`[E, B, A]` to `[B, A]`."""
+    """`[E, U, A]` to `[U, A]`."""
     return q.min(axis=0) if config.q_reduction == "min" else q.mean(axis=0)
 
 
 def critic_loss(
     params: Any,
     stats: Any,
-    next_log_probs: jax.Array,
+    log_probs: jax.Array,
     temperature: jax.Array,
     transition: Transition,
     networks: CrossQNetworks,
@@ -60,27 +60,22 @@ def critic_loss(
     target network go.
 
     Args:
-      next_log_probs: `[B, A]` of the policy in evaluation mode at the next states.
+      log_probs: `[U, A]` of the policy in evaluation mode.
     """
-    joint: Observation = jax.tree.map(
-        lambda now, then: jnp.concatenate([now, then]),
-        transition.observation,
-        transition.next_observation,
-    )
-    # A next state behind the end of an episode is padding and would drag the statistics along.
-    next_weight = transition.weight * (transition.discount > 0)
-    joint_weight = jnp.concatenate([transition.weight, next_weight])
-    q_joint, stats = apply_critics(networks.critic, params, stats, joint, joint_weight, True)
-    q, next_q = jnp.split(q_joint, 2, axis=1)
-    next_value = reduce_critics(next_q, config)
+    batch = transition
+    # What stands behind the end of an episode is padding and would drag the statistics along.
+    goes_on = batch.weight * (batch.discount > 0)
+    joint_weight = row_weights(batch, batch.now, batch.weight) + row_weights(batch, batch.then, goes_on)
+    q, stats = apply_critics(networks.critic, params, stats, batch.observation, joint_weight, True)
+    value = reduce_critics(q, config)
     if config.critic_entropy:
-        next_value -= temperature * next_log_probs
-    next_value = jnp.sum(jnp.exp(next_log_probs) * next_value, axis=-1)
-    discount = config.discount * transition.discount
-    target = transition.reward + jnp.where(discount > 0, discount * next_value, 0.0)
-    taken = jnp.take_along_axis(q, transition.action[None, :, None], axis=2)[..., 0]
+        value -= temperature * log_probs
+    value = jnp.sum(jnp.exp(log_probs) * value, axis=-1)
+    discount = config.discount * batch.discount
+    target = batch.reward + jnp.where(discount > 0, discount * value[batch.then], 0.0)
+    taken = q[:, batch.now, batch.action]
     error = taken - jax.lax.stop_gradient(target)
-    share = transition.weight / jnp.maximum(transition.weight.sum(), 1.0)
+    share = batch.weight / jnp.maximum(batch.weight.sum(), 1.0)
     loss = 0.5 * jnp.sum(share * jnp.square(error))
     return loss, CriticExtra(stats, jnp.sum(share * taken.mean(axis=0)))
 
@@ -95,14 +90,23 @@ def policy_loss(
 ) -> tuple[jax.Array, PolicyExtra]:
     """Expected `temperature * log pi - Q` over legal actions (Christodoulou 2019, equation 12).
 
+    The expectation is over the observations at decisions, each as often as it was decided at.
+
     Args:
-      q: `[B, A]` of the critics in evaluation mode; no gradient flows into it.
+      q: `[U, A]` of the critics in evaluation mode; no gradient flows into it.
     """
     observation = transition.observation
-    logits, stats = networks.policy.apply(params, stats, observation, transition.weight, True)
+    weight = row_weights(transition, transition.now, transition.weight)
+    logits, stats = networks.policy.apply(params, stats, observation, weight, True)
     log_probs = masked_log_probs(logits, observation.legal_actions)
     probs = jnp.exp(log_probs)
-    share = transition.weight / jnp.maximum(transition.weight.sum(), 1.0)
+    share = weight / jnp.maximum(weight.sum(), 1.0)
     entropy = -jnp.sum(share * jnp.sum(probs * log_probs, axis=-1))
     value = jnp.sum(share * jnp.sum(probs * jax.lax.stop_gradient(q), axis=-1))
     return -temperature * entropy - value, PolicyExtra(stats, entropy)
+
+
+def row_weights(transition: Transition, rows: jax.Array, weight: jax.Array) -> jax.Array:
+    """`[U]`: how much weight the decisions `[B]` lay on each row of the observations."""
+    num_rows = transition.observation.info_state.shape[0]
+    return jnp.zeros(num_rows, weight.dtype).at[rows].add(weight)

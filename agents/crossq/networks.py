@@ -5,7 +5,7 @@ Dimensions: `B` batch, `D` inputs, `A` actions, `E` critics.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import haiku as hk
@@ -73,26 +73,39 @@ def _mlp(
     return hk.Linear(num_outputs)(hidden)
 
 
-class CrossQNetworks(NamedTuple):
-    """Haiku transforms; both take (observation, weight `[B]`, is_training).
+class Network(NamedTuple):
+    """A network whose observations are known.
 
     Attributes:
-      policy: to logits `[B, A]`, not masked.
-      critic: one critic, to action values `[B, A]`.
+      init: key -> (params, stats).
+      apply: (params, stats, observation, weight `[B]`, is_training) -> (`[B, A]`, stats).
     """
 
-    policy: hk.TransformedWithState
-    critic: hk.TransformedWithState
+    init: Callable[[jax.Array], tuple[Any, Any]]
+    apply: Callable[[Any, Any, Observation, jax.Array, bool], tuple[jax.Array, Any]]
 
 
-def make_networks(num_actions: int, config: CrossQConfig) -> CrossQNetworks:
-    """Networks for a game with `num_actions` actions."""
+class CrossQNetworks(NamedTuple):
+    """CrossQ's networks.
 
-    def build(sizes: tuple[int, ...]) -> hk.TransformedWithState:
+    Attributes:
+      policy: to logits, not masked.
+      critic: one critic, to action values.
+    """
+
+    policy: Network
+    critic: Network
+
+
+def make_networks(example: Observation, num_actions: int, config: CrossQConfig) -> CrossQNetworks:
+    """Networks for observations like `example` (`[1, ..]`) and `num_actions` actions."""
+
+    def build(sizes: tuple[int, ...]) -> Network:
         def network(observation: Observation, weight: jax.Array, is_training: bool) -> jax.Array:
             return _mlp(observation, weight, is_training, sizes, num_actions, config)
 
-        return hk.without_apply_rng(hk.transform_with_state(network))
+        transformed: Any = hk.without_apply_rng(hk.transform_with_state(network))
+        return Network(lambda key: transformed.init(key, example, jnp.ones(1), False), transformed.apply)
 
     return CrossQNetworks(build(config.policy_hidden_sizes), build(config.critic_hidden_sizes))
 
@@ -107,7 +120,7 @@ def masked_log_probs(logits: jax.Array, legal_actions: jax.Array) -> jax.Array:
 
 
 def apply_critics(
-    critic: hk.TransformedWithState,
+    critic: Network,
     params: Any,
     stats: Any,
     observation: Observation,
