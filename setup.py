@@ -22,6 +22,7 @@ DEVICE_PATH = [
 # and TensorFlow share C++ symbols, which pip cannot check, hence their exact versions. TensorBoard
 # 2.8, which comes along, needs the pkg_resources module that newer setuptools no longer have.
 ACME_LAYER = [
+    "distrax>=0.1.5",
     "dm-acme==0.4.0",
     "dm-env>=1.6",
     "dm-launchpad==0.5.0",
@@ -32,11 +33,25 @@ ACME_LAYER = [
     "gym==0.25.2",
     "numpy<2",
     "protobuf<3.20",
+    "rlax>=0.1.7",
     "setuptools<81",
     "tensorflow-cpu==2.8.4",
     "tensorflow-probability>=0.25,<0.26",
 ]
 ACME_MARKER = 'python_version < "3.11" and sys_platform == "linux" and platform_machine == "x86_64"'
+
+# What OpenSpiel's psro_v2, against which the benchmarks measure, needs and does not bring along: its
+# linear programs are cvxopt's in the last OpenSpiel for Python 3.10, cvxpy's and ECOS's in later ones,
+# and its DQN went from Haiku to Flax.
+BENCHMARKS = [
+    'cvxopt>=1.3; python_version < "3.11"',
+    'cvxpy>=1.7; python_version >= "3.11"',
+    'ecos>=2.0.14; python_version >= "3.11"',
+    'flax>=0.10; python_version >= "3.11"',
+    "networkx>=3.0",
+    'orbax-checkpoint>=0.11; python_version >= "3.11"',
+    "rlax>=0.1.7",
+]
 
 setup(
     name="acme-psro",
@@ -49,6 +64,7 @@ setup(
     python_requires=">=3.10,<3.14",
     install_requires=DEVICE_PATH + [f"{package}; {ACME_MARKER}" for package in ACME_LAYER],
     extras_require={
+        "benchmarks": BENCHMARKS,
         "cuda": ["jax[cuda12]>=0.6.2"],
         "test": ["mypy>=1.13", "pytest>=8.0", "ruff>=0.9"],
     },

@@ -16,7 +16,7 @@ PACKAGES = ("agents", "acme_psro", "experiments")
 # A module may import from its own row and from the rows above it. The longest pattern that fits a
 # module's name places it; `*` stands for any characters, dots included.
 LEVELS = (
-    ("acme_psro.errors", "acme_psro.files"),
+    ("acme_psro.files",),
     ("agents", "agents.core", "agents.gradients", "agents.acme_compat"),
     ("agents.*",),
     ("agents.learner", "agents.builder", "agents.*.builder"),
@@ -37,6 +37,7 @@ LEVELS = (
         "acme_psro.program",
         "acme_psro.progress",
         "acme_psro.report",
+        "acme_psro.run_directory",
         "acme_psro.summaries",
     ),
     ("experiments", "experiments.*"),

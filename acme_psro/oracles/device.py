@@ -43,6 +43,7 @@ class DeviceConfig:
       enough: see `max_extensions`.
       trembles: share of games against the others' average policy instead of their meta-strategy, so that
         the response is sensible where the meta-strategy never leads.
+      tremble_weight: weight of what happens in these games, low, so that they decide only there.
     """
 
     gradient_steps: int = 1000
@@ -53,7 +54,8 @@ class DeviceConfig:
     snapshots: int = 10
     max_extensions: int = 1
     enough: float = 0.8
-    trembles: float = 0.02
+    trembles: float = 0.2
+    tremble_weight: float = 0.1
 
     def __post_init__(self) -> None:
         counts = ("gradient_steps", "num_envs", "batch_size", "buffer_size")
@@ -62,7 +64,7 @@ class DeviceConfig:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
         if self.max_extensions < 0:
             raise ValueError(f"max_extensions must not be negative, not {self.max_extensions}.")
-        for name in ("enough", "trembles"):
+        for name in ("enough", "trembles", "tremble_weight"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)}.")
         if self.buffer_size < self.batch_size:
@@ -146,6 +148,7 @@ def make_train(
     largest return.
     """
     make_batch = _make_batch(tree, config.batch_size)
+    profile_weights = jnp.array([1.0, config.tremble_weight])
     buffer = flashbax.make_item_buffer(
         max_length=config.buffer_size,
         min_length=config.batch_size,
@@ -165,7 +168,7 @@ def make_train(
             reward=outcome.reward / tree.utility_scale,
             discount=1.0 - outcome.done,
             next_infoset=game.infoset[onward.node],
-            weight=rollout.deciding(game, setting.player, games).astype(jnp.float32),
+            weight=rollout.deciding(game, setting.player, games) * profile_weights[games.profile],
         )
         added = buffer.add(experience.buffer, item)
         return _Experience(onward, added, experience.episodes + outcome.episodes)

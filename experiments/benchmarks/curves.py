@@ -1,0 +1,74 @@
+"""A side's way through episodes and seconds; several of them as a picture."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from acme_psro.files import write_atomically
+
+_COLOURS = ("#0072b2", "#56b4e9", "#d55e00", "#009e73")
+
+
+class Point(NamedTuple):
+    """A mixture on a side's way.
+
+    Attributes:
+      seconds: since the process, or for psro_v2 its import, began; without evaluation.
+      episodes: played in training so far.
+      exploitability: of the mixture, in utility units.
+    """
+
+    seconds: float
+    episodes: int
+    exploitability: float
+
+
+def first_reached(points: Sequence[Point], target: float) -> Point | None:
+    """The first mixture that is at most so exploitable."""
+    return next((point for point in points if point.exploitability <= target), None)
+
+
+def latest(points: Sequence[Point], most_seconds: float, most_episodes: float = math.inf) -> Point | None:
+    """The last mixture that took no more seconds and episodes."""
+    fit = [p for p in points if p.seconds <= most_seconds and p.episodes <= most_episodes]
+    return fit[-1] if fit else None
+
+
+def write_figure(path: str, title: str, sides: Mapping[str, Sequence[Sequence[Point]]]) -> None:
+    """Writes a PNG: exploitability against episodes and against seconds, both axes logarithmic.
+
+    Args:
+      sides: for each side its runs; a run's mixtures in the order of time.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, quantity in zip(panels, ("episodes", "seconds"), strict=True):
+        for colour, (name, runs) in zip(_COLOURS, sides.items(), strict=False):
+            for number, points in enumerate(runs):
+                # A logarithmic axis has no place for the start, nor for an exact equilibrium.
+                shown = [p for p in points if getattr(p, quantity) > 0 and p.exploitability > 0]
+                axes.plot(
+                    [getattr(point, quantity) for point in shown],
+                    [point.exploitability for point in shown],
+                    color=colour,
+                    marker="." if len(shown) < 30 else None,
+                    linewidth=1.4,
+                    label=name if number == 0 else None,
+                )
+        axes.set(xscale="log", yscale="log", xlabel=f"{quantity}, training")
+        axes.grid(True, which="both", linewidth=0.3)
+    panels[0].set_ylabel("exploitability")
+    panels[1].set_xlabel("seconds, from the process's start")
+    panels[0].legend()
+    figure.suptitle(title)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    write_atomically(path, buffer.getvalue())

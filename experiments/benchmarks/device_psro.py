@@ -1,0 +1,242 @@
+"""PSRO with learned best responses: exploitability against episodes and time, ours and psro_v2 with DQN.
+
+python -m experiments.benchmarks.device_psro --game=leduc_poker --seeds=0,1,2 --max_seconds=900 \
+    --iterations=1000 --figure=device_psro.png
+
+Ours is `experiments.run_psro` with the game's setting, each seed a process of its own, its time taken from
+outside: start-up and compilation are in it. psro_v2 is far slower to play, so it gets as many episodes as
+a few minutes allow; ours is compared at that number, also with fewer games side by side, so that its
+iterations are about as short as psro_v2's.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+from collections.abc import Sequence
+from typing import TypeVar
+
+from absl import flags
+
+from acme_psro.games.enumerate import load_game
+from acme_psro.games.tree import compile_game
+from acme_psro.solvers import check_solver_fits
+from experiments import command_line
+from experiments.benchmarks import curves, processes, psro_dqn, table
+from experiments.benchmarks.curves import Point, first_reached, latest
+
+flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string; a two-player zero-sum game.")
+flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of ours.")
+flags.DEFINE_integer("iterations", None, "Iterations of ours at most; by default the game's setting.")
+flags.DEFINE_float("max_seconds", None, "End each of our processes after so long; by default, never.")
+flags.DEFINE_list("marks", ["60", "180", "900"], "Seconds at which ours is shown.")
+flags.DEFINE_multi_string("run_flag", [], "Passed on to experiments.run_psro; may be repeated.")
+flags.DEFINE_list(
+    "matched_run_flags",
+    ["--num_envs=128", "--batch_size=1024", "--gradient_steps_per_response=500"],
+    "Passed to experiments.run_psro where ours is to have short iterations; empty to leave that out.",
+)
+flags.DEFINE_integer("peer_episodes", 60_000, "Training episodes of psro_v2; 0 to leave it out.")
+flags.DEFINE_integer("peer_episodes_per_response", 10_000, "Training episodes of one of its responses.")
+flags.DEFINE_integer("peer_sims_per_entry", 1000, "Games that psro_v2 plays for a cell of its payoff matrix.")
+flags.DEFINE_float("peer_learning_rate", 0.01, "DQN's; the default is that of OpenSpiel's example.")
+flags.DEFINE_integer("peer_seed", 0, "Seed of psro_v2.")
+flags.DEFINE_string("figure", None, "Where to write a PNG of the curves.")
+
+FLAGS = flags.FLAGS
+
+_PEER = "psro_v2, DQN"
+_OURS = "acme_psro"
+_MATCHED = "acme_psro, few games side by side"
+_MOST_GAP = 0.03
+_LEDUC_TARGETS, _OTHER_TARGETS = (0.60, 0.20, 0.10), (0.10, 0.03, 0.01)
+
+Run = processes.Run
+Number = TypeVar("Number", int, float)
+
+
+def run_ours(flags_of_run: Sequence[str], seeds: Sequence[int], until: processes.Until) -> list[Run]:
+    """Runs ours, one seed after the other."""
+    runs = []
+    for seed in seeds:
+        own = [f"--game={FLAGS.game}", "--oracle=device", "--agent=crossq", "--meta_solver=nash"]
+        runs.append(processes.run_psro([*own, f"--seed={seed}", *flags_of_run], until))
+        last = runs[-1].points[-1]
+        print(
+            f"ours: seed {seed}, {last.episodes:,} episodes, {runs[-1].process_seconds:,.0f} s, "
+            f"exploitability {last.exploitability:.4f}",
+            file=sys.stderr,
+            flush=True,
+        )
+    return runs
+
+
+def _worth(point: Point | None) -> str:
+    return "-" if point is None else f"{point.exploitability:.4f}"
+
+
+def print_marks(seeds: Sequence[int], runs: Sequence[Run], marks: Sequence[float]) -> None:
+    """Prints how exploitable ours is at given times, and when the process was done."""
+    rows = []
+    for seed, run in zip(seeds, runs, strict=True):
+        last = run.points[-1]
+        at = [
+            _worth(latest(run.points, mark)) if run.finished or mark <= run.process_seconds else "-"
+            for mark in marks
+        ]
+        rows.append(
+            [
+                str(seed),
+                *at,
+                _worth(last),
+                f"{len(run.points) - 1}",
+                f"{last.episodes:,}",
+                f"{run.process_seconds:,.1f} s" + ("" if run.finished else ", ended early"),
+            ]
+        )
+    columns = ["seed", *(f"at {mark:g} s" for mark in marks), "last", "iterations", "episodes", "process"]
+    print("exploitability of the latest mixture")
+    table.print_table(columns, rows)
+
+
+def print_targets(seeds: Sequence[int], runs: Sequence[Run]) -> None:
+    """Prints when each target was first reached."""
+    targets = _LEDUC_TARGETS if FLAGS.game.startswith("leduc_poker") else _OTHER_TARGETS
+    rows = []
+    for seed, run in zip(seeds, runs, strict=True):
+        reached = [first_reached(run.points, target) for target in targets]
+        rows.append([str(seed), *(f"{p.seconds:,.1f} s, {p.episodes:,}" if p else "never" for p in reached)])
+    rows.append(["median", *(_seconds_or_never(_median_seconds(runs, target)) for target in targets)])
+    print("first reached: seconds from the process's start, episodes")
+    table.print_table(["seed", *(f"{target:.2f}" for target in targets)], rows)
+
+
+def _median_seconds(runs: Sequence[Run], target: float) -> float:
+    reached = [first_reached(run.points, target) for run in runs]
+    return statistics.median(point.seconds if point else math.inf for point in reached)
+
+
+def _seconds_or_never(value: float) -> str:
+    return f"{value:,.1f} s" if math.isfinite(value) else "never"
+
+
+def print_bars(runs: Sequence[Run]) -> None:
+    """Prints which bars are met; they hold for two games."""
+    leduc, kuhn = FLAGS.game.startswith("leduc_poker"), FLAGS.game.startswith("kuhn_poker")
+    for target, within in ((0.60, 180), (0.20, 900), (0.10, 900)) if leduc else ():
+        took = _median_seconds(runs, target)
+        aim = " (an aim)" if target == 0.10 else ""
+        what = f"Leduc poker, {target:.2f} within {within} s, median of {len(runs)} seeds{aim}"
+        # Runs that were ended before have not missed it.
+        given = max(run.process_seconds for run in runs) >= within
+        table.print_bar(f"{what}: {_seconds_or_never(took)}", took <= within or (False if given else None))
+    if kuhn:
+        worst = max(run.points[-1].exploitability for run in runs)
+        longest = max(run.process_seconds for run in runs)
+        what = "Kuhn poker, each seed 0.01 or less within 60 s, whole process"
+        table.print_bar(f"{what}: {worst:.4f} and {longest:,.1f} s at most", worst <= 0.01 and longest <= 60)
+    gaps = [gap for run in runs for gap in run.relative_gaps]
+    if gaps:
+        gap = statistics.median(gaps)
+        what = f"Leduc poker, median best-response gap {_MOST_GAP:.0%} or less of what an exact one gains"
+        judged = gap <= _MOST_GAP if leduc else None
+        table.print_bar(f"{what}: {gap:.2%} over {len(gaps)} responses", judged)
+    print()
+
+
+def print_equal(peer: psro_dqn.Outcome, seeds: Sequence[int], sides: dict[str, list[Run]]) -> None:
+    """Prints the sides at as many episodes as psro_v2 played, and after as many seconds."""
+    end = peer.points[-1]
+    rows = [[_PEER, f"{end.episodes:,}", _worth(end), f"{end.seconds:,.1f} s", ""]]
+    fewer: dict[str, list[float]] = {}
+    for name, runs in sides.items():
+        for seed, run in zip(seeds, runs, strict=True):
+            below = latest(run.points, math.inf, end.episodes)
+            above = next((point for point in run.points if point.episodes >= end.episodes), None)
+            then = latest(run.points, end.seconds)
+            fewer.setdefault(name, []).append(below.exploitability if below else math.inf)
+            for what, point in (("no more", below), ("at least", above)):
+                cells = (
+                    [f"{point.episodes:,}", _worth(point), f"{point.seconds:,.1f} s"] if point else ["-"] * 3
+                )
+                rows.append(
+                    [f"{name}, seed {seed}, {what}", *cells, _worth(then) if what == "no more" else ""]
+                )
+    print(
+        f"at an equal number of training episodes; psro_v2 played {peer.simulations:,} more for its payoffs"
+    )
+    columns = ["side", "episodes", "exploitability", "seconds", f"at {end.seconds:,.0f} s"]
+    table.print_table(columns, rows)
+    for name, values in fewer.items():
+        ours = statistics.median(values)
+        verdict = "ahead" if ours < end.exploitability else "LOST"
+        print(f"{name}, with no more episodes, median {ours:.4f} against {end.exploitability:.4f}: {verdict}")
+
+
+def parse_numbers(name: str, kind: type[Number]) -> list[Number]:
+    """The numbers of a list flag.
+
+    Raises:
+      ValueError: there is none, one is none, or one is negative.
+    """
+    texts = getattr(FLAGS, name)
+    try:
+        numbers = [kind(text) for text in texts]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 0:
+        raise ValueError(f"--{name} takes numbers with commas between, not {','.join(texts)!r}.")
+    return numbers
+
+
+def check_flags() -> tuple[list[int], list[float]]:
+    """The seeds and the marks.
+
+    Raises:
+      ValueError: a flag has a value that is not allowed.
+    """
+    table.check_counts("peer_episodes_per_response", "peer_sims_per_entry", "iterations", "max_seconds")
+    if FLAGS.peer_episodes < 0:
+        raise ValueError(f"--peer_episodes must not be negative, not {FLAGS.peer_episodes}.")
+    tree = compile_game(FLAGS.game)
+    check_solver_fits("nash", tree.num_players, tree.zero_sum)
+    return parse_numbers("seeds", int), parse_numbers("marks", float)
+
+
+def main() -> None:
+    """Runs ours, then psro_v2; prints and draws."""
+    with command_line.bad_input():
+        seeds, marks = check_flags()
+        game = load_game(FLAGS.game)
+        if FLAGS.peer_episodes:
+            # Before the long runs, as it may be missing.
+            psro_dqn.check(game)
+    print(f"PSRO with learned best responses, nash, {FLAGS.game}")
+    table.print_machine()
+    limit = [] if FLAGS.iterations is None else [f"--iterations={FLAGS.iterations}"]
+    sides = {_OURS: run_ours([*FLAGS.run_flag, *limit], seeds, processes.Until(seconds=FLAGS.max_seconds))}
+    print()
+    print_marks(seeds, sides[_OURS], marks)
+    print_targets(seeds, sides[_OURS])
+    print_bars(sides[_OURS])
+    shown = {name: [run.points for run in runs] for name, runs in sides.items()}
+    if FLAGS.peer_episodes:
+        budget = psro_dqn.Budget(
+            FLAGS.peer_episodes, FLAGS.peer_episodes_per_response, FLAGS.peer_sims_per_entry
+        )
+        settings = psro_dqn.DQNSettings(learning_rate=FLAGS.peer_learning_rate)
+        peer = psro_dqn.run(game, budget, settings, FLAGS.peer_seed)
+        if FLAGS.matched_run_flags:
+            until = processes.Until(seconds=FLAGS.max_seconds, episodes=peer.points[-1].episodes)
+            short = [*FLAGS.matched_run_flags, "--iterations=1000"]
+            sides[_MATCHED] = run_ours(short, seeds, until)
+        print_equal(peer, seeds, sides)
+        shown = {name: [run.points for run in runs] for name, runs in sides.items()} | {_PEER: [peer.points]}
+    if FLAGS.figure:
+        curves.write_figure(FLAGS.figure, f"PSRO on {FLAGS.game}", shown)
+        print(f"figure: {FLAGS.figure}")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,193 @@
+"""PSRO with exact best responses and the Nash meta-solver: ours against OpenSpiel's psro_v2.
+
+python -m experiments.benchmarks.exact_psro --iterations=50
+
+psro_v2 at 50 iterations of Leduc poker takes about ten minutes. Neither side's time holds compiling the
+game (psro_v2: listing its states) or evaluating the mixture; that is done afterwards, for both sides by
+OpenSpiel's Python. psro_v2 samples its payoffs, ours are exact.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyspiel
+from absl import flags
+
+from acme_psro import evaluation, payoffs, population, psro
+from acme_psro.games.enumerate import load_game
+from acme_psro.games.tree import GameTree, compile_game
+from acme_psro.oracles import exact
+from acme_psro.solvers import check_solver_fits, get_solver
+from experiments import command_line
+from experiments.benchmarks import peers, table
+
+flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string; a two-player zero-sum game.")
+flags.DEFINE_integer("iterations", 50, "Iterations of ours.")
+flags.DEFINE_integer("peer_iterations", 50, "Iterations of psro_v2; sides are compared where both have been.")
+flags.DEFINE_integer("sims_per_entry", 1000, "Games that psro_v2 plays for a cell of its payoff matrix.")
+flags.DEFINE_integer("repetitions", 5, "Runs of ours; the median counts.")
+flags.DEFINE_integer("seed", 0, "Seed of psro_v2.")
+
+FLAGS = flags.FLAGS
+
+_MARKS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 150, 200)
+_BAR_ITERATIONS, _LEAST_SPEEDUP = 50, 200
+_TOLERANCE = 1e-7
+
+
+class Curve(NamedTuple):
+    """A side's way.
+
+    Attributes:
+      setup: seconds spent before, on the game alone.
+      seconds: after each iteration, from the beginning.
+      exploitability: after the iterations that are shown, by number.
+    """
+
+    setup: float
+    seconds: list[float]
+    exploitability: dict[int, float]
+
+
+def our_run(tree: GameTree, iterations: int) -> Iterator[tuple[float, psro.PSROState]]:
+    """The seconds so far and the state after each iteration; stops where no player gains any more."""
+    # A copy without what the last run derived from the game: that belongs to the time.
+    tree = dataclasses.replace(tree)
+    solve = get_solver("nash")
+    fill = functools.partial(payoffs.exact_payoffs, tree)
+    began = time.perf_counter()
+    policies = [population.uniform_policy(tree, player) for player in range(tree.num_players)]
+
+    def converged(state: psro.PSROState) -> bool:
+        figures = evaluation.evaluate(tree, state.populations, state.meta_strategy)
+        return figures.per_player_gain.max() <= _TOLERANCE
+
+    run = psro.run(
+        psro.initialise(policies, payoffs=fill, solve=solve),
+        0,
+        iterations,
+        oracle=exact.make_oracle(tree, _TOLERANCE),
+        payoffs=fill,
+        solve=solve,
+        converged=converged,
+    )
+    for state in run:
+        yield time.perf_counter() - began, state
+
+
+def measure_ours(game: pyspiel.Game, iterations: int, repetitions: int) -> Curve:
+    """Our curve, its times the medians over the repetitions."""
+    began = time.perf_counter()
+    tree = compile_game(FLAGS.game, cache=False)
+    setup = time.perf_counter() - began
+    runs = [list(our_run(tree, iterations)) for _ in range(repetitions)]
+    seconds = [statistics.median(at for at, _ in steps) for steps in zip(*runs, strict=True)]
+    shown = {}
+    for _, state in runs[0]:
+        if state.iteration in _marks(len(seconds)):
+            mixture = evaluation.mixture_table(tree, state.populations, state.meta_strategy)
+            policy = evaluation.openspiel_policy(tree, mixture)
+            shown[state.iteration] = peers.nash_conv(game, policy) / tree.num_players
+    return Curve(setup, seconds, shown)
+
+
+def measure_peer(game: pyspiel.Game, iterations: int, sims_per_entry: int, seed: int) -> Curve:
+    """psro_v2's curve."""
+    (oracles,) = peers.require("best_response_oracle")
+    peers.require("psro_v2")
+    peers.seed_everything(seed)
+    began = time.perf_counter()
+    oracle = oracles.BestResponseOracle(game=game)
+    setup = time.perf_counter() - began
+    began = time.perf_counter()
+    solver = peers.make_solver(game, oracle, peers.uniform_policies(game), sims_per_entry)
+    taken = time.perf_counter() - began
+    seconds: list[float] = []
+    kept: dict[int, tuple[list[list[Any]], list[np.ndarray]]] = {}
+    for iteration in range(1, iterations + 1):
+        began = time.perf_counter()
+        with peers.quiet():
+            solver.iteration()
+        taken += time.perf_counter() - began
+        seconds.append(taken)
+        if iteration in _marks(iterations):
+            kept[iteration] = ([list(p) for p in solver.get_policies()], solver.get_meta_strategies())
+        if iteration % 5 == 0:
+            print(f"psro_v2: iteration {iteration}, {taken:,.1f} s", file=sys.stderr, flush=True)
+    evaluator = peers.Evaluator(game)
+    shown = {iteration: evaluator.exploitability(*mixture) for iteration, mixture in kept.items()}
+    return Curve(setup, seconds, shown)
+
+
+def _marks(iterations: int) -> set[int]:
+    return {mark for mark in _MARKS if mark <= iterations} | {iterations}
+
+
+def print_curves(ours: Curve, peer: Curve) -> None:
+    """Prints both sides side by side wherever one of them is shown."""
+    rows = []
+    for mark in sorted(ours.exploitability | peer.exploitability):
+        sides = [curve.seconds[mark - 1] if mark <= len(curve.seconds) else None for curve in (ours, peer)]
+        both = None not in sides
+        rows.append(
+            [
+                str(mark),
+                *("-" if side is None else table.seconds(side) for side in sides),
+                table.speedup(*[side for side in sides if side is not None]) if both else "-",
+                *(_shown(curve, mark) for curve in (ours, peer)),
+            ]
+        )
+    columns = ["iterations", "acme_psro", "psro_v2", "ours is faster", "exploitability", "psro_v2's"]
+    table.print_table(columns, rows)
+
+
+def _shown(curve: Curve, mark: int) -> str:
+    return f"{curve.exploitability[mark]:.6f}" if mark in curve.exploitability else "-"
+
+
+def print_verdict(ours: Curve, peer: Curve) -> None:
+    """Prints whether the bar is met, at as many iterations as both sides did."""
+    common = min(len(ours.seconds), len(peer.seconds))
+    ratio = peer.seconds[common - 1] / ours.seconds[common - 1]
+    what = f"{_LEAST_SPEEDUP} times faster at {_BAR_ITERATIONS} iterations of Leduc poker"
+    if common == _BAR_ITERATIONS and FLAGS.game.startswith("leduc_poker"):
+        table.print_bar(f"{what}, {ratio:,.0f} times", ratio >= _LEAST_SPEEDUP)
+    else:
+        table.print_bar(f"{what}; both sides did {common} here, {ratio:,.0f} times", None)
+
+
+def main() -> None:
+    """Measures both sides."""
+    with command_line.bad_input():
+        table.check_counts("iterations", "peer_iterations", "sims_per_entry", "repetitions")
+        game = load_game(FLAGS.game)
+        tree = compile_game(FLAGS.game)
+        check_solver_fits("nash", tree.num_players, tree.zero_sum)
+    # Before anything is measured, as it may be missing.
+    peers.require("psro_v2", "best_response_oracle")
+    print(f"PSRO with exact best responses, nash, {tree.game_string}")
+    table.print_machine()
+    ours = measure_ours(game, FLAGS.iterations, FLAGS.repetitions)
+    peer = measure_peer(game, FLAGS.peer_iterations, FLAGS.sims_per_entry, FLAGS.seed)
+    print(
+        f"ours: exact payoffs, game compiled in {table.seconds(ours.setup)}, median of {FLAGS.repetitions} "
+        f"runs; psro_v2: {FLAGS.sims_per_entry:,} games a cell, states listed in "
+        f"{table.seconds(peer.setup)}, one run"
+    )
+    if len(ours.seconds) < FLAGS.iterations:
+        print(f"ours converged after {len(ours.seconds)} iterations: no player gains by a best response")
+    print()
+    print_curves(ours, peer)
+    print_verdict(ours, peer)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

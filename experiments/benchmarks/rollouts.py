@@ -1,0 +1,199 @@
+"""Episodes per second between uniform players: ours against Python loops over pyspiel.
+
+python -m experiments.benchmarks.rollouts --game=leduc_poker
+
+Two loops: the one of OpenSpiel's own `examples/example.py` without its prints, and the fastest plain one
+that we could write. Ours may use every core, a Python loop uses one.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pyspiel
+from absl import flags
+
+from acme_psro.games import rollout, traverse
+from acme_psro.games.enumerate import load_game
+from acme_psro.games.tree import GameTree, compile_game
+from experiments import command_line
+from experiments.benchmarks import table
+
+flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string.")
+flags.DEFINE_integer("lanes", 1024, "Games that ours plays side by side.")
+flags.DEFINE_integer("games_per_lane", 1000, "Games that ours plays one after the other in a lane.")
+flags.DEFINE_integer("peer_episodes", 10_000, "Games of a repetition of each Python loop.")
+flags.DEFINE_integer("repetitions", 5, "Of each side; the median speed counts.")
+flags.DEFINE_integer("seed", 0, "Seed of everything random.")
+
+FLAGS = flags.FLAGS
+
+_OURS, _EXAMPLE, _FASTEST = (
+    "acme_psro rollout.play",
+    "pyspiel, loop of example.py",
+    "pyspiel, fastest Python loop",
+)
+_LEAST_SPEEDUP = 150
+_STANDARD_ERRORS = 4
+
+# (game, episodes) -> the returns of each episode `[episodes][P]`.
+Loop = Callable[[pyspiel.Game, int], list[list[float]]]
+
+
+def example_loop(game: pyspiel.Game, episodes: int) -> list[list[float]]:
+    """As OpenSpiel's example goes through a game: NumPy draws for chance, `random.choice` for players."""
+    returns = []
+    for _ in range(episodes):
+        state = game.new_initial_state()
+        while not state.is_terminal():
+            if state.is_chance_node():
+                actions, probabilities = zip(*state.chance_outcomes(), strict=True)
+                action = np.random.choice(actions, p=probabilities)  # noqa: NPY002 - as the example does
+            else:
+                action = random.choice(state.legal_actions(state.current_player()))
+            state.apply_action(action)
+        returns.append(state.returns())
+    return returns
+
+
+def fastest_loop(game: pyspiel.Game, episodes: int) -> list[list[float]]:
+    """As few calls into pyspiel as it takes, and no NumPy."""
+    draw = random.random
+    chance, terminal = int(pyspiel.PlayerId.CHANCE), int(pyspiel.PlayerId.TERMINAL)
+    returns = []
+    for _ in range(episodes):
+        state = game.new_initial_state()
+        while (player := state.current_player()) != terminal:
+            if player == chance:
+                left = draw()
+                for action, probability in state.chance_outcomes():  # noqa: B007 - used behind the loop
+                    left -= probability
+                    if left < 0:
+                        break
+            else:
+                legal = state.legal_actions()
+                action = legal[int(draw() * len(legal))]
+            state.apply_action(action)
+        returns.append(state.returns())
+    return returns
+
+
+class Side(NamedTuple):
+    """What was measured of a side.
+
+    Attributes:
+      speeds: episodes per second of each repetition.
+      mean: `[P]`, mean returns over all repetitions.
+      episodes: of all repetitions.
+    """
+
+    speeds: list[float]
+    mean: np.ndarray
+    episodes: int
+
+    @property
+    def speed(self) -> float:
+        return statistics.median(self.speeds)
+
+
+def measure_ours(tree: GameTree, keys: Sequence[jax.Array]) -> tuple[Side, float]:
+    """Our side, one repetition a key, and the seconds that its first call takes longer: compilation."""
+    game = rollout.make_arrays(tree)
+    tables = jax.numpy.asarray(tree.uniform_policy(), jax.numpy.float32)[None]
+    profiles = rollout.make_profiles(game, tables, jax.numpy.ones(1))
+    play = functools.partial(rollout.play, num_lanes=FLAGS.lanes, games_per_lane=FLAGS.games_per_lane)
+    began = time.perf_counter()
+    compiled = jax.jit(play).lower(game, profiles, keys[0]).compile()
+    compile_seconds = time.perf_counter() - began
+    compiled(game, profiles, keys[0]).block_until_ready()
+    speeds, means, episodes = [], [], FLAGS.lanes * FLAGS.games_per_lane
+    for key in keys:
+        began = time.perf_counter()
+        means.append(np.asarray(compiled(game, profiles, key)))
+        speeds.append(episodes / (time.perf_counter() - began))
+    return Side(speeds, np.mean(means, axis=0), episodes * len(keys)), compile_seconds
+
+
+def measure_loop(loop: Loop, game: pyspiel.Game) -> tuple[Side, np.ndarray]:
+    """A Python loop, and the standard deviation `[P]` of an episode's returns."""
+    speeds, returns = [], []
+    for _ in range(FLAGS.repetitions):
+        began = time.perf_counter()
+        returns += loop(game, FLAGS.peer_episodes)
+        speeds.append(FLAGS.peer_episodes / (time.perf_counter() - began))
+    return Side(speeds, np.mean(returns, axis=0), len(returns)), np.std(returns, axis=0)
+
+
+def print_speeds(sides: dict[str, Side]) -> None:
+    """Prints the table and whether the bar is met."""
+    ours = sides[_OURS].speed
+    rows = [
+        [
+            name,
+            f"{side.episodes:,}",
+            f"{side.speed:,.0f}",
+            f"{min(side.speeds):,.0f} to {max(side.speeds):,.0f}",
+            "" if name == _OURS else table.speedup(1 / ours, 1 / side.speed),
+        ]
+        for name, side in sides.items()
+    ]
+    table.print_table(["side", "episodes", "episodes/s", "range", "ours is faster"], rows)
+    for name in (_EXAMPLE, _FASTEST):
+        ratio = ours / sides[name].speed
+        table.print_bar(
+            f"in Leduc poker {_LEAST_SPEEDUP} times as fast as {name}, {ratio:,.0f} times",
+            ratio >= _LEAST_SPEEDUP if FLAGS.game.startswith("leduc_poker") else None,
+        )
+    print()
+
+
+def print_means(sides: dict[str, Side], exact: np.ndarray, deviation: np.ndarray) -> None:
+    """Prints how far mean returns are from the exact ones, in standard errors."""
+    rows, largest = [], 0.0
+    for name, side in sides.items():
+        error = np.maximum(deviation / np.sqrt(side.episodes), 1e-9)
+        off = np.abs(side.mean - exact) / error
+        largest = max(largest, float(off.max()))
+        rows.append([name, *(f"{m:+.5f} ± {e:.5f}" for m, e in zip(side.mean, error, strict=True))])
+    rows.append(["exact", *(f"{value:+.5f}" for value in exact)])
+    table.print_table(["mean return", *(f"player {p}" for p in range(len(exact)))], rows)
+    table.print_bar(
+        f"means within {_STANDARD_ERRORS} standard errors of the exact ones, {largest:.1f} at most",
+        largest <= _STANDARD_ERRORS,
+    )
+
+
+def main() -> None:
+    """Measures all sides."""
+    with command_line.bad_input():
+        table.check_counts("lanes", "games_per_lane", "peer_episodes", "repetitions")
+        tree = compile_game(FLAGS.game)
+        game = load_game(FLAGS.game)
+    random.seed(FLAGS.seed)
+    np.random.seed(FLAGS.seed)  # noqa: NPY002 - the example draws from the global generator
+    print(f"random episodes of {tree.game_string}; medians of {FLAGS.repetitions} repetitions")
+    table.print_machine()
+    keys = jax.random.split(jax.random.key(FLAGS.seed), FLAGS.repetitions)
+    ours, compile_seconds = measure_ours(tree, list(keys))
+    example, deviation = measure_loop(example_loop, game)
+    fastest, _ = measure_loop(fastest_loop, game)
+    print(
+        f"ours: {FLAGS.lanes:,} lanes of {FLAGS.games_per_lane:,} games on {jax.devices()[0].platform}, "
+        f"{table.num_cores()} cores at its disposal, traced and compiled in "
+        f"{table.seconds(compile_seconds)} (not counted below); the Python loops use one core\n"
+    )
+    sides = {_OURS: ours, _EXAMPLE: example, _FASTEST: fastest}
+    print_speeds(sides)
+    exact = traverse.expected_returns(tree, traverse.realisation_plan(tree, tree.uniform_policy()))
+    print_means(sides, exact, deviation)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

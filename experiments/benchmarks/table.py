@@ -1,0 +1,107 @@
+"""What benchmarks share: measuring, and printing of tables, ratios, bars and the machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from absl import flags
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints rows under their columns, the first aligned to the left and the others to the right.
+
+    Raises:
+      ValueError: a row has more or fewer cells than there are columns.
+    """
+    for index, row in enumerate(rows):
+        if len(row) != len(columns):
+            raise ValueError(f"row {index} has {len(row)} cells for {len(columns)} columns.")
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    for line in (columns, ["-" * width for width in widths], *rows):
+        cells = [
+            cell.rjust(width) if index else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+    print(flush=True)
+
+
+def print_machine() -> None:
+    """Prints what the numbers hold for."""
+    versions = [
+        f"{name} {importlib.metadata.version(package)}"
+        for name, package in (("JAX", "jax"), ("OpenSpiel", "open_spiel"))
+    ]
+    print(
+        f"machine: {_cpu_model()}, {num_cores()} cores; Python {platform.python_version()}, "
+        + ", ".join(versions),
+        flush=True,
+    )
+
+
+def print_bar(what: str, met: bool | None) -> None:
+    """Prints whether a bar is met; None where it does not apply to what was measured."""
+    verdict = {True: "met", False: "MISSED", None: "not judged"}[met]
+    print(f"bar: {what}: {verdict}", flush=True)
+
+
+def num_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def check_counts(*names: str) -> None:
+    """Checks flags that count something.
+
+    Raises:
+      ValueError: one is given and below 1.
+    """
+    for name in names:
+        value = getattr(flags.FLAGS, name)
+        if value is not None and value < 1:
+            raise ValueError(f"--{name} must be at least 1, not {value}.")
+
+
+def speedup(ours: float, theirs: float) -> str:
+    """Their seconds over ours, a loss in plain words."""
+    ratio = theirs / ours
+    return f"{ratio:,.1f} times" if ratio >= 1 else f"LOST: {1 / ratio:,.1f} times slower"
+
+
+def seconds(value: float) -> str:
+    """A duration in a unit that suits it."""
+    if value < 1:
+        return f"{value * 1e3:,.3f} ms"
+    return f"{value:,.2f} s"
+
+
+def medians(sides: Mapping[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
+    """Median seconds of each side over the repetitions.
+
+    The sides take turns, so that a machine that slows down does so for all of them.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repetitions):
+        for name, side in sides.items():
+            began = time.perf_counter()
+            side()
+            taken[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values) for name, values in taken.items()}

@@ -1,0 +1,484 @@
+"""Play on the device against the exact figures, and against OpenSpiel move by move."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from acme_psro.games import rollout, traverse
+from acme_psro.games.tree import CHANCE, TERMINAL, GameTree
+
+Tables = Callable[[GameTree, int], np.ndarray]
+
+PLAYED = ("kuhn", "leduc", "isomorphic_leduc", "kuhn_3p", "auction", "repeated_dilemma", "cliff_walking")
+# Chance moves only before the first decision: pure opponents leave nothing open after it.
+DETERMINED = ("kuhn", "kuhn_3p", "repeated_dilemma", "goofspiel")
+STANDARD_ERRORS = 4.0
+
+play = jax.jit(rollout.play, static_argnums=(3, 4))
+start = jax.jit(rollout.start, static_argnums=4)
+step = jax.jit(rollout.step)
+make_profiles = jax.jit(rollout.make_profiles)
+random_move = jax.jit(rollout.random_move)
+# Trees compare by identity, so each is put on the device once.
+on_device = functools.cache(rollout.make_arrays)
+
+
+def profiles_of(tree: GameTree, *tables: np.ndarray, weights: list[float] | None = None) -> rollout.Profiles:
+    weights = weights or [1.0 / len(tables)] * len(tables)
+    stacked = jnp.asarray(np.stack(tables), jnp.float32)
+    return make_profiles(on_device(tree), stacked, jnp.asarray(weights, jnp.float32))
+
+
+def exact_moments(tree: GameTree, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`[P]` mean and `[P]` standard deviation of the returns of one game."""
+    plan = traverse.realisation_plan(tree, table)
+    returns, reach = tree.reward.copy(), tree.probability.copy()
+    for node in range(1, tree.num_nodes):
+        returns[node] += returns[tree.parent[node]]
+        reach[node] *= reach[tree.parent[node]]
+    ends = tree.terminal_nodes
+    weights = reach[ends] * np.prod(plan[tree.terminal_sequences], axis=0)
+    assert weights.sum() == pytest.approx(1.0)
+    mean = weights @ returns[ends]
+    return mean, np.sqrt(np.maximum(weights @ returns[ends] ** 2 - mean**2, 0.0))
+
+
+def legal_moves(tree: GameTree, games: rollout.Games, rng: np.random.Generator) -> np.ndarray:
+    """`[B]`: a random legal action for each game, whoever is to move."""
+    infosets = np.maximum(tree.infoset[np.asarray(games.node)], 0)
+    draws = rng.random((len(infosets), tree.num_actions)) * tree.legal_actions[infosets]
+    return draws.argmax(axis=1).astype(np.int32)
+
+
+# Chance and policies, one move at a time.
+
+
+def implied_probabilities(tree: GameTree) -> np.ndarray:
+    """`[N]`: the probability with which the alias tables draw each child of a chance node."""
+    threshold, alias = rollout._alias_tables(tree)
+    drawn = np.zeros(tree.num_nodes)
+    for child in np.flatnonzero(tree.player[tree.parent] == CHANCE):
+        if child == 0:
+            continue
+        parent = tree.parent[child]
+        share = 1.0 / tree.num_children[parent]
+        drawn[child] += share * threshold[child]
+        drawn[tree.first_child[parent] + alias[child]] += share * (1.0 - threshold[child])
+    return drawn
+
+
+def test_alias_tables_hold_the_chance_probabilities(case: Any) -> None:
+    tree = case.tree
+    by_chance = tree.player[tree.parent] == CHANCE
+    by_chance[0] = False
+    np.testing.assert_allclose(
+        implied_probabilities(tree)[by_chance], tree.probability[by_chance], atol=1e-12, rtol=1e-9
+    )
+
+
+@pytest.mark.games("kuhn_4p")
+@pytest.mark.parametrize("concentration", [0.01, 0.3, 10.0])
+def test_alias_tables_hold_skewed_probabilities(case: Any, concentration: float) -> None:
+    """Probabilities over many orders of magnitude, zero among them."""
+    rng = np.random.default_rng(0)
+    probability = case.tree.probability.copy()
+    for node in np.flatnonzero(case.tree.player == CHANCE):
+        first, count = case.tree.first_child[node], case.tree.num_children[node]
+        drawn = rng.dirichlet(np.full(count, concentration))
+        if count > 2:
+            drawn[1] = 0.0
+        probability[first : first + count] = drawn / drawn.sum()
+    skewed = dataclasses.replace(case.tree, probability=probability)
+    by_chance = np.flatnonzero(case.tree.player[case.tree.parent] == CHANCE)[1:]
+    implied = implied_probabilities(skewed)[by_chance]
+    np.testing.assert_allclose(implied, probability[by_chance], atol=1e-12)
+    np.testing.assert_array_equal(implied[probability[by_chance] == 0.0], 0.0)
+
+
+@pytest.mark.games(*PLAYED)
+def test_evenly_spread_numbers_give_exact_frequencies(case: Any, random_table: Tables) -> None:
+    """The one random number of a move, run through its range, visits children by their probability."""
+    tree, count = case.tree, 8192
+    table = random_table(tree, 0)
+    game, profiles = on_device(tree), profiles_of(tree, table)
+    uniform = jnp.asarray((np.arange(count) + 0.5) / count, jnp.float32)
+    rng = np.random.default_rng(1)
+    inner = np.flatnonzero(tree.player != TERMINAL)
+    chance = np.flatnonzero(tree.player == CHANCE)
+    for node in {*rng.choice(inner, 12), *chance[:2], *chance[-2:]}:
+        games = rollout.Games(jnp.full(count, node, jnp.int32), jnp.zeros(count, jnp.int32))
+        after = np.asarray(random_move(game, profiles, games, uniform))
+        first, children = tree.first_child[node], tree.num_children[node]
+        frequencies = np.bincount(after - first, minlength=children) / count
+        if tree.player[node] == CHANCE:
+            expected = tree.probability[first : first + children]
+        else:
+            infoset = tree.infoset[node]
+            expected = table[infoset, tree.action_of_slot[infoset, :children]]
+        np.testing.assert_allclose(frequencies, expected, atol=2.5 * (children + 1) / count)
+
+
+@pytest.mark.games("kuhn_4p", "leduc", "liars_dice", "goofspiel", "hanabi", "auction", "coordinated_pennies")
+def test_moves_stay_within_what_is_possible(case: Any, pure_table: Tables, random_table: Tables) -> None:
+    """At every node, at both ends of the range, also where a probability is next to nothing."""
+    tree = case.tree
+    tiny = pure_table(tree, 0) + 1e-9 * tree.legal_actions
+    inner = np.flatnonzero(tree.player != TERMINAL)
+    nodes = np.tile(inner, 3)
+    numbers = np.repeat(np.float32([0.0, 0.5, np.nextafter(np.float32(1), np.float32(0))]), len(inner))
+    games = rollout.Games(jnp.asarray(nodes, jnp.int32), jnp.zeros(len(nodes), jnp.int32))
+    for table in (pure_table(tree, 1), random_table(tree, 2), tiny / tiny.sum(axis=1, keepdims=True)):
+        profiles = profiles_of(tree, table)
+        after = np.asarray(random_move(on_device(tree), profiles, games, jnp.asarray(numbers)))
+        np.testing.assert_array_equal(tree.parent[after], nodes)
+        assert (tree.probability[after] > 0).all()
+        decided = tree.player[nodes] >= 0
+        infosets = tree.infoset[nodes][decided]
+        actions = tree.action_of_slot[infosets, tree.slot[after][decided]]
+        assert (table[infosets, actions] > 0).all()
+
+
+# Whole games.
+
+
+@pytest.mark.games(*PLAYED)
+def test_mean_returns_agree_with_exact_ones(case: Any, random_table: Tables) -> None:
+    lanes, games_per_lane = 2048, 8
+    for seed, table in enumerate([case.tree.uniform_policy(), random_table(case.tree, 3)]):
+        mean, deviation = exact_moments(case.tree, table)
+        np.testing.assert_allclose(
+            mean,
+            traverse.expected_returns(case.tree, traverse.realisation_plan(case.tree, table)),
+            atol=1e-12,
+        )
+        profiles = profiles_of(case.tree, table)
+        found = play(on_device(case.tree), profiles, jax.random.key(seed), lanes, games_per_lane)
+        error = deviation / np.sqrt(lanes * games_per_lane)
+        assert (np.abs(np.asarray(found) - mean) <= STANDARD_ERRORS * error + 1e-5).all()
+
+
+@pytest.mark.games("repeated_dilemma")
+def test_returns_average_over_profiles_by_their_weights(case: Any) -> None:
+    tree, weights = case.tree, [0.7, 0.3]
+    # Both always take the first action, or both always the second.
+    tables = [np.tile(np.eye(2)[k], (tree.num_infosets, 1)) for k in range(2)]
+    profiles = profiles_of(tree, *tables, weights=weights)
+    found = np.asarray(play(on_device(tree), profiles, jax.random.key(0), 2048, 8))
+    # 15 for cooperation all along, 3 for none; a product of marginals would pay 5 and 10 in turns too.
+    error = 12 * np.sqrt(0.7 * 0.3 / (2048 * 8))
+    assert (np.abs(found - (0.7 * 15 + 0.3 * 3)) <= STANDARD_ERRORS * error).all()
+
+
+@pytest.mark.games("kuhn")
+def test_play_repeats_by_key_and_differs_between_keys(case: Any) -> None:
+    game, profiles = on_device(case.tree), profiles_of(case.tree, case.tree.uniform_policy())
+    runs = [np.asarray(play(game, profiles, jax.random.key(seed), 2048, 8)) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert (runs[0] != runs[2]).any()
+
+
+# One player learns.
+
+
+def continued(
+    case: Any, node: int, action: int, player: int, opponents: np.ndarray
+) -> tuple[float, int | None]:
+    """What OpenSpiel pays the player until it decides again, and where; None where the game ends first."""
+    tree, state = case.tree, case.state_of(node)
+    paid_before = state.returns()[player]
+    while True:
+        node = int(tree.first_child[node] + state.legal_actions().index(action))
+        state.apply_action(action)
+        if state.is_terminal() or state.current_player() == player:
+            after = None if state.is_terminal() else node
+            return state.returns()[player] - paid_before, after
+        action = int(opponents[tree.infoset[node]].argmax())
+
+
+@pytest.mark.games(*DETERMINED)
+def test_steps_are_openspiel_moves(case: Any, pure_table: Tables) -> None:
+    tree, rng = case.tree, np.random.default_rng(0)
+    game = on_device(tree)
+    ended = 0
+    for player in range(tree.num_players):
+        opponents = pure_table(tree, player)
+        profiles = profiles_of(tree, opponents)
+        key, start_key = jax.random.split(jax.random.key(player))
+        games = start(game, profiles, jnp.int32(player), start_key, 16)
+        for _ in range(8):
+            before, action = np.asarray(games.node), legal_moves(tree, games, rng)
+            np.testing.assert_array_equal(tree.player[before], player)
+            key, step_key = jax.random.split(key)
+            games, outcome = step(game, profiles, jnp.int32(player), games, jnp.asarray(action), step_key)
+            for lane, node in enumerate(before):
+                reward, after = continued(case, int(node), int(action[lane]), player, opponents)
+                assert outcome.reward[lane] == pytest.approx(reward, abs=1e-5)
+                assert outcome.done[lane] == (after is None)
+                now = int(games.node[lane])
+                assert after is None or now == after
+                # A new game: nothing of its own has been decided yet.
+                assert (after is not None) or tree.sequences[now, player] == tree.empty_sequence
+            assert int(outcome.episodes) == int(outcome.done.sum())
+            ended += int(outcome.episodes)
+    assert ended > 0
+
+
+@functools.partial(jax.jit, static_argnums=(5, 6))
+def run_episodes(
+    game: rollout.GameArrays,
+    profiles: rollout.Profiles,
+    table: jax.Array,
+    player: jax.Array,
+    key: jax.Array,
+    num: int,
+    steps: int,
+) -> tuple[jax.Array, ...]:
+    """Plays the table as the learning player: nodes before each step, rewards, ends, all `[steps, num]`."""
+
+    def one(carry: tuple, _: None) -> tuple:
+        games, key = carry
+        key, action_key, step_key = jax.random.split(key, 3)
+        infoset = game.infoset[games.node]
+        action = jax.random.categorical(action_key, jnp.log(table[infoset])).astype(jnp.int32)
+        after, outcome = rollout.step(game, profiles, player, games, action, step_key)
+        return (after, key), (games.node, games.profile, action, outcome.reward, outcome.done)
+
+    key, start_key = jax.random.split(key)
+    games = rollout.start(game, profiles, player, start_key, num)
+    _, seen = jax.lax.scan(one, (games, key), None, steps)
+    return seen
+
+
+@pytest.mark.games("leduc", "kuhn_3p", "repeated_dilemma", "auction")
+def test_rewards_of_a_learning_player_add_up_to_exact_returns(case: Any, random_table: Tables) -> None:
+    """In these games nobody is paid before everyone has decided once, so no reward goes missing."""
+    tree, episodes = case.tree, 3
+    table = random_table(tree, 6)
+    exact, _ = exact_moments(tree, table)
+    for player in range(tree.num_players):
+        device_table = jnp.asarray(table, jnp.float32)
+        profiles = profiles_of(tree, table)
+        seen = run_episodes(
+            on_device(tree), profiles, device_table, jnp.int32(player), jax.random.key(player), 1024, 16
+        )
+        node, _, action, reward, done = (np.asarray(each) for each in seen)
+        np.testing.assert_array_equal(tree.player[node], player)
+        assert tree.legal_actions[tree.infoset[node], action].all()
+        # The first episodes of every lane only: which are finished in time does not depend on their length.
+        number = np.cumsum(done, axis=0) - done
+        assert (done.sum(axis=0) >= episodes).all()
+        returns = np.stack([np.where(number == k, reward, 0.0).sum(axis=0) for k in range(episodes)])
+        error = returns.std() / np.sqrt(returns.size)
+        assert abs(returns.mean() - exact[player]) <= STANDARD_ERRORS * error + 1e-5
+
+
+@pytest.mark.games("leduc", "kuhn_3p", "repeated_dilemma", "auction")
+def test_learning_player_meets_nodes_as_often_as_it_should(case: Any, random_table: Tables) -> None:
+    """First decisions are distributed as chance and the opponents make them."""
+    tree, player, table = case.tree, case.tree.num_players - 1, random_table(case.tree, 7)
+    profiles = profiles_of(tree, table)
+    games = start(on_device(tree), profiles, jnp.int32(player), jax.random.key(0), 8192)
+    reach, nodes = tree.probability.copy(), []
+    for node in range(1, tree.num_nodes):
+        parent = tree.parent[node]
+        mover, infoset = tree.player[parent], tree.infoset[parent]
+        reach[node] *= reach[parent]
+        if mover >= 0:
+            reach[node] *= table[infoset, tree.action_of_slot[infoset, tree.slot[node]]]
+        if tree.player[node] == player and tree.sequences[node, player] == tree.empty_sequence:
+            nodes.append(node)
+    assert reach[nodes].sum() == pytest.approx(1.0)
+    counts = np.bincount(np.asarray(games.node), minlength=tree.num_nodes)[nodes]
+    assert counts.sum() == 8192
+    expected = 8192 * reach[nodes]
+    common = expected > 5
+    observed = [*counts[common], counts[~common].sum()]
+    wanted = [*expected[common], expected[~common].sum()]
+    if wanted[-1] < 5:
+        observed[-2:], wanted[-2:] = [sum(observed[-2:])], [sum(wanted[-2:])]
+    assert scipy.stats.chisquare(observed, wanted).pvalue > 1e-4
+
+
+@pytest.mark.games("kuhn_3p")
+def test_vmapped_over_players_equals_looped(case: Any, random_table: Tables) -> None:
+    tree, num = case.tree, 32
+    game, rng = on_device(tree), np.random.default_rng(0)
+    players = jnp.arange(tree.num_players)
+    opponents = [profiles_of(tree, random_table(tree, seed)) for seed in range(tree.num_players)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *opponents)
+    keys, step_keys = (jax.random.split(jax.random.key(seed), tree.num_players) for seed in (0, 1))
+    begin = jax.jit(jax.vmap(lambda profiles, player, key: rollout.start(game, profiles, player, key, num)))
+    together = begin(stacked, players, keys)
+    alone = [start(game, opponents[p], jnp.int32(p), keys[p], num) for p in range(tree.num_players)]
+    actions = jnp.asarray(np.stack([legal_moves(tree, games, rng) for games in alone]))
+    advance = jax.jit(jax.vmap(rollout.step, in_axes=(None, 0, 0, 0, 0, 0)))
+    games, outcome = advance(game, stacked, players, together, actions, step_keys)
+    for p in range(tree.num_players):
+        np.testing.assert_array_equal(together.node[p], alone[p].node)
+        mine, result = step(game, opponents[p], jnp.int32(p), alone[p], actions[p], step_keys[p])
+        np.testing.assert_array_equal(games.node[p], mine.node)
+        np.testing.assert_array_equal(outcome.reward[p], result.reward)
+        np.testing.assert_array_equal(outcome.done[p], result.done)
+        assert outcome.episodes[p] == result.episodes
+
+
+@pytest.mark.games("kuhn")
+def test_nothing_is_traced_anew_for_other_players_or_opponents(case: Any, random_table: Tables) -> None:
+    tree, traces = case.tree, []
+
+    @jax.jit
+    def traced(
+        tables: jax.Array, weights: jax.Array, player: jax.Array, games: rollout.Games, key: jax.Array
+    ) -> rollout.Outcome:
+        traces.append(None)
+        game = on_device(tree)
+        profiles = rollout.make_profiles(game, tables, weights)
+        action = jnp.zeros(games.node.shape, jnp.int32)
+        return rollout.step(game, profiles, player, games, action, key)[1]
+
+    for seed, (player, weights) in enumerate(
+        [(0, [1.0, 0.0]), (1, [0.5, 0.5]), (1, [0.0, 1.0]), (0, [0.2, 0.8])]
+    ):
+        tables = jnp.asarray(np.stack([random_table(tree, seed), random_table(tree, 10 + seed)]), jnp.float32)
+        games = rollout.Games(jnp.zeros(8, jnp.int32), jnp.zeros(8, jnp.int32))
+        traced(tables, jnp.asarray(weights), jnp.int32(player), games, jax.random.key(seed))
+    assert len(traces) == 1
+
+
+@pytest.mark.games("leduc")
+def test_learning_repeats_by_key_and_differs_between_keys(case: Any, random_table: Tables) -> None:
+    tree, table = case.tree, random_table(case.tree, 8)
+    profiles, player = profiles_of(tree, table), jnp.int32(1)
+    runs = [
+        run_episodes(on_device(tree), profiles, jnp.asarray(table, jnp.float32), player, key, 1024, 16)
+        for key in (jax.random.key(0), jax.random.key(0), jax.random.key(1))
+    ]
+    for same, again in zip(runs[0], runs[1], strict=True):
+        np.testing.assert_array_equal(same, again)
+    assert (runs[0][0] != runs[2][0]).any()
+    # Nor do lanes or steps repeat one another.
+    nodes = np.asarray(runs[0][0])
+    assert len(np.unique(nodes, axis=1).T) > 1000
+    assert len(np.unique(nodes, axis=0)) == len(nodes)
+
+
+# Opponents drawn by weights.
+
+
+@pytest.mark.games("repeated_dilemma")
+def test_opponents_are_drawn_once_a_game_by_their_weights(case: Any) -> None:
+    """One opponent always takes the first action, one the second: what it does tells which it is."""
+    tree, weights = case.tree, [0.25, 0.0, 0.75, 0.0]
+    tables = [np.tile(np.eye(2)[k % 2], (tree.num_infosets, 1)) for k in (0, 0, 1, 1)]
+    profiles = profiles_of(tree, *tables, weights=weights)
+    table = jnp.asarray(tree.uniform_policy(), jnp.float32)
+    seen = run_episodes(on_device(tree), profiles, table, jnp.int32(1), jax.random.key(0), 1024, 16)
+    nodes, drawn, _, _, done = (np.asarray(each) for each in seen)
+    assert set(np.unique(drawn)) == {0, 2}
+    for node in np.unique(nodes):
+        mine = {0: 0, 2: 1}
+        path, here = [], int(node)
+        while here:
+            if tree.player[tree.parent[here]] == 0:
+                path.append(tree.slot[here])
+            here = int(tree.parent[here])
+        assert {mine[profile] for profile in drawn[nodes == node]} == set(path)
+    np.testing.assert_array_equal(drawn[1:][~done[:-1]], drawn[:-1][~done[:-1]])
+    opening = np.concatenate([drawn[:1].ravel(), drawn[1:][done[:-1]]])
+    error = np.sqrt(0.25 * 0.75 / len(opening))
+    assert abs((opening == 0).mean() - 0.25) <= STANDARD_ERRORS * error
+
+
+@pytest.mark.games("kuhn")
+@pytest.mark.parametrize("weights", [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+def test_padding_is_never_drawn(case: Any, weights: list[float], random_table: Tables) -> None:
+    tables = [random_table(case.tree, seed) for seed in range(3)]
+    profiles = profiles_of(case.tree, *tables, weights=weights)
+    games = start(on_device(case.tree), profiles, jnp.int32(0), jax.random.key(0), 4096)
+    assert set(np.unique(games.profile)) == {int(np.argmax(weights))}
+
+
+# Opponents that end the game before the player can decide.
+
+SHORTCUT = """EFG 2 R "shortcut" { "A" "B" } ""
+p "" 1 1 "" { "end" "pass" } 0
+t "" 1 "" { 10, 100 }
+p "" 2 1 "" { "l" "r" } 0
+t "" 2 "" { 0, 2 }
+t "" 3 "" { 3, -3 }
+"""
+
+
+@pytest.fixture(scope="module")
+def shortcut(tmp_path_factory: pytest.TempPathFactory, compiled: Callable[[str], GameTree]) -> GameTree:
+    path: Path = tmp_path_factory.mktemp("efg") / "shortcut.efg"
+    path.write_text(SHORTCUT)
+    return compiled(f"efg_game(filename={path})")
+
+
+def opening(tree: GameTree, end: float) -> np.ndarray:
+    """The first player ends the game at once with this probability."""
+    table = tree.uniform_policy()
+    table[tree.infosets_of(0)] = 0.0
+    first = tree.action_of_slot[tree.infosets_of(0), :2][0]
+    table[tree.infosets_of(0), first] = [end, 1.0 - end]
+    return table
+
+
+def test_a_player_that_never_decides_does_not_hang(shortcut: GameTree) -> None:
+    game, profiles, player = on_device(shortcut), profiles_of(shortcut, opening(shortcut, 1.0)), jnp.int32(1)
+    games = start(game, profiles, player, jax.random.key(0), 8)
+    assert not rollout.deciding(game, player, games).any()
+    for seed in range(3):
+        games, outcome = step(game, profiles, player, games, jnp.zeros(8, jnp.int32), jax.random.key(seed))
+        assert not rollout.deciding(game, player, games).any()
+        assert outcome.done.all()
+        assert int(outcome.episodes) >= 8
+
+
+def test_a_player_that_seldom_decides_gets_its_own_rewards_only(shortcut: GameTree) -> None:
+    """Games in which it was not asked pay 100: none of that belongs to a decision of its own."""
+    game, profiles, player = on_device(shortcut), profiles_of(shortcut, opening(shortcut, 0.5)), jnp.int32(1)
+    key = jax.random.key(0)
+    games, asked = start(game, profiles, player, key, 64), 0
+    paid = np.array([2.0, -3.0])
+    for seed in range(10):
+        decides = np.asarray(rollout.deciding(game, player, games))
+        slot = np.random.default_rng(seed).integers(0, 2, 64)
+        infoset = shortcut.infosets_of(1).start
+        action = jnp.asarray(shortcut.action_of_slot[infoset, slot])
+        games, outcome = step(game, profiles, player, games, action, jax.random.fold_in(key, seed))
+        np.testing.assert_array_equal(np.asarray(outcome.reward)[decides], paid[slot][decides])
+        assert np.asarray(outcome.done)[decides].all()
+        assert int(outcome.episodes) >= decides.sum()
+        asked += decides.sum()
+    assert asked > 500
+
+
+def test_shortcut_games_are_played_to_the_end(shortcut: GameTree) -> None:
+    mean, deviation = exact_moments(shortcut, opening(shortcut, 0.5))
+    np.testing.assert_allclose(mean, [5.75, 49.75])
+    profiles = profiles_of(shortcut, opening(shortcut, 0.5))
+    found = np.asarray(play(on_device(shortcut), profiles, jax.random.key(0), 2048, 8))
+    assert (np.abs(found - mean) <= STANDARD_ERRORS * deviation / 128).all()
+
+
+@pytest.mark.games("kuhn")
+def test_wrong_ranks_are_refused(case: Any) -> None:
+    game, table = on_device(case.tree), jnp.asarray(case.tree.uniform_policy())
+    with pytest.raises(AssertionError):
+        rollout.make_profiles(game, table, jnp.ones(1))
+    profiles = profiles_of(case.tree, case.tree.uniform_policy())
+    games = rollout.Games(jnp.zeros(4, jnp.int32), jnp.zeros(4, jnp.int32))
+    with pytest.raises(AssertionError):
+        rollout.step(
+            game, profiles, jnp.zeros(4, jnp.int32), games, jnp.zeros(4, jnp.int32), jax.random.key(0)
+        )

@@ -1,0 +1,39 @@
+"""Tests of agents.core."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agents import core
+
+
+def _observation(first: float) -> core.Observation:
+    """Two rows of three numbers, two actions and one number of context, all told apart."""
+    return core.Observation(
+        info_state=first + jnp.arange(6.0).reshape(2, 3),
+        legal_actions=jnp.array([[True, False], [first > 0, True]]),
+        context=jnp.full((2, 1), first),
+    )
+
+
+def test_join_gives_every_decision_two_rows_of_its_own() -> None:
+    now, then = _observation(0.0), _observation(100.0)
+    action = jnp.array([1, 0])
+    batch = core.join(now, action, jnp.array([0.5, -1.0]), jnp.array([1.0, 0.0]), then)
+    picked_now = jax.tree.map(lambda rows: rows[batch.now], batch.observation)
+    picked_then = jax.tree.map(lambda rows: rows[batch.then], batch.observation)
+    jax.tree.map(np.testing.assert_array_equal, picked_now, now)
+    jax.tree.map(np.testing.assert_array_equal, picked_then, then)
+    assert batch.observation.info_state.shape == (4, 3)
+    assert batch.observation.legal_actions.dtype == bool
+    assert len({*batch.now.tolist(), *batch.then.tolist()}) == 4
+
+
+def test_join_keeps_what_came_of_the_decisions_and_weighs_all_alike() -> None:
+    reward, discount = jnp.array([0.5, -1.0]), jnp.array([1.0, 0.0])
+    batch = core.join(_observation(0.0), jnp.array([1, 0]), reward, discount, _observation(1.0))
+    np.testing.assert_array_equal(batch.action, [1, 0])
+    np.testing.assert_array_equal(batch.reward, reward)
+    np.testing.assert_array_equal(batch.discount, discount)
+    np.testing.assert_array_equal(batch.weight, [1.0, 1.0])
+    assert batch.weight.dtype == jnp.float32

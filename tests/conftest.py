@@ -1,0 +1,156 @@
+"""The games that tests are run on, each compiled once a session.
+
+A test that takes `case` runs on every game of `GAMES`; marked `games("a", "b")` only on those, marked
+`slow_games` on the large ones too. `compiled` compiles any other game string.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acme_psro.games import enumerate as enumeration
+from acme_psro.games.tree import GameTree, compile_game
+
+
+@dataclasses.dataclass(frozen=True)
+class GameCase:
+    """A game that compiles.
+
+    Attributes:
+      string: what `pyspiel.load_game` takes.
+      nodes: its histories, chance nodes and ends included, counted by a plain recursion.
+      infosets: its information states, over all players.
+      slow: whether walking it takes seconds.
+    """
+
+    string: str
+    nodes: int
+    infosets: int
+    slow: bool = False
+
+    @functools.cached_property
+    def game(self) -> Any:
+        """The game of OpenSpiel, turn-based."""
+        return enumeration.load_game(self.string)
+
+    @functools.cached_property
+    def tree(self) -> GameTree:
+        """The same as arrays, straight from OpenSpiel: no cache is read."""
+        return compile_game(self.string, cache=False)
+
+    @property
+    def has_strings(self) -> bool:
+        """Whether OpenSpiel's own algorithms tell its information states apart."""
+        return bool(self.game.get_type().provides_information_state_string)
+
+    def state_of(self, node: int) -> Any:
+        """OpenSpiel's state at a node of the tree."""
+        slots = []
+        while node:
+            slots.append(self.tree.slot[node])
+            node = self.tree.parent[node]
+        state = self.game.new_initial_state()
+        for slot in reversed(slots):
+            state.apply_action(moves_of(state)[slot])
+        return state
+
+
+def moves_of(state: Any) -> list[int]:
+    """What leads out of a state, in OpenSpiel's order."""
+    return (
+        [action for action, _ in state.chance_outcomes()] if state.is_chance_node() else state.legal_actions()
+    )
+
+
+GAMES = {
+    "kuhn": GameCase("kuhn_poker", 58, 12),
+    "kuhn_3p": GameCase("kuhn_poker(players=3)", 617, 48),
+    "kuhn_4p": GameCase("kuhn_poker(players=4)", 7886, 160),
+    "leduc": GameCase("leduc_poker", 9457, 936),
+    "liars_dice": GameCase("liars_dice(dice_sides=4)", 8181, 1024),
+    # Simultaneous moves.
+    "goofspiel": GameCase("goofspiel(imp_info=True,num_cards=4,points_order=descending)", 1077, 162),
+    "rock_paper_scissors": GameCase("matrix_rps", 13, 2),
+    "prisoners_dilemma": GameCase("matrix_pd", 7, 2),
+    # General-sum, with three players and one after the other.
+    "pennies_3p": GameCase("matching_pennies_3p", 15, 3),
+    "auction": GameCase("first_sealed_auction(max_value=4)", 291, 8),
+    # Identical interests.
+    "hanabi": GameCase("tiny_hanabi", 55, 8),
+    # Chance with unlike probabilities.
+    "isomorphic_leduc": GameCase("leduc_poker(suit_isomorphism=True)", 1939, 288),
+    # Rewards inside the episode, one of them without information state strings.
+    "cliff_walking": GameCase("cliff_walking(horizon=4)", 193, 48),
+    "repeated_dilemma": GameCase("repeated_game(stage_game=matrix_pd(),num_repetitions=3)", 127, 42),
+    # One player, observations only.
+    "catch": GameCase("catch(rows=4,columns=3)", 121, 39),
+    # No tensors at all.
+    "coordinated_pennies": GameCase("coordinated_mp", 15, 3),
+    "tic_tac_toe": GameCase("tic_tac_toe", 549_946, 294_778, slow=True),
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "games(*names): run on these games of tests/conftest.py only")
+    config.addinivalue_line("markers", "slow_games: run on its large games too, marked slow")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" not in metafunc.fixturenames:
+        return
+    only = metafunc.definition.get_closest_marker("games")
+    with_slow = metafunc.definition.get_closest_marker("slow_games")
+    names = only.args if only else [name for name in GAMES if with_slow or not GAMES[name].slow]
+    metafunc.parametrize(
+        "case",
+        [
+            pytest.param(GAMES[name], id=name, marks=[pytest.mark.slow] if GAMES[name].slow else [])
+            for name in names
+        ],
+    )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache_in_temporary_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        root = tmp_path_factory.mktemp("compiled_games")
+        patch.setenv("ACME_PSRO_CACHE", str(root))
+        yield root
+
+
+@pytest.fixture(scope="session")
+def compiled() -> Callable[[str], GameTree]:
+    """Compiles a game string, once a session."""
+    return functools.cache(lambda string: compile_game(string, cache=False))
+
+
+@pytest.fixture(scope="session")
+def random_table() -> Callable[[GameTree, int], np.ndarray]:
+    """`(tree, seed) -> [I, A]`: a policy for every player that plays every legal action at times."""
+
+    def draw(tree: GameTree, seed: int) -> np.ndarray:
+        weights = np.random.default_rng(seed).exponential(size=tree.legal_actions.shape) * tree.legal_actions
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def pure_table() -> Callable[[GameTree, int], np.ndarray]:
+    """`(tree, seed) -> [I, A]`: a deterministic policy for every player."""
+
+    def draw(tree: GameTree, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        table = np.zeros(tree.legal_actions.shape)
+        for row, legal in zip(table, tree.legal_actions, strict=True):
+            row[rng.choice(np.flatnonzero(legal))] = 1.0
+        return table
+
+    return draw

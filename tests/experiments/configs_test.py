@@ -1,0 +1,77 @@
+"""Tests of experiments.configs."""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import pytest
+
+from acme_psro.games.tree import DEFAULT_MAX_NODES
+from acme_psro.oracles.device import DeviceConfig
+from agents.crossq import CrossQConfig
+from experiments import configs
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("oracle", "magic", "exact, device"),
+        ("agent", "dqn", "crossq"),
+        ("meta_solver", "nosh", "nash, prd, regret_matching, uniform"),
+        ("iterations", 0, "--iterations must be at least 1, not 0"),
+        ("iterations", -1, "--iterations must be at least 1, not -1"),
+        ("max_nodes", 0, "--max_nodes must be at least 1"),
+        ("seed", -1, "--seed must not be negative"),
+        ("tolerance", -1e-9, "--tolerance must not be negative"),
+        ("tolerance", math.nan, "--tolerance must not be negative"),
+        ("device", {"num_envs": 0}, "num_envs must be at least 1, not 0"),
+        ("device", {"gradient_steps": -5}, "gradient_steps must be at least 1, not -5"),
+        ("device", {"max_extensions": -1}, "max_extensions must be at least 0, not -1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(setting: str, value: Any, says: str) -> None:
+    with pytest.raises(ValueError, match="") as refusal:
+        configs.PSROConfig(game="kuhn_poker", **{setting: value})
+    assert says in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_limits_are_allowed() -> None:
+    config = configs.PSROConfig(
+        "kuhn_poker", iterations=1, max_nodes=1, tolerance=0.0, device={"max_extensions": 0}
+    )
+    assert config.device == {"max_extensions": 0}
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    config = configs.PSROConfig("kuhn_poker")
+    chosen = (config.oracle, config.agent, config.meta_solver, config.seed, config.max_nodes)
+    assert chosen == ("device", "crossq", "nash", 0, DEFAULT_MAX_NODES)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", sorted(configs.SETTINGS))
+def test_every_setting_makes_a_configuration_that_oracle_and_agent_take(name: str) -> None:
+    setting = configs.SETTINGS[name]
+    config = configs.PSROConfig(
+        name, iterations=setting.iterations, device=setting.device, crossq=setting.crossq
+    )
+    assert DeviceConfig(**config.device).gradient_steps > 0
+    assert CrossQConfig(**config.crossq).learning_rate > 0
+    assert json.loads(json.dumps(config.to_json())) == config.to_json()
+
+
+@pytest.mark.parametrize(
+    ("game", "name"),
+    [
+        ("kuhn_poker", "kuhn_poker"),
+        ("kuhn_poker(players=2)", "kuhn_poker"),
+        (" kuhn_poker (players=2)", "kuhn_poker"),
+        ("tic_tac_toe", "default"),
+        ("", "default"),
+    ],
+)
+def test_a_games_setting_goes_by_its_short_name(game: str, name: str) -> None:
+    assert configs.setting_for(game) is configs.SETTINGS[name]

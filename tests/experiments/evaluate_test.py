@@ -1,0 +1,144 @@
+"""Tests of experiments.evaluate: one JSON object on standard output."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+from typing import Any, NamedTuple
+
+import pyspiel
+import pytest
+from absl.testing import flagsaver
+from open_spiel.python.algorithms import exploitability
+
+import acme_psro
+from acme_psro.files import read_csv
+from experiments import command_line, evaluate, run_psro
+
+_ROOT = pathlib.Path(__file__).parents[2]
+
+
+class _Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Four iterations of exact PSRO on Kuhn poker."""
+    directory = tmp_path_factory.mktemp("run") / "kuhn"
+    arguments = ["--game=kuhn_poker", "--oracle=exact", "--iterations=4", f"--output_dir={directory}"]
+    with pytest.MonkeyPatch.context() as patch, flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", ["run_psro", *arguments])
+        command_line.run(run_psro.main)
+    assert not ended.value.code
+    return directory
+
+
+@pytest.fixture
+def evaluated(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs the launcher with these arguments."""
+
+    def call(*arguments: str) -> _Ended:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["evaluate", *arguments])
+        with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+            command_line.run(evaluate.main)
+        printed = capsys.readouterr()
+        return _Ended(ended.value.code or 0, printed.out, printed.err)  # type: ignore[arg-type]
+
+    return call
+
+
+def _contents(directory: pathlib.Path) -> dict[pathlib.Path, bytes]:
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_prints_the_figures_of_the_last_mixture(run: pathlib.Path, evaluated: Any) -> None:
+    before = _contents(run)
+    code, out, err = evaluated(f"--run_dir={run}")
+    assert (code, err) == (0, "")
+    assert out.count("\n") == 1
+    figures = json.loads(out)
+    last = read_csv(run / "metrics.csv")[-1]
+    assert figures["game"] == "kuhn_poker()"
+    assert (figures["players"], figures["iterations"], figures["meta_solver"]) == (2, 4, "nash")
+    assert figures["nash_conv"] == last["nash_conv"]
+    assert figures["exploitability"] == last["exploitability"] == figures["nash_conv"] / 2
+    assert figures["per_player_gain"] == [last["gain_0"], last["gain_1"]]
+    assert sum(figures["expected_returns"]) == pytest.approx(0.0, abs=1e-12)
+    assert figures["populations"] == [last["population_0"], last["population_1"]]
+    assert _contents(run) == before
+
+
+def test_openspiel_finds_the_same_exploitability_of_the_loaded_policy(
+    run: pathlib.Path, evaluated: Any
+) -> None:
+    figures = json.loads(evaluated(f"--run_dir={run}").out)
+    value = exploitability.exploitability(pyspiel.load_game("kuhn_poker"), acme_psro.load_policy(run))
+    assert figures["exploitability"] == pytest.approx(value, abs=1e-9)
+    assert value > 1e-3
+
+
+def test_a_broken_checkpoint_is_passed_over_and_said_on_standard_error(
+    run: pathlib.Path, tmp_path: pathlib.Path, evaluated: Any
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    newest = copy / "checkpoints" / "state_00004.npz"
+    newest.write_bytes(newest.read_bytes()[:-10])
+    code, out, err = evaluated(f"--run_dir={copy}")
+    assert code == 0
+    assert json.loads(out)["iterations"] == 3
+    assert err.startswith("warning: checkpoint state_00004")
+    assert err.count("\n") == 1
+
+
+def _assert_refused(ended: _Ended, *named: str) -> None:
+    assert ended.code == 2
+    assert ended.out == ""
+    *warnings, error = ended.err.splitlines()
+    assert error.startswith("error: ")
+    assert all(name in error for name in named)
+    assert all(line.startswith("warning: ") for line in warnings)
+
+
+def test_bad_run_directories_are_refused(run: pathlib.Path, tmp_path: pathlib.Path, evaluated: Any) -> None:
+    _assert_refused(evaluated(), "--run_dir")
+    _assert_refused(evaluated("--run_dir="), "--run_dir")
+    _assert_refused(evaluated(f"--run_dir={tmp_path}"), str(tmp_path))
+    _assert_refused(evaluated(f"--run_dir={tmp_path / 'nowhere'}"), "nowhere")
+    (tmp_path / "file").write_text("")
+    _assert_refused(evaluated(f"--run_dir={tmp_path / 'file'}"), "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    _assert_refused(evaluated(f"--run_dir={run}", "--resume_all"), "resume_all")
+    _assert_refused(evaluated(str(run)), "unexpected argument")
+
+
+def test_broken_runs_are_refused(run: pathlib.Path, tmp_path: pathlib.Path, evaluated: Any) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    policy = copy / "checkpoints" / "policies" / "player_0_00000.npz"
+    policy.write_bytes(policy.read_bytes()[:-1])
+    before = _contents(copy)
+    ended = evaluated(f"--run_dir={copy}")
+    _assert_refused(ended, "whole")
+    assert ended.err.count("warning: ") == 3
+    (copy / "config.json").write_text("{")
+    _assert_refused(evaluated(f"--run_dir={copy}"), "config.json")
+    (copy / "config.json").write_text(
+        before[copy / "config.json"].decode().replace("kuhn_poker", "kuhn_pokr")
+    )
+    _assert_refused(evaluated(f"--run_dir={copy}"), "kuhn_pokr", "kuhn_poker")
+    assert {**_contents(copy), copy / "config.json": b""} == {**before, copy / "config.json": b""}
+
+
+def test_a_real_process_prints_json_and_nothing_else(run: pathlib.Path) -> None:
+    command = [sys.executable, "-m", "experiments.evaluate", f"--run_dir={run}"]
+    done = subprocess.run(command, cwd=_ROOT, env=os.environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert {"game", "players", "iterations", "nash_conv", "exploitability", "per_player_gain"} <= set(
+        json.loads(done.stdout)
+    )
+    assert done.stderr == ""
