@@ -41,7 +41,7 @@ def make_policy(tree: GameTree, player: int, table: np.ndarray) -> Policy:
     legal = tree.legal_actions[rows]
     if table.shape != legal.shape:
         raise ValueError(f"player {player}'s policy has shape {table.shape}, not {legal.shape}.")
-    table = np.asarray(table, np.float64)
+    table = np.array(table, np.float64)
     if not np.isfinite(table).all() or (table < 0).any() or table[~legal].any():
         raise ValueError(f"player {player}'s policy has probabilities that are negative or illegal.")
     if np.abs(table.sum(axis=1) - 1).max(initial=0.0) > 1e-6:

@@ -11,7 +11,9 @@ import hashlib
 import importlib.metadata
 import io
 import os
+import re
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,11 @@ def directory() -> Path:
         return Path(root)
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "acme_psro"
+
+
+def fits(game_string: str) -> bool:
+    """Whether the string says all there is about a game: not where it names a file to read it from."""
+    return not any(Path(word).is_file() for word in re.split(r"[(),=]", game_string) if word)
 
 
 def path_of(game_string: str) -> Path:
@@ -70,6 +77,6 @@ def read(game_string: str) -> GameTree | None:
                 keys=tuple(keys.split("\0")) if keys else (),
                 **{name: stored[name] for name in _ARRAYS},
             )
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+    except (OSError, KeyError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return None
     return tree if tree.game_string == game_string and len(tree.keys) == tree.num_infosets else None

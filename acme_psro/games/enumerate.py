@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import io
 import os
 import re
 from array import array
@@ -19,6 +20,8 @@ from acme_psro.games.tree import CHANCE, NO_INFOSET, TERMINAL, GameError, GameTr
 # A table of one-hot observations is I by I; beyond this it would fill the memory.
 _MAX_ONE_HOT = 64_000_000
 _PROGRESS_EVERY = 100_000
+# OpenSpiel may answer with the list of all its games.
+_MOST_WORDS = 300
 
 
 def load_game(game_string: str) -> pyspiel.Game:
@@ -29,6 +32,8 @@ def load_game(game_string: str) -> pyspiel.Game:
         tree with explicit chance.
     """
     name = game_string.split("(", 1)[0].strip()
+    if name.startswith("python_"):
+        _register_python_games()
     known = [game.short_name for game in pyspiel.registered_games()]
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
@@ -38,10 +43,10 @@ def load_game(game_string: str) -> pyspiel.Game:
     try:
         with _quiet():
             game = pyspiel.load_game(game_string)
-    except (pyspiel.SpielError, RuntimeError) as error:
+    except (pyspiel.SpielError, RuntimeError, ValueError, IndexError) as error:
         allowed = _parameter_names(name)
         # OpenSpiel puts the place in its own sources first.
-        reason = re.sub(r"^\S+\.(cc|h):\d+ ", "", " ".join(str(error).split()))
+        reason = re.sub(r"^\S+\.(cc|h):\d+ ", "", " ".join(str(error).split()))[:_MOST_WORDS]
         raise GameError(f"cannot load {game_string!r}: {reason} ({name} takes {allowed})") from None
     kind = game.get_type()
     if kind.dynamics == pyspiel.GameType.Dynamics.MEAN_FIELD:
@@ -53,6 +58,12 @@ def load_game(game_string: str) -> pyspiel.Game:
     if kind.dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
         game = pyspiel.convert_to_turn_based(game)
     return game
+
+
+def _register_python_games() -> None:
+    """Makes OpenSpiel's games that are written in Python known; it does not do so by itself."""
+    with _quiet(), contextlib.redirect_stdout(io.StringIO()):
+        import open_spiel.python.games  # noqa: F401
 
 
 @contextlib.contextmanager
@@ -89,11 +100,13 @@ def enumerate_game(
     """Walks the whole game depth first and returns its arrays.
 
     Raises:
-      GameError: above `max_nodes`, without perfect recall, or with information states that disagree on
-        the legal actions.
+      GameError: above `max_nodes`, without decisions or perfect recall, or with information states that
+        disagree on the legal actions.
     """
     walk = _Walk(game, max_nodes, on_progress)
     walk.run()
+    if not walk.legal:
+        raise GameError(f"nobody decides anything in {game}: choose other game parameters.")
     return _assemble(game, walk)
 
 
@@ -246,7 +259,7 @@ def _assemble(game: pyspiel.Game, walk: _Walk) -> GameTree:
 def _observations(walk: _Walk, owner: np.ndarray) -> np.ndarray:
     if walk.observe:
         return np.frombuffer(walk.observations, np.float32).reshape(len(owner), -1)
-    counts = np.bincount(owner) if len(owner) else np.zeros(1, int)
+    counts = np.bincount(owner)
     width = int(counts.max())
     if len(owner) * width > _MAX_ONE_HOT:
         raise GameError(

@@ -156,7 +156,7 @@ def start(game: GameArrays, profiles: Profiles, player: jax.Array, key: jax.Arra
     """Begins `num` games and plays them to the player's first decision."""
     profile_key, key = jax.random.split(key)
     games = Games(jnp.zeros(num, jnp.int32), _draw_profiles(profiles, profile_key, num))
-    games, _ = _play_on(game, profiles, player, games, key)
+    games, _ = _play_on(game, profiles, player, games, jnp.zeros(num), key)
     return games
 
 
@@ -181,8 +181,10 @@ def step(
     infoset = game.infoset[games.node]
     slot = game.slot_of_action[infoset, action]
     moved = game.first_child[games.node] + slot
-    node = jnp.where(deciding(game, player, games), moved, games.node)
-    return _play_on(game, profiles, player, games._replace(node=node), key)
+    asked = deciding(game, player, games)
+    node = jnp.where(asked, moved, games.node)
+    paid = jnp.where(asked, game.reward[node, player], 0.0)
+    return _play_on(game, profiles, player, games._replace(node=node), paid, key)
 
 
 def deciding(game: GameArrays, player: jax.Array, games: Games) -> jax.Array:
@@ -191,7 +193,12 @@ def deciding(game: GameArrays, player: jax.Array, games: Games) -> jax.Array:
 
 
 def _play_on(
-    game: GameArrays, profiles: Profiles, player: jax.Array, games: Games, key: jax.Array
+    game: GameArrays,
+    profiles: Profiles,
+    player: jax.Array,
+    games: Games,
+    paid: jax.Array,
+    key: jax.Array,
 ) -> tuple[Games, Outcome]:
     """Moves chance and opponents until the player decides; starts games anew where they end."""
     num = games.node.shape[0]
@@ -210,12 +217,11 @@ def _play_on(
         node = jnp.where(ended, 0, onward)
         node = jnp.where(game.player[games.node] == player, games.node, node)
         moved = node != games.node
-        paid = jnp.where(moved & ~(done | ended), game.reward[node, player], 0.0)
+        gained = jnp.where(moved & ~(done | ended), game.reward[node, player], 0.0)
         fresh = Games(node, jnp.where(ended, profile, games.profile))
-        return fresh, key, done | ended, reward + paid, episodes + ended.sum(), moves + 1
+        return fresh, key, done | ended, reward + gained, episodes + ended.sum(), moves + 1
 
-    entered = game.reward[games.node, player]
-    init = (games, key, jnp.zeros(num, bool), entered, jnp.int32(0), jnp.int32(0))
+    init = (games, key, jnp.zeros(num, bool), paid, jnp.int32(0), jnp.int32(0))
     games, _, done, reward, episodes, _ = jax.lax.while_loop(waiting, move, init)
     return games, Outcome(reward, done, episodes)
 

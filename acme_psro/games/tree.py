@@ -181,6 +181,7 @@ def compile_game(
     if max_nodes < 1:
         raise GameError(f"max_nodes must be at least 1, not {max_nodes}.")
     game = enumeration.load_game(game_string)
+    cache = cache and tree_cache.fits(str(game))
     tree = tree_cache.read(str(game)) if cache else None
     if tree is None:
         tree = enumeration.enumerate_game(game, max_nodes, on_progress)

@@ -28,7 +28,8 @@ class CrossQConfig:
       critic_entropy: whether targets pay for entropy.
       temperature: weight of the policy's entropy at first, in units of reward.
       final_temperature: what it falls to, geometrically, over `horizon` gradient steps.
-      horizon: gradient steps over which learning rate and temperature fall.
+      horizon: gradient steps over which learning rate and temperature fall; beyond it they fall again from
+        half-way, once every horizon.
       exploration: probability of a uniform legal action when acting to learn.
       renorm_momentum: of the running statistics.
       renorm_epsilon: added to variances.

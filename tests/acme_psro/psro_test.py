@@ -50,7 +50,12 @@ class FakeOracle:
         return self.answers[len(self.keys) - 1]
 
 
-NEVER = lambda state: False  # noqa: E731
+def never(state: psro.PSROState) -> bool:
+    """For `converged`."""
+    del state
+    return False
+
+
 ANSWERS = [
     [
         Response(policy(10), 1.0, 1.5, 7, 20, 3),
@@ -75,7 +80,7 @@ def loop() -> Callable[..., list[psro.PSROState]]:
     def run(state: psro.PSROState, oracle: Any, iterations: int = 2, seed: int = 0) -> list[psro.PSROState]:
         return list(
             psro.run(
-                state, seed, iterations, oracle=oracle, payoffs=fake_payoffs, solve=last, converged=NEVER
+                state, seed, iterations, oracle=oracle, payoffs=fake_payoffs, solve=last, converged=never
             )
         )
 
@@ -168,7 +173,7 @@ def test_stops_where_converged_says_so(beginning: psro.PSROState) -> None:
 def test_run_is_lazy(beginning: psro.PSROState) -> None:
     """The state of an iteration can be stored before the next begins."""
     oracle = FakeOracle(ANSWERS)
-    states = psro.run(beginning, 0, 2, oracle=oracle, payoffs=fake_payoffs, solve=last, converged=NEVER)
+    states = psro.run(beginning, 0, 2, oracle=oracle, payoffs=fake_payoffs, solve=last, converged=never)
     assert oracle.keys == []
     next(states)
     assert len(oracle.keys) == 1

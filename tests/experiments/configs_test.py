@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -31,9 +32,8 @@ from experiments import configs
     ],
 )
 def test_settings_that_make_no_sense_are_refused(setting: str, value: Any, says: str) -> None:
-    with pytest.raises(ValueError, match="") as refusal:
+    with pytest.raises(ValueError, match=re.escape(says)) as refusal:
         configs.PSROConfig(game="kuhn_poker", **{setting: value})
-    assert says in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 

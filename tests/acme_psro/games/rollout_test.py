@@ -395,6 +395,10 @@ def test_opponents_are_drawn_once_a_game_by_their_weights(case: Any) -> None:
     opening = np.concatenate([drawn[:1].ravel(), drawn[1:][done[:-1]]])
     error = np.sqrt(0.25 * 0.75 / len(opening))
     assert abs((opening == 0).mean() - 0.25) <= STANDARD_ERRORS * error
+    # Three decisions a game: the next game of a lane begins every third step, with another draw.
+    np.testing.assert_array_equal(np.flatnonzero(done.any(axis=1)), [2, 5, 8, 11, 14])
+    redrawn = (drawn[3::3] != drawn[:-3:3]).mean()
+    assert redrawn == pytest.approx(2 * 0.25 * 0.75, abs=0.05)
 
 
 @pytest.mark.games("kuhn")

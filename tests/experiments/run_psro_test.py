@@ -1,0 +1,456 @@
+"""Tests of experiments.run_psro as its users run it.
+
+Most run in this process, as `python -m experiments.run_psro` would with the same arguments; a few are real
+processes: those that are timed, killed, or asked what they import.
+"""
+
+import itertools
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+from absl.testing import flagsaver
+
+from acme_psro.files import read_csv
+from experiments import command_line, run_psro
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_COLUMNS = [
+    "iteration",
+    "wall_seconds",
+    "episodes",
+    "env_steps",
+    "gradient_steps",
+    "nash_conv",
+    "exploitability",
+]
+_TIMINGS = ("wall_seconds", "iteration_seconds")
+_LEDUC = ("--game=leduc_poker", "--oracle=exact")
+# A budget that learns next to nothing, fast.
+_DEVICE = (
+    "--game=kuhn_poker",
+    "--oracle=device",
+    "--gradient_steps_per_response=20",
+    "--num_envs=32",
+    "--batch_size=32",
+    "--buffer_size=1000",
+)
+
+
+class _Ended(NamedTuple):
+    """How a launcher ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Launch = Callable[..., _Ended]
+
+
+def _launch(*arguments: str) -> int:
+    with pytest.MonkeyPatch.context() as patch, flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", ["run_psro", *arguments])
+        command_line.run(run_psro.main)
+    return ended.value.code or 0  # type: ignore[return-value]
+
+
+@pytest.fixture
+def launch(capsys: pytest.CaptureFixture[str]) -> Launch:
+    """Runs the launcher with these arguments in this process."""
+
+    def call(*arguments: str) -> _Ended:
+        capsys.readouterr()
+        code = _launch(*arguments)
+        return _Ended(code, *capsys.readouterr())
+
+    return call
+
+
+def _process(*arguments: str, options: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[str]:
+    command = [sys.executable, *options, "-m", "experiments.run_psro", *arguments]
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=_ROOT, env={**os.environ, **environment}, **streams)
+
+
+def _untimed(directory: pathlib.Path) -> list[dict[str, float]]:
+    rows = read_csv(directory / "metrics.csv")
+    return [{name: value for name, value in row.items() if name not in _TIMINGS} for row in rows]
+
+
+def _assert_same_metrics(directory: pathlib.Path, expected: list[dict[str, float]]) -> None:
+    """All columns but timings, bit for bit; as text, since what is not a number does not equal itself."""
+    rows = _untimed(directory)
+    assert [repr(row) for row in rows] == [repr(row) for row in expected]
+    times = [row["wall_seconds"] for row in read_csv(directory / "metrics.csv")]
+    assert times == sorted(times)
+
+
+def _contents(directory: pathlib.Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+# Runs.
+
+
+@pytest.fixture(scope="module")
+def kuhn(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, str, str]:
+    """A real process of exact PSRO on Kuhn poker: its directory, what it printed, and what it imported."""
+    directory = tmp_path_factory.mktemp("runs") / "kuhn"
+    began = time.monotonic()
+    process = _process(
+        "--game=kuhn_poker", "--oracle=exact", f"--output_dir={directory}", options=("-X", "importtime")
+    )
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert time.monotonic() - began < 10
+    return directory, out, err
+
+
+def test_exact_psro_on_kuhn_converges_and_says_so(kuhn: Any) -> None:
+    directory, out, _ = kuhn
+    assert re.search(r"^Converged after \d+ iterations: no player gains", out, re.MULTILINE)
+    assert out.splitlines()[-1] == f"report: {directory / 'report.html'}"
+    rows = _untimed(directory)
+    assert len(rows) < 20
+    assert rows[0]["nash_conv"] == pytest.approx(11 / 12, abs=1e-12)
+    assert rows[-1]["exploitability"] == pytest.approx(0.0, abs=1e-9)
+    # Plain lines where the output is no terminal, one a row.
+    assert sum(line.startswith("iteration") for line in out.splitlines()) == len(rows)
+    assert "\x1b" not in out
+
+
+def test_the_exact_oracle_imports_neither_jax_nor_tensorflow(kuhn: Any) -> None:
+    *_, err = kuhn
+    imported = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in err.splitlines() if "|" in line}
+    assert {"numpy", "scipy", "pyspiel", "experiments"} <= imported
+    assert not {"jax", "tensorflow", "acme", "reverb", "launchpad", "haiku", "flashbax"} & imported
+    assert all(line.startswith("import time:") for line in err.splitlines())
+
+
+def test_a_run_directory_holds_what_users_are_promised(kuhn: Any) -> None:
+    directory = kuhn[0]
+    assert {path.name for path in directory.iterdir()} == {
+        "checkpoints",
+        "config.json",
+        "events",
+        "metrics.csv",
+        "report.html",
+    }
+    config = json.loads((directory / "config.json").read_text())
+    assert (config["game"], config["oracle"], config["meta_solver"]) == ("kuhn_poker", "exact", "nash")
+    assert [path.name.startswith("events.out.tfevents.") for path in (directory / "events").iterdir()] == [
+        True
+    ]
+    assert not [path for path in directory.rglob("*") if path.suffix in (".pkl", ".pickle", ".tmp")]
+
+
+def test_metrics_begin_with_the_promised_columns_one_row_an_iteration(kuhn: Any) -> None:
+    rows = read_csv(kuhn[0] / "metrics.csv")
+    assert list(rows[0])[: len(_COLUMNS)] == _COLUMNS
+    of_players = {
+        f"{name}_{player}" for name in ("gain", "gap", "relative_gap", "population") for player in (0, 1)
+    }
+    assert of_players <= set(rows[0])
+    assert [row["iteration"] for row in rows] == list(range(len(rows)))
+    assert all(row["nash_conv"] == pytest.approx(row["gain_0"] + row["gain_1"]) for row in rows)
+    assert all(row["exploitability"] == row["nash_conv"] / 2 for row in rows)
+
+
+def test_the_report_is_one_self_contained_file(kuhn: Any) -> None:
+    report = (kuhn[0] / "report.html").read_text()
+    assert report.lstrip().lower().startswith("<!doctype html>")
+    assert "http:" not in report
+    assert "https:" not in report
+    assert not re.search(r'(?:src|href)="(?!data:|#)', report)
+    assert "<svg" in report or "data:image" in report
+    assert "kuhn_poker" in report
+
+
+@pytest.fixture(scope="module")
+def leduc(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Six iterations of exact PSRO on Leduc poker in one go."""
+    directory = tmp_path_factory.mktemp("runs") / "leduc"
+    assert _launch(*_LEDUC, "--iterations=6", f"--output_dir={directory}") == 0
+    return directory
+
+
+def test_a_run_stops_when_it_was_asked_to(leduc: pathlib.Path) -> None:
+    assert [row["iteration"] for row in _untimed(leduc)] == list(range(7))
+
+
+def test_a_resumed_run_equals_one_in_one_go(
+    tmp_path: pathlib.Path, leduc: pathlib.Path, launch: Launch
+) -> None:
+    directory = f"--output_dir={tmp_path}"
+    assert launch(*_LEDUC, directory, "--iterations=3").code == 0
+    _assert_same_metrics(tmp_path, _untimed(leduc)[:4])
+    ended = launch(*_LEDUC, directory, "--iterations=6", "--resume")
+    assert (ended.code, ended.err) == (0, "")
+    _assert_same_metrics(tmp_path, _untimed(leduc))
+
+
+def test_a_finished_run_can_be_resumed_for_nothing(
+    tmp_path: pathlib.Path, leduc: pathlib.Path, launch: Launch
+) -> None:
+    copy = shutil.copytree(leduc, tmp_path / "run")
+    assert launch(*_LEDUC, f"--output_dir={copy}", "--iterations=6", "--resume").code == 0
+    assert (copy / "metrics.csv").read_bytes() == (leduc / "metrics.csv").read_bytes()
+
+
+@pytest.mark.parametrize("broken", ["state_00006.npz", "state_00006.json"])
+def test_a_truncated_checkpoint_costs_an_iteration_and_changes_nothing(
+    tmp_path: pathlib.Path, leduc: pathlib.Path, launch: Launch, broken: str
+) -> None:
+    copy = shutil.copytree(leduc, tmp_path / "run")
+    newest = copy / "checkpoints" / broken
+    newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
+    ended = launch(*_LEDUC, f"--output_dir={copy}", "--iterations=6", "--resume")
+    assert ended.code == 0
+    assert ended.err.startswith("warning: checkpoint state_00006 cannot be used: ")
+    assert ended.err.count("\n") == 1
+    _assert_same_metrics(copy, _untimed(leduc))
+    again = launch(*_LEDUC, f"--output_dir={copy}", "--iterations=6", "--resume")
+    assert (again.code, again.err) == (0, "")
+
+
+def _kill_after_two_iterations(*arguments: str, directory: pathlib.Path, **environment: str) -> int:
+    """Starts a run, kills it without warning, and returns how many iterations it had done."""
+    process = _process(*arguments, f"--output_dir={directory}", **environment)
+    metrics, deadline = directory / "metrics.csv", time.monotonic() + 120
+    try:
+        while not metrics.exists() or len(metrics.read_bytes().splitlines()) < 4:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    return len(read_csv(metrics)) - 1
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path: pathlib.Path, launch: Launch) -> None:
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    done = _kill_after_two_iterations(*_LEDUC, "--iterations=500", directory=killed)
+    total = f"--iterations={done + 4}"
+    assert launch(*_LEDUC, f"--output_dir={killed}", total, "--resume").code == 0
+    assert launch(*_LEDUC, f"--output_dir={whole}", total).code == 0
+    _assert_same_metrics(killed, _untimed(whole))
+
+
+def test_a_killed_run_of_learned_responses_goes_on_as_if_nothing_had_been(tmp_path: pathlib.Path) -> None:
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    # Compiling is nearly all that such a run does: let the three processes share what is compiled.
+    shared = {
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    done = _kill_after_two_iterations(*_DEVICE, "--iterations=500", directory=killed, **shared)
+    for directory, flags in ((killed, ("--resume",)), (whole, ())):
+        total = (f"--iterations={done + 2}", f"--output_dir={directory}")
+        process = _process(*_DEVICE, *total, *flags, **shared)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert out.splitlines()[-1] == f"report: {directory / 'report.html'}"
+    _assert_same_metrics(killed, _untimed(whole))
+    rows = _untimed(whole)
+    assert len(rows) == done + 3
+    # 20 steps in 5 rounds for each of two players, twice where a response was trained on.
+    assert all(
+        later["gradient_steps"] - row["gradient_steps"] in (40, 80) for row, later in itertools.pairwise(rows)
+    )
+    assert all(later["episodes"] > row["episodes"] for row, later in itertools.pairwise(rows))
+
+
+@pytest.mark.parametrize("game", ["matrix_pd", "kuhn_poker(players=3)", "matrix_shapleys_game"])
+def test_regret_matching_takes_general_sum_games_and_many_players(
+    tmp_path: pathlib.Path, launch: Launch, game: str
+) -> None:
+    flags = (f"--game={game}", "--oracle=exact", "--meta_solver=regret_matching", "--iterations=4")
+    ended = launch(*flags, f"--output_dir={tmp_path}")
+    assert (ended.code, ended.err) == (0, "")
+    rows = _untimed(tmp_path)
+    players = sum(name.startswith("gain_") for name in rows[0])
+    assert players == (3 if "players=3" in game else 2)
+    assert rows[-1]["exploitability"] == pytest.approx(rows[-1]["nash_conv"] / players)
+    assert (tmp_path / "report.html").exists()
+    if game == "matrix_pd":
+        # To defect is dominant: one response each, and nobody gains any more.
+        assert rows[-1]["nash_conv"] == pytest.approx(0.0, abs=1e-7)
+        assert "Converged after 1 iterations" in ended.out
+
+
+def test_runs_go_to_a_directory_named_after_them(
+    tmp_path: pathlib.Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert launch("--game=kuhn_poker(players=2)", "--oracle=exact", "--iterations=1", "--seed=3").code == 0
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["kuhn_poker_players_2_-exact-3"]
+
+
+# Bad input.
+
+
+def _assert_refused(ended: _Ended, *named: str) -> str:
+    """One clear line, exit code 2, no traceback; only warnings may come before."""
+    assert ended.code == 2
+    assert ended.out == ""
+    *warnings, error = ended.err.splitlines()
+    assert error.startswith("error: ")
+    assert all(line.startswith("warning: ") for line in warnings)
+    assert [name for name in named if name not in error] == []
+    return error
+
+
+def _counts(*values: str) -> list[tuple[list[str], list[str]]]:
+    """Every flag that is a count, with every value; and how the refusal names it."""
+    names = {"gradient_steps_per_response": "gradient_steps"}
+    counts = (
+        "iterations",
+        "max_nodes",
+        "gradient_steps_per_response",
+        "num_envs",
+        "batch_size",
+        "buffer_size",
+    )
+    return [([f"--{flag}={value}"], [names.get(flag, flag), value]) for flag in counts for value in values]
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--game=kuhn_pokr"], ["unknown game 'kuhn_pokr'", "did you mean kuhn_poker"]),
+        (["--game=leduc"], ["unknown game 'leduc'", "leduc_poker"]),
+        (["--game="], ["unknown game"]),
+        (["--game=xyzzyxyzzy"], ["unknown game 'xyzzyxyzzy'"]),
+        (["--game=kuhn_poker(players=99)"], ["kuhn_poker(players=99)"]),
+        (["--game=kuhn_poker(player=3)"], ["player", "takes players"]),
+        (["--game=kuhn_poker(players=two)"], ["players"]),
+        (["--game=kuhn_poker(players=3"], ["kuhn_poker(players=3"]),
+        (["--game=mfg_crowd_modelling"], ["mean-field"]),
+        (["--game=leduc_poker", "--max_nodes=100"], ["100 nodes", "--max_nodes", "smaller game"]),
+        (["--oracle=magic"], ["'magic'", "exact", "device"]),
+        (["--agent=dqn"], ["'dqn'", "crossq"]),
+        (["--meta_solver=nosh"], ["'nosh'", "nash", "prd", "regret_matching", "uniform"]),
+        (
+            ["--game=kuhn_poker(players=3)"],
+            ["two-player zero-sum", "3-player", "prd, regret_matching, uniform"],
+        ),
+        (["--game=matrix_pd"], ["two-player zero-sum", "general-sum", "prd, regret_matching, uniform"]),
+        *_counts("0", "-1"),
+        (["--max_extensions=-1"], ["max_extensions", "-1"]),
+        (["--seed=-1"], ["seed"]),
+        (["--tolerance=-0.1"], ["tolerance"]),
+        (["--tolerance=nan"], ["tolerance"]),
+        (["--buffer_size=10", "--batch_size=20"], ["buffer_size", "batch_size"]),
+        (["--iterations=many"], ["iterations", "many"]),
+        (["--iterations=1.5"], ["iterations", "1.5"]),
+        (["--seed=1e3"], ["seed"]),
+        (["--tolerance=small"], ["tolerance", "small"]),
+        (["--resume=perhaps"], ["resume", "perhaps"]),
+        (["--iteration=3"], ["'iteration'"]),
+        (["leduc_poker"], ["unexpected argument 'leduc_poker'"]),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    tmp_path: pathlib.Path,
+    launch: Launch,
+    monkeypatch: pytest.MonkeyPatch,
+    flags: list[str],
+    named: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    game = [] if flags[0].startswith("--game") else ["--game=kuhn_poker"]
+    ended = launch(*game, f"--output_dir={tmp_path / 'run'}", *flags)
+    _assert_refused(ended, *named)
+    assert ended.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flags", [(), ("--resume",)])
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [("--seed=1", "seed is 0, not 1"), ("--meta_solver=uniform", "meta_solver is nash, not uniform")],
+)
+def test_a_directory_that_holds_another_configuration_is_left_alone(
+    tmp_path: pathlib.Path,
+    leduc: pathlib.Path,
+    launch: Launch,
+    flags: tuple[str, ...],
+    change: str,
+    named: str,
+) -> None:
+    copy = shutil.copytree(leduc, tmp_path / "run")
+    before = _contents(copy)
+    ended = launch(*_LEDUC, f"--output_dir={copy}", "--iterations=6", change, *flags)
+    _assert_refused(ended, "another configuration", named, "--output_dir")
+    assert _contents(copy) == before
+
+
+def test_the_same_configuration_without_resume_is_left_alone(leduc: pathlib.Path, launch: Launch) -> None:
+    before = _contents(leduc)
+    _assert_refused(launch(*_LEDUC, f"--output_dir={leduc}", "--iterations=6"), "--resume")
+    assert _contents(leduc) == before
+
+
+def test_resume_where_there_is_nothing(tmp_path: pathlib.Path, launch: Launch) -> None:
+    for directory in (tmp_path, tmp_path / "nowhere"):
+        ended = launch(*_LEDUC, f"--output_dir={directory}", "--resume")
+        _assert_refused(ended, "no run to resume", str(directory))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_directory_that_is_a_file(tmp_path: pathlib.Path, launch: Launch) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for flags in ((), ("--resume",)):
+        _assert_refused(launch(*_LEDUC, f"--output_dir={file}", *flags), "is a file")
+    assert (list(tmp_path.iterdir()), file.read_text()) == ([file], "mine")
+
+
+def test_an_output_directory_below_a_file(tmp_path: pathlib.Path, launch: Launch) -> None:
+    (tmp_path / "file").write_text("mine")
+    _assert_refused(launch(*_LEDUC, f"--output_dir={tmp_path / 'file' / 'run'}"), "file")
+
+
+@pytest.mark.parametrize("harm", ["truncate", "alter"])
+def test_where_no_checkpoint_is_whole_that_is_said_and_nothing_touched(
+    tmp_path: pathlib.Path, leduc: pathlib.Path, launch: Launch, harm: str
+) -> None:
+    copy = shutil.copytree(leduc, tmp_path / "run")
+    for path in (copy / "checkpoints").glob("state_*.npz"):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data if harm == "alter" else data[: len(data) // 2])
+    before = _contents(copy)
+    ended = launch(*_LEDUC, f"--output_dir={copy}", "--iterations=6", "--resume")
+    _assert_refused(ended, "no checkpoint", "whole")
+    assert ended.err.count("warning: ") == 3
+    assert _contents(copy) == before
+
+
+def test_a_broken_configuration_file(tmp_path: pathlib.Path, leduc: pathlib.Path, launch: Launch) -> None:
+    copy = shutil.copytree(leduc, tmp_path / "run")
+    (copy / "config.json").write_text('{"game": "leduc')
+    before = _contents(copy)
+    _assert_refused(launch(*_LEDUC, f"--output_dir={copy}", "--resume"), "config.json")
+    assert _contents(copy) == before
+
+
+def test_a_real_process_refuses_with_exit_code_2_and_no_traceback(tmp_path: pathlib.Path) -> None:
+    process = _process("--game=leduc_pokr", "--oracle=exact", f"--output_dir={tmp_path / 'run'}")
+    out, err = process.communicate(timeout=60)
+    _assert_refused(_Ended(process.returncode, out, err), "leduc_pokr", "leduc_poker")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
