@@ -126,6 +126,8 @@ def prune(directory: Path, record: Record) -> None:
     for path in (directory / "policies").iterdir():
         if path not in needed:
             path.unlink()
+    for unfinished in directory.glob(".*.tmp"):
+        unfinished.unlink()
 
 
 def _read(directory: Path, path: Path, tree: GameTree) -> Record:
@@ -190,7 +192,7 @@ def _policy_path(directory: Path, player: int, index: int) -> Path:
 
 def _manifests(directory: Path) -> list[Path]:
     """Newest first."""
-    return sorted(directory.glob("state_*.json"), reverse=True)
+    return sorted(directory.glob("state_*.json"), key=lambda path: (len(path.name), path.name), reverse=True)
 
 
 def _pack(arrays: dict[str, np.ndarray]) -> bytes:

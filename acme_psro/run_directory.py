@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,9 +43,12 @@ def check(directory: Path, config: Config, resume: bool) -> None:
       RunDirectoryError: it may not; the message says why and what to do.
     """
     path = directory / "config.json"
-    if directory.exists() and not directory.is_dir():
-        raise RunDirectoryError(f"{directory} is a file: choose another --output_dir.")
+    _check_place(directory)
     if not path.exists():
+        if checkpoint.exists(directory / "checkpoints"):
+            raise RunDirectoryError(
+                f"{directory} holds checkpoints of a run whose config.json is gone: choose another --output_dir."
+            )
         if resume:
             raise RunDirectoryError(f"there is no run to resume in {directory}: leave out --resume.")
         return
@@ -60,6 +64,15 @@ def check(directory: Path, config: Config, resume: bool) -> None:
             f"{directory} holds this run already: add --resume to go on with it, "
             "or choose another --output_dir."
         )
+
+
+def _check_place(directory: Path) -> None:
+    """Checks that the directory is one, or can be made."""
+    place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not place.is_dir():
+        raise RunDirectoryError(f"{place} is a file: choose another --output_dir.")
+    if not os.access(place, os.W_OK):
+        raise RunDirectoryError(f"{place} cannot be written to: choose another --output_dir.")
 
 
 def write_config(directory: Path, config: Config) -> None:

@@ -49,7 +49,7 @@ class Transition(NamedTuple):
       action: `[B]` int32.
       reward: `[B]` float32, the sum of what was paid until the player's next decision.
       discount: `[B]` float32; 0 where the episode ended, else the discount of what follows.
-      weight: `[B]` float32; 0 for decisions to be left out of losses and statistics, else 1.
+      weight: `[B]` float32, not negative: how much a decision counts in losses and statistics.
     """
 
     observation: Observation

@@ -54,7 +54,8 @@ class PSROConfig:
         for name, value in self.device.items():
             least = 0 if name == "max_extensions" else 1
             if isinstance(value, int) and value < least:
-                raise ValueError(f"{name} must be at least {least}, not {value}.")
+                flag = "gradient_steps_per_response" if name == "gradient_steps" else name
+                raise ValueError(f"--{flag} must be at least {least}, not {value}.")
         if self.seed < 0:
             raise ValueError(f"--seed must not be negative, not {self.seed}.")
         if not self.tolerance >= 0:
@@ -86,7 +87,7 @@ class Setting(NamedTuple):
 
 _CROSSQ = {
     "discount": 1.0,
-    "exploration": 0.3,
+    "exploration": 0.15,
     "temperature": 0.3,
     "final_temperature": 0.003,
     "learning_rate": 0.02,
@@ -99,7 +100,7 @@ _CROSSQ = {
 SETTINGS: dict[str, Setting] = {
     "default": Setting(
         iterations=20,
-        device={"gradient_steps": 1000, "num_envs": 2048, "batch_size": 4096, "buffer_size": 500_000},
+        device={"gradient_steps": 1200, "num_envs": 2048, "batch_size": 4096, "buffer_size": 500_000},
         crossq=_CROSSQ,
     ),
     "kuhn_poker": Setting(

@@ -133,7 +133,7 @@ def train(
             record = _extend(tree, record, state, time.monotonic() - began, config.tolerance)
             began = time.monotonic()
             run_directory.write_record(directory, record)
-            events.write(state.iteration, record.metrics[-1], time.time())
+            events.write(state.iteration, {**record.metrics[-1], **_learner_metrics(state)}, time.time())
             progress.update(record.metrics[-1])
             _start(progress, record, config)
     return record, _outcome(config, tree, record)
@@ -180,7 +180,7 @@ def metrics_row(
     seconds: float,
     tolerance: float,
 ) -> dict[str, float]:
-    """A row of `metrics.csv`; gaps are of the responses that joined in this iteration."""
+    """A row of `metrics.csv`; gaps are of the responses sought in this iteration, kept or not."""
     figures = evaluation.evaluate(tree, state.populations, state.meta_strategy)
     # What starting up took belongs to the first row, so that curves against time are honest.
     wall = before[-1]["wall_seconds"] + seconds if before else time.monotonic() - _STARTED
@@ -208,6 +208,14 @@ def _gap_columns(player: int, response: Response | None, tolerance: float) -> Ma
         gap = max(response.best_gain - response.gain, 0.0)
         relative = gap / response.best_gain
     return {f"gap_{player}": gap, f"relative_gap_{player}": relative}
+
+
+def _learner_metrics(state: psro.PSROState) -> dict[str, float]:
+    return {
+        f"learner_{player}/{name}": value
+        for player, response in enumerate(state.responses)
+        for name, value in response.metrics.items()
+    }
 
 
 def _start(progress: Progress, record: Record, config: configs.PSROConfig) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,7 @@ class Response(NamedTuple):
       episodes: games played for it.
       env_steps: decisions taken by the learning player.
       gradient_steps: optimiser updates of the critic.
+      metrics: the learner's own figures at the end of training.
     """
 
     policy: Policy | None
@@ -43,6 +45,7 @@ class Response(NamedTuple):
     episodes: int = 0
     env_steps: int = 0
     gradient_steps: int = 0
+    metrics: Mapping[str, float] = MappingProxyType({})
 
 
 # key `[2]` uint32 (raw bits, split before every use) and tasks in, one response a task out.

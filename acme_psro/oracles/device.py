@@ -38,8 +38,9 @@ class DeviceConfig:
       buffer_size: transitions remembered.
       updates_per_round: a round is one decision in every game, then so many updates.
       snapshots: the policy is evaluated exactly this often, evenly through training; the best is taken.
-      max_extensions: a response that gains less than `enough` of what an exact one gains is trained on,
-        `gradient_steps` at a time, this often at most. One that then gains nothing is dropped.
+      max_extensions: where a response gains less than `enough` of what an exact one gains, so many further
+        budgets of `gradient_steps` at most go into new ones, and the best is taken. They begin with new
+        parameters: trained on, the old ones hardly moved.
       enough: see `max_extensions`.
       trembles: share of games against the others' average policy instead of their meta-strategy, so that
         the response is sensible where the meta-strategy never leads.
@@ -117,20 +118,14 @@ class Trained(NamedTuple):
     """What training leaves behind.
 
     Attributes:
-      state: the agent's.
       probs: `[snapshots, I, A]` float32, the policy at even steps through training, the last at its end.
       episodes: `[]` int32, games finished.
       metrics: the agent's, averaged over the last snapshot's share of the updates.
     """
 
-    state: Any
     probs: jax.Array
     episodes: jax.Array
     metrics: dict[str, jax.Array]
-
-
-# The axes of what training leaves behind, beside the state's, when tasks are trained side by side.
-_LANES: Any = (0, 0, 0)
 
 
 def observe(game: rollout.GameArrays, infoset: jax.Array) -> Observation:
@@ -141,8 +136,8 @@ def observe(game: rollout.GameArrays, infoset: jax.Array) -> Observation:
 
 def make_train(
     tree: GameTree, game: rollout.GameArrays, core: AgentCore, config: DeviceConfig
-) -> Callable[[jax.Array, jax.Array, jax.Array, jax.Array, Any], Trained]:
-    """Returns train(key, player, tables `[K, I, A]`, weights `[K]`, agent's state) -> Trained.
+) -> Callable[[jax.Array, jax.Array, jax.Array, jax.Array], Trained]:
+    """Returns train(key, player, tables `[K, I, A]`, weights `[K]`) -> Trained.
 
     Pure; to be vmapped over tasks and jitted. Rewards reach the agent divided by the game's
     largest return.
@@ -192,11 +187,12 @@ def make_train(
         probs = core.probs(core.variables(carry[0]), everywhere)
         return carry, (probs, jax.tree.map(jnp.nanmean, metrics))
 
-    def train(
-        key: jax.Array, player: jax.Array, tables: jax.Array, weights: jax.Array, state: Any
-    ) -> Trained:
+    def train(key: jax.Array, player: jax.Array, tables: jax.Array, weights: jax.Array) -> Trained:
         setting = _Setting(rollout.make_profiles(game, tables, weights), player)
-        start_key, fill_key, train_key = jax.random.split(key, 3)
+        init_key, start_key, fill_key, train_key = jax.random.split(key, 4)
+        # Made here, not outside: the step then has no axis when tasks are vmapped, and what an agent does
+        # every few steps only stays a branch instead of being computed at every step.
+        state = core.init(init_key)
         games = rollout.start(game, *setting, start_key, config.num_envs)
         experience = _Experience(games, buffer.init(_EXAMPLE), jnp.int32(0))
         experience, _ = jax.lax.scan(
@@ -204,13 +200,13 @@ def make_train(
             experience,
             jax.random.split(fill_key, config.rounds_before_learning),
         )
-        (state, experience), (probs, metrics) = jax.lax.scan(
+        (_, experience), (probs, metrics) = jax.lax.scan(
             functools.partial(train_to_snapshot, setting),
             (state, experience),
             jax.random.split(train_key, config.num_snapshots),
         )
         last = jax.tree.map(lambda values: values[-1], metrics)
-        return Trained(state, probs, experience.episodes, last)
+        return Trained(probs, experience.episodes, last)
 
     return train
 
@@ -257,53 +253,35 @@ def make_oracle(
         population stays as it is. A player who cannot gain more by any response is not trained on for.
     """
     game = rollout.make_arrays(tree)
-    core = make_agent(observe(game, jnp.zeros(1, jnp.int32)), tree.num_actions, config.gradient_steps)
-    init, train = _side_by_side(core, make_train(tree, game, core, config))
-    weights = jnp.array([1.0 - config.trembles, config.trembles])
     steps = config.num_snapshots * config.rounds_per_snapshot * config.updates_per_round
+    core = make_agent(observe(game, jnp.zeros(1, jnp.int32)), tree.num_actions, steps)
+    train = jax.jit(jax.vmap(make_train(tree, game, core, config), (0, 0, 0, None)))
+    weights = jnp.array([1.0 - config.trembles, config.trembles])
     rounds = config.rounds_before_learning + steps // config.updates_per_round
 
     def respond(key: np.ndarray, tasks: Sequence[BestResponseTask]) -> list[Response]:
-        init_key, key = jax.random.split(jax.random.wrap_key_data(jnp.asarray(key)))
-        state = init(jax.random.split(init_key, len(tasks)))
+        next_key = jax.random.wrap_key_data(jnp.asarray(key))
         players = jnp.array([task.player for task in tasks], jnp.int32)
         tables = jnp.asarray(np.stack([_opponents(tree, task) for task in tasks]), jnp.float32)
         responses = [_nothing_yet(tree, task) for task in tasks]
         for _ in range(1 + config.max_extensions):
-            train_key, key = jax.random.split(key)
+            train_key, next_key = jax.random.split(next_key)
             keys = jax.random.split(train_key, len(tasks))
-            trained = train(keys, players, tables, weights, state)
-            state = trained.state
-            spent = _Spent(np.asarray(trained.episodes), rounds * config.num_envs, steps)
-            probs = np.asarray(trained.probs)
-            responses = [
-                _improve(tree, task, response, probs[lane], spent, lane, tolerance)
-                for lane, (task, response) in enumerate(zip(tasks, responses, strict=True))
-            ]
+            trained = train(keys, players, tables, weights)
+            trained = jax.tree.map(np.asarray, trained)
+            for lane, task in enumerate(tasks):
+                mine = jax.tree.map(lambda values, lane=lane: values[lane], trained)
+                better = _improve(tree, task, responses[lane], mine, tolerance)
+                responses[lane] = better._replace(
+                    episodes=better.episodes + int(mine.episodes),
+                    env_steps=better.env_steps + rounds * config.num_envs,
+                    gradient_steps=better.gradient_steps + steps,
+                )
             if all(r.gain >= config.enough * r.best_gain or r.best_gain <= tolerance for r in responses):
                 break
         return responses
 
     return respond
-
-
-def _side_by_side(core: AgentCore, train: Callable[..., Trained]) -> tuple[Callable, Callable]:
-    """Jitted init and train over a leading axis of tasks.
-
-    All tasks are at the same step, and the step has no such axis: so what an agent does every few steps only
-    stays a branch, where an axis would make it compute both sides at every step.
-    """
-    axes = jax.tree.map(lambda _: 0, jax.eval_shape(core.init, jax.random.key(0)))._replace(step=None)
-    init = jax.jit(jax.vmap(core.init, out_axes=axes))
-    return init, jax.jit(jax.vmap(train, (0, 0, 0, None, axes), Trained(axes, *_LANES)))
-
-
-class _Spent(NamedTuple):
-    """What one training took, for each task."""
-
-    episodes: np.ndarray
-    env_steps: int
-    gradient_steps: int
 
 
 def _opponents(tree: GameTree, task: BestResponseTask) -> np.ndarray:
@@ -322,29 +300,20 @@ def _nothing_yet(tree: GameTree, task: BestResponseTask) -> Response:
 
 
 def _improve(
-    tree: GameTree,
-    task: BestResponseTask,
-    response: Response,
-    probs: np.ndarray,
-    spent: _Spent,
-    lane: int,
-    tolerance: float,
+    tree: GameTree, task: BestResponseTask, response: Response, trained: Trained, tolerance: float
 ) -> Response:
-    """The response after more training, if any of the snapshots `[snapshots, I, A]` is better."""
-    response = response._replace(
-        episodes=response.episodes + int(spent.episodes[lane]),
-        env_steps=response.env_steps + spent.env_steps,
-        gradient_steps=response.gradient_steps + spent.gradient_steps,
-    )
+    """The response, or the best snapshot of a training if that gains more."""
     plan = mixture(tree, task.populations, task.meta_strategy.marginals)
     present = float(traverse.expected_returns(tree, plan)[task.player])
     rows = tree.infosets_of(task.player)
     legal = tree.legal_actions[rows]
-    for snapshot in probs:
+    for snapshot in trained.probs:
         choice = np.where(legal, snapshot[rows], -1.0).argmax(axis=1)
         policy = make_policy(tree, task.player, np.eye(tree.num_actions)[choice])
         returns = traverse.expected_returns(tree, replace(tree, plan, task.player, policy))
         gain = float(returns[task.player]) - present
         if gain > response.gain:
-            response = response._replace(gain=gain, policy=policy if gain > tolerance else None)
+            metrics = {name: float(value) for name, value in trained.metrics.items()}
+            kept = policy if gain > tolerance else None
+            response = response._replace(gain=gain, policy=kept, metrics=metrics)
     return response

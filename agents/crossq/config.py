@@ -28,8 +28,7 @@ class CrossQConfig:
       critic_entropy: whether targets pay for entropy.
       temperature: weight of the policy's entropy at first, in units of reward.
       final_temperature: what it falls to, geometrically, over `horizon` gradient steps.
-      horizon: gradient steps over which learning rate and temperature fall; beyond it they fall again from
-        half-way, once every horizon.
+      horizon: gradient steps over which learning rate and temperature fall.
       exploration: probability of a uniform legal action when acting to learn.
       renorm_momentum: of the running statistics.
       renorm_epsilon: added to variances.
@@ -89,7 +88,9 @@ class CrossQConfig:
         if self.q_reduction not in Q_REDUCTIONS:
             known = ", ".join(Q_REDUCTIONS)
             raise ValueError(f"unknown q_reduction {self.q_reduction!r}: choose from {known}.")
-        if self.renorm_r_max < 1 or self.renorm_d_max < 0 or self.renorm_warmup < 0:
+        if not (self.renorm_r_max >= 1 and self.renorm_d_max >= 0 and self.renorm_warmup >= 0):
             raise ValueError("CrossQ needs renorm_r_max >= 1, renorm_d_max >= 0, renorm_warmup >= 0.")
-        if self.final_learning_rate < 0:
+        if self.adam_b1 == 1 or self.adam_b2 == 1:
+            raise ValueError("CrossQ's adam_b1 and adam_b2 must be below 1.")
+        if not self.final_learning_rate >= 0:
             raise ValueError("CrossQ's final_learning_rate must not be negative.")

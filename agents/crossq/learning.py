@@ -55,7 +55,7 @@ class _Parts(NamedTuple):
 
 def make_core(networks: CrossQNetworks, config: CrossQConfig) -> AgentCore:
     """CrossQ (Bhatt et al. 2024) with discrete actions as an `AgentCore`."""
-    rate = functools.partial(learning_rate_at, config)
+    rate = optax.linear_schedule(config.learning_rate, config.final_learning_rate, config.horizon)
     parts = _Parts(networks, config, optax.adam(rate, b1=config.adam_b1, b2=config.adam_b2))
     return AgentCore(
         init=functools.partial(_init, parts),
@@ -66,26 +66,10 @@ def make_core(networks: CrossQNetworks, config: CrossQConfig) -> AgentCore:
     )
 
 
-def progress_at(config: CrossQConfig, step: jax.Array) -> jax.Array:
-    """How far learning rate and temperature have fallen: from 0 to 1 over `horizon` gradient steps.
-
-    Training that goes on after that falls again from half-way, once every `horizon`: at the final learning
-    rate nothing more would be learned.
-    """
-    progress = step / config.horizon
-    return jnp.where(progress < 1.0, progress, 0.5 + 0.5 * (progress % 1.0))
-
-
-def learning_rate_at(config: CrossQConfig, step: jax.Array) -> jax.Array:
-    """The learning rate after so many gradient steps."""
-    fall = config.final_learning_rate - config.learning_rate
-    return config.learning_rate + fall * progress_at(config, step)
-
-
 def temperature_at(config: CrossQConfig, step: jax.Array) -> jax.Array:
     """The temperature after so many gradient steps, in units of reward."""
-    fall = config.final_temperature / config.temperature
-    return config.temperature * fall ** progress_at(config, step)
+    progress = jnp.minimum(step / config.horizon, 1.0)
+    return config.temperature * (config.final_temperature / config.temperature) ** progress
 
 
 def _init(parts: _Parts, key: Key) -> CrossQState:

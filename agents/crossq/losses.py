@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from agents.core import Transition
 from agents.crossq.config import CrossQConfig
-from agents.crossq.networks import CrossQNetworks, apply_critics, masked_log_probs
+from agents.crossq.networks import CrossQNetworks, apply_critics, masked_log_probs, shares
 
 
 class CriticExtra(NamedTuple):
@@ -75,7 +75,7 @@ def critic_loss(
     target = batch.reward + jnp.where(discount > 0, discount * value[batch.then], 0.0)
     taken = q[:, batch.now, batch.action]
     error = taken - jax.lax.stop_gradient(target)
-    share = batch.weight / jnp.maximum(batch.weight.sum(), 1.0)
+    share = shares(batch.weight)
     loss = 0.5 * jnp.sum(share * jnp.square(error))
     return loss, CriticExtra(stats, jnp.sum(share * taken.mean(axis=0)))
 
@@ -100,7 +100,7 @@ def policy_loss(
     logits, stats = networks.policy.apply(params, stats, observation, weight, True)
     log_probs = masked_log_probs(logits, observation.legal_actions)
     probs = jnp.exp(log_probs)
-    share = weight / jnp.maximum(weight.sum(), 1.0)
+    share = shares(weight)
     entropy = -jnp.sum(share * jnp.sum(probs * log_probs, axis=-1))
     value = jnp.sum(share * jnp.sum(probs * jax.lax.stop_gradient(q), axis=-1))
     return -temperature * entropy - value, PolicyExtra(stats, entropy)

@@ -39,7 +39,7 @@ class BatchRenorm(hk.Module):
         running_deviation = jnp.sqrt(running_variance + config.renorm_epsilon)
         if not is_training:
             return (inputs - running_mean) / running_deviation * scale + offset
-        share = (weight / jnp.maximum(weight.sum(), 1.0))[:, None]
+        share = shares(weight)[:, None]
         mean = jnp.sum(share * inputs, axis=0)
         variance = jnp.sum(share * jnp.square(inputs - mean), axis=0)
         deviation = jnp.sqrt(variance + config.renorm_epsilon)
@@ -54,6 +54,12 @@ class BatchRenorm(hk.Module):
         hk.set_state("variance", momentum * running_variance + (1 - momentum) * variance)
         hk.set_state("count", count + 1)
         return ((inputs - mean) / deviation * r + d) * scale + offset
+
+
+def shares(weight: jax.Array) -> jax.Array:
+    """`[B]`: each row's share of the whole weight; all zero where there is none."""
+    total = weight.sum()
+    return weight / jnp.where(total > 0, total, 1.0)
 
 
 def _mlp(

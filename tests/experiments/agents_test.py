@@ -36,9 +36,9 @@ def test_the_temperature_falls_over_the_budget_of_a_response() -> None:
     batch = join(rows, jnp.array([0]), jnp.ones(1), jnp.zeros(1), rows)
     update, state = jax.jit(core.update), core.init(jax.random.key(0))
     temperatures = [
-        float(update(state._replace(step=jnp.int32(s)), batch)[1]["temperature"]) for s in (0, 20, 40)
+        float(update(state._replace(step=jnp.int32(s)), batch)[1]["temperature"]) for s in (0, 20, 30)
     ]
-    assert temperatures == pytest.approx([0.5, 0.5 * 0.1**0.5, 0.05], rel=1e-5)
+    assert temperatures == pytest.approx([0.5, 0.5 * 0.1**0.5, 0.5 * 0.1**0.75], rel=1e-5)
 
 
 def test_settings_that_the_agent_does_not_allow_are_refused_before_anything_is_built() -> None:

@@ -247,16 +247,17 @@ def _noting(tree: GameTree) -> AgentCore:
 @pytest.fixture(scope="module")
 def trained() -> tuple[GameTree, device.Trained, list[device.Trained]]:
     """What a stub was given in Kuhn poker: both players side by side, and each alone."""
-    tree, config = _kuhn(), dataclasses.replace(_TINY, num_envs=64, gradient_steps=400)
+    tree = _kuhn()
+    config = dataclasses.replace(_TINY, num_envs=64, gradient_steps=400, tremble_weight=0.25)
     core, game = _noting(tree), rollout.make_arrays(tree)
     train = device.make_train(tree, game, core, config)
     init, together = device._side_by_side(core, train)
     keys, players = jax.random.split(jax.random.key(0), 2), jnp.arange(2)
     tables = jnp.asarray(
-        [[evaluation.mixture_table(tree, t.populations, t.meta_strategy)] for t in _growing(tree, 3)],
+        [[evaluation.mixture_table(tree, t.populations, t.meta_strategy)] * 2 for t in _growing(tree, 3)],
         jnp.float32,
     )
-    weights = jnp.ones(1)
+    weights = jnp.array([0.8, 0.2])
     side_by_side = together(keys, players, tables, weights, init(keys))
     alone_train = jax.jit(train)
     alone = [alone_train(keys[p], players[p], tables[p], weights, core.init(keys[p])) for p in range(2)]
@@ -295,6 +296,13 @@ def test_rewards_are_returns_divided_by_the_largest(trained: Any) -> None:
                 ends = float(notes.ends[player, infoset, 0])
                 assert ends == float(notes.seen[player, infoset, 0]) > 0
                 assert float(notes.reward[player, infoset, 0]) == pytest.approx(-0.5 * ends)
+
+
+def test_trembling_games_count_little(trained: Any) -> None:
+    """Four games of five count 1 and one, the same but for that, counts 0.25."""
+    _, together, _ = trained
+    mean = np.asarray(together.state.notes.seen).sum(axis=(1, 2)) / (400 * 32)
+    np.testing.assert_allclose(mean, 0.8 + 0.2 * 0.25, atol=0.03)
 
 
 def test_a_gradient_step_is_an_update(trained: Any) -> None:
@@ -471,6 +479,8 @@ def test_a_player_with_fewer_information_states_than_another_sees_its_own_only()
         ("enough", 1.1),
         ("trembles", -0.1),
         ("trembles", 1.1),
+        ("tremble_weight", -0.1),
+        ("tremble_weight", 1.1),
         ("buffer_size", 255),
     ],
 )
@@ -487,6 +497,21 @@ def test_budgets_round_up_to_whole_rounds_and_snapshots() -> None:
     assert (config.num_snapshots, config.rounds_per_snapshot) == (1, 1)
     config = device.DeviceConfig(gradient_steps=1000, updates_per_round=4, snapshots=10)
     assert (config.num_snapshots, config.rounds_per_snapshot) == (10, 25)
+
+
+def test_agents_are_told_of_all_the_steps_to_come() -> None:
+    """Their schedules are to end where training ends, rounding included."""
+    told = []
+
+    def make_agent(example: Observation, num_actions: int, gradient_steps: int) -> AgentCore:
+        assert (example.info_state.shape[0], num_actions) == (1, 3)
+        told.append(gradient_steps)
+        return _stub(jnp.float32(0), lambda notes, batch: notes)
+
+    tree = compile_game("matrix_rps", cache=False)
+    config = dataclasses.replace(_TINY, gradient_steps=10, updates_per_round=4, snapshots=2)
+    device.make_oracle(tree, make_agent, config)
+    assert told == [16]
 
 
 def test_there_is_a_first_batch_before_learning() -> None:

@@ -164,9 +164,18 @@ def test_acting_depends_on_the_key() -> None:
     assert not _equal(first, other)
 
 
-def test_the_temperature_falls_geometrically_and_stays_at_its_end() -> None:
-    at = [float(learning.temperature_at(_CONFIG, jnp.int32(step))) for step in (0, 150, 300, 10_000)]
-    np.testing.assert_allclose(at, [0.5, 0.05, 0.005, 0.005], rtol=1e-5)
+def test_the_temperature_falls_geometrically_over_the_horizon() -> None:
+    at = [float(learning.temperature_at(_CONFIG, jnp.int32(step))) for step in (0, 75, 150, 299)]
+    np.testing.assert_allclose(at, [0.5, 0.5 * 0.01**0.25, 0.05, 0.5 * 0.01 ** (299 / 300)], rtol=1e-5)
+
+
+def test_training_beyond_the_horizon_begins_again_half_way() -> None:
+    steps = (300, 450, 599, 600, 750)
+    halves = np.array([0.5, 0.75, 0.5 + 0.5 * 299 / 300, 0.5, 0.75])
+    at = [float(learning.temperature_at(_CONFIG, jnp.int32(step))) for step in steps]
+    np.testing.assert_allclose(at, 0.5 * 0.01**halves, rtol=1e-5)
+    at = [float(learning.learning_rate_at(_CONFIG, jnp.int32(step))) for step in steps]
+    np.testing.assert_allclose(at, 0.02 + (1e-4 - 0.02) * halves, rtol=1e-5)
 
 
 def test_the_temperature_of_an_update_is_that_of_its_step() -> None:
@@ -174,7 +183,7 @@ def test_the_temperature_of_an_update_is_that_of_its_step() -> None:
     np.testing.assert_allclose(metrics["temperature"], 0.05, rtol=1e-5)
 
 
-def _largest_move(config: CrossQConfig, updates: int) -> list[float]:
+def _largest_moves(config: CrossQConfig, updates: int) -> list[float]:
     """How far the critics' parameters moved in each update."""
     core = make_core(make_networks(_EXAMPLE, 3, config), config)
     init, update = jax.jit(core.init), jax.jit(core.update)
@@ -186,11 +195,11 @@ def _largest_move(config: CrossQConfig, updates: int) -> list[float]:
     return moves
 
 
-def test_the_learning_rate_falls_linearly_to_its_end_and_at_zero_nothing_moves() -> None:
+def test_the_learning_rate_falls_linearly_over_the_horizon() -> None:
     # Without memory, and but for its epsilon, Adam moves every parameter by the learning rate.
-    config = dataclasses.replace(_CONFIG, adam_b1=0.0, adam_b2=0.0, horizon=2, learning_rate=0.01)
-    moves = _largest_move(dataclasses.replace(config, final_learning_rate=0.0), 4)
-    np.testing.assert_allclose(moves, [0.01, 0.005, 0.0, 0.0], rtol=2e-3)
+    config = dataclasses.replace(_CONFIG, adam_b1=0.0, adam_b2=0.0, horizon=4, learning_rate=0.01)
+    moves = _largest_moves(dataclasses.replace(config, final_learning_rate=0.002), 5)
+    np.testing.assert_allclose(moves, [0.01, 0.008, 0.006, 0.004, 0.006], rtol=2e-3)
 
 
 def test_the_key_decides_where_learning_begins() -> None:
