@@ -47,7 +47,7 @@ def check(directory: Path, config: Config, resume: bool) -> None:
     if not path.exists():
         if checkpoint.exists(directory / "checkpoints"):
             raise RunDirectoryError(
-                f"{directory} holds checkpoints of a run whose config.json is gone: choose another --output_dir."
+                f"{directory} holds checkpoints but no config.json: choose another --output_dir."
             )
         if resume:
             raise RunDirectoryError(f"there is no run to resume in {directory}: leave out --resume.")

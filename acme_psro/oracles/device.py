@@ -118,11 +118,13 @@ class Trained(NamedTuple):
     """What training leaves behind.
 
     Attributes:
+      state: the agent's.
       probs: `[snapshots, I, A]` float32, the policy at even steps through training, the last at its end.
       episodes: `[]` int32, games finished.
       metrics: the agent's, averaged over the last snapshot's share of the updates.
     """
 
+    state: Any
     probs: jax.Array
     episodes: jax.Array
     metrics: dict[str, jax.Array]
@@ -200,13 +202,13 @@ def make_train(
             experience,
             jax.random.split(fill_key, config.rounds_before_learning),
         )
-        (_, experience), (probs, metrics) = jax.lax.scan(
+        (state, experience), (probs, metrics) = jax.lax.scan(
             functools.partial(train_to_snapshot, setting),
             (state, experience),
             jax.random.split(train_key, config.num_snapshots),
         )
         last = jax.tree.map(lambda values: values[-1], metrics)
-        return Trained(probs, experience.episodes, last)
+        return Trained(state, probs, experience.episodes, last)
 
     return train
 
@@ -268,7 +270,7 @@ def make_oracle(
             train_key, next_key = jax.random.split(next_key)
             keys = jax.random.split(train_key, len(tasks))
             trained = train(keys, players, tables, weights)
-            trained = jax.tree.map(np.asarray, trained)
+            trained = jax.tree.map(np.asarray, trained._replace(state=None))
             for lane, task in enumerate(tasks):
                 mine = jax.tree.map(lambda values, lane=lane: values[lane], trained)
                 better = _improve(tree, task, responses[lane], mine, tolerance)

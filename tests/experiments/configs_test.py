@@ -27,7 +27,7 @@ from experiments import configs
         ("tolerance", -1e-9, "--tolerance must not be negative"),
         ("tolerance", math.nan, "--tolerance must not be negative"),
         ("device", {"num_envs": 0}, "num_envs must be at least 1, not 0"),
-        ("device", {"gradient_steps": -5}, "gradient_steps must be at least 1, not -5"),
+        ("device", {"gradient_steps": -5}, "--gradient_steps_per_response must be at least 1, not -5"),
         ("device", {"max_extensions": -1}, "max_extensions must be at least 0, not -1"),
     ],
 )

@@ -169,13 +169,9 @@ def test_the_temperature_falls_geometrically_over_the_horizon() -> None:
     np.testing.assert_allclose(at, [0.5, 0.5 * 0.01**0.25, 0.05, 0.5 * 0.01 ** (299 / 300)], rtol=1e-5)
 
 
-def test_training_beyond_the_horizon_begins_again_half_way() -> None:
-    steps = (300, 450, 599, 600, 750)
-    halves = np.array([0.5, 0.75, 0.5 + 0.5 * 299 / 300, 0.5, 0.75])
-    at = [float(learning.temperature_at(_CONFIG, jnp.int32(step))) for step in steps]
-    np.testing.assert_allclose(at, 0.5 * 0.01**halves, rtol=1e-5)
-    at = [float(learning.learning_rate_at(_CONFIG, jnp.int32(step))) for step in steps]
-    np.testing.assert_allclose(at, 0.02 + (1e-4 - 0.02) * halves, rtol=1e-5)
+def test_the_temperature_stays_low_beyond_the_horizon() -> None:
+    at = [float(learning.temperature_at(_CONFIG, jnp.int32(step))) for step in (300, 450, 900)]
+    np.testing.assert_allclose(at, 0.005, rtol=1e-5)
 
 
 def test_the_temperature_of_an_update_is_that_of_its_step() -> None:
@@ -199,7 +195,7 @@ def test_the_learning_rate_falls_linearly_over_the_horizon() -> None:
     # Without memory, and but for its epsilon, Adam moves every parameter by the learning rate.
     config = dataclasses.replace(_CONFIG, adam_b1=0.0, adam_b2=0.0, horizon=4, learning_rate=0.01)
     moves = _largest_moves(dataclasses.replace(config, final_learning_rate=0.002), 5)
-    np.testing.assert_allclose(moves, [0.01, 0.008, 0.006, 0.004, 0.006], rtol=2e-3)
+    np.testing.assert_allclose(moves, [0.01, 0.008, 0.006, 0.004, 0.002], rtol=2e-3)
 
 
 def test_the_key_decides_where_learning_begins() -> None:
