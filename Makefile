@@ -4,7 +4,9 @@
 # Each makes its virtual environment where it is missing, cut short or out of date.
 
 RUN_ARGS ?= --game=leduc_poker --oracle=device --agent=crossq --meta_solver=nash \
-	--iterations=20 --seed=0 --output_dir=runs/leduc
+	--iterations=30 --seed=0 --output_dir=runs/leduc
+# A run that was cut short is gone on with; a finished one prints its result again.
+RESUME = $(if $(wildcard runs/leduc/config.json),--resume)
 PYTEST_ARGS ?=
 
 NEWER := 3.13 3.12 3.11
@@ -16,7 +18,7 @@ unless_usable = $(shell $(1)/bin/python -c "" 2>/dev/null || echo FORCE)
 .PHONY: run test test_newest lint types FORCE
 
 run: .venv/.complete
-	.venv/bin/python -m experiments.run_psro $(RUN_ARGS)
+	.venv/bin/python -m experiments.run_psro $(RUN_ARGS) $(RESUME)
 
 test: lint types
 	.venv/bin/python -m pytest $(PYTEST_ARGS)

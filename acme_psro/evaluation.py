@@ -62,7 +62,7 @@ def openspiel_policy(tree: GameTree, table: np.ndarray) -> OpenSpielPolicy:
     import pyspiel
     from open_spiel.python import policy
 
-    from acme_psro.games.enumerate import load_game
+    from acme_psro.games.loading import load_game
 
     class TablePolicy(policy.Policy):
         """Looks the information state up in a table."""

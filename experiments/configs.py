@@ -29,7 +29,7 @@ class PSROConfig:
       seed: of everything random.
       max_nodes: refuse games with more.
       tolerance: stop once no player gains more than this, in the game's utility units.
-      device: settings of the device oracle, see `acme_psro.oracles.device.DeviceConfig`.
+      device: settings of the device oracle, see `acme_psro.oracles.training.DeviceConfig`.
       crossq: settings of the agent, see `agents.crossq.config.CrossQConfig`.
     """
 

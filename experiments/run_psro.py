@@ -151,10 +151,10 @@ def _prepare_oracle(config: configs.PSROConfig) -> Callable[[GameTree], Oracle]:
         from acme_psro.oracles import exact
 
         return functools.partial(exact.make_oracle, tolerance=config.tolerance)
-    from acme_psro.oracles import device
+    from acme_psro.oracles import device, training
     from experiments import agents
 
-    settings = device.DeviceConfig(**config.device)
+    settings = training.DeviceConfig(**config.device)
     return functools.partial(device.make_oracle, make_agent=agents.make_agent(config), config=settings)
 
 

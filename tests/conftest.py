@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro.games import enumerate as enumeration
+from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree, compile_game
 
 
@@ -38,7 +38,7 @@ class GameCase:
     @functools.cached_property
     def game(self) -> Any:
         """The game of OpenSpiel, turn-based."""
-        return enumeration.load_game(self.string)
+        return load_game(self.string)
 
     @functools.cached_property
     def tree(self) -> GameTree:

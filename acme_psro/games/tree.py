@@ -177,10 +177,11 @@ def compile_game(
     """
     from acme_psro.games import cache as tree_cache
     from acme_psro.games import enumerate as enumeration
+    from acme_psro.games.loading import load_game
 
     if max_nodes < 1:
         raise GameError(f"max_nodes must be at least 1, not {max_nodes}.")
-    game = enumeration.load_game(game_string)
+    game = load_game(game_string)
     cache = cache and tree_cache.fits(str(game))
     tree = tree_cache.read(str(game)) if cache else None
     if tree is None:

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from absl import flags
 
-from acme_psro.games.enumerate import load_game
+from acme_psro.games.loading import load_game
 from acme_psro.games.tree import compile_game
 from acme_psro.solvers import check_solver_fits
 from experiments import command_line

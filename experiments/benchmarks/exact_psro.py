@@ -22,7 +22,7 @@ import pyspiel
 from absl import flags
 
 from acme_psro import evaluation, payoffs, population, psro
-from acme_psro.games.enumerate import load_game
+from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree, compile_game
 from acme_psro.oracles import exact
 from acme_psro.solvers import check_solver_fits, get_solver

@@ -21,7 +21,7 @@ import pyspiel
 from absl import flags
 
 from acme_psro.games import rollout, traverse
-from acme_psro.games.enumerate import load_game
+from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree, compile_game
 from experiments import command_line
 from experiments.benchmarks import table

@@ -9,7 +9,6 @@ import numpy as np
 import pyspiel
 import pytest
 
-from acme_psro.games import enumerate as enumeration
 from acme_psro.games.tree import CHANCE, NO_INFOSET, TERMINAL, GameError, GameTree, compile_game
 
 EPISODES = 40
@@ -201,76 +200,6 @@ def refusal(game_string: str, **options: Any) -> str:
     assert "\n" not in message
     assert isinstance(caught.value, ValueError)
     return message
-
-
-@pytest.mark.parametrize(
-    ("wrong", "meant"),
-    [
-        ("kuhn_pocker", "kuhn_poker"),
-        ("leduc_pokr(players=2)", "leduc_poker"),
-        ("Tic_Tac_Toe", "tic_tac_toe"),
-        ("dice", "liars_dice"),
-    ],
-)
-def test_unknown_game_names_near_matches(wrong: str, meant: str) -> None:
-    message = refusal(wrong)
-    assert repr(wrong.split("(")[0]) in message
-    assert meant in message
-
-
-@pytest.mark.parametrize("wrong", ["", "(", "xyzzyplugh", " "])
-def test_unknown_game_without_near_matches(wrong: str) -> None:
-    assert "unknown game" in refusal(wrong)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "says"),
-    [
-        ("kuhn_poker(", "bracket"),
-        ("kuhn_poker(players=x)", "players"),
-        ("kuhn_poker(players=0)", "players"),
-        ("kuhn_poker(players=99)", "players"),
-        ("kuhn_poker(player=3)", "player"),
-        ("liars_dice(dice_sides=0)", "dice_sides"),
-        ("leduc_poker(players=2.5)", "players"),
-        ("matrix_rps(rows=3)", "no parameters"),
-        ("repeated_game(stage_game=matrix_pd())", "num_repetitions"),
-        ("efg_game(filename=/no/such/file.efg)", "efg_game"),
-        ("efg_game", "filename"),
-        ("nfg_game", "nfg_game"),
-        ("nfg_game(filename=/no/such/file.nfg)", "nfg_game"),
-        ("goofspiel(num_cards=0)", "goofspiel"),
-    ],
-)
-def test_bad_parameters_are_refused_quietly(wrong: str, says: str, capfd: pytest.CaptureFixture[str]) -> None:
-    assert says in refusal(wrong)
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("wrong", "says"),
-    [
-        ("mfg_crowd_modelling", "mean-field"),
-        ("tarok", "explicit chance"),
-        ("bridge_uncontested_bidding", "explicit chance"),
-        ("cribbage", "neither information states nor observations"),
-    ],
-)
-def test_games_that_are_no_finite_tree_are_refused(wrong: str, says: str) -> None:
-    message = refusal(wrong)
-    assert wrong in message
-    assert says in message
-
-
-@pytest.mark.parametrize("name", pyspiel.registered_names())
-def test_every_registered_name_loads_or_is_refused_in_one_line(name: str) -> None:
-    try:
-        game = enumeration.load_game(name)
-    except GameError as error:
-        assert name in str(error)
-        assert "\n" not in str(error)
-    else:
-        assert game.get_type().dynamics == pyspiel.GameType.Dynamics.SEQUENTIAL
 
 
 def test_imperfect_recall_is_refused() -> None:
