@@ -82,12 +82,14 @@ class AgentCore(NamedTuple):
       init: key -> State. The state carries parameters, optimiser state, statistics, key and step.
       update: (State, Transition) -> (State, Metrics): one gradient step; the only learning code there is.
       variables: State -> Variables: what an actor needs, batch statistics included.
-      act: (Variables, Key, Observation) -> `[B]` int32 actions.
+      behaviour: (Variables, Observation) -> `[B, A]`, how to act while learning, exploration included.
+      act: (Variables, Key, Observation) -> `[B]` int32 actions, drawn from `behaviour`.
       probs: (Variables, Observation) -> `[B, A]`, exactly 0 on illegal actions.
     """
 
     init: Callable[[Key], State]
     update: Callable[[State, Transition], tuple[State, Metrics]]
     variables: Callable[[State], Variables]
+    behaviour: Callable[[Variables, Observation], jax.Array]
     act: Callable[[Variables, Key, Observation], Action]
     probs: Callable[[Variables, Observation], jax.Array]

@@ -97,12 +97,11 @@ _CROSSQ = {
     "renorm_momentum": 0.95,
 }
 
+_DEVICE = {"gradient_steps": 1000, "num_envs": 8192, "batch_size": 4096, "buffer_size": 200_000}
+
 SETTINGS: dict[str, Setting] = {
-    "default": Setting(
-        iterations=20,
-        device={"gradient_steps": 1200, "num_envs": 2048, "batch_size": 4096, "buffer_size": 500_000},
-        crossq=_CROSSQ,
-    ),
+    "default": Setting(iterations=20, device=_DEVICE, crossq=_CROSSQ),
+    "leduc_poker": Setting(iterations=100, device=_DEVICE, crossq=_CROSSQ),
     "kuhn_poker": Setting(
         iterations=20,
         device={"gradient_steps": 300, "num_envs": 512, "batch_size": 1024, "buffer_size": 100_000},

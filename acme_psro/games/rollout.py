@@ -142,11 +142,14 @@ def make_profiles(game: GameArrays, tables: jax.Array, weights: jax.Array) -> Pr
     """
     chex.assert_rank([tables, weights], [3, 1])
     slots = jnp.take_along_axis(tables, game.action_of_slot[None], axis=2)
-    return Profiles(_cumulative(slots), _cumulative(weights))
+    return Profiles(cumulative(slots), cumulative(weights))
 
 
-def _cumulative(probabilities: jax.Array) -> jax.Array:
-    """Cumulative sums along the last axis, out of reach from the last possible entry on."""
+def cumulative(probabilities: jax.Array) -> jax.Array:
+    """Cumulative sums along the last axis, out of reach from the last possible entry on.
+
+    A uniform number then draws the entry whose index is how many of these it is not below.
+    """
     total = jnp.cumsum(probabilities, axis=-1)
     later = jnp.cumsum(probabilities[..., ::-1], axis=-1)[..., ::-1] - probabilities
     return jnp.where(later <= 0.0, _ALWAYS, total)

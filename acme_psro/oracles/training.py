@@ -138,6 +138,7 @@ def make_train(
     largest return.
     """
     make_batch = make_batching(tree, config.batch_size)
+    choose = _make_choice(tree, game, core, config.num_envs)
     profile_weights = jnp.array([1.0, config.tremble_weight])
     buffer = flashbax.make_item_buffer(
         max_length=config.buffer_size,
@@ -150,7 +151,7 @@ def make_train(
         act_key, step_key = jax.random.split(key)
         games = experience.games
         infoset = game.infoset[games.node]
-        action = core.act(core.variables(state), act_key, observe(game, infoset))
+        action = choose(setting.player, core.variables(state), act_key, infoset)
         onward, outcome = rollout.step(game, *setting, games, action, step_key)
         item = _Item(
             infoset=infoset,
@@ -206,15 +207,45 @@ def make_train(
     return train
 
 
+def _make_choice(
+    tree: GameTree, game: rollout.GameArrays, core: AgentCore, num_envs: int
+) -> Callable[[jax.Array, Any, jax.Array, jax.Array], jax.Array]:
+    """Returns (player, agent's variables, key, information states `[B]`) -> actions `[B]`.
+
+    Where the players have fewer information states than there are games, the agent is asked once for each
+    of the player's.
+    """
+    first, most = _own_rows(tree)
+
+    def by_table(player: jax.Array, variables: Any, key: jax.Array, infoset: jax.Array) -> jax.Array:
+        rows = jnp.minimum(first[player] + jnp.arange(most), tree.num_infosets - 1)
+        behaviour = rollout.cumulative(core.behaviour(variables, observe(game, rows)))
+        uniform = jax.random.uniform(key, (infoset.shape[0], 1))
+        # Out of range where another player is to move, whose action is not the agent's to choose.
+        row = jnp.clip(infoset - first[player], 0, most - 1)
+        return jnp.sum(uniform >= behaviour[row], axis=1, dtype=jnp.int32)
+
+    def by_game(player: jax.Array, variables: Any, key: jax.Array, infoset: jax.Array) -> jax.Array:
+        del player
+        return core.act(variables, key, observe(game, infoset)).astype(jnp.int32)
+
+    return by_table if most <= num_envs else by_game
+
+
+def _own_rows(tree: GameTree) -> tuple[jax.Array, int]:
+    """`[P]`, where each player's information states begin, and how many any player has at most."""
+    slices = [tree.infosets_of(player) for player in range(tree.num_players)]
+    first = jnp.array([rows.start for rows in slices], jnp.int32)
+    return first, max(rows.stop - rows.start for rows in slices)
+
+
 def make_batching(tree: GameTree, batch_size: int) -> Callable[..., Transition]:
     """Returns (game, player, item) -> transitions.
 
     Where the players have fewer information states than a batch has observations, the rows are all of the
     player's, padded to the same number for every player; else two a decision.
     """
-    slices = [tree.infosets_of(player) for player in range(tree.num_players)]
-    most = max(rows.stop - rows.start for rows in slices)
-    first = jnp.array([rows.start for rows in slices], jnp.int32)
+    first, most = _own_rows(tree)
 
     def of_all(game: rollout.GameArrays, player: jax.Array, item: _Item) -> Transition:
         rows = jnp.minimum(first[player] + jnp.arange(most), tree.num_infosets - 1)

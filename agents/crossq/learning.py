@@ -61,6 +61,7 @@ def make_core(networks: CrossQNetworks, config: CrossQConfig) -> AgentCore:
         init=functools.partial(_init, parts),
         update=functools.partial(_update, parts),
         variables=_variables,
+        behaviour=functools.partial(_behaviour, parts),
         act=functools.partial(_act, parts),
         probs=functools.partial(_probs, parts),
     )
@@ -146,12 +147,15 @@ def _evenly(observation: Observation) -> jax.Array:
     return jnp.ones(observation.info_state.shape[0])
 
 
-def _act(parts: _Parts, variables: CrossQVariables, key: Key, observation: Observation) -> jax.Array:
-    probs = jnp.exp(_log_probs(parts, variables, observation))
+def _behaviour(parts: _Parts, variables: CrossQVariables, observation: Observation) -> jax.Array:
     legal = observation.legal_actions
     uniform = legal / jnp.maximum(legal.sum(axis=-1, keepdims=True), 1)
     exploration = parts.config.exploration
-    return jax.random.categorical(key, jnp.log((1 - exploration) * probs + exploration * uniform))
+    return (1 - exploration) * _probs(parts, variables, observation) + exploration * uniform
+
+
+def _act(parts: _Parts, variables: CrossQVariables, key: Key, observation: Observation) -> jax.Array:
+    return jax.random.categorical(key, jnp.log(_behaviour(parts, variables, observation)))
 
 
 def _probs(parts: _Parts, variables: CrossQVariables, observation: Observation) -> jax.Array:
