@@ -138,7 +138,7 @@ def make_train(
     largest return.
     """
     make_batch = make_batching(tree, config.batch_size)
-    choose = _make_choice(tree, game, core, config.num_envs)
+    choose = make_choice(tree, game, core, config.num_envs)
     profile_weights = jnp.array([1.0, config.tremble_weight])
     buffer = flashbax.make_item_buffer(
         max_length=config.buffer_size,
@@ -207,7 +207,7 @@ def make_train(
     return train
 
 
-def _make_choice(
+def make_choice(
     tree: GameTree, game: rollout.GameArrays, core: AgentCore, num_envs: int
 ) -> Callable[[jax.Array, Any, jax.Array, jax.Array], jax.Array]:
     """Returns (player, agent's variables, key, information states `[B]`) -> actions `[B]`.

@@ -84,6 +84,7 @@ def _stub(init: Any, note: Any, favourite: int | None = None) -> AgentCore:
         init=lambda key: _StubState(init, jnp.int32(0)),
         update=update,
         variables=lambda state: state,
+        behaviour=probs,
         act=lambda variables, key, seen: jax.random.categorical(key, jnp.log(probs(variables, seen))),
         probs=probs,
     )

@@ -119,6 +119,24 @@ def test_budgets_round_up_to_whole_rounds_and_snapshots() -> None:
     assert (config.num_snapshots, config.rounds_per_snapshot) == (10, 25)
 
 
+@pytest.mark.parametrize("num_envs", [1, 20_000])
+@pytest.mark.parametrize("player", [0, 1])
+def test_actions_are_drawn_from_the_agents_behaviour(player: int, num_envs: int) -> None:
+    """Asked once for each information state (many games) or for each game (few): only layout differs."""
+    tree, num = _kuhn(), 20_000
+    game, config = rollout.make_arrays(tree), crossq.CrossQConfig(exploration=0.3)
+    networks = crossq.make_networks(training.observe(game, jnp.zeros(1, int)), 2, config)
+    core = crossq.make_core(networks, config)
+    variables = core.variables(core.init(jax.random.key(1)))
+    choose = training.make_choice(tree, game, core, num_envs)
+    for infoset in range(*tree.infosets_of(player).indices(tree.num_infosets)):
+        expected = core.behaviour(variables, training.observe(game, jnp.array([infoset])))[0]
+        seen = jnp.full(num, infoset)
+        actions = np.asarray(choose(jnp.int32(player), variables, jax.random.key(infoset), seen))
+        # Four standard deviations of a frequency are at most 4 * 0.5 / sqrt(20,000).
+        np.testing.assert_allclose(np.bincount(actions, minlength=2) / num, expected, atol=0.0142)
+
+
 def test_there_is_a_first_batch_before_learning() -> None:
     config = training.DeviceConfig(num_envs=10, batch_size=256)
     assert config.rounds_before_learning * config.num_envs >= config.batch_size
