@@ -155,7 +155,12 @@ def _prepare_oracle(config: configs.PSROConfig) -> Callable[[GameTree], Oracle]:
     from experiments import agents
 
     settings = training.DeviceConfig(**config.device)
-    return functools.partial(device.make_oracle, make_agent=agents.make_agent(config), config=settings)
+    return functools.partial(
+        device.make_oracle,
+        make_agent=agents.make_agent(config),
+        config=settings,
+        tolerance=config.tolerance,
+    )
 
 
 def _gains(tree: GameTree, state: psro.PSROState) -> np.ndarray:

@@ -21,7 +21,7 @@ import pytest
 from absl.testing import flagsaver
 
 from acme_psro.files import read_csv
-from experiments import command_line, run_psro
+from experiments import command_line, configs, run_psro
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _COLUMNS = [
@@ -454,3 +454,9 @@ def test_a_real_process_refuses_with_exit_code_2_and_no_traceback(tmp_path: path
     _assert_refused(_Ended(process.returncode, out, err), "leduc_pokr", "leduc_poker")
     assert err.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("oracle", configs.ORACLES)
+def test_every_oracle_keeps_responses_by_the_runs_tolerance(oracle: str) -> None:
+    config = configs.PSROConfig(game="kuhn_poker", oracle=oracle, tolerance=0.25)
+    assert run_psro._prepare_oracle(config).keywords["tolerance"] == 0.25
