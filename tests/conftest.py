@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from acme_psro.games.loading import load_game
-from acme_psro.games.tree import GameTree, compile_game
+from acme_psro.games.tree import GameError, GameTree, compile_game
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,3 +154,19 @@ def pure_table() -> Callable[[GameTree, int], np.ndarray]:
         return table
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def refusal() -> Callable[..., str]:
+    """The one line with which `compile_game` refuses a game."""
+
+    def refuse(game_string: str, **options: Any) -> str:
+        with pytest.raises(GameError) as caught:
+            compile_game(game_string, cache=False, **options)
+        message = str(caught.value)
+        assert message
+        assert "\n" not in message
+        assert isinstance(caught.value, ValueError)
+        return message
+
+    return refuse

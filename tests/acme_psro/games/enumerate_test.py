@@ -9,7 +9,7 @@ import numpy as np
 import pyspiel
 import pytest
 
-from acme_psro.games.tree import CHANCE, NO_INFOSET, TERMINAL, GameError, GameTree, compile_game
+from acme_psro.games.tree import CHANCE, NO_INFOSET, TERMINAL, GameTree, compile_game
 
 EPISODES = 40
 
@@ -192,17 +192,7 @@ def test_compiles_alike_every_time(case: Any) -> None:
     assert again.keys == case.tree.keys
 
 
-def refusal(game_string: str, **options: Any) -> str:
-    with pytest.raises(GameError) as caught:
-        compile_game(game_string, cache=False, **options)
-    message = str(caught.value)
-    assert message
-    assert "\n" not in message
-    assert isinstance(caught.value, ValueError)
-    return message
-
-
-def test_imperfect_recall_is_refused() -> None:
+def test_imperfect_recall_is_refused(refusal: Any) -> None:
     message = refusal("liars_dice_ir(dice_sides=4)")
     assert "perfect recall" in message
     assert "liars_dice_ir" in message
@@ -216,29 +206,29 @@ def test_imperfect_recall_variant_compiles_where_it_forgets_nothing() -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 57, 9_456])
-def test_refuses_a_game_above_max_nodes_and_says_what_to_do(limit: int) -> None:
+def test_refuses_a_game_above_max_nodes_and_says_what_to_do(limit: int, refusal: Any) -> None:
     message = refusal("leduc_poker", max_nodes=limit)
     assert f"more than {limit:,} nodes" in message
     assert "--max_nodes" in message
     assert "leduc_poker" in message
 
 
-def test_accepts_a_game_of_exactly_max_nodes() -> None:
+def test_accepts_a_game_of_exactly_max_nodes(refusal: Any) -> None:
     assert compile_game("kuhn_poker", max_nodes=58, cache=False).num_nodes == 58
     refusal("kuhn_poker", max_nodes=57)
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-def test_refuses_a_limit_below_one(limit: int) -> None:
+def test_refuses_a_limit_below_one(limit: int, refusal: Any) -> None:
     assert "max_nodes" in refusal("kuhn_poker", max_nodes=limit)
 
 
-def test_large_games_are_refused_soon() -> None:
+def test_large_games_are_refused_soon(refusal: Any) -> None:
     """Chess is given up at the limit, not walked."""
     assert "1,000 nodes" in refusal("chess", max_nodes=1_000)
 
 
-def test_reports_progress_every_hundred_thousand_nodes() -> None:
+def test_reports_progress_every_hundred_thousand_nodes(refusal: Any) -> None:
     seen: list[int] = []
     refusal("tic_tac_toe", max_nodes=250_000, on_progress=seen.append)
     assert [count // 100_000 for count in seen] == [1, 2]

@@ -6,17 +6,7 @@ import pyspiel
 import pytest
 
 from acme_psro.games.loading import load_game
-from acme_psro.games.tree import GameError, compile_game
-
-
-def refusal(game_string: str, **options: Any) -> str:
-    with pytest.raises(GameError) as caught:
-        compile_game(game_string, cache=False, **options)
-    message = str(caught.value)
-    assert message
-    assert "\n" not in message
-    assert isinstance(caught.value, ValueError)
-    return message
+from acme_psro.games.tree import GameError
 
 
 @pytest.mark.parametrize(
@@ -28,14 +18,14 @@ def refusal(game_string: str, **options: Any) -> str:
         ("dice", "liars_dice"),
     ],
 )
-def test_unknown_game_names_near_matches(wrong: str, meant: str) -> None:
+def test_unknown_game_names_near_matches(wrong: str, meant: str, refusal: Any) -> None:
     message = refusal(wrong)
     assert repr(wrong.split("(")[0]) in message
     assert meant in message
 
 
 @pytest.mark.parametrize("wrong", ["", "(", "xyzzyplugh", " "])
-def test_unknown_game_without_near_matches(wrong: str) -> None:
+def test_unknown_game_without_near_matches(wrong: str, refusal: Any) -> None:
     assert "unknown game" in refusal(wrong)
 
 
@@ -58,7 +48,9 @@ def test_unknown_game_without_near_matches(wrong: str) -> None:
         ("goofspiel(num_cards=0)", "goofspiel"),
     ],
 )
-def test_bad_parameters_are_refused_quietly(wrong: str, says: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_bad_parameters_are_refused_quietly(
+    wrong: str, says: str, capfd: pytest.CaptureFixture[str], refusal: Any
+) -> None:
     assert says in refusal(wrong)
     assert capfd.readouterr() == ("", "")
 
@@ -71,7 +63,7 @@ def test_bad_parameters_are_refused_quietly(wrong: str, says: str, capfd: pytest
         ("bridge_uncontested_bidding", "explicit chance"),
     ],
 )
-def test_games_that_are_no_finite_tree_are_refused(wrong: str, says: str) -> None:
+def test_games_that_are_no_finite_tree_are_refused(wrong: str, says: str, refusal: Any) -> None:
     message = refusal(wrong)
     assert wrong in message
     assert says in message
@@ -86,7 +78,7 @@ _UNDESCRIBED = [
 
 
 @pytest.mark.parametrize("name", _UNDESCRIBED)
-def test_games_that_describe_nothing_are_refused(name: str) -> None:
+def test_games_that_describe_nothing_are_refused(name: str, refusal: Any) -> None:
     assert "neither information states nor observations" in refusal(name)
 
 
