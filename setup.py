@@ -21,6 +21,8 @@ DEVICE_PATH = [
 # The Acme layer: Launchpad has wheels for Linux on x86-64 up to Python 3.10 only. Reverb, Launchpad
 # and TensorFlow share C++ symbols, which pip cannot check, hence their exact versions. TensorBoard
 # 2.8, which comes along, needs the pkg_resources module that newer setuptools no longer have.
+# Gymnasium is for its MuJoCo tasks, v5 of which came with release 1.0; they import imageio, which the extra
+# brings along.
 ACME_LAYER = [
     "distrax>=0.1.5",
     "dm-acme==0.4.0",
@@ -31,7 +33,9 @@ ACME_LAYER = [
     "dm-tree>=0.1.8",
     "dm_control>=1.0.20",
     "gym==0.25.2",
+    "gymnasium[mujoco]>=1.0",
     "numpy<2",
+    "orbax-checkpoint>=0.11",
     "protobuf<3.20",
     "rlax>=0.1.7",
     "setuptools<81",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,8 +36,21 @@ class Run(NamedTuple):
     record: checkpoint.Record
 
 
-def check(directory: Path, config: Config, resume: bool) -> None:
+def check(
+    directory: Path,
+    config: Config,
+    resume: bool,
+    begun: Callable[[Path], bool] = checkpoint.exists,
+    may_differ: Collection[str] = _MAY_DIFFER,
+) -> None:
     """Checks that a run with this configuration may begin, or go on, in the directory; writes nothing.
+
+    Args:
+      directory: of the run.
+      config: as `write_config` will write it.
+      resume: whether to go on with a run.
+      begun: whether there are checkpoints in a directory.
+      may_differ: names of settings that may change when a run is gone on with.
 
     Raises:
       RunDirectoryError: it may not; the message says why and what to do.
@@ -45,21 +58,21 @@ def check(directory: Path, config: Config, resume: bool) -> None:
     path = directory / "config.json"
     _check_place(directory)
     if not path.exists():
-        if checkpoint.exists(directory / "checkpoints"):
+        if begun(directory / "checkpoints"):
             raise RunDirectoryError(
                 f"{directory} holds checkpoints but no config.json: choose another --output_dir."
             )
         if resume:
             raise RunDirectoryError(f"there is no run to resume in {directory}: leave out --resume.")
         return
-    different = _differences(_read_config(path), config)
+    different = _differences(read_config(path), config, may_differ)
     if different:
         raise RunDirectoryError(
             f"{directory} holds a run with another configuration ({'; '.join(different[:3])}): "
             "choose another --output_dir, or give that configuration and --resume."
         )
     # A run killed before its first checkpoint has nothing to lose, and may begin again either way.
-    if not resume and checkpoint.exists(directory / "checkpoints"):
+    if not resume and begun(directory / "checkpoints"):
         raise RunDirectoryError(
             f"{directory} holds this run already: add --resume to go on with it, "
             "or choose another --output_dir."
@@ -118,7 +131,7 @@ def read(directory: str | Path, warn: Callable[[str], None] = lambda line: None)
     path = directory / "config.json"
     if not path.exists():
         raise RunDirectoryError(f"there is no run in {directory} (no config.json).")
-    config = _read_config(path)
+    config = read_config(path)
     try:
         game, max_nodes = str(config["game"]), int(config.get("max_nodes", DEFAULT_MAX_NODES))
     except (KeyError, TypeError, ValueError):
@@ -127,7 +140,12 @@ def read(directory: str | Path, warn: Callable[[str], None] = lambda line: None)
     return Run(config, tree, checkpoint.restore(directory / "checkpoints", tree, warn))
 
 
-def _read_config(path: Path) -> Config:
+def read_config(path: Path) -> Config:
+    """The configuration in a `config.json`.
+
+    Raises:
+      RunDirectoryError: it cannot be read.
+    """
     try:
         config = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -137,11 +155,11 @@ def _read_config(path: Path) -> Config:
     return config
 
 
-def _differences(old: Config, new: Config) -> list[str]:
+def _differences(old: Config, new: Config, may_differ: Collection[str]) -> list[str]:
     """What differs, as `name: old, not new`, nested names joined by dots."""
     # Through JSON and back, so that tuples compare equal to the lists they are written as.
     flat_old, flat_new = _flatten(old), _flatten(json.loads(json.dumps(new)))
-    names = [name for name in {**flat_old, **flat_new} if name not in _MAY_DIFFER]
+    names = [name for name in {**flat_old, **flat_new} if name not in may_differ]
     return [
         f"{name} is {flat_old.get(name)}, not {flat_new.get(name)}"
         for name in names

@@ -3,7 +3,8 @@
 The same `AgentCore` is driven by a jitted loop over a game on the device and, through a learner, by a
 replay of actors' experience. Only where a batch comes from differs.
 
-Dimensions: `B` batch, `D` numbers in an information state, `A` actions, `C` numbers of context.
+Dimensions: `B` batch, `D` numbers in an information state, `A` actions (discrete) or numbers in an action
+(continuous), `C` numbers of context.
 """
 
 from __future__ import annotations
@@ -43,16 +44,17 @@ class Transition(NamedTuple):
     decisions, that is most of the work saved. `join` makes the plain case, two rows a decision.
 
     Attributes:
-      observation: `[U, ..]`, everything observed at a decision or right after one.
+      observation: `[U, ..]`, everything observed at a decision or right after one: an `Observation` in
+        games, any arrays in continuous control.
       now: `[B]` int32, the row observed at the decision.
       then: `[B]` int32, the row observed at the player's next decision; any row where discount is 0.
-      action: `[B]` int32.
+      action: `[B]` int32, or `[B, A]` float32.
       reward: `[B]` float32, the sum of what was paid until the player's next decision.
       discount: `[B]` float32; 0 where the episode ended, else the discount of what follows.
       weight: `[B]` float32, not negative: how much a decision counts in losses and statistics.
     """
 
-    observation: Observation
+    observation: Any
     now: jax.Array
     then: jax.Array
     action: jax.Array
@@ -62,17 +64,21 @@ class Transition(NamedTuple):
 
 
 def join(
-    observation: Observation,
+    observation: Any,
     action: jax.Array,
     reward: jax.Array,
     discount: jax.Array,
-    next_observation: Observation,
+    next_observation: Any,
 ) -> Transition:
     """Transitions from observations `[B, ..]` and next observations `[B, ..]`, each a row of its own."""
     rows = jax.tree.map(lambda now, then: jnp.concatenate([now, then]), observation, next_observation)
     index = jnp.arange(action.shape[0])
     weight = jnp.ones_like(reward)
     return Transition(rows, index, index + action.shape[0], action, reward, discount, weight)
+
+
+def _no_probabilities(variables: Variables, observation: Observation) -> jax.Array:
+    raise ValueError("continuous actions have no probabilities; games need an agent with discrete actions.")
 
 
 class AgentCore(NamedTuple):
@@ -82,14 +88,19 @@ class AgentCore(NamedTuple):
       init: key -> State. The state carries parameters, optimiser state, statistics, key and step.
       update: (State, Transition) -> (State, Metrics): one gradient step; the only learning code there is.
       variables: State -> Variables: what an actor needs, batch statistics included.
-      behaviour: (Variables, Observation) -> `[B, A]`, how to act while learning, exploration included.
-      act: (Variables, Key, Observation) -> `[B]` int32 actions, drawn from `behaviour`.
-      probs: (Variables, Observation) -> `[B, A]`, exactly 0 on illegal actions.
+      act: (Variables, Key, Observation) -> how to act while learning, exploration included: `[B]` int32
+        actions drawn from `behaviour`, or `[B, A]` float32 within their bounds.
+      perform: (Variables, Key, Observation) -> how to act when judged: actions drawn from `probs`, or the
+        middle of the policy's distribution where actions are continuous.
+      behaviour: (Variables, Observation) -> `[B, A]`, probabilities while learning; ValueError where actions
+        are continuous.
+      probs: (Variables, Observation) -> `[B, A]`, exactly 0 on illegal actions; ValueError likewise.
     """
 
     init: Callable[[Key], State]
     update: Callable[[State, Transition], tuple[State, Metrics]]
     variables: Callable[[State], Variables]
-    behaviour: Callable[[Variables, Observation], jax.Array]
-    act: Callable[[Variables, Key, Observation], Action]
-    probs: Callable[[Variables, Observation], jax.Array]
+    act: Callable[[Variables, Key, Any], Action]
+    perform: Callable[[Variables, Key, Any], Action]
+    behaviour: Callable[[Variables, Observation], jax.Array] = _no_probabilities
+    probs: Callable[[Variables, Observation], jax.Array] = _no_probabilities

@@ -21,7 +21,7 @@ def make_agent(config: PSROConfig) -> MakeAgent:
 
 
 def _crossq(config: PSROConfig) -> MakeAgent:
-    settings = crossq.CrossQConfig(**config.crossq)
+    settings = dataclasses.replace(crossq.PRESETS["games"], **config.crossq)
 
     def make(example: Observation, num_actions: int, gradient_steps: int) -> AgentCore:
         # Learning rate and temperature fall over the budget of one response.

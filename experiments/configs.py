@@ -30,7 +30,7 @@ class PSROConfig:
       max_nodes: refuse games with more.
       tolerance: stop once no player gains more than this, in the game's utility units.
       device: settings of the device oracle, see `acme_psro.oracles.training.DeviceConfig`.
-      crossq: settings of the agent, see `agents.crossq.config.CrossQConfig`.
+      crossq: settings of the agent over its preset "games", see `agents.crossq.config.CrossQConfig`.
     """
 
     game: str

@@ -19,7 +19,7 @@ LEVELS = (
     ("acme_psro.files",),
     ("agents", "agents.core", "agents.gradients", "agents.acme_compat"),
     ("agents.*",),
-    ("agents.learner", "agents.builder", "agents.*.builder"),
+    ("agents.learner", "agents.builder", "agents.*.builder", "agents.local_replay", "agents.released_acme"),
     ("acme_psro.games", "acme_psro.games.*"),
     (
         "acme_psro.population",
@@ -64,9 +64,14 @@ MAY_IMPORT_ACME_LAYER = (
     "agents.learner",
     "agents.builder",
     "agents.*.builder",
+    "agents.local_replay",
+    "agents.released_acme",
     "acme_psro.games.environment",
     "acme_psro.oracles.launchpad",
     "acme_psro.program",
+    "experiments.agent_runs.*",
+    "experiments.benchmarks.peer_scripts.acme_sac",
+    "experiments.environment_wrappers",
 )
 
 
@@ -233,7 +238,7 @@ def loaded_acme_layer(module: str, directory: pathlib.Path) -> list[str]:
     return done.stdout.splitlines()[-1].split()
 
 
-@pytest.mark.parametrize("module", ["acme_psro", "experiments.run_psro"])
+@pytest.mark.parametrize("module", ["acme_psro", "experiments.run_psro", "experiments.run_agent"])
 def test_device_path_starts_without_acme_layer(module: str) -> None:
     assert loaded_acme_layer(module, ROOT) == []
 

@@ -1,44 +1,53 @@
-"""Configuration of CrossQ."""
+"""Configuration of CrossQ, and the named ones."""
 
 from __future__ import annotations
 
 import dataclasses
 
 Q_REDUCTIONS = ("min", "mean")
+NORMALISATIONS = ("batch_renorm", "batch_norm")
 
 
 @dataclasses.dataclass(frozen=True)
 class CrossQConfig:
-    """CrossQ with discrete actions.
+    """CrossQ.
 
-    Numbers of the paper (Bhatt et al. 2024, table 3) unless a comment says why not. Widths are for two CPU
-    cores; the paper has critics of 2 x 2048.
+    Defaults are the paper's (Bhatt et al. 2024, table 3, and its authors' code), but for the width of the
+    critics, which suits two CPU cores. `PRESETS` names the paper's own and others.
 
     Attributes:
       critic_hidden_sizes: widths of the critics' hidden layers.
       policy_hidden_sizes: widths of the policy's hidden layers.
       num_critics: critics trained side by side.
-      learning_rate: of Adam, for critics and policy.
+      learning_rate: of Adam, for critics, policy and temperature.
       final_learning_rate: what it falls to, linearly, over `horizon` gradient steps.
-      adam_b1: momentum of Adam.
+      adam_b1: momentum of Adam, for critics and policy; the temperature's is 0.9.
       adam_b2: decay of Adam's second moment.
-      policy_delay: critic updates for one policy update.
+      policy_delay: critic updates for one update of policy and temperature.
       discount: multiplies the environment's own discount.
       q_reduction: how critics are combined, "min" or "mean".
       critic_entropy: whether targets pay for entropy.
       temperature: weight of the policy's entropy at first, in units of reward.
-      final_temperature: what it falls to, geometrically, over `horizon` gradient steps.
+      learn_temperature: whether it is learned, so that entropy meets its target (Haarnoja et al. 2018b).
+      target_entropy: for a learned temperature. Continuous actions: nats for each number of an action, of
+        which each lies in [-1, 1]. Discrete ones: share of the entropy of all legal actions alike.
+      final_temperature: where it is not learned, what it falls to, geometrically, over `horizon` steps.
       horizon: gradient steps over which learning rate and temperature fall.
-      exploration: probability of a uniform legal action when acting to learn.
+      exploration: probability of a uniform (legal) action when acting to learn.
+      normalisation: "batch_renorm" (Ioffe 2017) or "batch_norm".
+      normalise_inputs: whether networks begin with a normalisation.
       renorm_momentum: of the running statistics.
       renorm_epsilon: added to variances.
       renorm_r_max: bound of the scale correction.
       renorm_d_max: bound of the shift correction.
-      renorm_warmup: updates with plain batch statistics before renormalisation begins.
+      renorm_warmup: updates with plain batch statistics before renormalisation begins; each network counts
+        its own.
+      weight_norm: whether the weights into each of the critics' hidden units are brought back to length 1
+        after every step (arXiv 2502.07523); for more than one update for each step in the environment.
     """
 
-    critic_hidden_sizes: tuple[int, ...] = (64, 64)
-    policy_hidden_sizes: tuple[int, ...] = (64, 64)
+    critic_hidden_sizes: tuple[int, ...] = (256, 256)
+    policy_hidden_sizes: tuple[int, ...] = (256, 256)
     num_critics: int = 2
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-3
@@ -46,21 +55,34 @@ class CrossQConfig:
     adam_b2: float = 0.999
     policy_delay: int = 3
     discount: float = 0.99
-    # The minimum underestimates where actions are few, and entropy in the target is what makes discrete
-    # soft critics fail (arXiv 2209.10081, 2509.09838).
-    q_reduction: str = "mean"
-    critic_entropy: bool = False
-    temperature: float = 0.1
-    final_temperature: float = 0.001
+    q_reduction: str = "min"
+    critic_entropy: bool = True
+    temperature: float = 1.0
+    learn_temperature: bool = True
+    target_entropy: float = -1.0
+    final_temperature: float = 1.0
     horizon: int = 1000
-    exploration: float = 0.1
+    exploration: float = 0.0
+    normalisation: str = "batch_renorm"
+    normalise_inputs: bool = True
     renorm_momentum: float = 0.99
     renorm_epsilon: float = 1e-3
     renorm_r_max: float = 3.0
     renorm_d_max: float = 5.0
     renorm_warmup: int = 100_000
+    weight_norm: bool = False
 
     def __post_init__(self) -> None:
+        self._check_signs()
+        self._check_fractions()
+        _check_known("q_reduction", self.q_reduction, Q_REDUCTIONS)
+        _check_known("normalisation", self.normalisation, NORMALISATIONS)
+        if not (self.renorm_r_max >= 1 and self.renorm_d_max >= 0 and self.renorm_warmup >= 0):
+            raise ValueError("CrossQ needs renorm_r_max >= 1, renorm_d_max >= 0, renorm_warmup >= 0.")
+        if not self.final_learning_rate >= 0:
+            raise ValueError("CrossQ's final_learning_rate must not be negative.")
+
+    def _check_signs(self) -> None:
         sizes = (*self.critic_hidden_sizes, *self.policy_hidden_sizes)
         positive = {
             "hidden sizes": min(sizes, default=1),
@@ -75,6 +97,8 @@ class CrossQConfig:
         for name, value in positive.items():
             if not value > 0:
                 raise ValueError(f"CrossQ's {name} must be above 0, not {value}.")
+
+    def _check_fractions(self) -> None:
         fractions = {
             "adam_b1": self.adam_b1,
             "adam_b2": self.adam_b2,
@@ -85,12 +109,35 @@ class CrossQConfig:
         for name, value in fractions.items():
             if not 0 <= value <= 1:
                 raise ValueError(f"CrossQ's {name} must lie in [0, 1], not {value}.")
-        if self.q_reduction not in Q_REDUCTIONS:
-            known = ", ".join(Q_REDUCTIONS)
-            raise ValueError(f"unknown q_reduction {self.q_reduction!r}: choose from {known}.")
-        if not (self.renorm_r_max >= 1 and self.renorm_d_max >= 0 and self.renorm_warmup >= 0):
-            raise ValueError("CrossQ needs renorm_r_max >= 1, renorm_d_max >= 0, renorm_warmup >= 0.")
         if self.adam_b1 == 1 or self.adam_b2 == 1:
             raise ValueError("CrossQ's adam_b1 and adam_b2 must be below 1.")
-        if not self.final_learning_rate >= 0:
-            raise ValueError("CrossQ's final_learning_rate must not be negative.")
+
+
+def _check_known(what: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise ValueError(f"unknown {what} {name!r}: choose from {', '.join(known)}.")
+
+
+PRESETS: dict[str, CrossQConfig] = {
+    # Continuous control on a CPU.
+    "default": CrossQConfig(),
+    # Bhatt et al. 2024.
+    "paper": CrossQConfig(critic_hidden_sizes=(2048, 2048)),
+    # The JAX and torch ports (sbx-rl, sb3-contrib).
+    "sbx": CrossQConfig(critic_hidden_sizes=(1024, 1024)),
+    # Best responses in games. The minimum underestimates where actions are few, and entropy in the target
+    # is what makes discrete soft critics fail (arXiv 2209.10081, 2509.09838). A soft best response is none,
+    # so the temperature falls to nearly nothing. Information states are one-hot or nearly constant:
+    # normalising them would blow up what is rare.
+    "games": CrossQConfig(
+        critic_hidden_sizes=(64, 64),
+        policy_hidden_sizes=(64, 64),
+        q_reduction="mean",
+        critic_entropy=False,
+        temperature=0.1,
+        learn_temperature=False,
+        final_temperature=0.001,
+        exploration=0.1,
+        normalise_inputs=False,
+    ),
+}

@@ -1,4 +1,4 @@
-"""CrossQ's update as an `AgentCore`."""
+"""CrossQ's update as an `AgentCore`, the same for discrete and for continuous actions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents.core import AgentCore, Key, Metrics, Observation, Transition
-from agents.crossq import losses
+from agents.core import AgentCore, Key, Metrics, Transition
+from agents.crossq import continuous, discrete, temperature
 from agents.crossq.config import CrossQConfig
-from agents.crossq.networks import CrossQNetworks, apply_critics, masked_log_probs
+from agents.crossq.losses import Actions, CriticExtra, Fitted, PolicyExtra, Setting
+from agents.crossq.networks import CrossQNetworks
 from agents.gradients import make_update
 
 
@@ -26,6 +27,8 @@ class CrossQState(NamedTuple):
       critic_params: of all critics, stacked along a leading axis `[E, ..]`.
       critic_stats: likewise.
       critic_optimiser: one Adam over all critics.
+      temperature: what is learned of it.
+      key: `[2]` uint32, of the actions drawn in the next update.
       step: `[]` int32, gradient steps done.
     """
 
@@ -35,49 +38,63 @@ class CrossQState(NamedTuple):
     critic_params: Any
     critic_stats: Any
     critic_optimiser: Any
+    temperature: temperature.Temperature
+    key: jax.Array
     step: jax.Array
-
-
-class CrossQVariables(NamedTuple):
-    """What acting needs: the policy with its running statistics."""
-
-    params: Any
-    stats: Any
 
 
 class _Parts(NamedTuple):
     """What the functions below are bound to."""
 
-    networks: CrossQNetworks
-    config: CrossQConfig
+    setting: Setting
+    actions: Actions
     optimiser: optax.GradientTransformation
 
 
 def make_core(networks: CrossQNetworks, config: CrossQConfig) -> AgentCore:
-    """CrossQ (Bhatt et al. 2024) with discrete actions as an `AgentCore`."""
-    rate = optax.linear_schedule(config.learning_rate, config.final_learning_rate, config.horizon)
-    parts = _Parts(networks, config, optax.adam(rate, b1=config.adam_b1, b2=config.adam_b2))
-    return AgentCore(
+    """CrossQ (Bhatt et al. 2024) as an `AgentCore`.
+
+    Raises:
+      ValueError: a learned temperature with a target that the kind of actions cannot have.
+    """
+    _check_target(networks, config)
+    setting = Setting(networks, config)
+    kind = discrete if networks.bounds is None else continuous
+    optimiser = optax.adam(temperature.learning_rate(config), b1=config.adam_b1, b2=config.adam_b2)
+    parts = _Parts(setting, kind.ACTIONS, optimiser)
+    core = AgentCore(
         init=functools.partial(_init, parts),
         update=functools.partial(_update, parts),
-        variables=_variables,
-        behaviour=functools.partial(_behaviour, parts),
-        act=functools.partial(_act, parts),
-        probs=functools.partial(_probs, parts),
+        variables=_policy,
+        act=functools.partial(kind.act, setting),
+        perform=functools.partial(kind.perform, setting),
+    )
+    if networks.bounds is not None:
+        return core
+    return core._replace(
+        behaviour=functools.partial(discrete.behaviour, setting),
+        probs=functools.partial(discrete.probs, setting),
     )
 
 
-def temperature_at(config: CrossQConfig, step: jax.Array) -> jax.Array:
-    """The temperature after so many gradient steps, in units of reward."""
-    progress = jnp.minimum(step / config.horizon, 1.0)
-    return config.temperature * (config.final_temperature / config.temperature) ** progress
+def _check_target(networks: CrossQNetworks, config: CrossQConfig) -> None:
+    """Raises ValueError where no policy could meet the target entropy."""
+    if config.learn_temperature and networks.bounds is None and not 0 <= config.target_entropy <= 1:
+        raise ValueError(
+            "CrossQ's target_entropy is a share in [0, 1] where actions are discrete, not "
+            f"{config.target_entropy}; set it, or learn_temperature=False."
+        )
 
 
 def _init(parts: _Parts, key: Key) -> CrossQState:
-    policy_key, critic_key = jax.random.split(key)
-    policy_params, policy_stats = parts.networks.policy.init(policy_key)
-    critic_keys = jax.random.split(critic_key, parts.config.num_critics)
-    critic_params, critic_stats = jax.vmap(parts.networks.critic.init)(critic_keys)
+    networks, config = parts.setting
+    policy_key, critic_key, update_key = jax.random.split(key, 3)
+    policy_params, policy_stats = networks.policy.init(policy_key)
+    critic_keys = jax.random.split(critic_key, config.num_critics)
+    critic_params, critic_stats = jax.vmap(networks.critic.init)(critic_keys)
+    critic_params = _normalise(config, critic_params)
+    if jnp.issubdtype(update_key.dtype, jax.dtypes.prng_key):
+        update_key = jax.random.key_data(update_key)
     return CrossQState(
         policy_params=policy_params,
         policy_stats=policy_stats,
@@ -85,79 +102,94 @@ def _init(parts: _Parts, key: Key) -> CrossQState:
         critic_params=critic_params,
         critic_stats=critic_stats,
         critic_optimiser=parts.optimiser.init(critic_params),
+        temperature=temperature.init(config),
+        key=update_key,
         step=jnp.int32(0),
     )
 
 
 def _update(parts: _Parts, state: CrossQState, batch: Transition) -> tuple[CrossQState, Metrics]:
-    state, metrics = _update_critic(parts, state, batch)
-    due = (state.step + 1) % parts.config.policy_delay == 0
+    config = parts.setting.config
+    next_key, critic_key, policy_key = jax.random.split(jax.random.wrap_key_data(state.key), 3)
+    state = state._replace(key=jax.random.key_data(next_key))
+    state, metrics = _update_critic(parts, state, critic_key, batch)
+    due = (state.step + 1) % config.policy_delay == 0
     update_policy = functools.partial(_update_policy, parts)
-    state, policy_metrics = jax.lax.cond(due, update_policy, _leave_policy, state, batch)
-    temperature = temperature_at(parts.config, state.step)
-    metrics = {**metrics, **policy_metrics, "temperature": temperature}
+    state, policy_metrics = jax.lax.cond(due, update_policy, _leave_policy, state, policy_key, batch)
+    metrics = {**metrics, **policy_metrics, "temperature": _temperature(parts, state)}
     return state._replace(step=state.step + 1), metrics
 
 
-def _update_critic(parts: _Parts, state: CrossQState, batch: Transition) -> tuple[CrossQState, Metrics]:
-    networks, config, optimiser = parts
+def _update_critic(
+    parts: _Parts, state: CrossQState, key: Key, batch: Transition
+) -> tuple[CrossQState, Metrics]:
+    setting, actions, optimiser = parts
 
-    def loss(params: Any) -> tuple[jax.Array, losses.CriticExtra]:
-        return losses.critic_loss(params, state.critic_stats, log_probs, temperature, batch, networks, config)
+    def loss(params: Any) -> tuple[jax.Array, CriticExtra]:
+        return actions.critic_loss(params, state.critic_stats, following, weight, batch, setting)
 
-    log_probs = _log_probs(parts, _variables(state), batch.observation)
-    temperature = temperature_at(config, state.step)
-    update = make_update(loss, optimiser)
-    value, extra, params, optimiser_state = update(state.critic_params, state.critic_optimiser)
-    state = state._replace(critic_params=params, critic_stats=extra.stats, critic_optimiser=optimiser_state)
+    following = actions.following(setting, _policy(state), key, batch)
+    weight = _temperature(parts, state)
+    value, extra, params, optimiser_state = make_update(loss, optimiser)(
+        state.critic_params, state.critic_optimiser
+    )
+    state = state._replace(
+        critic_params=_normalise(setting.config, params),
+        critic_stats=extra.stats,
+        critic_optimiser=optimiser_state,
+    )
     return state, {"critic_loss": value, "q": extra.q}
 
 
-def _update_policy(parts: _Parts, state: CrossQState, batch: Transition) -> tuple[CrossQState, Metrics]:
-    networks, config, optimiser = parts
+def _update_policy(
+    parts: _Parts, state: CrossQState, key: Key, batch: Transition
+) -> tuple[CrossQState, Metrics]:
+    setting, actions, optimiser = parts
 
-    def loss(params: Any) -> tuple[jax.Array, losses.PolicyExtra]:
-        reduced = losses.reduce_critics(q, config)
-        return losses.policy_loss(params, state.policy_stats, reduced, temperature, batch, networks)
+    def loss(params: Any) -> tuple[jax.Array, PolicyExtra]:
+        return actions.policy_loss(params, state.policy_stats, evaluated, weight, key, batch, setting)
 
-    temperature = temperature_at(config, state.step)
-    critics = (networks.critic, state.critic_params, state.critic_stats)
-    q, _ = apply_critics(*critics, batch.observation, _evenly(batch.observation), False)
-    update = make_update(loss, optimiser)
-    value, extra, params, optimiser_state = update(state.policy_params, state.policy_optimiser)
-    state = state._replace(policy_params=params, policy_stats=extra.stats, policy_optimiser=optimiser_state)
+    weight = _temperature(parts, state)
+    critics = Fitted(state.critic_params, state.critic_stats)
+    evaluated = actions.evaluate(setting, critics, batch)
+    value, extra, params, optimiser_state = make_update(loss, optimiser)(
+        state.policy_params, state.policy_optimiser
+    )
+    learned = temperature.update(setting.config, state.temperature, extra.entropy, extra.target_entropy)
+    state = state._replace(
+        policy_params=params,
+        policy_stats=extra.stats,
+        policy_optimiser=optimiser_state,
+        temperature=learned,
+    )
     return state, {"policy_loss": value, "entropy": extra.entropy}
 
 
-def _leave_policy(state: CrossQState, batch: Transition) -> tuple[CrossQState, Metrics]:
-    del batch
+def _leave_policy(state: CrossQState, key: Key, batch: Transition) -> tuple[CrossQState, Metrics]:
+    del key, batch
     return state, {"policy_loss": jnp.float32(jnp.nan), "entropy": jnp.float32(jnp.nan)}
 
 
-def _variables(state: CrossQState) -> CrossQVariables:
-    return CrossQVariables(state.policy_params, state.policy_stats)
+def _policy(state: CrossQState) -> Fitted:
+    return Fitted(state.policy_params, state.policy_stats)
 
 
-def _log_probs(parts: _Parts, variables: CrossQVariables, observation: Observation) -> jax.Array:
-    logits, _ = parts.networks.policy.apply(*variables, observation, _evenly(observation), False)
-    return masked_log_probs(logits, observation.legal_actions)
+def _temperature(parts: _Parts, state: CrossQState) -> jax.Array:
+    return temperature.value(parts.setting.config, state.temperature, state.step)
 
 
-def _evenly(observation: Observation) -> jax.Array:
-    return jnp.ones(observation.info_state.shape[0])
+def _normalise(config: CrossQConfig, params: Any) -> Any:
+    """Brings the weights `[E, D, H]` into every hidden unit back to length 1, where asked for.
 
-
-def _behaviour(parts: _Parts, variables: CrossQVariables, observation: Observation) -> jax.Array:
-    legal = observation.legal_actions
-    uniform = legal / jnp.maximum(legal.sum(axis=-1, keepdims=True), 1)
-    exploration = parts.config.exploration
-    return (1 - exploration) * _probs(parts, variables, observation) + exploration * uniform
-
-
-def _act(parts: _Parts, variables: CrossQVariables, key: Key, observation: Observation) -> jax.Array:
-    return jax.random.categorical(key, jnp.log(_behaviour(parts, variables, observation)))
-
-
-def _probs(parts: _Parts, variables: CrossQVariables, observation: Observation) -> jax.Array:
-    log_probs = _log_probs(parts, variables, observation)
-    return jnp.where(observation.legal_actions, jnp.exp(log_probs), 0.0)
+    A normalisation follows every hidden layer, so that their length changes no output but how far a step
+    turns them (Palenicek et al. 2025, section 4). The last layer is left alone.
+    """
+    if not config.weight_norm:
+        return params
+    hidden = [f"linear_{i}" if i else "linear" for i in range(len(config.critic_hidden_sizes))]
+    scaled = {}
+    for name in hidden:
+        weights = params[name]["w"]
+        length = jnp.linalg.norm(weights, axis=-2, keepdims=True)
+        scaled[name] = {**params[name], "w": weights / jnp.maximum(length, 1e-8)}
+    return {**params, **scaled}

@@ -123,6 +123,13 @@ def test_missing_peer_is_named(name: str, run: Run, tmp_path: pathlib.Path) -> N
         ("rollouts", "--lanes=0", "--lanes must be at least 1, not 0."),
         ("exact_psro", "--sims_per_entry=0", "--sims_per_entry must be at least 1, not 0."),
         ("device_psro", "--seeds=0,x", "--seeds takes numbers"),
+        ("crossq_updates", "--widths=256,0", "--widths takes whole numbers, 1 or more"),
+        ("crossq_updates", "--gradient_steps=100", "must be a multiple of the policy's delay, 3, not 100."),
+        ("crossq_control", "--sides=ours,theirs", "no side 'theirs': --sides takes ours, sbx, acme_sac."),
+        ("crossq_control", "--tasks=cheetah", "no task 'cheetah'"),
+        ("crossq_control", "--seeds=", "--seeds takes whole numbers, 0 or more"),
+        ("crossq_control", "--steps=0", "--steps must be at least 1, not 0."),
+        ("crossq_control", "--cores=4096", "--cores names CPU 4096"),
     ],
 )
 def test_bad_input_is_one_line(name: str, flag: str, said: str, run: Run) -> None:

@@ -104,7 +104,8 @@ def learning() -> _Learning:
     tree, traces = _kuhn(), collections.Counter[str]()
 
     def make_agent(example: Observation, num_actions: int, gradient_steps: int) -> AgentCore:
-        config = crossq.CrossQConfig(
+        config = dataclasses.replace(
+            crossq.PRESETS["games"],
             critic_hidden_sizes=(32,),
             policy_hidden_sizes=(32,),
             discount=1.0,

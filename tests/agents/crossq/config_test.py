@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agents.crossq import CrossQConfig
+from agents.crossq import PRESETS, CrossQConfig
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,7 @@ from agents.crossq import CrossQConfig
         ("discount", 1.01),
         ("discount", -0.5),
         ("q_reduction", "max"),
+        ("normalisation", "layer_norm"),
         ("temperature", 0.0),
         ("temperature", -1.0),
         ("final_temperature", 0.0),
@@ -51,6 +52,11 @@ def test_an_unknown_reduction_is_answered_with_the_known_ones() -> None:
         CrossQConfig(q_reduction="max")
 
 
+def test_an_unknown_normalisation_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"'layer_norm'.*batch_renorm, batch_norm"):
+        CrossQConfig(normalisation="layer_norm")
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -67,3 +73,68 @@ def test_limits_are_allowed(settings: dict[str, Any]) -> None:
 def test_a_configuration_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         CrossQConfig().discount = 0.5  # type: ignore[misc]
+
+
+# Bhatt et al. 2024, table 3, and the code that they published.
+_PUBLISHED: dict[str, Any] = {
+    "critic_hidden_sizes": (2048, 2048),
+    "policy_hidden_sizes": (256, 256),
+    "num_critics": 2,
+    "learning_rate": 1e-3,
+    "final_learning_rate": 1e-3,
+    "adam_b1": 0.5,
+    "adam_b2": 0.999,
+    "policy_delay": 3,
+    "discount": 0.99,
+    "q_reduction": "min",
+    "critic_entropy": True,
+    "temperature": 1.0,
+    "learn_temperature": True,
+    "target_entropy": -1.0,
+    "exploration": 0.0,
+    "normalisation": "batch_renorm",
+    "normalise_inputs": True,
+    "renorm_momentum": 0.99,
+    "renorm_epsilon": 1e-3,
+    "renorm_r_max": 3.0,
+    "renorm_d_max": 5.0,
+    "renorm_warmup": 100_000,
+    "weight_norm": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "widths"), [("paper", (2048, 2048)), ("sbx", (1024, 1024)), ("default", (256, 256))]
+)
+def test_presets_for_control_are_the_published_ones_but_for_their_width(
+    name: str, widths: tuple[int, ...]
+) -> None:
+    expected = {**_PUBLISHED, "critic_hidden_sizes": widths}
+    assert {setting: getattr(PRESETS[name], setting) for setting in expected} == expected
+
+
+def test_the_default_preset_is_what_no_arguments_give() -> None:
+    assert PRESETS["default"] == CrossQConfig()
+
+
+def test_the_preset_for_games_is_a_hard_best_response_in_the_end() -> None:
+    changed = {
+        "critic_hidden_sizes": (64, 64),
+        "policy_hidden_sizes": (64, 64),
+        "q_reduction": "mean",
+        "critic_entropy": False,
+        "temperature": 0.1,
+        "learn_temperature": False,
+        "final_temperature": 0.001,
+        "exploration": 0.1,
+        "normalise_inputs": False,
+    }
+    expected = {**_PUBLISHED, **changed}
+    assert {setting: getattr(PRESETS["games"], setting) for setting in expected} == expected
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_presets_can_be_changed_and_are_checked_again(name: str) -> None:
+    assert dataclasses.replace(PRESETS[name], discount=0.5).discount == 0.5
+    with pytest.raises(ValueError, match="discount"):
+        dataclasses.replace(PRESETS[name], discount=1.5)

@@ -1,0 +1,223 @@
+"""One player of an OpenSpiel game as a dm_env environment; the other players are part of it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import dm_env
+import numpy as np
+import pyspiel
+from dm_env import specs
+
+from acme_psro.games.loading import load_game
+from acme_psro.games.tree import GameError
+from agents.core import Observation
+
+# OpenSpiel announces optional modules that it lacks.
+with contextlib.redirect_stdout(io.StringIO()):
+    from open_spiel.python.policy import Policy, UniformRandomPolicy
+
+# Called at the start of every episode: one policy a player, the own one is not looked at, or one policy
+# that answers for all players.
+Opponents = Callable[[np.random.Generator], Policy | Sequence[Policy | None]]
+
+_TERMINAL = int(pyspiel.PlayerId.TERMINAL)
+_CHANCE = int(pyspiel.PlayerId.CHANCE)
+_MAX_GAMES_WITHOUT_DECISION = 10_000
+_ROUNDING = 1e-6
+
+
+class NoDecisionError(GameError):
+    """The player has nothing to decide in any game that the others play."""
+
+
+def fixed(policies: Policy | Sequence[Policy | None]) -> Opponents:
+    """Opponents that are the same in every episode."""
+    return lambda rng: policies
+
+
+class PlayerEnvironment(dm_env.Environment):
+    """One player of a game against others that play OpenSpiel policies.
+
+    Games with simultaneous moves are played in turn-based form. Observations are
+    `agents.core.Observation`s of NumPy arrays: the information state tensor, or the observation tensor in
+    games that have none, `[D]`; the legal actions `[A]`; and an empty context `[0]`. At the end of an
+    episode nothing is observed: zeros, with all actions legal so that a softmax over them is defined.
+
+    A reward is all that the player was paid since its last decision, whoever moved, in the game's
+    utility units; the first one holds what was paid before the first decision too, so that the rewards of
+    an episode add up to OpenSpiel's return. They are not discounted: the discount is 1, and 0 at the end.
+
+    Games in which the player has nothing to decide are played but are no episodes: nobody sees their
+    returns, and a mean over episodes is one over the games in which the player decided.
+
+    Args:
+      game: as `pyspiel.load_game` takes it.
+      player: whose decisions are asked for, `0 .. P-1`.
+      opponents: called with the environment's generator at every reset; None plays uniformly.
+      seed: of chance, the opponents and their draw. Equal seeds and actions give equal episodes.
+
+    Attributes:
+      game: OpenSpiel's, turn-based.
+      state: OpenSpiel's, where the game stands.
+
+    Raises:
+      GameError (a ValueError): a game that cannot be loaded, has no tensors or no such player.
+    """
+
+    def __init__(self, game: str, player: int, opponents: Opponents | None = None, seed: int = 0) -> None:
+        self.game = load_game(game)
+        self._player = _checked_player(self.game, player)
+        self._tensor_of, width = _tensor(self.game)
+        self._opponents = opponents or fixed(UniformRandomPolicy(self.game))
+        self._rng = np.random.default_rng(seed)
+        self._pays_at_end = self.game.get_type().reward_model == pyspiel.GameType.RewardModel.TERMINAL
+        self._nothing = _observation(np.zeros(width), np.ones(self.game.num_distinct_actions()))
+        self.state = self.game.new_initial_state()
+        self._over = True
+
+    def reset(self) -> dm_env.TimeStep:
+        """Starts an episode, at the player's first decision.
+
+        Raises:
+          ValueError: the opponents are not one policy a player.
+          NoDecisionError: the player had nothing to decide in 10,000 games in a row.
+        """
+        for _ in range(_MAX_GAMES_WITHOUT_DECISION):
+            self._policies = self._draw_opponents()
+            self.state = self.game.new_initial_state()
+            if self._play_on():
+                self._over, self._paid = False, 0.0
+                return dm_env.restart(self._observe())
+        raise NoDecisionError(
+            f"player {self._player} of {self.game} had nothing to decide in {_MAX_GAMES_WITHOUT_DECISION:,} "
+            "games in a row: choose another player, or opponents that let it decide."
+        )
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        """Plays the player's action `[]` int, then the others' up to its next decision or the end.
+
+        Raises:
+          ValueError: the action is not legal.
+        """
+        if self._over:
+            return self.reset()
+        action, legal = operator.index(action), self.state.legal_actions()
+        if action not in legal:
+            raise ValueError(f"action {action} is not legal for player {self._player}: choose from {legal}.")
+        self.state.apply_action(action)
+        if self._play_on():
+            return dm_env.TimeStep(dm_env.StepType.MID, self._reward(), np.float32(1.0), self._observe())
+        self._over = True
+        return dm_env.TimeStep(dm_env.StepType.LAST, self._reward(), np.float32(0.0), self._nothing)
+
+    def _draw_opponents(self) -> Sequence[Policy | None]:
+        drawn, players = self._opponents(self._rng), self.game.num_players()
+        if hasattr(drawn, "action_probabilities"):
+            return [drawn] * players
+        if len(drawn) != players:
+            raise ValueError(
+                f"{self.game} has {players} players, not {len(drawn)}: give one policy for each."
+            )
+        return drawn
+
+    def _play_on(self) -> bool:
+        """Moves chance and the others until the player decides; False where the game ends instead."""
+        state = self.state
+        while (mover := state.current_player()) != self._player:
+            if mover == _TERMINAL:
+                return False
+            state.apply_action(self._move_of(state, mover))
+        return True
+
+    def _move_of(self, state: Any, mover: int) -> int:
+        if mover == _CHANCE:
+            return _draw(self._rng, state.chance_outcomes())
+        policy = self._policies[mover]
+        if isinstance(policy, UniformRandomPolicy):
+            legal = state.legal_actions()
+            return legal[int(self._rng.random() * len(legal))]
+        if policy is None:
+            raise ValueError(f"player {mover} of {self.game} is to move and has no policy: give it one.")
+        return _draw(self._rng, policy.action_probabilities(state, mover).items())
+
+    def _observe(self) -> Observation:
+        info_state = self._tensor_of(self.state, self._player)
+        return _observation(info_state, self.state.legal_actions_mask(self._player))
+
+    def _reward(self) -> np.float32:
+        """What was paid since the last reward, and what rounding withheld of earlier ones."""
+        if self._pays_at_end and not self._over:
+            return np.float32(0.0)
+        reward = np.float32(self.state.player_return(self._player) - self._paid)
+        self._paid += float(reward)
+        return reward
+
+    def observation_spec(self) -> Observation:
+        return Observation(
+            specs.Array(self._nothing.info_state.shape, np.float32, "info_state"),
+            specs.Array(self._nothing.legal_actions.shape, bool, "legal_actions"),
+            specs.Array(self._nothing.context.shape, np.float32, "context"),
+        )
+
+    def action_spec(self) -> specs.DiscreteArray:
+        return specs.DiscreteArray(self.game.num_distinct_actions(), np.int32, "action")
+
+    def reward_spec(self) -> specs.Array:
+        return specs.Array((), np.float32, "reward")
+
+    def discount_spec(self) -> specs.BoundedArray:
+        return specs.BoundedArray((), np.float32, 0.0, 1.0, "discount")
+
+
+def _checked_player(game: pyspiel.Game, player: int) -> int:
+    players = game.num_players()
+    if not 0 <= player < players:
+        raise GameError(f"{game} has no player {player}: choose one of 0 to {players - 1}.")
+    return player
+
+
+def _tensor(game: pyspiel.Game) -> tuple[Callable[[Any, int], list[float]], int]:
+    """(state, player) -> what the player observes, and how many numbers that is."""
+    kind = game.get_type()
+    if kind.provides_information_state_tensor:
+        return lambda state, player: state.information_state_tensor(
+            player
+        ), game.information_state_tensor_size()
+    if kind.provides_observation_tensor:
+        return lambda state, player: state.observation_tensor(player), game.observation_tensor_size()
+    raise GameError(
+        f"{game} offers no tensors to observe: train in it on the device (--oracle=device), which numbers "
+        "its information states, or choose another game."
+    )
+
+
+def _observation(info_state: Any, legal_actions: Any) -> Observation:
+    # Any: an `Observation` is declared with JAX's arrays, and may as well hold NumPy's.
+    arrays: tuple[Any, ...] = (
+        np.array(info_state, np.float32),
+        np.array(legal_actions, bool),
+        np.zeros(0, np.float32),
+    )
+    return Observation(*arrays)
+
+
+def _draw(rng: np.random.Generator, outcomes: Iterable[tuple[int, float]]) -> int:
+    """Draws an action by its probability."""
+    uniform = left = rng.random()
+    last = None
+    for action, probability in outcomes:
+        left -= probability
+        if left < 0.0:
+            return action
+        if probability > 0.0:
+            last = action
+    if last is None or not left < _ROUNDING:
+        raise ValueError(
+            f"probabilities add up to {uniform - left:g}, not to 1: check the opponents' policies."
+        )
+    return last

@@ -1,0 +1,44 @@
+"""CrossQ for Acme's runners."""
+
+from __future__ import annotations
+
+import functools
+
+import agents.acme_compat  # noqa: F401
+
+# isort: split
+
+from acme import specs
+
+from agents.builder import CoreBuilder, ReplayConfig
+from agents.crossq import networks
+from agents.crossq.config import CrossQConfig
+from agents.crossq.learning import make_core
+from agents.interface import make_interface
+
+
+class CrossQBuilder(CoreBuilder):
+    """CrossQ, for whichever kind of actions the environment has.
+
+    Args:
+      config: the agent; `make_networks` must be given the same.
+      replay: how experience is kept and drawn.
+    """
+
+    def __init__(self, config: CrossQConfig | None = None, replay: ReplayConfig | None = None) -> None:
+        config = config or CrossQConfig()
+        super().__init__(functools.partial(make_core, config=config), config.discount, replay)
+
+
+def make_networks(
+    environment_spec: specs.EnvironmentSpec, config: CrossQConfig | None = None
+) -> networks.CrossQNetworks:
+    """Networks that fit the environment.
+
+    Raises:
+      ValueError: an environment that no agent of ours can handle.
+    """
+    interface = make_interface(environment_spec)
+    bounds = interface.bounds
+    actions = interface.num_actions if bounds is None else networks.Bounds(*bounds)
+    return networks.make_networks(interface.example, actions, config or CrossQConfig())

@@ -1,0 +1,155 @@
+"""What lies between an environment and an agent: specs in, functions from one's arrays to the other's out.
+
+Dimensions: `B` batch, `D` numbers of an observation, `A` actions (discrete) or numbers in an action
+(continuous), `C` numbers of context.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tree
+from dm_env import specs
+
+from agents.core import Action, Observation, Transition, join
+
+
+@dataclasses.dataclass(frozen=True)
+class Interface:
+    """How an agent meets an environment. All functions are for batches and run inside jit.
+
+    Attributes:
+      example: an observation as the agent sees it, with an axis of 1 in front.
+      num_actions: `A`: how many there are, or how many numbers a continuous one has.
+      bounds: least and greatest values of continuous actions, each `[A]` float32; None where actions are
+        discrete.
+      to_observation: the environment's observations to the agent's: an `Observation` where actions are
+        discrete, `[B, D]` float32 where they are continuous.
+      to_action: the agent's actions to the environment's, in its own shape and type.
+      to_transition: an `acme.types.Transition` to the agent's.
+    """
+
+    example: Any
+    num_actions: int
+    bounds: tuple[jax.Array, jax.Array] | None
+    to_observation: Callable[[Any], Any]
+    to_action: Callable[[Action], Action]
+    to_transition: Callable[[Any], Transition]
+
+
+def make_interface(environment_spec: Any) -> Interface:
+    """Binds the functions of `Interface` to an environment.
+
+    Legal actions are taken from observations that have a field `legal_actions`, as `agents.core.Observation`
+    and Acme's `OLT` have; elsewhere all are legal.
+
+    Args:
+      environment_spec: an `acme.specs.EnvironmentSpec`.
+
+    Raises:
+      ValueError: actions or rewards that no agent of ours can handle.
+    """
+    actions = environment_spec.actions
+    for name in ("rewards", "discounts"):
+        spec = getattr(environment_spec, name)
+        if not isinstance(spec, specs.Array) or spec.shape:
+            raise ValueError(f"{name} must be one number for each step, not {spec}: wrap the environment.")
+    bounds = None if isinstance(actions, specs.DiscreteArray) else _bounds(actions)
+    num_actions = int(actions.num_values) if bounds is None else len(bounds[0])
+    to_observation: Callable[[Any], Any] = _flatten
+    if bounds is None:
+        _check_legal_actions(environment_spec.observations, num_actions)
+        to_observation = functools.partial(_observe_legal, num_actions)
+    _check_dtype(actions)
+    nothing = tree.map_structure(
+        lambda spec: np.zeros((1, *spec.shape), spec.dtype), environment_spec.observations
+    )
+    return Interface(
+        example=to_observation(nothing),
+        num_actions=num_actions,
+        bounds=bounds,
+        to_observation=to_observation,
+        to_action=lambda action: action.reshape((-1, *actions.shape)).astype(actions.dtype),
+        to_transition=functools.partial(_to_transition, to_observation, bounds is None),
+    )
+
+
+def _bounds(spec: Any) -> tuple[jax.Array, jax.Array]:
+    """Least and greatest `[A]` actions.
+
+    Raises:
+      ValueError: actions that are not continuous within finite bounds.
+    """
+    if not isinstance(spec, specs.Array) or not np.issubdtype(spec.dtype, np.floating):
+        raise ValueError(f"actions must be one DiscreteArray or one BoundedArray of floats, not {spec}.")
+    unbounded = (np.full(spec.shape, -np.inf), np.full(spec.shape, np.inf))
+    sides = (spec.minimum, spec.maximum) if isinstance(spec, specs.BoundedArray) else unbounded
+    low, high = (np.broadcast_to(side, spec.shape).astype(np.float32).reshape(-1) for side in sides)
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise ValueError(
+            f"the action spec {spec} has no finite bounds: wrap the environment in one whose action_spec is "
+            "a BoundedArray with finite bounds."
+        )
+    return jnp.asarray(low), jnp.asarray(high)
+
+
+def _check_dtype(spec: specs.Array) -> None:
+    if jax.dtypes.canonicalize_dtype(spec.dtype) != spec.dtype:
+        raise ValueError(
+            f"actions of type {spec.dtype} have more digits than JAX computes with: wrap the environment in "
+            "acme.wrappers.SinglePrecisionWrapper."
+        )
+
+
+def _check_legal_actions(observations: Any, num_actions: int) -> None:
+    spec = getattr(observations, "legal_actions", None)
+    if spec is not None and spec.shape != (num_actions,):
+        raise ValueError(
+            f"legal_actions must have the shape ({num_actions},) of the actions, not {spec.shape}."
+        )
+
+
+def _observe_legal(num_actions: int, observation: Any) -> Observation:
+    """An `Observation` from one, from Acme's `OLT`, or from any arrays, with all actions legal.
+
+    Fields are told by name: what comes out of Reverb has the names but not the types of what went in.
+    """
+    if hasattr(observation, "legal_actions"):
+        seen = getattr(observation, "info_state", None)
+        info_state = _flatten(observation.observation if seen is None else seen)
+        legal_actions = jnp.asarray(observation.legal_actions) != 0
+    else:
+        info_state = _flatten(observation)
+        legal_actions = jnp.ones((info_state.shape[0], num_actions), bool)
+    context = getattr(observation, "context", None)
+    if context is None:
+        context = jnp.zeros((info_state.shape[0], 0))
+    return Observation(info_state, legal_actions, jnp.asarray(context, jnp.float32))
+
+
+def _flatten(observation: Any) -> jax.Array:
+    """`[B, D]` float32: all numbers of a tree of arrays, mappings in the order of their sorted keys.
+
+    The order of insertion, which JAX keeps for ordered mappings, does not survive Reverb.
+    """
+    rows = [jnp.asarray(leaf, jnp.float32) for leaf in tree.flatten(observation)]
+    return jnp.concatenate([leaf.reshape(leaf.shape[0], math.prod(leaf.shape[1:])) for leaf in rows], axis=-1)
+
+
+def _to_transition(to_observation: Callable[[Any], Any], is_discrete: bool, transition: Any) -> Transition:
+    size = transition.reward.shape[0]
+    action = jnp.asarray(transition.action)
+    return join(
+        to_observation(transition.observation),
+        action.astype(jnp.int32) if is_discrete else action.reshape(size, -1).astype(jnp.float32),
+        jnp.asarray(transition.reward, jnp.float32),
+        jnp.asarray(transition.discount, jnp.float32),
+        to_observation(transition.next_observation),
+    )

@@ -1,0 +1,86 @@
+"""The process in which a Launchpad program runs: started by `experiments.agent_runs.launch` alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import agents.acme_compat  # noqa: F401
+
+# isort: split
+
+import launchpad as lp
+from absl import flags
+from launchpad.nodes.python.local_multi_processing import PythonProcess
+
+from experiments.agent_runs import directory as run_directory
+from experiments.agent_runs import program
+from experiments.agent_runs.checkpoints import open_checkpoints
+from experiments.agent_runs.config import AgentRunConfig
+from experiments.agent_runs.parts import make_parts
+
+# Launchpad gives its nodes ten.
+_STOP_SECONDS = 12.0
+
+
+def main(config_json: str, directory: Path) -> None:
+    """Builds and runs the program; exits with code 2 where the configuration is refused."""
+    _end_with_parent()
+    flags.FLAGS(sys.argv[:1])
+    config = AgentRunConfig.from_json(json.loads(config_json))
+    try:
+        parts = make_parts(config)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    run_directory.begin(directory, config)
+    with open_checkpoints(directory / "checkpoints") as checkpoints:
+        run_directory.rewind(directory, checkpoints.read_counts().get("actor_steps", 0))
+    made = program.make_program(config, parts, directory)
+    resources = {label: PythonProcess(env=program.ON_CPU) for label in made.groups if label != "learner"}
+    code = 1
+    try:
+        manager = lp.launch(
+            made,
+            launch_type=config.lp_launch_type,
+            local_resources=resources if config.lp_launch_type == "local_mp" else None,
+            terminal="current_terminal",
+        )
+        threading.Thread(target=_bound_stopping, args=(manager.stop_event(),), daemon=True).start()
+        manager.wait()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    # Launchpad would now wait for its nodes once more, for ever where one was lost; the process that
+    # started this one ends them.
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _bound_stopping(stopping: threading.Event) -> None:
+    """Ends this process when its nodes have had time enough to stop, whether they did or not."""
+    stopping.wait()
+    time.sleep(_STOP_SECONDS)
+    os._exit(1)
+
+
+def _end_with_parent() -> None:
+    """Kills this process and all that it started when the one that started it is gone."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

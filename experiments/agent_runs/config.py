@@ -1,0 +1,123 @@
+"""What a run of one agent is: one frozen configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+AGENTS = ("crossq",)
+LAUNCH_TYPES = ("local_mt", "local_mp")
+REPLAYS = ("in_process", "reverb")
+
+# Over an agent's own defaults, by the kind of environment.
+_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    "control": {"agent": {}, "replay": {"gradient_steps_per_learner_step": 4}},
+    # Players decide a few times a game, for rewards that come at the end.
+    "openspiel": {
+        "agent": {
+            "discount": 1.0,
+            "temperature": 0.3,
+            "final_temperature": 0.003,
+            "learning_rate": 0.003,
+            "final_learning_rate": 0.0001,
+            "renorm_warmup": 1000,
+        },
+        "replay": {
+            "batch_size": 512,
+            "min_replay_size": 2000,
+            "samples_per_insert": 128.0,
+            "gradient_steps_per_learner_step": 4,
+        },
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentRunConfig:
+    """A run of one agent.
+
+    Attributes:
+      agent: a name of `AGENTS`.
+      environment: as `experiments.environments.make_environment` takes it.
+      actor_steps: decisions to make while learning, over all actors.
+      seed: of everything random.
+      player: of a game, whose decisions are learned.
+      opponent: of a game, the directory of a run whose mixture the others play; None: uniform.
+      preset: of the agent, see its `PRESETS`; None: the environment's kind decides.
+      agent_settings: over the preset.
+      replay: a name of `REPLAYS`, where experience is kept; a program always uses Reverb.
+      replay_settings: see `agents.builder.ReplayConfig`.
+      evaluate_every: decisions between two evaluations.
+      evaluation_episodes: episodes in an evaluation.
+      distributed: whether to run as a Launchpad program.
+      num_actors: actors of the program.
+      lp_launch_type: a name of `LAUNCH_TYPES`.
+      checkpoint_seconds: time between two checkpoints.
+    """
+
+    agent: str
+    environment: str
+    actor_steps: int
+    seed: int = 0
+    player: int = 0
+    opponent: str | None = None
+    preset: str | None = None
+    agent_settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    replay: str = "in_process"
+    replay_settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    evaluate_every: int = 10_000
+    evaluation_episodes: int = 10
+    distributed: bool = False
+    num_actors: int = 1
+    lp_launch_type: str = "local_mp"
+    checkpoint_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        for what, name, known in (
+            ("agent", self.agent, AGENTS),
+            ("replay", self.replay, REPLAYS),
+            ("lp_launch_type", self.lp_launch_type, LAUNCH_TYPES),
+        ):
+            if name not in known:
+                raise ValueError(f"no {what} named {name!r}; use one of {', '.join(known)}.")
+        for name in ("actor_steps", "evaluate_every", "evaluation_episodes", "num_actors"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} must be at least 1, not {getattr(self, name)}.")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"--seed must be from 0 to {2**32 - 1}, not {self.seed}.")
+        if not self.checkpoint_seconds >= 0:
+            raise ValueError(f"--checkpoint_seconds must not be negative, not {self.checkpoint_seconds}.")
+
+    @property
+    def kind(self) -> str:
+        """Of the environment: "openspiel" or "control"."""
+        return "openspiel" if self.environment.startswith("openspiel:") else "control"
+
+    def agent_overrides(self) -> dict[str, Any]:
+        """What is set over the agent's preset: by the kind of environment, then by the user."""
+        return _SETTINGS[self.kind]["agent"] | self.agent_settings
+
+    def replay_overrides(self) -> dict[str, Any]:
+        """What is set over the replay's defaults."""
+        return _SETTINGS[self.kind]["replay"] | self.replay_settings
+
+    def gradient_steps(self, batch_size: int, samples_per_insert: float) -> int:
+        """How many gradient steps the run comes to, over which schedules fall."""
+        return max(1, math.ceil(self.actor_steps * samples_per_insert / batch_size))
+
+    def to_json(self) -> dict[str, Any]:
+        """The configuration as `config.json` holds it."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> AgentRunConfig:
+        """The configuration that `config.json` holds.
+
+        Raises:
+          ValueError: it is not one of these.
+        """
+        known = {field.name for field in dataclasses.fields(AgentRunConfig)}
+        if not isinstance(data, dict) or not {"agent", "environment", "actor_steps"} <= set(data) <= known:
+            raise ValueError("config.json does not describe a run of one agent.")
+        return AgentRunConfig(**data)

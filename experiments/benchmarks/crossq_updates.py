@@ -1,0 +1,205 @@
+"""Gradient steps per second of continuous CrossQ: ours against sbx-rl's, at equal widths.
+
+python -m experiments.benchmarks.crossq_updates --widths=256,1024 --rounds=5
+
+Sizes are HalfCheetah's; batches of 256, two critics of two hidden layers, a policy of 256 and 256 updated
+every third step, batch renormalisation as by default. Each side draws its batches from a full buffer in the
+host's memory. Each is timed in two ways: one step in a call, as with one step for each step in the
+environment, and many in a call, its best case; either way a call is waited for. The faster way counts.
+
+sbx-rl's process is asked between our own measurements, so that a machine that slows down does so for both
+sides; whichever is not measured waits. Programs are compiled before. `update_operations` says how operations
+are counted.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+
+from agents import crossq
+from agents.core import join
+from experiments import command_line
+from experiments.benchmarks import number_lists, peer_environment, table
+from experiments.benchmarks.peer_conversation import Conversation
+from experiments.benchmarks.update_operations import Sizes, operations, product_rate
+
+flags.DEFINE_list("widths", ["256", "1024"], "Widths of the critics' two hidden layers.")
+flags.DEFINE_integer("gradient_steps", 300, "Steps of a long call, and short calls timed; a multiple of 3.")
+flags.DEFINE_integer("rounds", 5, "Measurements of each side in turn; medians are shown.")
+
+FLAGS = flags.FLAGS
+
+_OURS, _PEER = "acme_psro", "sbx-rl"
+_LEAST_SPEEDUP = {256: 1.5, 1024: 1.1}
+_SQUARE = 2048
+
+
+class Experience(NamedTuple):
+    """Transitions `[N, ..]` in the host's memory, named as `join` takes them."""
+
+    observation: np.ndarray
+    action: np.ndarray
+    reward: np.ndarray
+    discount: np.ndarray
+    next_observation: np.ndarray
+
+
+def make_experience(sizes: Sizes) -> Experience:
+    """A full buffer of noise."""
+    rng, rows = np.random.default_rng(0), sizes.buffer_size
+    return Experience(
+        rng.standard_normal((rows, sizes.observation_size), np.float32),
+        rng.uniform(-1, 1, (rows, sizes.action_size)).astype(np.float32),
+        rng.standard_normal(rows, np.float32),
+        np.ones(rows, np.float32),
+        rng.standard_normal((rows, sizes.observation_size), np.float32),
+    )
+
+
+class Ours:
+    """Our CrossQ at one width."""
+
+    def __init__(self, sizes: Sizes, width: int, experience: Experience) -> None:
+        config = crossq.CrossQConfig(
+            critic_hidden_sizes=(width, width), policy_hidden_sizes=(sizes.policy_width,) * 2
+        )
+        if (config.num_critics, config.policy_delay) != (sizes.num_critics, sizes.policy_delay):
+            raise AssertionError("CrossQ's defaults are not those of the comparison any more.")
+        bounds = crossq.Bounds(*(jnp.full(sizes.action_size, side) for side in (-1.0, 1.0)))
+        example = jnp.zeros((1, sizes.observation_size))
+        core = crossq.make_core(crossq.make_networks(example, bounds, config), config)
+        self._state = core.init(jax.random.key(0))
+        self._experience, self._batch_size = experience, sizes.batch_size
+        self._rng = np.random.default_rng(1)
+
+        def step(state: Any, batch: Experience) -> tuple[Any, jax.Array]:
+            observation, action, reward, discount, following = (jnp.asarray(values) for values in batch)
+            state, metrics = core.update(state, join(observation, action, reward, discount, following))
+            return state, metrics["critic_loss"]
+
+        def update(state: Any, batches: Experience) -> tuple[Any, jax.Array]:
+            state, losses = jax.lax.scan(step, state, batches)
+            return state, losses[-1]
+
+        # The state before the update is not needed any more.
+        self._update = jax.jit(update, donate_argnums=0)
+
+    def seconds(self, gradient_steps: int, updates: int) -> float:
+        """What so many updates take, `gradient_steps` in each call."""
+        began = time.perf_counter()
+        for _ in range(updates // gradient_steps):
+            size = (gradient_steps, self._batch_size)
+            rows = self._rng.integers(len(self._experience.reward), size=size)
+            batches = Experience(*(values[rows] for values in self._experience))
+            self._state, loss = self._update(self._state, batches)
+            loss.block_until_ready()
+        return time.perf_counter() - began
+
+
+class Measured(NamedTuple):
+    """What was measured at one width.
+
+    Attributes:
+      speeds: updates per second by side and gradient steps in a call, one a round.
+      chain: operations per second of the products that a critic's layer makes.
+      square: of large square ones.
+    """
+
+    speeds: dict[tuple[str, int], list[float]]
+    chain: float
+    square: float
+
+
+def measure(peer: Conversation, sizes: Sizes, width: int, experience: Experience) -> Measured:
+    """Measures both sides in turn."""
+    ours, steps = Ours(sizes, width, experience), FLAGS.gradient_steps
+    rates = {"chain": product_rate(2 * sizes.batch_size, width), "square": product_rate(_SQUARE, _SQUARE)}
+
+    def ask(gradient_steps: int, updates: int) -> float:
+        question = {"width": width, "gradient_steps": gradient_steps, "updates": updates}
+        return float(peer.ask(question)["seconds"])
+
+    sides = {_OURS: ours.seconds, _PEER: ask}
+    for side in sides.values():
+        for gradient_steps in (1, steps):
+            # Compiled, and a whole number of the policy's delays, so that the next call finds it as it was.
+            side(gradient_steps, max(gradient_steps, sizes.policy_delay))
+    speeds: dict[tuple[str, int], list[float]] = {}
+    measured: dict[str, list[float]] = {name: [] for name in rates}
+    for _ in range(FLAGS.rounds):
+        for name, rate in rates.items():
+            measured[name].append(rate())
+        for gradient_steps in (1, steps):
+            for name, side in sides.items():
+                speeds.setdefault((name, gradient_steps), []).append(steps / side(gradient_steps, steps))
+    return Measured(speeds, statistics.median(measured["chain"]), statistics.median(measured["square"]))
+
+
+def print_measured(sizes: Sizes, width: int, measured: Measured) -> None:
+    """Prints the table of a width and whether its bar is met."""
+    needed = operations(sizes, width)
+    print(f"critics of {width} and {width}: {needed / 1e9:.3f} G operations an update")
+    print(
+        f"float32 products [{2 * sizes.batch_size}, {width}] x [{width}, {width}]: "
+        f"{measured.chain / 1e9:,.0f} G operations/s, of which the share below is; "
+        f"{_SQUARE} square: {measured.square / 1e9:,.0f}"
+    )
+    medians = {key: statistics.median(values) for key, values in measured.speeds.items()}
+    rows = []
+    for (name, gradient_steps), values in measured.speeds.items():
+        speed = medians[name, gradient_steps]
+        faster = table.speedup(1 / medians[_OURS, gradient_steps], 1 / speed) if name == _PEER else ""
+        rows.append(
+            [
+                f"{name}, {gradient_steps} in a call",
+                f"{speed:,.1f}",
+                f"{min(values):,.1f} to {max(values):,.1f}",
+                f"{speed * needed / 1e9:,.0f}",
+                f"{speed * needed / measured.chain:.0%}",
+                faster,
+            ]
+        )
+    table.print_table(["side", "updates/s", "range", "G operations/s", "share", "ours is faster"], rows)
+    best = {name: max(medians[key] for key in medians if key[0] == name) for name in (_OURS, _PEER)}
+    ratio, least = best[_OURS] / best[_PEER], _LEAST_SPEEDUP.get(width)
+    wanted = f"{least} times" if least else "times"
+    what = f"width {width}, {wanted} as many updates/s as {_PEER}, the best of each"
+    print_ratio = f"{best[_OURS]:,.1f} against {best[_PEER]:,.1f}, {ratio:.2f} times"
+    table.print_bar(f"{what}: {print_ratio}", ratio >= least if least else None)
+    print()
+
+
+def main() -> None:
+    """Measures each width."""
+    jax.config.update("jax_platforms", "cpu")
+    sizes = Sizes()
+    with command_line.bad_input():
+        table.check_counts("gradient_steps", "rounds")
+        if FLAGS.gradient_steps % sizes.policy_delay:
+            raise ValueError(
+                f"--gradient_steps must be a multiple of the policy's delay, {sizes.policy_delay}, not "
+                f"{FLAGS.gradient_steps}."
+            )
+        widths = number_lists.whole_numbers("widths", 1)
+        python = peer_environment.from_flags()
+    names = ("observation_size", "action_size", "policy_width", "batch_size", "buffer_size")
+    arguments = [f"--{name}={getattr(sizes, name)}" for name in names]
+    experience = make_experience(sizes)
+    with Conversation(python, "sbx_updates", arguments) as peer:
+        versions = ", ".join(f"{name} {version}" for name, version in peer.greeting["versions"].items())
+        print(f"gradient steps of continuous CrossQ on the CPU; medians of {FLAGS.rounds} rounds in turn")
+        table.print_machine()
+        print(f"peer: {versions}\n", flush=True)
+        for width in widths:
+            print_measured(sizes, width, measure(peer, sizes, width, experience))
+
+
+if __name__ == "__main__":
+    command_line.run(main)

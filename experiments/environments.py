@@ -1,0 +1,91 @@
+"""Environments by name: `dm_control:DOMAIN:TASK`, `gymnasium:ID` and `openspiel:GAME`."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import dm_env
+
+    from acme_psro.games.environment import Opponents
+
+FORMS = "dm_control:DOMAIN:TASK, gymnasium:ID or openspiel:GAME"
+
+
+def make_environment(
+    name: str, seed: int, *, player: int = 0, opponent: str | None = None
+) -> dm_env.Environment:
+    """Makes an environment; what it needs is imported only then.
+
+    Continuous control comes in float32 with a flat observation and actions from -1 to 1. Games come with
+    observations as `acme_psro.games.environment` describes them. All stop at the first NaN or infinity,
+    with an `experiments.environment_wrappers.NonFiniteError`.
+
+    Args:
+      name: such as `dm_control:cartpole:swingup`, `gymnasium:HalfCheetah-v5`, `openspiel:leduc_poker`.
+      seed: 0 to 2**32 - 1. Equal seeds and actions give equal episodes.
+      player: of a game, whose decisions are asked for.
+      opponent: of a game, the directory of a run whose mixture the others play; None is uniform.
+
+    Raises:
+      ValueError: an unknown name, or something that the environment does not have.
+    """
+    kind, _, rest = name.partition(":")
+    makers = {"dm_control": _dm_control, "gymnasium": _gymnasium}
+    if not rest or kind not in (*makers, "openspiel"):
+        raise ValueError(f"unknown environment {name!r}: use {FORMS}.")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"--seed must be from 0 to {2**32 - 1}, not {seed}.")
+    if kind == "openspiel":
+        return _openspiel(rest, seed, player, opponent)
+    if player or opponent is not None:
+        raise ValueError(f"--player and --opponent are for openspiel:GAME, not for {name}.")
+    return makers[kind](rest, seed)
+
+
+def _dm_control(task: str, seed: int) -> dm_env.Environment:
+    with warnings.catch_warnings():
+        # Where there is no display; one is needed for pictures only.
+        warnings.simplefilter("ignore")
+        from dm_control import suite
+    from experiments.environment_wrappers import canonical
+
+    known = {f"{domain}:{task}": (domain, task) for domain, task in suite.ALL_TASKS}
+    if task not in known:
+        near = difflib.get_close_matches(task, known)
+        domains = ", ".join(sorted({domain for domain, _ in known.values()}))
+        hint = f"did you mean {', '.join(near)}?" if near else f"its domains are {domains}."
+        raise ValueError(f"dm_control has no DOMAIN:TASK {task!r}: {hint}")
+    # Flat, because some tasks have matrices among their observations.
+    environment = suite.load(
+        *known[task], task_kwargs={"random": seed}, environment_kwargs={"flat_observation": True}
+    )
+    return canonical(environment, f"dm_control:{task}")
+
+
+def _gymnasium(name: str, seed: int) -> dm_env.Environment:
+    from experiments import gymnasium_environment
+    from experiments.environment_wrappers import canonical
+
+    return canonical(gymnasium_environment.make(name, seed), f"gymnasium:{name}")
+
+
+def _openspiel(game: str, seed: int, player: int, opponent: str | None) -> dm_env.Environment:
+    from acme_psro.games.environment import PlayerEnvironment
+    from experiments.environment_wrappers import FiniteWrapper
+
+    opponents = None if opponent is None else _mixture_of(opponent, game)
+    return FiniteWrapper(PlayerEnvironment(game, player, opponents, seed), f"openspiel:{game}")
+
+
+def _mixture_of(run_dir: str, game: str) -> Opponents:
+    from acme_psro import load_policy
+    from acme_psro.games.environment import fixed
+    from acme_psro.games.loading import load_game
+
+    expected, policy = str(load_game(game)), load_policy(run_dir)
+    if str(policy.game) != expected:
+        raise ValueError(f"the run in {run_dir} plays {policy.game}, not {expected}: choose another.")
+    return fixed(policy)

@@ -1,0 +1,108 @@
+"""Trains one agent in one environment, in one process or as a Launchpad program.
+
+python -m experiments.run_agent --agent=crossq --environment=dm_control:cartpole:swingup --actor_steps=50000
+python -m experiments.run_agent --agent=crossq --environment=openspiel:leduc_poker --actor_steps=200000 \
+    --distributed --num_actors=2 --lp_launch_type=local_mp
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments import command_line, environments
+from experiments.agent_runs import directory as run_directory
+from experiments.agent_runs import installed, launch
+from experiments.agent_runs.config import AGENTS, LAUNCH_TYPES, REPLAYS, AgentRunConfig
+
+_STARTED = time.monotonic()
+
+flags.DEFINE_string("agent", "crossq", f"What learns: {', '.join(AGENTS)}.")
+flags.DEFINE_string("environment", "dm_control:cartpole:swingup", f"Where it learns: {environments.FORMS}.")
+flags.DEFINE_integer("actor_steps", 50_000, "Decisions to make while learning, over all actors.")
+flags.DEFINE_integer("seed", 0, "Seed of everything random.")
+flags.DEFINE_string("output_dir", None, "Run directory; by default runs/AGENT-ENVIRONMENT-SEED.")
+flags.DEFINE_boolean("resume", False, "Go on with the run in the output directory.")
+flags.DEFINE_integer("player", 0, "Of a game, whose decisions are learned.")
+flags.DEFINE_string("opponent", None, "Of a game, a run_psro directory whose mixture the others play.")
+flags.DEFINE_string("preset", None, "Named settings of the agent; the environment's kind decides by default.")
+flags.DEFINE_multi_string("set", [], "NAME=VALUE, a setting of the agent; may be given repeatedly.")
+flags.DEFINE_multi_string("set_replay", [], "NAME=VALUE, a setting of the replay; may be given repeatedly.")
+flags.DEFINE_string("replay", "in_process", f"Where experience is kept: {', '.join(REPLAYS)}.")
+flags.DEFINE_integer("evaluate_every", 10_000, "Decisions between two evaluations.")
+flags.DEFINE_integer("evaluation_episodes", 10, "Episodes in an evaluation.")
+flags.DEFINE_boolean("distributed", False, "Run as a Launchpad program.")
+flags.DEFINE_integer("num_actors", 1, "Actors of the program.")
+flags.DEFINE_string("lp_launch_type", "local_mp", f"How the program runs: {', '.join(LAUNCH_TYPES)}.")
+flags.DEFINE_float("checkpoint_seconds", 60.0, "Time between two checkpoints.")
+
+FLAGS = flags.FLAGS
+
+
+def build_config() -> AgentRunConfig:
+    """The configuration that the flags ask for.
+
+    Raises:
+      ValueError: a value that is not allowed.
+    """
+    return AgentRunConfig(
+        agent=FLAGS.agent,
+        environment=FLAGS.environment,
+        actor_steps=FLAGS.actor_steps,
+        seed=FLAGS.seed,
+        player=FLAGS.player,
+        opponent=FLAGS.opponent,
+        preset=FLAGS.preset,
+        agent_settings=parse_settings("set", FLAGS.set),
+        replay=FLAGS.replay,
+        replay_settings=parse_settings("set_replay", FLAGS.set_replay),
+        evaluate_every=FLAGS.evaluate_every,
+        evaluation_episodes=FLAGS.evaluation_episodes,
+        distributed=FLAGS.distributed,
+        num_actors=FLAGS.num_actors,
+        lp_launch_type=FLAGS.lp_launch_type,
+        checkpoint_seconds=FLAGS.checkpoint_seconds,
+    )
+
+
+def parse_settings(flag: str, texts: list[str]) -> dict[str, Any]:
+    """Settings from NAME=VALUE, values as in JSON; what is none is taken as text.
+
+    Raises:
+      ValueError: no NAME=VALUE.
+    """
+    settings = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"--{flag} takes NAME=VALUE, such as learning_rate=0.001, not {text!r}.")
+        try:
+            settings[name] = json.loads(value)
+        except json.JSONDecodeError:
+            settings[name] = value
+    return settings
+
+
+def main() -> None:
+    """Parses, checks, trains, draws the curve."""
+    with command_line.bad_input():
+        config = build_config()
+        directory = Path(FLAGS.output_dir or _default_directory(config))
+        run_directory.check(directory, config, FLAGS.resume)
+        installed.check_acme_layer()
+    sys.exit(launch.run(config, directory, _STARTED))
+
+
+def _default_directory(config: AgentRunConfig) -> str:
+    environment = re.sub(r"[^A-Za-z0-9.=]+", "_", config.environment.partition(":")[2]).strip("_")
+    return f"runs/{config.agent}-{environment}-{config.seed}"
+
+
+if __name__ == "__main__":
+    command_line.run(main)

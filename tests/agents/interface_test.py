@@ -1,0 +1,170 @@
+"""Tests of agents.interface: environments' arrays to agents' and back."""
+
+import collections
+import sys
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pytest
+
+if sys.version_info >= (3, 11):
+    pytest.skip("dm_env comes with the Acme layer, which ends at Python 3.10", allow_module_level=True)
+
+from dm_env import specs
+
+from agents.core import Observation
+from agents.interface import make_interface
+
+
+class EnvironmentSpec(NamedTuple):
+    """As Acme's."""
+
+    observations: Any
+    actions: Any
+    rewards: Any = specs.Array((), np.float32)
+    discounts: Any = specs.BoundedArray((), np.float32, 0.0, 1.0)
+
+
+class OLT(NamedTuple):
+    """As Acme's wrapper of OpenSpiel has it."""
+
+    observation: Any
+    legal_actions: Any
+    terminal: Any
+
+
+class Transition(NamedTuple):
+    """As Acme's."""
+
+    observation: Any
+    action: Any
+    reward: Any
+    discount: Any
+    next_observation: Any
+    extras: Any = ()
+
+
+THREE = specs.DiscreteArray(3)
+VECTOR = specs.Array((2,), np.float32)
+MASK = specs.Array((3,), np.float32)
+BOX = specs.BoundedArray((2,), np.float32, [-1.0, 0.0], [1.0, 10.0])
+
+
+def test_olt_keeps_its_legal_actions_and_an_end_has_none() -> None:
+    spec = EnvironmentSpec(OLT(VECTOR, MASK, specs.Array((1,), np.float32)), THREE)
+    seen = OLT(
+        np.array([[1.0, 2.0], [3.0, 4.0]], np.float32),
+        np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]], np.float32),
+        np.zeros((2, 1), np.float32),
+    )
+    observation = jax.jit(make_interface(spec).to_observation)(seen)
+    assert isinstance(observation, Observation)
+    np.testing.assert_array_equal(observation.info_state, [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(observation.legal_actions, [[True, False, True], [False] * 3])
+    assert observation.legal_actions.dtype == bool
+    assert observation.context.shape == (2, 0)
+
+
+def test_our_observation_goes_through_with_its_context() -> None:
+    spec = EnvironmentSpec(
+        Observation(specs.Array((2, 2), np.int32), MASK, specs.Array((1,), np.float32)), THREE
+    )
+    seen = Observation(np.arange(4).reshape(1, 2, 2), np.array([[True, True, False]]), np.array([[0.5]]))
+    observation = make_interface(spec).to_observation(seen)
+    np.testing.assert_array_equal(observation.info_state, [[0, 1, 2, 3]])
+    np.testing.assert_array_equal(observation.legal_actions, [[True, True, False]])
+    np.testing.assert_array_equal(observation.context, [[0.5]])
+
+
+def test_reverb_changes_types_but_not_names() -> None:
+    class Decoded(NamedTuple):
+        info_state: Any
+        legal_actions: Any
+        context: Any
+
+    spec = EnvironmentSpec(Observation(VECTOR, MASK, specs.Array((0,), np.float32)), THREE)
+    seen = Decoded(np.ones((1, 2)), np.ones((1, 3)), np.zeros((1, 0)))
+    assert isinstance(make_interface(spec).to_observation(seen), Observation)
+
+
+def test_without_a_mask_everything_is_legal() -> None:
+    interface = make_interface(EnvironmentSpec(specs.Array((), np.int32), THREE))
+    observation = interface.to_observation(np.array([4, 5]))
+    np.testing.assert_array_equal(observation.info_state, [[4.0], [5.0]])
+    np.testing.assert_array_equal(observation.legal_actions, np.ones((2, 3), bool))
+    assert (interface.num_actions, interface.bounds) == (3, None)
+    assert interface.to_action(np.array([2])).dtype == np.int32
+
+
+def test_mappings_are_read_in_the_order_of_their_keys() -> None:
+    """What was an ordered mapping for the actor is a plain one for the learner."""
+    spec = EnvironmentSpec(collections.OrderedDict(velocity=VECTOR, arm=specs.Array((), np.float32)), BOX)
+    velocity, arm = np.array([[1.0, 2.0]]), np.array([9.0])
+    for seen in (collections.OrderedDict(velocity=velocity, arm=arm), {"arm": arm, "velocity": velocity}):
+        np.testing.assert_array_equal(make_interface(spec).to_observation(seen), [[9.0, 1.0, 2.0]])
+
+
+def test_continuous_actions_keep_bounds_shape_and_type() -> None:
+    actions = specs.BoundedArray((2, 2), np.float16, [[-1, -2], [-3, -4]], 5)
+    interface = make_interface(EnvironmentSpec(VECTOR, actions))
+    assert interface.bounds is not None
+    np.testing.assert_array_equal(interface.bounds[0], [-1, -2, -3, -4])
+    np.testing.assert_array_equal(interface.bounds[1], [5, 5, 5, 5])
+    assert interface.num_actions == 4
+    assert interface.example.shape == (1, 2)
+    action = interface.to_action(np.arange(4, dtype=np.float32)[None])
+    np.testing.assert_array_equal(action, [[[0, 1], [2, 3]]])
+    assert action.dtype == np.float16
+    single = make_interface(EnvironmentSpec(VECTOR, specs.BoundedArray((), np.float32, 0, 1)))
+    assert single.to_action(np.ones((3, 1))).shape == (3,)
+
+
+def test_a_transition_becomes_rows_now_and_then() -> None:
+    now, then = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0], [7.0, 8.0]])
+    action = np.array([[[0.5, 0.6]], [[0.7, 0.8]]])
+    spec = EnvironmentSpec(VECTOR, specs.BoundedArray((1, 2), np.float32, -1, 1))
+    reward, discount = np.array([1.0, -1.0]), np.array([0.0, 1.0])
+    batch = jax.jit(make_interface(spec).to_transition)(Transition(now, action, reward, discount, then))
+    np.testing.assert_array_equal(batch.observation[batch.now], now)
+    np.testing.assert_array_equal(batch.observation[batch.then], then)
+    np.testing.assert_allclose(batch.action, action[:, 0], rtol=1e-6)
+    np.testing.assert_array_equal(batch.reward, reward)
+    np.testing.assert_array_equal(batch.discount, discount)
+    np.testing.assert_array_equal(batch.weight, [1, 1])
+    discrete = make_interface(EnvironmentSpec(VECTOR, THREE)).to_transition
+    batch = discrete(Transition(now, np.array([2, 0], np.int64), reward, discount, then))
+    np.testing.assert_array_equal(batch.action, [2, 0])
+    assert batch.action.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (
+            EnvironmentSpec(VECTOR, specs.Array((2,), np.float32, "force")),
+            r"'force'.* no finite bounds: wrap",
+        ),
+        (
+            EnvironmentSpec(VECTOR, specs.BoundedArray((1,), np.float32, 0, np.inf, "force")),
+            "no finite bounds",
+        ),
+        (
+            EnvironmentSpec(VECTOR, specs.BoundedArray((1,), np.int32, 0, 3)),
+            "DiscreteArray or one BoundedArray",
+        ),
+        (EnvironmentSpec(VECTOR, {"a": THREE}), "DiscreteArray or one BoundedArray"),
+        (
+            EnvironmentSpec(VECTOR, specs.BoundedArray((1,), np.float64, 0, 1)),
+            "float64.*SinglePrecisionWrapper",
+        ),
+        (EnvironmentSpec(VECTOR, specs.DiscreteArray(3, np.int64)), "int64.*SinglePrecisionWrapper"),
+        (EnvironmentSpec(OLT(VECTOR, VECTOR, VECTOR), THREE), r"legal_actions .* \(3,\) .* not \(2,\)"),
+        (EnvironmentSpec(VECTOR, THREE, rewards=VECTOR), "rewards must be one number"),
+        (EnvironmentSpec(VECTOR, THREE, discounts={"a": MASK}), "discounts must be one number"),
+    ],
+)
+def test_what_no_agent_can_handle_gets_one_line(spec: EnvironmentSpec, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        make_interface(spec)
+    assert "\n" not in str(caught.value)

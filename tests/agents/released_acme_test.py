@@ -1,0 +1,275 @@
+"""Tests of agents.released_acme: CrossQ with the runners of dm-acme 0.4.0.
+
+Run as a program, `python released_acme_test.py DIRECTORY`, this file runs Launchpad programs in threads, as
+Acme's own tests do: their threads cannot be stopped while they wait in Reverb or Courier, but a process can.
+"""
+
+import dataclasses
+import functools
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+if sys.version_info >= (3, 11):
+    pytest.skip("the Acme layer ends at Python 3.10", allow_module_level=True)
+
+import agents.acme_compat  # noqa: F401
+
+# isort: split
+
+if importlib.util.find_spec("acme.jax.experiments"):
+    pytest.skip("this Acme is newer than the release", allow_module_level=True)
+
+import acme
+import dm_env
+import jax
+import jax.numpy as jnp
+import launchpad as lp
+from absl import flags
+from acme import specs
+from acme.jax.layouts import distributed_layout
+from acme.testing import fakes
+from acme.utils import counting, loggers
+
+from agents import released_acme
+from agents.builder import CoreBuilder, ReplayConfig
+from agents.core import AgentCore, Observation
+from agents.crossq import CrossQConfig
+from agents.crossq.builder import CrossQBuilder, make_networks
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Game(dm_env.Environment):
+    """Pays for naming the action that is shown; one of the others is illegal, and at the end all are."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._left = 0
+        self._observation = self._observe()
+
+    def _observe(self) -> Observation:
+        shown, forbidden = self._rng.choice(3, size=2, replace=False)
+        legal = np.arange(3) != forbidden
+        info_state = np.eye(3, dtype=np.float32)[shown]
+        if self._left == 0:
+            legal, info_state = np.zeros_like(legal), np.zeros_like(info_state)
+        return Observation(info_state, legal, np.zeros(0, np.float32))
+
+    def reset(self) -> dm_env.TimeStep:
+        self._left = 4
+        self._observation = self._observe()
+        return dm_env.restart(self._observation)
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        assert self._observation.legal_actions[action]
+        reward = np.float32(self._observation.info_state[action])
+        self._left -= 1
+        self._observation = self._observe()
+        kind = dm_env.StepType.MID if self._left else dm_env.StepType.LAST
+        return dm_env.TimeStep(kind, reward, np.float32(self._left > 0), self._observation)
+
+    def observation_spec(self) -> Any:
+        legal_actions = specs.Array((3,), bool)
+        return Observation(specs.Array((3,), np.float32), legal_actions, specs.Array((0,), np.float32))
+
+    def action_spec(self) -> Any:
+        return specs.DiscreteArray(3)
+
+    def reward_spec(self) -> Any:
+        return specs.Array((), np.float32)
+
+    def discount_spec(self) -> Any:
+        return specs.BoundedArray((), np.float32, 0.0, 1.0)
+
+
+class Control(Game):
+    """Pays less the further an action is from the number that is shown, between 2 and 6."""
+
+    def _observe(self) -> Any:
+        return self._rng.uniform(2.0, 6.0, size=1).astype(np.float32)
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        self.action_spec().validate(action)
+        reward = np.float32(-np.square(action - self._observation).sum())
+        self._left -= 1
+        self._observation = self._observe()
+        kind = dm_env.StepType.MID if self._left else dm_env.StepType.LAST
+        return dm_env.TimeStep(kind, reward, np.float32(self._left > 0), self._observation)
+
+    def observation_spec(self) -> Any:
+        return specs.Array((1,), np.float32)
+
+    def action_spec(self) -> Any:
+        return specs.BoundedArray((1,), np.float32, 2.0, 6.0)
+
+
+# Small, because XLA takes seconds for each program.
+LINEAR = CrossQConfig(
+    critic_hidden_sizes=(),
+    policy_hidden_sizes=(),
+    num_critics=1,
+    policy_delay=1,
+    discount=0.0,
+    learning_rate=0.02,
+    final_learning_rate=0.02,
+    temperature=0.05,
+    learn_temperature=False,
+    final_temperature=0.05,
+    critic_entropy=False,
+    normalise_inputs=False,
+)
+REPLAY = ReplayConfig(
+    batch_size=32,
+    # Fewer than a batch: that much the local layout waits for, while Reverb would let nobody insert it.
+    min_replay_size=8,
+    samples_per_insert=64.0,
+    prefetch_size=1,
+    num_parallel_calls=1,
+    variable_update_period=1,
+)
+KINDS: dict[str, type[Game]] = {"discrete": Game, "continuous": Control}
+
+
+class Rows(loggers.Logger):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.rows: list[Any] = []
+
+    def write(self, data: Any) -> None:
+        self.rows.append(data)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def _replay_writes_in_temporary_directory(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "least_return"),
+    [
+        ("discrete", LINEAR, 3.9),
+        ("continuous", dataclasses.replace(LINEAR, critic_hidden_sizes=(16,)), -3.0),
+    ],
+)
+def test_it_learns_in_one_process(
+    kind: str, config: CrossQConfig, least_return: float, tmp_path: pathlib.Path
+) -> None:
+    """Always right is 4 and 0; at random it is 2 and -10.7, always in the middle -5.3."""
+    environment = KINDS[kind]()
+    spec = acme.make_environment_spec(environment)
+    builder, rows, counter = CrossQBuilder(config, REPLAY), Rows(), counting.Counter()
+    networks = functools.partial(make_networks, config=config)
+    agent = released_acme.make_local_agent(
+        builder,
+        networks,
+        spec,
+        seed=0,
+        logger_fn=lambda *args: rows,
+        counter=counter,
+        workdir=str(tmp_path / "work"),
+    )
+    acme.EnvironmentLoop(environment, agent, counter, loggers.NoOpLogger()).run(num_steps=300)
+    counts = counter.get_counts()
+    # Two gradient steps for each decision as soon as there are enough, and counts that do not mix.
+    assert counts["steps"] == 300
+    assert counts["learner_steps"] == counts["learner_gradient_steps"] == 2 * (300 - 32 + 1)
+    assert np.isfinite([row["critic_loss"] for row in rows.rows]).all()
+    policy = builder.make_policy(networks(spec), spec, evaluation=True)
+    judge = builder.make_actor(jax.random.PRNGKey(1), policy, spec, agent)
+    results = Rows()
+    acme.EnvironmentLoop(KINDS[kind](seed=1), judge, logger=results).run(num_episodes=25)
+    assert np.mean([row["episode_return"] for row in results.rows]) > least_return
+    assert list((tmp_path / "work").rglob("ckpt-*"))
+
+
+def test_the_evaluator_performs_what_actors_only_try() -> None:
+    core = AgentCore(
+        init=lambda key: jnp.zeros(()),
+        update=lambda state, batch: (state, {}),
+        variables=lambda state: state,
+        act=lambda variables, key, observation: jnp.argmax(observation.legal_actions, axis=-1),
+        perform=lambda variables, key, observation: jnp.argmax(observation.info_state, axis=-1),
+    )
+    builder, counter, labels = CoreBuilder(lambda networks: core, 1.0, REPLAY), counting.Counter(), []
+
+    def logger_fn(*args: Any) -> loggers.Logger:
+        labels.append(args)
+        return loggers.NoOpLogger()
+
+    layout = released_acme.DistributedLayout(
+        builder, lambda spec: None, Game, seed=0, num_actors=1, logger_fn=logger_fn
+    )
+    (evaluate,) = layout._evaluator_factories
+    source = fakes.VariableSource(np.zeros(()))
+    loop = evaluate(
+        jax.random.PRNGKey(0),
+        source,
+        counter,
+        lambda key, policy, source: layout._builder.make_actor(key, policy, variable_source=source),
+    )
+    assert [loop.run_episode()["episode_return"] for _ in range(3)] == [4.0] * 3
+    assert labels == [("evaluator", "actor_steps")]
+
+
+def test_it_learns_as_a_launchpad_program(tmp_path: pathlib.Path) -> None:
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    command = [sys.executable, __file__, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    for kind in KINDS:
+        assert found[kind]["learner_steps"] == found[kind]["learner_gradient_steps"] == 6
+        assert found[kind]["actor_steps"] > 0
+        assert found[kind]["moved"]
+
+
+def _launch(kind: str, directory: str) -> dict[str, Any]:
+    """Six learner steps of a program with one actor; what was counted, and whether the policy moved."""
+    checkpointing = distributed_layout.CheckpointingConfig(directory=f"{directory}/{kind}", add_uid=False)
+    layout = released_acme.DistributedLayout(
+        CrossQBuilder(LINEAR, REPLAY),
+        functools.partial(make_networks, config=LINEAR),
+        KINDS[kind],
+        seed=0,
+        num_actors=1,
+        # It would never stop, and take the interpreter from all others.
+        evaluate=False,
+        checkpointing_config=checkpointing,
+    )
+    program = layout.build()
+    (learner_node,) = program.groups["learner"]
+    learner_node.disable_run()
+    lp.launch(program, launch_type="test_mt")
+    learner = learner_node.create_handle().dereference()
+    (before,) = learner.get_variables(["policy"])
+    for _ in range(5):
+        learner.step()
+    (after,) = learner.get_variables(["policy"])
+    moved = [
+        bool((one != other).any()) for one, other in zip(*map(jax.tree.leaves, (before, after)), strict=True)
+    ]
+    # Counters tell each other once a second, when they count.
+    time.sleep(1.1)
+    learner.step()
+    counter = program.groups["counter"][0].create_handle().dereference()
+    return {**counter.get_counts(), "moved": any(moved)}
+
+
+if __name__ == "__main__":
+    flags.FLAGS.mark_as_parsed()
+    print(json.dumps({kind: _launch(kind, sys.argv[1]) for kind in KINDS}), flush=True)
+    os._exit(0)

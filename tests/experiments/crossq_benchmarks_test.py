@@ -1,0 +1,189 @@
+"""What the benchmarks of CrossQ do around their runs; no peer is started, no time judged."""
+
+import pathlib
+
+import pytest
+
+from experiments.benchmarks import control_runs, crossq_control, peer_environment
+from experiments.benchmarks.peer_conversation import Conversation
+from experiments.benchmarks.peer_scripts import control_task
+from experiments.benchmarks.update_operations import Sizes, operations, product_rate
+
+
+def test_operations_are_counted() -> None:
+    # One row and one critic: 3x2 + 2x2 + 2x1 = 12 weights, and 2x4 + 4x4 + 4x2 = 32 of the policy.
+    sizes = Sizes(2, 1, policy_width=4, batch_size=1, buffer_size=1, num_critics=1, policy_delay=1)
+    assert operations(sizes, 2) == 2 * (2 * 3 * 12 + 32 + 3 * 32 + 2 * 12)
+    twice = sizes._replace(batch_size=10, num_critics=2, policy_delay=4)
+    assert operations(twice, 2) == 20 * (2 * 2 * 3 * 12 + 32 + (3 * 32 + 2 * 2 * 12) / 4)
+
+
+def test_product_rate_is_of_this_machine() -> None:
+    assert 1e6 < product_rate(256, 256)() < 1e15
+
+
+def script(path: pathlib.Path, text: str) -> pathlib.Path:
+    """What stands in for a peer's interpreter."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+SETTINGS = control_runs.Settings(steps=300, width=64, learning_starts=100, evaluate_every=100, episodes=1)
+TASK = "dm_control:cheetah:run"
+
+
+def result_of(last_return: float, seconds: float = 10.0) -> control_runs.Result:
+    return control_runs.Result({100: 0.0, 200: 1.0, 300: last_return}, seconds, 4.0, (0,))
+
+
+def test_evaluations_are_at_their_marks() -> None:
+    assert SETTINGS.marks == (100, 200, 300)
+    assert SETTINGS._replace(steps=250).marks == (100, 200, 250)
+    assert SETTINGS._replace(steps=50).marks == (50,)
+
+
+def test_finished_runs_are_skipped(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    begun: list[control_runs.Job] = []
+
+    def run(job: control_runs.Job, *_: object) -> control_runs.Result:
+        begun.append(job)
+        if job.side == "sbx":
+            raise RuntimeError("no such luck")
+        return result_of(50.0)
+
+    todo = list(crossq_control.jobs(["ours", "sbx"], [TASK], [0, 1]))
+    assert [(job.side, job.seed) for job in todo] == [("ours", 0), ("sbx", 0), ("ours", 1), ("sbx", 1)]
+    control_runs.write(tmp_path, todo[2], SETTINGS, result_of(7.0))
+    assert crossq_control.run_missing(todo, SETTINGS, tmp_path, None, None, run) == 2
+    assert begun == [todo[0], todo[1], todo[3]]
+    assert control_runs.read(tmp_path, todo[0], SETTINGS) == result_of(50.0)
+    assert control_runs.read(tmp_path, todo[1], SETTINGS) is None
+    assert control_runs.read(tmp_path, todo[2], SETTINGS) == result_of(7.0)
+    assert "sbx-dm_control_cheetah_run-1: FAILED: no such luck" in capsys.readouterr().err
+    assert crossq_control.run_missing(todo, SETTINGS, tmp_path, None, 0.0, run) == 0
+    assert len(begun) == 3
+
+
+def test_results_of_other_settings_are_refused(tmp_path: pathlib.Path) -> None:
+    job = control_runs.Job("ours", TASK, 0)
+    control_runs.write(tmp_path, job, SETTINGS, result_of(1.0))
+    with pytest.raises(ValueError, match=r"of other settings \(width 64 not 128\): name another"):
+        control_runs.read(tmp_path, job, SETTINGS._replace(width=128))
+    (tmp_path / f"{job.name}.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"is no result \(KeyError\('settings'\)\): remove it"):
+        control_runs.read(tmp_path, job, SETTINGS)
+
+
+def test_control_table_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    ours = {0: result_of(10.0), 1: result_of(14.0), 2: result_of(1000.0)}
+    sides = {"ours": ours, "sbx": {0: result_of(16.0, 24.0), 1: result_of(12.0, 24.0)}, "acme_sac": {}}
+    crossq_control.print_task(TASK, sides, SETTINGS)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == TASK
+    rows = [" ".join(line.split()) for line in printed[3:6]]
+    assert rows[0].startswith("acme_psro CrossQ 3 0.0 ± 0.0 1.0 ± 0.0 341.3 ± 329.3 6.0")
+    assert rows[1] == "sbx-rl CrossQ 2 0.0 ± 0.0 1.0 ± 0.0 14.0 ± 2.0 20.0 ± 0.0 4.0 ± 0.0"
+    assert rows[2] == "Acme SAC 0 - - - - -"
+
+
+def test_control_bars_are_of_common_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    ours = {0: result_of(10.0), 1: result_of(14.0), 2: result_of(1000.0)}
+    sides = {"ours": ours, "sbx": {0: result_of(16.0, 24.0), 1: result_of(12.0, 24.0)}}
+    crossq_control.print_bars(TASK, sides)
+    level, shorter, unmeasured = capsys.readouterr().out.splitlines()
+    # 12 ± 2 against 14 ± 2: two behind, and the difference is known to 2.8.
+    assert level.endswith("2 seeds: -2.0 ± 2.8: met")
+    assert shorter.endswith("6 s against 20 s, 3.3 times: met")
+    assert unmeasured.endswith("0 seeds: not measured")
+    sides["sbx"] = {0: result_of(13.0, 5.0)}
+    crossq_control.print_bars(TASK, sides)
+    level, longer, _ = capsys.readouterr().out.splitlines()
+    assert level.endswith("1 seed: -3.0 ± 0.0: MISSED")
+    assert longer.endswith("6 s against 1 s, LOST: 6.0 times slower: MISSED")
+
+
+def test_failing_run_is_reported(tmp_path: pathlib.Path) -> None:
+    job = control_runs.Job("sbx", TASK, 0)
+    with pytest.raises(RuntimeError, match=r"exit code 1, see .*sbx-dm_control_cheetah_run-0\.log"):
+        control_runs.run(job, SETTINGS, tmp_path, script(tmp_path / "peer", "exit 1"))
+
+
+def test_run_that_reports_is_read(tmp_path: pathlib.Path) -> None:
+    lines = [f'{{"actor_steps": {m}, "episode_return": {m}, "evaluation_seconds": 0.5}}' for m in (100, 200)]
+    peer = tmp_path / "peer"
+    peer.write_text(
+        "#!/bin/sh\necho this is no line of ours\n" + "".join(f"echo '{line}'\n" for line in lines)
+    )
+    peer.chmod(0o755)
+    job = control_runs.Job("sbx", TASK, 0)
+    done = control_runs.run(job, SETTINGS._replace(steps=200), tmp_path, peer)
+    assert (done.returns, done.final_return, done.evaluation_seconds) == (
+        {100: 100.0, 200: 200.0},
+        200.0,
+        1.0,
+    )
+    assert done.training_seconds == done.process_seconds - 1.0
+    with pytest.raises(RuntimeError, match="left out its evaluation after 300 env steps"):
+        control_runs.run(job, SETTINGS, tmp_path, peer)
+
+
+def test_our_evaluations_are_taken_to_their_marks() -> None:
+    rows = [
+        {"actor_steps": steps, "episode_return": value, "evaluation_seconds": seconds}
+        for steps, value, seconds in ((100, 1.0, 2.0), (230, 2.0, 5.0))
+    ]
+    first, second = control_runs.at_marks(rows, (100, 200, 300))
+    assert first == rows[0]
+    assert second == {"actor_steps": 200, "episode_return": 2.0, "evaluation_seconds": 3.0}
+
+
+def test_task_reaches_the_peer() -> None:
+    task = control_task.ControlTask(TASK, 3, 64, 100, (100, 200), 2)
+    assert control_task.parse(control_task.flags_of(task)) == task
+
+
+def test_peer_answers_until_it_ends(tmp_path: pathlib.Path) -> None:
+    peer = script(tmp_path / "peer", "echo '{}'\nread question\necho $question\necho no more >&2\nexit 3")
+    with Conversation(peer, "sbx_updates", []) as conversation:
+        assert conversation.greeting == {}
+        assert conversation.ask({"width": 1}) == {"width": 1}
+        with pytest.raises(RuntimeError, match="sbx_updates ended with exit code 3:\nno more"):
+            conversation.ask({"width": 2})
+
+
+def test_peer_environment_is_made_once(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACME_PSRO_CACHE", str(tmp_path))
+    asked: list[str] = []
+
+    def install(command: list[str], directory: pathlib.Path) -> None:
+        asked.append(command[-1])
+        directory.mkdir(exist_ok=True)
+        (directory / "pyvenv.cfg").touch()
+
+    monkeypatch.setattr(peer_environment, "_run", install)
+    monkeypatch.setattr(peer_environment, "_find_python", lambda: pathlib.Path("python"))
+    directory = tmp_path / "sbx"
+    for _ in range(2):
+        assert peer_environment.interpreter(directory, "torch") == directory / "bin" / "python"
+    assert asked == [str(directory), "torch", peer_environment.REQUIREMENTS[-1]]
+    assert peer_environment.default_directory() == tmp_path / "peers" / "sbx"
+    # What was cut short, or is of other requirements, is made anew.
+    assert not peer_environment.is_complete(directory, "another torch")
+    peer_environment.interpreter(directory, "another torch")
+    assert asked[3:] == [str(directory), "another torch", peer_environment.REQUIREMENTS[-1]]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis").touch()
+    with pytest.raises(ValueError, match="mine holds something else: name an empty --peer_directory"):
+        peer_environment.interpreter(tmp_path / "mine", "torch")
+    assert (tmp_path / "mine" / "thesis").exists()
+
+
+def test_peer_that_cannot_be_installed_is_reported(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = script(tmp_path / "python", "echo no disk >&2; echo 'ERROR: disk full' >&2; exit 1")
+    monkeypatch.setattr(peer_environment, "_find_python", lambda: failing)
+    with pytest.raises(ValueError, match=r"sbx-rl cannot be installed into .*: ERROR: disk full"):
+        peer_environment.interpreter(tmp_path / "sbx", "torch")
+    assert not peer_environment.is_complete(tmp_path / "sbx", "torch")
