@@ -199,7 +199,9 @@ def make_local_agent(
     others = (network_factory, environment_spec, logger_fn, "learner")
     released: ReleasedBuilder = ReleasedBuilder(unlimited, *others)
     if in_process:
-        released = _InProcessBuilder(unlimited, LocalReplay(replay.max_replay_size, seed), *others)
+        # No request crosses a process, so none is saved on.
+        newest = builder.with_replay(dataclasses.replace(unlimited.replay, variable_update_period=1))
+        released = _InProcessBuilder(newest, LocalReplay(replay.max_replay_size, seed), *others)
     networks = network_factory(environment_spec)
     return LocalAgent(
         seed=seed,

@@ -25,6 +25,7 @@ class CrossQConfig:
       adam_b2: decay of Adam's second moment.
       policy_delay: critic updates for one update of policy and temperature.
       discount: multiplies the environment's own discount.
+      reward_scale: multiplies rewards; temperatures and values are in units of what comes out.
       q_reduction: how critics are combined, "min" or "mean".
       critic_entropy: whether targets pay for entropy.
       temperature: weight of the policy's entropy at first, in units of reward.
@@ -55,6 +56,7 @@ class CrossQConfig:
     adam_b2: float = 0.999
     policy_delay: int = 3
     discount: float = 0.99
+    reward_scale: float = 1.0
     q_reduction: str = "min"
     critic_entropy: bool = True
     temperature: float = 1.0
@@ -89,6 +91,7 @@ class CrossQConfig:
             "num_critics": self.num_critics,
             "learning_rate": self.learning_rate,
             "policy_delay": self.policy_delay,
+            "reward_scale": self.reward_scale,
             "temperature": self.temperature,
             "final_temperature": self.final_temperature,
             "horizon": self.horizon,

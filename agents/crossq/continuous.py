@@ -62,7 +62,7 @@ def critic_loss(
     value = reduce_critics(value, config)
     if config.critic_entropy:
         value -= temperature * following.log_prob
-    loss = squared_error(taken, value, batch, config.discount)
+    loss = squared_error(taken, value, batch, config)
     return loss, CriticExtra(stats, jnp.sum(shares(batch.weight) * taken.mean(axis=0)))
 
 

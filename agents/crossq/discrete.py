@@ -50,7 +50,7 @@ def critic_loss(
         value -= temperature * log_probs
     value = jnp.sum(jnp.exp(log_probs) * value, axis=-1)
     taken = q[:, batch.now, batch.action]
-    loss = squared_error(taken, value[batch.then], batch, config.discount)
+    loss = squared_error(taken, value[batch.then], batch, config)
     return loss, CriticExtra(stats, jnp.sum(shares(batch.weight) * taken.mean(axis=0)))
 
 

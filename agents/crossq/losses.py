@@ -80,7 +80,7 @@ def reduce_critics(q: jax.Array, config: CrossQConfig) -> jax.Array:
 
 
 def squared_error(
-    taken: jax.Array, following: jax.Array, transition: Transition, discount: float
+    taken: jax.Array, following: jax.Array, transition: Transition, config: CrossQConfig
 ) -> jax.Array:
     """Half the mean squared temporal difference, summed over critics.
 
@@ -88,9 +88,9 @@ def squared_error(
       taken: `[E, B]`, values of the actions taken.
       following: `[B]`, value of what comes next; may be anything where the episode ended. No gradient
         flows into it.
-      discount: multiplies the transition's own.
+      config: whose discount and reward scale multiply the transition's own.
     """
-    discounts = discount * transition.discount
-    target = transition.reward + jnp.where(discounts > 0, discounts * following, 0.0)
+    discounts = config.discount * transition.discount
+    target = config.reward_scale * transition.reward + jnp.where(discounts > 0, discounts * following, 0.0)
     error = taken - jax.lax.stop_gradient(target)
     return 0.5 * jnp.sum(shares(transition.weight) * jnp.square(error))

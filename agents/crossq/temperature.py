@@ -44,12 +44,16 @@ def schedule(config: CrossQConfig, step: jax.Array) -> jax.Array:
 def update(
     config: CrossQConfig, temperature: Temperature, entropy: jax.Array, target_entropy: jax.Array
 ) -> Temperature:
-    """One step towards the target entropy (Haarnoja et al. 2018b, equation 18)."""
+    """One step towards the target entropy (Haarnoja et al. 2018b, equation 18).
+
+    The loss has the temperature's logarithm where the equation has the temperature, as in its authors' code
+    and in the ports of CrossQ: a small temperature then moves as readily as a large one.
+    """
     if not config.learn_temperature:
         return temperature
 
     def loss(log_value: jax.Array) -> tuple[jax.Array, None]:
-        return jnp.exp(log_value) * jax.lax.stop_gradient(entropy - target_entropy), None
+        return log_value * jax.lax.stop_gradient(entropy - target_entropy), None
 
     step = make_update(loss, _optimiser(config))
     _, _, log_value, optimiser = step(temperature.log_value, temperature.optimiser)

@@ -1,12 +1,15 @@
 """Checkpoints of one agent's run: arrays and JSON, by Orbax, never pickles.
 
 A checkpoint is a directory named by the actor steps it was made at. Orbax writes it under another name and
-renames it, so a run killed at any moment leaves the one before it whole.
+renames it, so a run killed at any moment leaves the one before it whole. A digest of everything in it tells
+whether it is still what was written.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +38,14 @@ class Saved(NamedTuple):
     counts: dict[str, float]
 
 
+class _Whole(NamedTuple):
+    """A checkpoint as it was written: arrays, what they are, and counts."""
+
+    arrays: list[np.ndarray]
+    form: list[Any]
+    counts: dict[str, float]
+
+
 class Checkpoints:
     """The checkpoints in a directory, the newest few of which are kept."""
 
@@ -51,58 +62,79 @@ class Checkpoints:
         step = int(saved.counts.get("actor_steps", 0))
         if step in self._manager.all_steps():
             return
-        leaves = {str(i): np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(saved.state))}
+        arrays, form = [np.asarray(leaf) for leaf in jax.tree.leaves(saved.state)], _form(saved.state)
+        about = {
+            "counts": saved.counts,
+            "form": form,
+            "digest": _digest(_Whole(arrays, form, saved.counts)),
+        }
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.StandardSave(leaves), counts=ocp.args.JsonSave(saved.counts)
+                state=ocp.args.StandardSave(_by_number(arrays)), about=ocp.args.JsonSave(about)
             ),
         )
 
     def restore(self, like: Any) -> Saved | None:
-        """The newest checkpoint that can be read, or None where there is none at all.
+        """The newest checkpoint that is whole, or None where there is none at all.
+
+        Newer ones that are not whole are deleted: they would keep others from being written.
 
         Args:
-          like: a learner's state; the checkpoint must have been made of one of the same shapes.
+          like: a learner's state, or its shapes and types; the checkpoint must have been made of one like it.
 
         Raises:
-          CheckpointError: there are checkpoints, but none is whole and of this agent.
+          CheckpointError: there are checkpoints, but none is whole, or it is of another agent.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True)
-        for step in steps:
-            with contextlib.suppress(Exception):
-                return self._read(step, like)
-        if steps:
+        step, whole = self._newest()
+        if whole is None:
+            return None
+        if whole.form != _form(like):
             raise CheckpointError(
-                f"none of the {len(steps)} checkpoints can be read as this agent's; start again in another "
+                f"checkpoint {step} is of another agent or of other networks; start again in another "
                 "--output_dir."
             )
-        return None
+        for broken in [newer for newer in self._manager.all_steps() if newer > step]:
+            self._manager.delete(broken)
+        return Saved(jax.tree.unflatten(jax.tree.structure(like), whole.arrays), whole.counts)
 
     def read_counts(self) -> dict[str, float]:
-        """The counts of the newest checkpoint; empty where there is none."""
-        step = self._manager.latest_step()
-        if step is None:
-            return {}
-        read = self._manager.restore(step, args=ocp.args.Composite(counts=ocp.args.JsonRestore()))
-        return dict(read.counts)
+        """The counts of the checkpoint that `restore` would return; empty where there is none.
+
+        Raises:
+          CheckpointError: there are checkpoints, but none is whole.
+        """
+        _, whole = self._newest()
+        return {} if whole is None else whole.counts
 
     def close(self) -> None:
         """Ends Orbax's threads."""
         self._manager.close()
 
-    def _read(self, step: int, like: Any) -> Saved:
-        leaves, structure = jax.tree.flatten(like)
-        template = {str(i): np.asarray(leaf) for i, leaf in enumerate(leaves)}
-        read = self._manager.restore(
-            step,
-            args=ocp.args.Composite(state=ocp.args.StandardRestore(template), counts=ocp.args.JsonRestore()),
-        )
-        found = [np.asarray(read.state[str(i)]) for i in range(len(leaves))]
-        for leaf, new in zip(leaves, found, strict=True):
-            if np.shape(leaf) != new.shape or np.asarray(leaf).dtype != new.dtype:
-                raise ValueError("another shape")
-        return Saved(jax.tree.unflatten(structure, found), dict(read.counts))
+    def _newest(self) -> tuple[int, _Whole | None]:
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for step in steps:
+            # Whatever can be wrong with a file: Orbax raises what its parts do.
+            with contextlib.suppress(Exception):
+                return step, self._read(step)
+        if steps:
+            raise CheckpointError(
+                f"none of the {len(steps)} checkpoints is whole: they were truncated or altered; start again "
+                "in another --output_dir."
+            )
+        return 0, None
+
+    def _read(self, step: int) -> _Whole:
+        about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+        template = [np.empty(shape, dtype) for _, dtype, shape in about["form"]]
+        restored = self._manager.restore(
+            step, args=ocp.args.Composite(state=ocp.args.StandardRestore(_by_number(template)))
+        ).state
+        arrays = [np.asarray(restored[str(number)]) for number in range(len(template))]
+        whole = _Whole(arrays, about["form"], about["counts"])
+        if _digest(whole) != about["digest"]:
+            raise ValueError("altered")
+        return whole
 
 
 @contextlib.contextmanager
@@ -113,3 +145,20 @@ def open_checkpoints(directory: Path) -> Iterator[Checkpoints]:
         yield checkpoints
     finally:
         checkpoints.close()
+
+
+def _by_number(arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
+    return {str(number): array for number, array in enumerate(arrays)}
+
+
+def _form(state: Any) -> list[Any]:
+    """Of every array its place in the state, type and shape, as JSON has them."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return [[jax.tree_util.keystr(path), str(leaf.dtype), list(leaf.shape)] for path, leaf in leaves]
+
+
+def _digest(whole: _Whole) -> str:
+    digest = hashlib.sha256(json.dumps([whole.form, whole.counts], sort_keys=True).encode())
+    for array in whole.arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

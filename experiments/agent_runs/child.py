@@ -1,4 +1,7 @@
-"""The process in which a Launchpad program runs: started by `experiments.agent_runs.launch` alone."""
+"""The process in which a Launchpad program runs: started by `experiments.agent_runs.launch` alone.
+
+It says to its standard error why a configuration is refused; whatever comes later goes to `program.log`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 import agents.acme_compat  # noqa: F401
 
@@ -27,6 +31,8 @@ from experiments.agent_runs.parts import make_parts
 
 # Launchpad gives its nodes ten.
 _STOP_SECONDS = 12.0
+# For a request to stop to arrive, which comes before any node ends.
+_REQUEST_SECONDS = 2.0
 
 
 def main(config_json: str, directory: Path) -> None:
@@ -40,6 +46,7 @@ def main(config_json: str, directory: Path) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     run_directory.begin(directory, config)
+    _log_to(directory / "program.log")
     with open_checkpoints(directory / "checkpoints") as checkpoints:
         run_directory.rewind(directory, checkpoints.read_counts().get("actor_steps", 0))
     made = program.make_program(config, parts, directory)
@@ -53,14 +60,38 @@ def main(config_json: str, directory: Path) -> None:
             terminal="current_terminal",
         )
         threading.Thread(target=_bound_stopping, args=(manager.stop_event(),), daemon=True).start()
-        manager.wait()
-        code = 0
+        code = _wait(manager, directory)
     except BaseException:
         traceback.print_exc()
     # Launchpad would now wait for its nodes once more, for ever where one was lost; the process that
     # started this one ends them.
     sys.stdout.flush()
     os._exit(code)
+
+
+def _log_to(path: Path) -> None:
+    """Sends to a file what this process and all that it starts will say."""
+    with open(path, "ab") as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+
+
+def _wait(manager: Any, directory: Path) -> int:
+    """Waits for the end of all nodes; returns 1 where one ended that was not asked to.
+
+    Launchpad goes on without a process that is lost, and leaves the others no time where a thread is.
+    """
+    try:
+        manager.wait(return_on_first_completed=True)
+        asked = manager.stop_event().wait(_REQUEST_SECONDS)
+    except Exception:
+        traceback.print_exc()
+        asked = False
+    if not asked:
+        run_directory.write_failure(directory, RuntimeError("a process of the program ended unexpectedly"))
+        os.kill(os.getpid(), signal.SIGTERM)
+    manager.wait(raise_error=False)
+    return 0 if asked else 1
 
 
 def _bound_stopping(stopping: threading.Event) -> None:

@@ -17,16 +17,19 @@ _SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "openspiel": {
         "agent": {
             "discount": 1.0,
+            "exploration": 0.15,
             "temperature": 0.3,
             "final_temperature": 0.003,
-            "learning_rate": 0.003,
+            "learning_rate": 0.01,
             "final_learning_rate": 0.0001,
-            "renorm_warmup": 1000,
+            # Running statistics must be worth something within a few hundred updates.
+            "renorm_warmup": 200,
+            "renorm_momentum": 0.95,
         },
         "replay": {
             "batch_size": 512,
             "min_replay_size": 2000,
-            "samples_per_insert": 128.0,
+            "samples_per_insert": 32.0,
             "gradient_steps_per_learner_step": 4,
         },
     },

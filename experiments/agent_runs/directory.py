@@ -57,14 +57,29 @@ def write_failure(directory: Path, error: BaseException) -> None:
         files.write_atomically(path, json.dumps(failure) + "\n")
 
 
+def read_failure(directory: Path) -> dict[str, str] | None:
+    """The first failure's `kind` and `message`, if a program left one."""
+    return _read(directory / "failure.json")
+
+
 def write_finished(directory: Path, counts: dict[str, float]) -> None:
     """Notes that a program made all its steps."""
     files.write_atomically(directory / "finished.json", json.dumps(counts) + "\n")
 
 
-def read_note(directory: Path, name: str) -> dict[str, Any] | None:
-    """What `write_failure` or `write_finished` left, if anything."""
-    path = directory / name
+def read_finished(directory: Path, config: AgentRunConfig) -> dict[str, float] | None:
+    """The last counts of a program, if it made all the configured steps."""
+    counts = _read(directory / "finished.json")
+    return counts if counts and counts.get("actor_steps", 0) >= config.actor_steps else None
+
+
+def is_evaluated(directory: Path, config: AgentRunConfig) -> bool:
+    """Whether `evaluation.csv` has its last row."""
+    rows = tables.read(directory / "evaluation.csv")
+    return bool(rows) and rows[-1]["actor_steps"] >= config.actor_steps
+
+
+def _read(path: Path) -> Any:
     return json.loads(path.read_text()) if path.exists() else None
 
 

@@ -37,21 +37,22 @@ def evaluate(config: AgentRunConfig, directory: Path, counts: dict[str, float], 
       config: of the run.
       directory: of the run.
       counts: at the end of the program.
-      seconds: that the program took.
+      seconds: since this process began.
     """
     parts = make_parts(config)
     agent = parts.agent.make_core(parts.agent.network_factory(parts.spec))
-    like = jax.device_get(agent.init(jax.random.PRNGKey(0)))
+    like = jax.eval_shape(agent.init, jax.random.PRNGKey(0))
     with open_checkpoints(directory / "checkpoints") as checkpoints:
         saved = checkpoints.restore(like)
     if saved is None:
         raise RuntimeError(f"the program left no checkpoint; see {directory / 'program.log'}")
     source = _Variables(jax.device_get(agent.variables(saved.state)))
     row = make_evaluation(config, parts.agent, parts.spec, source)()
+    before = counts.get("training_seconds", 0.0)
     row |= {
         "actor_steps": float(counts.get("actor_steps", 0)),
         "gradient_steps": float(counts.get("learner_gradient_steps", 0)),
-        "training_seconds": saved.counts.get("training_seconds", 0.0) + seconds,
+        "training_seconds": max(saved.counts.get("training_seconds", 0.0), before + seconds),
         "evaluation_seconds": 0.0,
     }
     TableLogger(directory, "evaluation", "actor_steps").write(row)

@@ -86,40 +86,51 @@ def _train_here(config: AgentRunConfig, directory: Path, started: float, progres
 
 
 def _train_as_program(config: AgentRunConfig, directory: Path, started: float, progress: Progress) -> None:
-    """Runs the program in a child process and evaluates what it learned.
+    """Runs the program in a child process and evaluates what it learned; a finished one is left as it is.
 
     Raises:
       ValueError: the configuration is refused.
       RuntimeError: the program failed.
     """
-    with _program(config, directory) as child:
-        shown = 0
+    finished = run_directory.read_finished(directory, config)
+    if finished is None:
+        finished = _run_program(config, directory, progress)
+    if not run_directory.is_evaluated(directory, config):
+        from experiments.agent_runs import final
+
+        progress.show(final.evaluate(config, directory, finished, time.monotonic() - started))
+
+
+def _run_program(config: AgentRunConfig, directory: Path, progress: Progress) -> dict[str, float]:
+    """Runs the program to its end; returns its counts."""
+    with _program(config, directory) as (child, said):
+        shown = len(_evaluations(directory))
         while child.poll() is None:
             time.sleep(_POLL_SECONDS)
             shown = _show(directory, progress, shown)
-    finished = run_directory.read_note(directory, "finished.json")
+        if child.returncode == command_line.BAD_INPUT:
+            raise ValueError(said.read_text().splitlines()[-1].removeprefix("error: "))
+    finished = run_directory.read_finished(directory, config)
     if finished is None:
-        _refuse(child.returncode, directory)
-    from experiments.agent_runs import final
-
-    assert finished is not None
-    row = final.evaluate(config, directory, finished, time.monotonic() - started)
-    progress.show(row)
+        raise RuntimeError(_failure(child.returncode, directory))
+    return finished
 
 
-def _refuse(code: int, directory: Path) -> None:
-    """Raises what a program left of its failure."""
+def _failure(code: int, directory: Path) -> str:
+    """What a program left of its failure."""
     log = directory / "program.log"
-    failure = run_directory.read_note(directory, "failure.json")
+    failure = run_directory.read_failure(directory)
     if failure is not None:
-        raise RuntimeError(f"{failure['message']} ({failure['kind']}; see {log})")
-    raise RuntimeError(f"the program ended with code {code} before its last step; see {log}")
+        return f"{failure['message']} ({failure['kind']}; see {log})"
+    return f"the program ended with code {code} before its last step; see {log}"
 
 
 @contextlib.contextmanager
-def _program(config: AgentRunConfig, directory: Path) -> Iterator[subprocess.Popen]:
-    """The child process, in a session of its own, of which nothing is left at the end."""
-    directory.mkdir(parents=True, exist_ok=True)
+def _program(config: AgentRunConfig, directory: Path) -> Iterator[tuple[subprocess.Popen, Path]]:
+    """The child process, in a session of its own, of which nothing is left at the end.
+
+    Also yields the file where it says why it refuses a configuration; then it writes nothing else.
+    """
     command = [
         sys.executable,
         "-m",
@@ -128,16 +139,15 @@ def _program(config: AgentRunConfig, directory: Path) -> Iterator[subprocess.Pop
         str(directory),
     ]
     paths = [str(_ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    with (
-        tempfile.TemporaryDirectory(prefix="run_agent_") as scratch,
-        open(directory / "program.log", "ab") as log,
-    ):
+    with tempfile.TemporaryDirectory(prefix="run_agent_") as scratch:
+        said = Path(scratch) / "said"
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "TMPDIR": scratch}
-        child = subprocess.Popen(
-            command, stdout=log, stderr=log, env=environment, start_new_session=True, cwd=os.getcwd()
-        )
+        with open(said, "wb") as output:
+            child = subprocess.Popen(
+                command, stdout=output, stderr=output, env=environment, start_new_session=True
+            )
         try:
-            yield child
+            yield child, said
         finally:
             _end(child)
 
@@ -153,11 +163,17 @@ def _end(child: subprocess.Popen) -> None:
     child.wait()
 
 
+def _evaluations(directory: Path) -> list[dict[str, float]]:
+    from experiments.agent_runs import tables
+
+    return tables.read(directory / "evaluation.csv")
+
+
 def _show(directory: Path, progress: Progress, shown: int) -> int:
     """Shows what tables have grown by; returns how many evaluations were shown."""
     from experiments.agent_runs import tables
 
-    rows = tables.read(directory / "evaluation.csv")
+    rows = _evaluations(directory)
     for row in rows[shown:]:
         progress.show(row)
     episodes = tables.read(directory / "actor.csv")

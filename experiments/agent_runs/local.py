@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import agents.acme_compat  # noqa: F401
@@ -13,7 +17,7 @@ import agents.acme_compat  # noqa: F401
 import acme
 from acme.utils import counting, loggers
 
-from agents.released_acme import make_local_agent
+from agents.released_acme import LocalAgent, make_local_agent
 from experiments.agent_runs import directory as run_directory
 from experiments.agent_runs.checkpoints import Checkpoints, Saved, open_checkpoints
 from experiments.agent_runs.config import AgentRunConfig
@@ -39,13 +43,61 @@ def train(config: AgentRunConfig, directory: Path, started: float, progress: Pro
     """
     parts = make_parts(config)
     run_directory.begin(directory, config)
+    counter = counting.Counter(time_delta=0.0)
+    acting = _make_agent(config, directory, parts, counter)
     with open_checkpoints(directory / "checkpoints") as checkpoints:
-        run = _Run(config, directory, parts, checkpoints, started)
+        saved = checkpoints.restore(acting.learner.save())
+        if saved is not None:
+            acting.learner.restore(saved.state)
+            counter.increment(**saved.counts)
+        run = _Run(config, directory, parts, checkpoints, acting, counter, started)
         progress.start(run.actor_steps)
         try:
             run.train(progress)
+        except BaseException:
+            # Where Ctrl-C came while the state was being replaced, earlier checkpoints have to do.
+            with contextlib.suppress(RuntimeError):
+                run.save()
+            raise
+
+
+def _make_agent(
+    config: AgentRunConfig, directory: Path, parts: Parts, counter: counting.Counter
+) -> LocalAgent:
+    """Acme's agent, without what its Reverb server says and leaves in the temporary directory."""
+    in_process = config.replay == "in_process"
+    with tempfile.TemporaryDirectory(prefix="run_agent_") as scratch, _without_stderr():
+        before, tempfile.tempdir = tempfile.tempdir, scratch
+        try:
+            acting = make_local_agent(
+                parts.agent.builder,
+                parts.agent.network_factory,
+                parts.spec,
+                config.seed,
+                logger_fn=LoggerFactory(directory),
+                counter=counter,
+                in_process=in_process,
+            )
+            if in_process:
+                # Nobody will ask it for anything.
+                acting._replay_server.stop()
         finally:
-            run.save()
+            tempfile.tempdir = before
+    return acting
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Keeps silent what writes to standard error past Python."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 class _Run:
@@ -57,32 +109,22 @@ class _Run:
         directory: Path,
         parts: Parts,
         checkpoints: Checkpoints,
+        acting: LocalAgent,
+        counter: counting.Counter,
         started: float,
     ) -> None:
         self._config = config
+        self._directory = directory
         self._checkpoints = checkpoints
-        self._counter = counting.Counter(time_delta=0.0)
-        environment, spec, agent = parts
-        make_logger = LoggerFactory(directory)
-        self._acting = make_local_agent(
-            agent.builder,
-            agent.network_factory,
-            spec,
-            config.seed,
-            logger_fn=make_logger,
-            counter=self._counter,
-            in_process=config.replay == "in_process",
-        )
-        saved = checkpoints.restore(self._acting.learner.save())
-        if saved is not None:
-            self._acting.learner.restore(saved.state)
-            self._counter.increment(**saved.counts)
+        self._acting = acting
+        self._counter = counter
         run_directory.rewind(directory, self.actor_steps)
-        self._evaluate = make_evaluation(config, agent, spec, self._acting.learner)
-        self._clock = _Clock(started, self._counter.get_counts())
-        actor_counter = counting.Counter(self._counter, "actor", time_delta=0.0)
-        self._loop = acme.EnvironmentLoop(environment, self._acting, actor_counter, loggers.NoOpLogger())
-        self._episodes = make_logger("actor", "actor_steps")
+        environment, spec, agent = parts
+        self._evaluate = make_evaluation(config, agent, spec, acting.learner)
+        self._clock = _Clock(started, counter.get_counts())
+        actor_counter = counting.Counter(counter, "actor", time_delta=0.0)
+        self._loop = acme.EnvironmentLoop(environment, acting, actor_counter, loggers.NoOpLogger())
+        self._episodes = LoggerFactory(directory)("actor", "actor_steps")
         self._evaluations = TableLogger(directory, "evaluation", "actor_steps")
         self._saved_at = time.monotonic()
 
@@ -105,6 +147,9 @@ class _Run:
                 self.save()
             elif time.monotonic() - self._saved_at > config.checkpoint_seconds:
                 self.save()
+        if not run_directory.is_evaluated(self._directory, config):
+            # The run was stopped at its last evaluation.
+            progress.show(self._write_evaluation())
 
     def save(self) -> None:
         """Writes a checkpoint."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import acme
 import dm_env
 import numpy as np
 
+from acme_psro.games.loading import load_game
 from agents.builder import CoreBuilder, ReplayConfig
 from agents.core import AgentCore
 from agents.crossq import config as crossq
@@ -21,6 +23,14 @@ from agents.crossq import learning
 from agents.crossq.builder import CrossQBuilder, make_networks
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.environments import make_environment
+
+_KINDS = {
+    bool: "true or false",
+    float: "a number",
+    int: "a whole number",
+    str: "text",
+    tuple: "a list of whole numbers",
+}
 
 
 class Agent(NamedTuple):
@@ -91,9 +101,25 @@ def _crossq(config: AgentRunConfig, replay: ReplayConfig) -> Agent:
     preset = config.preset or ("games" if config.kind == "openspiel" else "default")
     if preset not in crossq.PRESETS:
         raise ValueError(f"no preset named {preset!r}; CrossQ has {', '.join(crossq.PRESETS)}.")
-    horizon = config.gradient_steps(replay.batch_size, replay.samples_per_insert)
-    settings = _replace("crossq", crossq.PRESETS[preset], {"horizon": horizon} | config.agent_overrides())
+    planned = {
+        "horizon": config.gradient_steps(replay.batch_size, replay.samples_per_insert),
+        "reward_scale": _reward_scale(config),
+    }
+    settings = _replace("crossq", crossq.PRESETS[preset], planned | config.agent_overrides())
     return Agent(CrossQBuilder(settings, replay), NetworkFactory(settings), CoreFactory(settings))
+
+
+def _reward_scale(config: AgentRunConfig) -> float:
+    """What brings the returns of a game into [-1, 1], as the device path does; 1 elsewhere.
+
+    Raises:
+      ValueError: there is no such game.
+    """
+    if config.kind != "openspiel":
+        return 1.0
+    game = load_game(config.environment.partition(":")[2])
+    most = max(abs(game.min_utility()), abs(game.max_utility()))
+    return 1 / most if 0 < most < math.inf else 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,14 +146,31 @@ def _replace(what: str, defaults: Any, changes: dict[str, Any]) -> Any:
     """The frozen dataclass with changes.
 
     Raises:
-      ValueError: a setting that it does not have.
+      ValueError: a setting that it does not have, or a value of another type than it takes.
     """
     known = [field.name for field in dataclasses.fields(defaults)]
     unknown = [name for name in changes if name not in known]
     if unknown:
         raise ValueError(f"{what} has no setting {unknown[0]!r}; it has {', '.join(known)}.")
-    tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
-    return dataclasses.replace(defaults, **tuples)
+    checked = {name: _checked(what, name, value, getattr(defaults, name)) for name, value in changes.items()}
+    return dataclasses.replace(defaults, **checked)
+
+
+def _checked(what: str, name: str, value: Any, default: Any) -> Any:
+    """The value as its default has it: whole numbers do as fractions, lists as tuples, `inf` as infinity.
+
+    Raises:
+      ValueError: a value of another type.
+    """
+    if isinstance(default, float) and type(value) in (int, float, str):
+        if value == "inf" or not isinstance(value, str):
+            return float(value)
+    elif isinstance(default, tuple) and isinstance(value, list | tuple):
+        if all(type(each) is int for each in value):
+            return tuple(value)
+    elif type(value) is type(default):
+        return value
+    raise ValueError(f"{what}'s {name} must be {_KINDS[type(default)]}, such as {default!r}, not {value!r}.")
 
 
 _AGENTS: dict[str, Callable[[AgentRunConfig, ReplayConfig], Agent]] = {"crossq": _crossq}

@@ -29,6 +29,7 @@ from acme.utils import counting, signals
 from agents.core import Key
 from agents.released_acme import DistributedLayout
 from experiments.agent_runs import directory as run_directory
+from experiments.agent_runs import tables
 from experiments.agent_runs.checkpoints import Saved, open_checkpoints
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.evaluation import make_evaluation
@@ -144,6 +145,7 @@ class LearnerRunner(core.VariableSource, core.Worker):
         self._period = config.checkpoint_seconds
         self._directory = directory
         self._counts: dict[str, float] = {}
+        self._started = time.monotonic()
         self._error: BaseException | None = None
         self._stopping = threading.Event()
         with open_checkpoints(directory / "checkpoints") as checkpoints:
@@ -162,7 +164,7 @@ class LearnerRunner(core.VariableSource, core.Worker):
             stepping.start()
             saved_at = time.monotonic()
             while stepping.is_alive() and not lp.wait_for_stop(_POLL_SECONDS):
-                self._counts = dict(self._counter.get_counts())
+                self._counts = self._read_counts()
                 if time.monotonic() - saved_at > self._period:
                     checkpoints.save(self._saved())
                     saved_at = time.monotonic()
@@ -179,8 +181,13 @@ class LearnerRunner(core.VariableSource, core.Worker):
         except BaseException as error:
             self._error = error
 
+    def _read_counts(self) -> dict[str, float]:
+        counts = {name: float(value) for name, value in self._counter.get_counts().items()}
+        seconds = time.monotonic() - self._started
+        return counts | {"training_seconds": counts.get("training_seconds", 0.0) + seconds}
+
     def _saved(self) -> Saved:
-        return Saved(self._learner.save(), {name: float(value) for name, value in self._counts.items()})
+        return Saved(self._learner.save(), self._counts)
 
 
 class ReportingLoop(core.Worker):
@@ -234,7 +241,10 @@ class Evaluator(core.Worker):
         with reporting(self._directory), signals.runtime_terminator():
             evaluate = make_evaluation(self._config, make_agent(self._config), self._spec, self._source)
             table = TableLogger(self._directory, "evaluation", "actor_steps")
-            started, due = time.monotonic(), period
+            # A run that goes on has evaluated itself before.
+            rows = tables.read(self._directory / "evaluation.csv")
+            due = (int(rows[-1]["actor_steps"]) // period + 1) * period if rows else period
+            started = time.monotonic()
             while not lp.wait_for_stop(_POLL_SECONDS):
                 counts = self._counter.get_counts()
                 steps = int(counts.get("actor_steps", 0))

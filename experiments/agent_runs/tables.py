@@ -40,33 +40,38 @@ class Table:
 
 def read(path: Path) -> list[Row]:
     """The rows of a table, none where there is no file; half a line that a killed process left is no row."""
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        lines = list(csv.reader(file))
-    rows = []
-    for cells in lines[1:]:
-        try:
-            rows.append(dict(zip(lines[0], map(float, cells), strict=True)))
-        except ValueError:
-            continue
-    return rows
+    columns, *lines = _lines(path) or [[]]
+    return [dict(zip(columns, map(float, cells), strict=True)) for cells in lines if _whole(columns, cells)]
 
 
 def keep(path: Path, column: str, most: float) -> None:
     """Drops the rows where a column has more: a run goes on from before they were written."""
-    kept = [row for row in read(path) if row.get(column, 0.0) <= most]
-    if kept:
-        files.write_csv(path, kept)
-    else:
+    columns, *lines = _lines(path) or [[]]
+    kept = [cells for cells in lines if _whole(columns, cells)]
+    if column in columns:
+        kept = [cells for cells in kept if float(cells[columns.index(column)]) <= most]
+    text = "".join(",".join(cells) + "\n" for cells in (columns, *kept))
+    if not kept:
         path.unlink(missing_ok=True)
+    elif text != path.read_text(encoding="utf-8"):
+        files.write_atomically(path, text)
+
+
+def _lines(path: Path) -> list[list[str]]:
+    """Those that have an end: what a killed process left of a number may look like one."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
+
+
+def _whole(columns: list[str], cells: list[str]) -> bool:
+    try:
+        return len([float(cell) for cell in cells]) == len(columns)
+    except ValueError:
+        return False
 
 
 def _columns(path: Path) -> list[str]:
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return next(csv.reader(file), [])
+    return next(iter(_lines(path)), [])
 
 
 def _text(value: float) -> str:

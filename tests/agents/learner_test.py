@@ -131,7 +131,7 @@ def test_many_gradient_steps_at_once_are_the_same_as_one_by_one() -> None:
 def test_it_learns_as_the_device_path_does() -> None:
     """The same state and the same batches, through a learner and through a scan: equal trees."""
     config = CrossQConfig(
-        critic_hidden_sizes=(4,), policy_hidden_sizes=(), policy_delay=2, learn_temperature=False
+        critic_hidden_sizes=(), policy_hidden_sizes=(), policy_delay=2, learn_temperature=False
     )
     example = Observation(jnp.zeros((1, 3)), jnp.ones((1, 2), bool), jnp.zeros((1, 0)))
     core = make_core(make_networks(example, 2, config), config)

@@ -80,12 +80,16 @@ def _stub(init: Any, note: Any, favourite: int | None = None) -> AgentCore:
             return legal / legal.sum(axis=-1, keepdims=True)
         return jnp.tile(jnp.eye(legal.shape[-1])[favourite], (legal.shape[0], 1)) * legal
 
+    def act(variables: Any, key: jax.Array, observation: Observation) -> jax.Array:
+        return jax.random.categorical(key, jnp.log(probs(variables, observation)))
+
     return AgentCore(
         init=lambda key: _StubState(init, jnp.int32(0)),
         update=update,
         variables=lambda state: state,
         behaviour=probs,
-        act=lambda variables, key, seen: jax.random.categorical(key, jnp.log(probs(variables, seen))),
+        act=act,
+        perform=act,
         probs=probs,
     )
 

@@ -157,6 +157,19 @@ def test_policy_loss_by_hand() -> None:
     np.testing.assert_allclose(by_policy[0], [0.25 / 3, -0.25 / 3], rtol=1e-5)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_the_target_entropy_is_a_share_of_that_of_all_legal_actions_alike(share: float) -> None:
+    """Two legal actions in state 0, one in state 1, each as often as it was decided at."""
+    legal = jnp.array([[True, True], [False, True]])
+    batch = _BATCH._replace(observation=_STATES._replace(legal_actions=legal), weight=jnp.array([3.0, 1.0]))
+    setting = losses.Setting(_TABLES, dataclasses.replace(_CONFIG, target_entropy=share))
+    q, temperature = jnp.zeros((2, 2)), jnp.float32(0.5)
+    _, extra = discrete.policy_loss(jnp.zeros((2, 2)), jnp.zeros(2), q, temperature, _KEY, batch, setting)
+    np.testing.assert_allclose(extra.target_entropy, share * 0.75 * np.log(2.0), rtol=1e-6)
+    # The even policy meets a share of one.
+    np.testing.assert_allclose(extra.entropy, 0.75 * np.log(2.0), rtol=1e-6)
+
+
 def test_policy_loss_leaves_illegal_actions_and_rows_without_weight_alone() -> None:
     legal = jnp.array([[True, False], [True, True]])
     batch = _BATCH._replace(observation=_STATES._replace(legal_actions=legal))

@@ -1,7 +1,8 @@
 """CrossQ's update with continuous actions against the published algorithm, written a second time with Flax.
 
 Nothing is vectorised over critics, rows have no weights, Adam is written out; what is shared is where
-parameters, batch and noise come from.
+parameters, batch and noise come from. The temperature's loss alone is that of the ports: linear in the
+logarithm, where the authors' code has the temperature itself.
 """
 
 import functools
@@ -153,8 +154,8 @@ class _Published(NamedTuple):
             return jnp.mean(alpha * log_prob - jnp.minimum(*q)), (stats, -log_prob.mean())
 
         gradient, (stats, entropy) = jax.grad(loss, has_aux=True)(state.policy.params)
-        # Of alpha (entropy - target), where the target is -1 nat for each number of an action.
-        return gradient, stats, jnp.exp(state.log_alpha.params) * (entropy + 2.0)
+        # Of log alpha (entropy - target); the target is -1 nat for each number of an action.
+        return gradient, stats, entropy + 2.0
 
 
 def _renamed(tree: Any) -> Any:

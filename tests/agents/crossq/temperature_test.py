@@ -64,11 +64,11 @@ def test_entropy_on_target_leaves_it() -> None:
 
 
 def test_steps_of_adam_by_hand() -> None:
-    """The loss is exp(log_value) (entropy - target); momentum is Adam's usual 0.9, not the networks' 0.5."""
+    """The loss is log_value (entropy - target); momentum is Adam's usual 0.9, not the networks' 0.5."""
     state, log_value = temperature.init(_LEARNED), np.log(0.5)
     first = second = 0.0
     for step, entropy in enumerate([-1.0, 0.5, -4.0, 2.0], start=1):
-        gradient = np.exp(log_value) * (entropy + 2.0)
+        gradient = entropy + 2.0
         first = 0.9 * first + 0.1 * gradient
         second = 0.999 * second + 0.001 * gradient**2
         unbiased = np.sqrt(second / (1 - 0.999**step)) + 1e-8

@@ -1,0 +1,131 @@
+"""Runs that learn next to nothing, fast."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from acme_psro import checkpoint, payoffs, psro, run_directory
+from acme_psro.games.tree import compile_game
+from acme_psro.oracles import exact
+from acme_psro.population import uniform_policy
+from acme_psro.solvers import get_solver
+from experiments.agent_runs import launch
+from experiments.agent_runs.config import AgentRunConfig
+
+# Small, because compiling takes most of the time.
+AGENT = {"critic_hidden_sizes": [8], "policy_hidden_sizes": [8], "num_critics": 1, "policy_delay": 1}
+REPLAY = {"batch_size": 16, "min_replay_size": 40, "samples_per_insert": 16.0}
+KUHN = "openspiel:kuhn_poker"
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[..., AgentRunConfig]:
+    """`(**changes) -> AgentRunConfig`: by default 120 decisions in Kuhn poker, evaluated every 40."""
+
+    def make(**changes: Any) -> AgentRunConfig:
+        settings = {
+            "agent": "crossq",
+            "environment": KUHN,
+            "actor_steps": 120,
+            "evaluate_every": 40,
+            "agent_settings": AGENT | changes.pop("agent_settings", {}),
+            "replay_settings": REPLAY | changes.pop("replay_settings", {}),
+        }
+        return AgentRunConfig(**settings | changes)
+
+    return make
+
+
+@pytest.fixture(scope="package")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
+    """Where these tests share what XLA compiles, which is most of what their runs do."""
+    import jax
+    from jax.experimental.compilation_cache import compilation_cache
+
+    directory = tmp_path_factory.mktemp("compiled")
+    settings = {
+        "jax_compilation_cache_dir": str(directory),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for values in (settings, before):
+        for name, value in values.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+        if values is settings:
+            yield directory
+
+
+@pytest.fixture(scope="package")
+def run(compiled: pathlib.Path) -> Callable[[AgentRunConfig, pathlib.Path], int]:
+    """Runs what is configured in this process; returns the exit code."""
+    return lambda config, directory: launch.run(config, directory, time.monotonic())
+
+
+@pytest.fixture(scope="session")
+def kuhn_mixture(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A run of PSRO in Kuhn poker that has come near the equilibrium, and not to it."""
+    directory = tmp_path_factory.mktemp("psro") / "kuhn"
+    tree = compile_game("kuhn_poker", cache=False)
+
+    def pay(*arguments: Any) -> Any:
+        return payoffs.exact_payoffs(tree, *arguments)
+
+    start = [uniform_policy(tree, player) for player in range(2)]
+    state = psro.initialise(start, payoffs=pay, solve=get_solver("nash"))
+    *_, state = psro.run(
+        state,
+        seed=0,
+        iterations=2,
+        oracle=exact.make_oracle(tree),
+        payoffs=pay,
+        solve=get_solver("nash"),
+        converged=lambda state: False,
+    )
+    run_directory.write_config(directory, {"game": "kuhn_poker"})
+    run_directory.write_record(directory, checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy]))
+    return directory
+
+
+@pytest.fixture
+def broken_package(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An environment whose reward is NaN after 300 steps of a process, importable by all processes."""
+    (tmp_path / "broken_environment.py").write_text(_BROKEN)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield "gymnasium:broken_environment:Broken-v0"
+    sys.modules.pop("broken_environment", None)
+
+
+_BROKEN = """
+import gymnasium
+import numpy as np
+
+
+class Broken(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,))
+    action_space = gymnasium.spaces.Discrete(2)
+    steps = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.left = 8
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.left -= 1
+        Broken.steps += 1
+        reward = float("nan") if Broken.steps > 300 else float(action)
+        return np.zeros(2, np.float32), reward, self.left == 0, False, {}
+
+
+gymnasium.registry.pop("Broken-v0", None)
+gymnasium.register("Broken-v0", Broken)
+"""
