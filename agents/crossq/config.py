@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 Q_REDUCTIONS = ("min", "mean")
 NORMALISATIONS = ("batch_renorm", "batch_norm")
@@ -20,7 +21,7 @@ class CrossQConfig:
       policy_hidden_sizes: widths of the policy's hidden layers.
       num_critics: critics trained side by side.
       learning_rate: of Adam, for critics, policy and temperature.
-      final_learning_rate: what it falls to, linearly, over `horizon` gradient steps.
+      final_learning_rate: what it falls to, linearly, over `horizon` updates; every optimiser counts its own.
       adam_b1: momentum of Adam, for critics and policy; the temperature's is 0.9.
       adam_b2: decay of Adam's second moment.
       policy_delay: critic updates for one update of policy and temperature.
@@ -33,7 +34,7 @@ class CrossQConfig:
       target_entropy: for a learned temperature. Continuous actions: nats for each number of an action, of
         which each lies in [-1, 1]. Discrete ones: share of the entropy of all legal actions alike.
       final_temperature: where it is not learned, what it falls to, geometrically, over `horizon` steps.
-      horizon: gradient steps over which learning rate and temperature fall.
+      horizon: gradient steps over which the temperature falls, and updates over which learning rates do.
       exploration: probability of a uniform (legal) action when acting to learn.
       normalisation: "batch_renorm" (Ioffe 2017) or "batch_norm".
       normalise_inputs: whether networks begin with a normalisation.
@@ -81,6 +82,8 @@ class CrossQConfig:
         _check_known("normalisation", self.normalisation, NORMALISATIONS)
         if not (self.renorm_r_max >= 1 and self.renorm_d_max >= 0 and self.renorm_warmup >= 0):
             raise ValueError("CrossQ needs renorm_r_max >= 1, renorm_d_max >= 0, renorm_warmup >= 0.")
+        if not math.isfinite(self.target_entropy):
+            raise ValueError(f"CrossQ's target_entropy must be finite, not {self.target_entropy}.")
         if not self.final_learning_rate >= 0:
             raise ValueError("CrossQ's final_learning_rate must not be negative.")
 

@@ -42,7 +42,7 @@ class BatchRenorm(hk.Module):
         if not is_training:
             slope = scale / running_deviation
             return inputs * slope + (offset - running_mean * slope)
-        mean, variance = _moments(inputs, shares(weight), running_mean)
+        mean, variance = _moments(inputs, shares(weight))
         deviation = jnp.sqrt(variance + config.renorm_epsilon)
         r, d = self._corrections(mean, deviation, running_mean, running_deviation, count)
         momentum = config.renorm_momentum
@@ -72,13 +72,14 @@ class BatchRenorm(hk.Module):
         return jax.lax.stop_gradient((jnp.where(warm, r, 1.0), jnp.where(warm, d, 0.0)))
 
 
-def _moments(inputs: jax.Array, share: jax.Array, centre: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _moments(inputs: jax.Array, share: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Weighted mean and variance `[D]` of `[B, D]` in one pass.
 
-    The difference of two moments loses digits where the mean is large; about a `centre` near the mean it
-    does not.
+    The difference of two moments loses digits where the mean is large; about a row of the batch itself,
+    which is hardly further from the mean than the others, it does not.
     """
-    centred = inputs - jax.lax.stop_gradient(centre)
+    centre = jax.lax.stop_gradient(inputs[0])
+    centred = inputs - centre
     # Sums, not products with a vector: those are several times slower on a CPU.
     first = jnp.sum(share[:, None] * centred, axis=0)
     second = jnp.sum(share[:, None] * jnp.square(centred), axis=0)
@@ -174,6 +175,8 @@ def _checked(bounds: Bounds) -> Bounds:
     low, high = (np.asarray(side, np.float32) for side in bounds)
     if low.ndim != 1 or low.shape != high.shape or not (np.isfinite(low).all() and np.isfinite(high).all()):
         raise ValueError("CrossQ needs finite bounds for every number of a continuous action; clip them.")
+    if not np.isfinite(high - low).all():
+        raise ValueError(f"the actions' bounds {low} and {high} are too far apart for float32; clip them.")
     if not (low < high).all():
         raise ValueError(f"the lowest action {low} must be below the highest {high}.")
     return Bounds(jnp.asarray(low), jnp.asarray(high))

@@ -98,7 +98,7 @@ def read(directory: Path, job: Job, settings: Settings) -> Result | None:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path} is no result ({error!r}): remove it, or name another --output_dir."
+            f"{path} is no result ({error!r}): remove it, or name another --results_dir."
         ) from None
     if theirs != settings._asdict():
         differing = ", ".join(
@@ -106,7 +106,7 @@ def read(directory: Path, job: Job, settings: Settings) -> Result | None:
             for name, value in settings._asdict().items()
             if theirs.get(name) != value
         )
-        raise ValueError(f"{path} is of other settings ({differing}): name another --output_dir.")
+        raise ValueError(f"{path} is of other settings ({differing}): name another --results_dir.")
     return found
 
 

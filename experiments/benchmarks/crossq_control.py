@@ -1,6 +1,6 @@
 """Continuous control after so many env steps: our CrossQ, sbx-rl's, and Acme's own SAC.
 
-python -m experiments.benchmarks.crossq_control --steps=50000 --seeds=0,1,2 --output_dir=runs/control
+python -m experiments.benchmarks.crossq_control --steps=50000 --seeds=0,1,2 --results_dir=runs/control
 
 Every run is a process of its own, on the CPU: networks with two hidden layers of `--width`, as many env steps
 of random or untrained behaviour before the first gradient step, then one gradient step of 256 transitions for
@@ -8,7 +8,7 @@ each env step. Evaluations are of 10 deterministic episodes from initial states 
 training is the process's from its start to its end, start-up and compilation included, less its evaluations,
 for every side.
 
-Results are kept in `--output_dir`, one file a run, and finished ones are not run again: it can be cut short
+Results are kept in `--results_dir`, one file a run, and finished ones are not run again: it can be cut short
 and gone on with, and two may share the directory, with other seeds and other `--cores`. For each task and
 seed all sides run one after the other, so that what there is can be compared.
 """
@@ -43,7 +43,7 @@ flags.DEFINE_integer("width", 256, "Of the two hidden layers of every network.")
 flags.DEFINE_integer("learning_starts", 5_000, "Env steps before the first gradient step.")
 flags.DEFINE_integer("evaluate_every", 10_000, "Env steps between evaluations; there is one at the end, too.")
 flags.DEFINE_integer("evaluation_episodes", 10, "Episodes of an evaluation.")
-flags.DEFINE_string("output_dir", "runs/control", "Where results are kept.")
+flags.DEFINE_string("results_dir", "runs/control", "Where results are kept.")
 flags.DEFINE_float("max_seconds", None, "Begin no run after so long; by default, all are run.")
 flags.DEFINE_list("cores", [], "Numbers of the CPUs that runs may use; by default, all.")
 
@@ -178,7 +178,7 @@ def main() -> None:
     with command_line.bad_input():
         seeds, settings = check_flags()
         pin()
-        directory = Path(FLAGS.output_dir).absolute()
+        directory = Path(FLAGS.results_dir).absolute()
         todo = list(jobs(FLAGS.sides, FLAGS.tasks, seeds))
         missing = [job for job in todo if control_runs.read(directory, job, settings) is None]
         peer = peer_environment.from_flags() if any(job.side == "sbx" for job in missing) else None

@@ -1,5 +1,6 @@
 """Budgets and batches of one best response's training."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -38,7 +39,8 @@ def test_few_and_many_information_states_learn_the_same_update() -> None:
     game = rollout.make_arrays(tree)
     # Adam makes a whole step of a gradient that is zero but for rounding, as that of a bias before
     # normalisation is. So steps are too small to matter: gradients are compared, which Adam's state holds.
-    config = crossq.CrossQConfig(
+    config = dataclasses.replace(
+        crossq.PRESETS["games"],
         critic_hidden_sizes=(8,),
         policy_hidden_sizes=(8,),
         policy_delay=1,
@@ -124,7 +126,7 @@ def test_budgets_round_up_to_whole_rounds_and_snapshots() -> None:
 def test_actions_are_drawn_from_the_agents_behaviour(player: int, num_envs: int) -> None:
     """Asked once for each information state (many games) or for each game (few): only layout differs."""
     tree, num = _kuhn(), 20_000
-    game, config = rollout.make_arrays(tree), crossq.CrossQConfig(exploration=0.3)
+    game, config = rollout.make_arrays(tree), dataclasses.replace(crossq.PRESETS["games"], exploration=0.3)
     networks = crossq.make_networks(training.observe(game, jnp.zeros(1, int)), 2, config)
     core = crossq.make_core(networks, config)
     variables = core.variables(core.init(jax.random.key(1)))

@@ -29,6 +29,7 @@ from agents.crossq import PRESETS, CrossQConfig
         ("reward_scale", math.nan),
         ("q_reduction", "max"),
         ("normalisation", "layer_norm"),
+        ("target_entropy", math.nan),
         ("temperature", 0.0),
         ("temperature", -1.0),
         ("final_temperature", 0.0),

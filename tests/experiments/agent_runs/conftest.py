@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from acme_psro import checkpoint, payoffs, psro, run_directory
+from acme_psro.games import traverse
 from acme_psro.games.tree import compile_game
 from acme_psro.oracles import exact
 from acme_psro.population import uniform_policy
@@ -67,6 +69,50 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]
 def run(compiled: pathlib.Path) -> Callable[[AgentRunConfig, pathlib.Path], int]:
     """Runs what is configured in this process; returns the exit code."""
     return lambda config, directory: launch.run(config, directory, time.monotonic())
+
+
+@pytest.fixture(scope="session")
+def checkpoint_of() -> Callable[[pathlib.Path, AgentRunConfig], Any]:
+    """`(directory, config) -> Saved`: the newest checkpoint of a run."""
+
+    def read(directory: pathlib.Path, config: AgentRunConfig) -> Any:
+        import jax
+
+        from experiments.agent_runs.checkpoints import open_checkpoints
+
+        with open_checkpoints(directory / "checkpoints") as checkpoints:
+            saved = checkpoints.restore(jax.eval_shape(_make_core(config).init, jax.random.PRNGKey(0)))
+        assert saved is not None
+        return saved
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def own_value(checkpoint_of: Callable[..., Any]) -> Callable[[pathlib.Path, AgentRunConfig, Any], float]:
+    """`(directory, config, others) -> float`: what a stored policy earns against a table of policies."""
+
+    def value(directory: pathlib.Path, config: AgentRunConfig, others: np.ndarray) -> float:
+        from agents.core import Observation
+
+        tree = compile_game(config.environment.partition(":")[2], cache=False)
+        agent, table = _make_core(config), others.copy()
+        rows = tree.infosets_of(config.player)
+        info_state = tree.info_state[rows].astype(np.float32)
+        context = np.zeros((len(info_state), 0), np.float32)
+        observation = Observation(info_state, tree.legal_actions[rows], context)
+        table[rows] = agent.probs(agent.variables(checkpoint_of(directory, config).state), observation)
+        plan = traverse.realisation_plan(tree, table)
+        return float(traverse.expected_returns(tree, plan)[config.player])
+
+    return value
+
+
+def _make_core(config: AgentRunConfig) -> Any:
+    from experiments.agent_runs.parts import make_parts
+
+    parts = make_parts(config)
+    return parts.agent.make_core(parts.agent.network_factory(parts.spec))
 
 
 @pytest.fixture(scope="session")

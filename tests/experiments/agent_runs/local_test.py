@@ -24,15 +24,15 @@ import acme_psro.run_directory
 from acme_psro.evaluation import mixture_table
 from acme_psro.games import traverse
 from acme_psro.games.tree import compile_game
-from agents.core import Observation
 from experiments.agent_runs import launch, tables
-from experiments.agent_runs.checkpoints import Saved, open_checkpoints
+from experiments.agent_runs.checkpoints import Saved
 from experiments.agent_runs.config import AgentRunConfig
-from experiments.agent_runs.parts import make_parts
 from experiments.agent_runs.progress import Progress
 
 MakeConfig = Callable[..., AgentRunConfig]
 Run = Callable[[AgentRunConfig, pathlib.Path], int]
+CheckpointOf = Callable[[pathlib.Path, AgentRunConfig], Saved]
+OwnValue = Callable[[pathlib.Path, AgentRunConfig, np.ndarray], float]
 SECONDS = ("training_seconds", "evaluation_seconds")
 
 
@@ -42,15 +42,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory, small: MakeConfig, run: R
     directory = tmp_path_factory.mktemp("runs") / "kuhn"
     assert run(small(), directory) == 0
     return directory
-
-
-def checkpoint_of(directory: pathlib.Path, config: AgentRunConfig) -> Saved:
-    parts = make_parts(config)
-    agent = parts.agent.make_core(parts.agent.network_factory(parts.spec))
-    with open_checkpoints(directory / "checkpoints") as checkpoints:
-        saved = checkpoints.restore(jax.eval_shape(agent.init, jax.random.PRNGKey(0)))
-    assert saved is not None
-    return saved
 
 
 def leaves(saved: Saved) -> list[np.ndarray]:
@@ -94,22 +85,9 @@ def test_evaluations_are_where_they_are_due_and_all_columns_are_there(finished: 
     ]
 
 
-def own_value(directory: pathlib.Path, config: AgentRunConfig, others: np.ndarray) -> float:
-    """What the stored policy earns where all others play a table of the game tree."""
-    tree = compile_game("kuhn_poker", cache=False)
-    parts = make_parts(config)
-    agent = parts.agent.make_core(parts.agent.network_factory(parts.spec))
-    table = others.copy()
-    for row in range(tree.num_infosets)[tree.infosets_of(config.player)]:
-        observation = Observation(
-            tree.info_state[[row]].astype(np.float32), tree.legal_actions[[row]], np.zeros((1, 0), np.float32)
-        )
-        variables = agent.variables(checkpoint_of(directory, config).state)
-        table[row] = agent.probs(variables, observation)[0]  # type: ignore[misc]
-    return float(traverse.expected_returns(tree, traverse.realisation_plan(tree, table))[config.player])
-
-
-def test_the_last_exact_value_is_that_of_the_stored_policy(finished: pathlib.Path, small: MakeConfig) -> None:
+def test_the_last_exact_value_is_that_of_the_stored_policy(
+    finished: pathlib.Path, small: MakeConfig, own_value: OwnValue
+) -> None:
     tree = compile_game("kuhn_poker", cache=False)
     last = rows_of(finished)[-1]
     assert last["exact_value"] == pytest.approx(own_value(finished, small(), tree.uniform_policy()), abs=1e-6)
@@ -120,7 +98,7 @@ def test_the_last_exact_value_is_that_of_the_stored_policy(finished: pathlib.Pat
 
 
 def test_the_mixture_of_a_run_is_learned_against(
-    kuhn_mixture: pathlib.Path, small: MakeConfig, run: Run, tmp_path: pathlib.Path
+    kuhn_mixture: pathlib.Path, small: MakeConfig, run: Run, tmp_path: pathlib.Path, own_value: OwnValue
 ) -> None:
     config = small(player=1, opponent=str(kuhn_mixture), actor_steps=80)
     assert run(config, tmp_path / "run") == 0
@@ -134,7 +112,7 @@ def test_the_mixture_of_a_run_is_learned_against(
 
 
 def test_gradient_steps_keep_to_the_ratio_that_was_asked_for(
-    finished: pathlib.Path, small: MakeConfig
+    finished: pathlib.Path, small: MakeConfig, checkpoint_of: CheckpointOf
 ) -> None:
     """As many as decisions, in fours, once there are 64: Acme waits for as many as a learner step draws."""
     saved = checkpoint_of(finished, small())
@@ -164,6 +142,7 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit(
     run: Run,
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
+    checkpoint_of: CheckpointOf,
 ) -> None:
     (tmp_path / "temporary").mkdir()
     with monkeypatch.context() as patch:
@@ -178,7 +157,7 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit(
 
 
 def test_another_seed_gives_another_run(
-    finished: pathlib.Path, small: MakeConfig, run: Run, tmp_path: pathlib.Path
+    finished: pathlib.Path, small: MakeConfig, run: Run, tmp_path: pathlib.Path, checkpoint_of: CheckpointOf
 ) -> None:
     other = small(seed=1, actor_steps=40)
     assert run(other, tmp_path / "other") == 0
@@ -205,6 +184,7 @@ def test_a_run_goes_on_for_more_steps(
     run: Run,
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
+    checkpoint_of: CheckpointOf,
 ) -> None:
     copy = shutil.copytree(finished, tmp_path / "run")
     assert run(small(actor_steps=240), copy) == 0
@@ -237,6 +217,7 @@ def test_a_stopped_run_says_so_and_goes_on_from_there(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    checkpoint_of: CheckpointOf,
 ) -> None:
     """120 is where the last evaluation was still to come."""
     with monkeypatch.context() as patch:
@@ -282,7 +263,11 @@ def test_a_checkpoint_of_other_networks_is_refused_in_one_line(
 
 
 def test_learning_that_diverges_is_one_line_and_leaves_a_finite_checkpoint(
-    small: MakeConfig, run: Run, tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]
+    small: MakeConfig,
+    run: Run,
+    tmp_path: pathlib.Path,
+    capfd: pytest.CaptureFixture[str],
+    checkpoint_of: CheckpointOf,
 ) -> None:
     config = small(agent_settings={"learning_rate": 1e30, "final_learning_rate": 1e30})
     assert run(config, tmp_path / "run") == 1
@@ -301,6 +286,7 @@ def test_an_environment_that_breaks_is_one_line_and_leaves_a_finite_checkpoint(
     broken_package: str,
     tmp_path: pathlib.Path,
     capfd: pytest.CaptureFixture[str],
+    checkpoint_of: CheckpointOf,
 ) -> None:
     config = small(
         environment=broken_package,

@@ -1,0 +1,334 @@
+"""Tests of runs as Launchpad programs, real ones: how they end, and that nothing is left of them.
+
+Nodes take seconds to start, so that most of these are slow.
+"""
+
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+
+if sys.version_info >= (3, 11):
+    pytest.skip("the Acme layer ends at Python 3.10", allow_module_level=True)
+
+import jax
+import numpy as np
+
+from acme_psro.games.tree import compile_game
+from experiments.agent_runs import tables
+from experiments.agent_runs.config import AgentRunConfig
+
+MakeConfig = Callable[..., AgentRunConfig]
+CheckpointOf = Callable[[pathlib.Path, AgentRunConfig], Any]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+
+class Launched:
+    """A launcher's process, its directory, and all that it started."""
+
+    def __init__(
+        self, config: AgentRunConfig, place: pathlib.Path, compiled: pathlib.Path, *flags: str
+    ) -> None:
+        self.directory, self.scratch = place / "run", place / "temporary"
+        self.scratch.mkdir(exist_ok=True)
+        self._environment = os.environ | {
+            "TMPDIR": str(self.scratch),
+            "JAX_COMPILATION_CACHE_DIR": str(compiled),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+        command = [sys.executable, "-m", "experiments.run_agent", *_flags(config), *flags]
+        self.process = subprocess.Popen(
+            [*command, f"--output_dir={self.directory}"],
+            cwd=ROOT,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def end(self, seconds: float = 240.0) -> tuple[int, str, str]:
+        """Waits for its exit code; what it said is read too."""
+        out, err = self.process.communicate(timeout=seconds)
+        return self.process.returncode, out, err
+
+    def others(self) -> list[psutil.Process]:
+        """Processes that it started, whoever their parent is by now."""
+        return [process for process in psutil.process_iter() if self._is_ours(process)]
+
+    def nodes(self, name: str) -> list[psutil.Process]:
+        """The Python processes of a group of nodes."""
+        found = []
+        for process in self.others():
+            parent = process.parent()
+            is_node = any("process_entry" in word for word in process.cmdline()[:2])
+            if is_node and parent is not None and any(word.startswith(name) for word in parent.cmdline()):
+                found.append(process)
+        return found
+
+    def wait_until(self, condition: Callable[[], Any], seconds: float = 180.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def learns(self) -> bool:
+        """Whether the learner has written what it does."""
+        return bool(tables.read(self.directory / "learner.csv"))
+
+    def assert_gone(self, seconds: float = 0.0) -> None:
+        deadline = time.monotonic() + seconds
+        while self.others() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert self.others() == []
+
+    def kill(self) -> None:
+        for process in [*self.others(), self.process]:
+            process.kill()
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        if process.pid == self.process.pid:
+            return False
+        try:
+            # Its nodes have a temporary directory below its own, and the child its output directory.
+            about = [*process.cmdline(), process.environ().get("TMPDIR", "")]
+            return process.status() != psutil.STATUS_ZOMBIE and any(
+                str(place) in word for word in about for place in (self.directory, self.scratch)
+            )
+        except psutil.Error:
+            return False
+
+
+def _flags(config: AgentRunConfig) -> Iterator[str]:
+    yield from ("--distributed", f"--agent={config.agent}", f"--environment={config.environment}")
+    for name in ("actor_steps", "evaluate_every", "evaluation_episodes", "num_actors", "lp_launch_type"):
+        yield f"--{name}={getattr(config, name)}"
+    for flag, settings in (("set", config.agent_settings), ("set_replay", config.replay_settings)):
+        yield from (f"--{flag}={name}={json.dumps(value)}" for name, value in settings.items())
+
+
+Start = Callable[..., Launched]
+
+
+@pytest.fixture
+def start(tmp_path: pathlib.Path, compiled: pathlib.Path) -> Iterator[Start]:
+    """`(config, *flags) -> Launched`; whatever is left of it is ended with the test."""
+    launched: list[Launched] = []
+
+    def begin(config: AgentRunConfig, *flags: str) -> Launched:
+        launched.append(Launched(config, tmp_path, compiled, *flags))
+        return launched[-1]
+
+    yield begin
+    for each in launched:
+        each.kill()
+
+
+@pytest.fixture
+def kuhn(small: MakeConfig) -> AgentRunConfig:
+    return small(
+        actor_steps=600, evaluate_every=150, distributed=True, replay_settings={"samples_per_insert": 4.0}
+    )
+
+
+class Files(NamedTuple):
+    """What a directory holds, by name."""
+
+    rows: list[tables.Row]
+    names: set[str]
+
+
+def files_of(launched: Launched) -> Files:
+    rows = tables.read(launched.directory / "evaluation.csv")
+    return Files(rows, {path.name for path in launched.directory.iterdir()})
+
+
+def assert_ended_well(launched: Launched, config: AgentRunConfig) -> None:
+    """Exit code 0, all that is promised, and nothing besides."""
+    code, out, err = launched.end()
+    assert (code, err) == (0, ""), err
+    assert out.splitlines()[-1] == f"curve: {launched.directory / 'evaluation.png'}"
+    launched.assert_gone()
+    assert list(launched.scratch.iterdir()) == []
+    rows, names = files_of(launched)
+    assert {
+        "config.json",
+        "learner.csv",
+        "actor.csv",
+        "evaluation.png",
+        "finished.json",
+        "program.log",
+    } <= names
+    assert "failure.json" not in names
+    assert (launched.directory / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+    finished = json.loads((launched.directory / "finished.json").read_text())
+    assert rows[-1]["actor_steps"] == finished["actor_steps"] >= config.actor_steps
+    assert rows[-1]["gradient_steps"] == finished["learner_gradient_steps"] > 0
+    assert_sane(rows, config)
+
+
+def assert_sane(rows: list[tables.Row], config: AgentRunConfig) -> None:
+    """At most one row for each period, and the last; nothing runs backwards."""
+    steps, period = [row["actor_steps"] for row in rows], config.evaluate_every
+    assert steps == sorted(set(steps))
+    assert all(earlier // period < later // period for earlier, later in itertools.pairwise(steps[:-1]))
+    assert steps[0] >= min(period, config.actor_steps)
+    assert [row["gradient_steps"] for row in rows] == sorted(row["gradient_steps"] for row in rows)
+
+
+def assert_good_checkpoint(
+    launched: Launched, config: AgentRunConfig, checkpoint_of: CheckpointOf
+) -> dict[str, float]:
+    """One with finite numbers, in which something was learned; returns its counts."""
+    saved = checkpoint_of(launched.directory, config)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(saved.state))
+    assert saved.state.step > 0
+    return saved.counts
+
+
+def assert_failed(launched: Launched, *named: str) -> str:
+    """Exit code 1, one line, and nothing left."""
+    code, _, err = launched.end()
+    assert (code, err.count("\n")) == (1, 1), err
+    assert err.startswith("error: ")
+    assert [name for name in (*named, str(launched.directory / "program.log")) if name not in err] == []
+    launched.assert_gone()
+    assert list(launched.scratch.iterdir()) == []
+    return err
+
+
+def test_a_program_ends_by_itself_and_leaves_nothing_behind(
+    start: Start, kuhn: AgentRunConfig, own_value: Callable[..., float]
+) -> None:
+    launched = start(kuhn)
+    assert_ended_well(launched, kuhn)
+    last = files_of(launched).rows[-1]
+    uniform = compile_game("kuhn_poker", cache=False).uniform_policy()
+    assert last["exact_value"] == pytest.approx(own_value(launched.directory, kuhn, uniform), abs=1e-6)
+    assert last["best_response_value"] == pytest.approx(0.5)
+    # What is finished is left alone.
+    before = {path: path.read_bytes() for path in launched.directory.rglob("*") if path.is_file()}
+    code, _, err = start(kuhn, "--resume").end()
+    assert (code, err) == (0, "")
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_what_a_program_cannot_be_built_from_is_refused_before_anything_is_written(
+    start: Start, kuhn: AgentRunConfig
+) -> None:
+    launched = start(dataclasses.replace(kuhn, environment="openspiel:kuhn_pokr"))
+    code, out, err = launched.end()
+    assert (code, out) == (2, "")
+    assert err == "error: unknown game 'kuhn_pokr': did you mean kuhn_poker, leduc_poker, universal_poker?\n"
+    assert not launched.directory.exists()
+    assert list(launched.scratch.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_program_of_threads_ends_by_itself_too(start: Start, kuhn: AgentRunConfig) -> None:
+    config = dataclasses.replace(kuhn, lp_launch_type="local_mt")
+    assert_ended_well(start(config), config)
+
+
+@pytest.mark.slow
+def test_a_program_learns_with_bounded_continuous_actions(start: Start, small: MakeConfig) -> None:
+    config = small(
+        environment="dm_control:cartpole:balance",
+        actor_steps=2000,
+        evaluate_every=1000,
+        evaluation_episodes=1,
+        num_actors=2,
+        replay_settings={"samples_per_insert": 1.0},
+    )
+    launched = start(config)
+    assert_ended_well(launched, config)
+    rows, names = files_of(launched)
+    assert "actor_1.csv" in names
+    assert "exact_value" not in rows[-1]
+    assert rows[-1]["episode_length"] == 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launch_type", ["local_mp", "local_mt"])
+def test_an_environment_that_breaks_ends_the_program_with_its_message(
+    launch_type: str, start: Start, kuhn: AgentRunConfig, broken_package: str, checkpoint_of: CheckpointOf
+) -> None:
+    settings = kuhn.agent_settings | {"learn_temperature": False}
+    config = dataclasses.replace(
+        kuhn, environment=broken_package, agent_settings=settings, lp_launch_type=launch_type
+    )
+    launched = start(config)
+    message = f"{broken_package}: reward is NaN or infinite at step 5 of episode 38. (NonFiniteError; see "
+    assert_failed(launched, message)
+    assert_good_checkpoint(launched, config, checkpoint_of)
+
+
+@pytest.mark.slow
+def test_learning_that_diverges_ends_the_program_with_its_message(
+    start: Start, kuhn: AgentRunConfig, checkpoint_of: CheckpointOf
+) -> None:
+    settings = kuhn.agent_settings | {"learning_rate": 1e30, "final_learning_rate": 1e30}
+    config = dataclasses.replace(kuhn, agent_settings=settings)
+    launched = start(config)
+    assert_failed(launched, "error: learner step ", " diverged: ", "(DivergedError; see ")
+    saved = checkpoint_of(launched.directory, config)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(saved.state))
+
+
+@pytest.mark.slow
+def test_a_killed_actor_ends_the_program(
+    start: Start, kuhn: AgentRunConfig, checkpoint_of: CheckpointOf
+) -> None:
+    config = dataclasses.replace(kuhn, actor_steps=10_000_000, num_actors=2)
+    launched = start(config)
+    launched.wait_until(launched.learns)
+    launched.nodes("actor/1")[0].kill()
+    began = time.monotonic()
+    assert_failed(launched, "ended unexpectedly")
+    assert time.monotonic() - began < 25
+    assert_good_checkpoint(launched, config, checkpoint_of)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_program_and_it_goes_on(
+    start: Start, kuhn: AgentRunConfig, checkpoint_of: CheckpointOf
+) -> None:
+    config = dataclasses.replace(kuhn, actor_steps=10_000_000)
+    launched = start(config)
+    launched.wait_until(lambda: launched.learns() and files_of(launched).rows)
+    launched.process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    code, out, err = launched.end(60)
+    assert (code, err) == (1, "")
+    assert out.splitlines()[-1] == "stopped; --resume goes on from the last checkpoint"
+    assert time.monotonic() - began < 25
+    launched.assert_gone()
+    assert list(launched.scratch.iterdir()) == []
+    saved = assert_good_checkpoint(launched, config, checkpoint_of)
+    before = [row for row in files_of(launched).rows if row["actor_steps"] <= saved["actor_steps"]]
+    further = dataclasses.replace(config, actor_steps=int(saved["actor_steps"]) + 500)
+    resumed = start(further, "--resume")
+    assert_ended_well(resumed, further)
+    assert files_of(resumed).rows[: len(before)] == before
+    again = assert_good_checkpoint(resumed, further, checkpoint_of)
+    assert again["learner_gradient_steps"] > saved["learner_gradient_steps"]
+    assert again["training_seconds"] > saved["training_seconds"]
+
+
+@pytest.mark.slow
+def test_nothing_outlives_a_launcher_that_is_killed(start: Start, kuhn: AgentRunConfig) -> None:
+    launched = start(dataclasses.replace(kuhn, actor_steps=10_000_000))
+    launched.wait_until(lambda: len(launched.nodes("actor")) == 1 and launched.learns())
+    assert len(launched.others()) > 6
+    launched.process.kill()
+    launched.assert_gone(seconds=10)

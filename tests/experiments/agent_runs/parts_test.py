@@ -1,0 +1,134 @@
+"""Tests of what a run consists of: settings by name, and what is refused before anything is written."""
+
+import json
+import pickle
+import sys
+from typing import Any
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    pytest.skip("the Acme layer ends at Python 3.10", allow_module_level=True)
+
+import agents.acme_compat  # noqa: F401
+
+# isort: split
+
+import numpy as np
+
+from agents.crossq.config import PRESETS
+from experiments.agent_runs import parts
+from experiments.agent_runs.config import AgentRunConfig
+
+CONTROL = "dm_control:cartpole:balance"
+
+
+def settings_of(**changes: Any) -> Any:
+    """What the agent of a run is configured with."""
+    config = AgentRunConfig(**{"agent": "crossq", "environment": CONTROL, "actor_steps": 1000} | changes)
+    return parts.make_agent(config).network_factory.config  # type: ignore[attr-defined]
+
+
+def replay_of(**changes: Any) -> Any:
+    config = AgentRunConfig(**{"agent": "crossq", "environment": CONTROL, "actor_steps": 1000} | changes)
+    return parts.make_agent(config).builder.replay
+
+
+def test_the_kind_of_environment_decides_on_the_preset() -> None:
+    assert settings_of().critic_hidden_sizes == PRESETS["default"].critic_hidden_sizes
+    assert settings_of(environment="openspiel:kuhn_poker").q_reduction == PRESETS["games"].q_reduction
+    assert settings_of(preset="paper").critic_hidden_sizes == (2048, 2048)
+
+
+def test_schedules_fall_over_the_whole_run() -> None:
+    replay = {"batch_size": 100, "samples_per_insert": 50.0}
+    assert settings_of(replay_settings=replay).horizon == 500
+    assert settings_of(replay_settings=replay, agent_settings={"horizon": 7}).horizon == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("[8]", "critic_hidden_sizes", (8,)),
+        ("[]", "policy_hidden_sizes", ()),
+        ("1", "learning_rate", 1.0),
+        ("1e-4", "learning_rate", 1e-4),
+        ("3", "num_critics", 3),
+        ("false", "learn_temperature", False),
+        ('"mean"', "q_reduction", "mean"),
+    ],
+)
+def test_settings_take_their_own_types(text: str, name: str, value: Any) -> None:
+    found = getattr(settings_of(agent_settings={name: json.loads(text)}), name)
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_infinity_can_be_said() -> None:
+    name = "samples_per_insert_tolerance_rate"
+    assert getattr(replay_of(replay_settings={name: "inf"}), name) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("learning_rate", "abc", "crossq's learning_rate must be a number, such as 0.001, not 'abc'."),
+        ("learning_rate", True, "must be a number"),
+        ("learning_rate", None, "must be a number"),
+        ("learning_rate", [1.0], "must be a number"),
+        ("num_critics", 2.0, "crossq's num_critics must be a whole number, such as 2, not 2.0."),
+        ("num_critics", True, "must be a whole number"),
+        ("learn_temperature", 1, "must be true or false"),
+        ("learn_temperature", "no", "must be true or false"),
+        ("q_reduction", 3, "must be text"),
+        ("critic_hidden_sizes", 8, "must be a list of whole numbers, such as (256, 256), not 8."),
+        ("critic_hidden_sizes", "[8", "must be a list of whole numbers"),
+        ("critic_hidden_sizes", [8.5], "must be a list of whole numbers"),
+        ("learning_rate", -1.0, "learning_rate must be above 0, not -1.0"),
+        ("learning_rate", float("nan"), "learning_rate must be above 0, not nan"),
+        ("critic_hidden_sizes", [0], "hidden sizes must be above 0, not 0"),
+        ("q_reduction", "max", "unknown q_reduction 'max'"),
+        ("colour", "red", "crossq has no setting 'colour'; it has critic_hidden_sizes, "),
+    ],
+)
+def test_other_types_and_values_are_refused_in_one_line(name: str, value: Any, expected: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        settings_of(agent_settings={name: value})
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("batch_size", "many", "replay's batch_size must be a whole number, such as 256, not 'many'."),
+        ("batch_size", 0, "batch_size must be above 0"),
+        ("min_replay_size", 2_000_000, "must not exceed its max_replay_size"),
+        ("size", 1, "replay has no setting 'size'; it has batch_size, "),
+    ],
+)
+def test_the_replays_settings_are_checked_too(name: str, value: Any, expected: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        replay_of(replay_settings={name: value})
+    assert expected in str(caught.value)
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^no preset named 'large'; CrossQ has default, paper, "):
+        settings_of(preset="large")
+
+
+def test_each_stream_of_a_seed_gives_other_episodes() -> None:
+    def start(seed: int, stream: int) -> list[float]:
+        config = AgentRunConfig("crossq", "gymnasium:Pendulum-v1", 1000, seed=seed)
+        return np.asarray(parts.make_run_environment(config, stream).reset().observation).tolist()
+
+    starts = [start(*which) for which in ((0, 0), (0, 1), (1, 0), (0, 0))]
+    assert starts[0] == starts[3]
+    assert len({tuple(each) for each in starts}) == 3
+
+
+def test_what_processes_are_sent_can_be_pickled() -> None:
+    """Launchpad pickles what its nodes are made of, by name."""
+    agent = parts.make_agent(AgentRunConfig("crossq", CONTROL, 1000))
+    for factory in (agent.network_factory, agent.make_core):
+        assert pickle.loads(pickle.dumps(factory)) == factory

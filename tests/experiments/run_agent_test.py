@@ -1,0 +1,344 @@
+"""Tests of experiments.run_agent as its users run it.
+
+Most run in this process, as `python -m experiments.run_agent` would with the same arguments; a run that is
+killed is a real one. Training itself is tested in agent_runs/.
+"""
+
+import importlib
+import importlib.util
+import itertools
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from acme_psro.files import read_csv
+from experiments import command_line
+from experiments.agent_runs import installed
+from experiments.agent_runs.config import AgentRunConfig
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_KUHN = "--environment=openspiel:kuhn_poker"
+# Learns next to nothing, fast.
+_SMALL = (
+    _KUHN,
+    "--set=critic_hidden_sizes=[8]",
+    "--set=policy_hidden_sizes=[8]",
+    "--set=num_critics=1",
+    "--set_replay=batch_size=16",
+    "--set_replay=min_replay_size=40",
+    "--set_replay=samples_per_insert=4",
+)
+
+needs_acme = pytest.mark.skipif(sys.version_info >= (3, 11), reason="the Acme layer ends at Python 3.10")
+
+
+class _Ended(NamedTuple):
+    """How a launcher ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Launch = Callable[..., _Ended]
+
+
+@pytest.fixture(scope="module")
+def run_agent() -> Iterator[Any]:
+    """The launcher. Others have flags of the same names, which this one's replace for as long."""
+    defined, names = flags.FLAGS, ("agent", "seed", "output_dir", "resume")
+    others = {name: defined[name] for name in names if name in defined}
+    for name in others:
+        delattr(defined, name)
+    module = importlib.import_module("experiments.run_agent")
+    yield module
+    for flag in defined.get_flags_for_module(module.__name__):
+        delattr(defined, flag.name)
+    for name, flag in others.items():
+        defined[name] = flag
+
+
+@pytest.fixture
+def launch(run_agent: Any, capfd: pytest.CaptureFixture[str]) -> Launch:
+    """Runs the launcher with these arguments in this process."""
+
+    def call(*arguments: str) -> _Ended:
+        capfd.readouterr()
+        with pytest.MonkeyPatch.context() as patch, flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+            patch.setattr(sys, "argv", ["run_agent", *arguments])
+            command_line.run(run_agent.main)
+        return _Ended(ended.value.code or 0, *capfd.readouterr())  # type: ignore[arg-type]
+
+    return call
+
+
+def _process(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "experiments.run_agent", *arguments]
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=_ROOT, env={**os.environ, **environment}, **streams)
+
+
+def _contents(directory: pathlib.Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def _assert_refused(ended: _Ended, *named: str) -> None:
+    """One clear line, exit code 2, no traceback."""
+    assert (ended.code, ended.out) == (2, "")
+    assert re.fullmatch(r"error: .*\n", ended.err)
+    assert [name for name in named if name not in ended.err] == []
+
+
+# Runs.
+
+
+@needs_acme
+def test_flags_say_what_is_run(tmp_path: pathlib.Path, launch: Launch) -> None:
+    directory = tmp_path / "run"
+    ended = launch(
+        *_SMALL,
+        "--actor_steps=60",
+        "--seed=3",
+        "--player=1",
+        "--evaluate_every=30",
+        "--evaluation_episodes=5",
+        "--set=q_reduction=min",
+        "--set=learning_rate=0.01",
+        f"--output_dir={directory}",
+    )
+    assert (ended.code, ended.err) == (0, "")
+    *evaluations, curve = ended.out.splitlines()
+    assert curve == f"curve: {directory / 'evaluation.png'}"
+    assert all(re.match(r" +\d+ steps  return .* exactly .* of ", line) for line in evaluations)
+    rows = read_csv(directory / "evaluation.csv")
+    assert len(rows) == len(evaluations) == 2
+    assert [row["episodes"] for row in rows] == [5, 5]
+    config = AgentRunConfig.from_json(json.loads((directory / "config.json").read_text()))
+    assert config == AgentRunConfig(
+        agent="crossq",
+        environment="openspiel:kuhn_poker",
+        actor_steps=60,
+        seed=3,
+        player=1,
+        evaluate_every=30,
+        evaluation_episodes=5,
+        agent_settings={
+            "critic_hidden_sizes": [8],
+            "policy_hidden_sizes": [8],
+            "num_critics": 1,
+            "q_reduction": "min",
+            "learning_rate": 0.01,
+        },
+        replay_settings={"batch_size": 16, "min_replay_size": 40, "samples_per_insert": 4},
+    )
+
+
+@needs_acme
+def test_runs_go_to_a_directory_named_after_them(
+    tmp_path: pathlib.Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = ("--environment=openspiel:kuhn_poker(players=2)", "--actor_steps=4", "--seed=3")
+    assert launch(*_SMALL, *flags).code == 0
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["crossq-kuhn_poker_players=2-3"]
+    _assert_refused(launch(*_SMALL, *flags), "holds this run already", "--resume")
+    assert launch(*_SMALL, *flags, "--resume").code == 0
+
+
+@needs_acme
+def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: pathlib.Path, launch: Launch) -> None:
+    directory = tmp_path / "run"
+    flags = (*_SMALL, "--evaluate_every=50", f"--output_dir={directory}")
+    process = _process(*flags, "--actor_steps=1000000")
+    evaluations, deadline = directory / "evaluation.csv", time.monotonic() + 120
+    try:
+        while not evaluations.exists() or len(evaluations.read_bytes().splitlines()) < 4:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    saved = max(int(path.name) for path in (directory / "checkpoints").iterdir() if path.name.isdigit())
+    before = [row for row in read_csv(evaluations) if row["actor_steps"] <= saved]
+    total = saved + 120
+    ended = launch(*flags, f"--actor_steps={total}", "--resume")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines()[0] == f"going on from {saved:,} steps"
+    rows = read_csv(evaluations)
+    assert rows[: len(before)] == before
+    steps = [row["actor_steps"] for row in rows]
+    assert steps == sorted(set(steps))
+    assert total <= steps[-1] <= total + 1
+    # One for each 50 decisions, and the last.
+    assert all(later // 50 - earlier // 50 in (0, 1) for earlier, later in itertools.pairwise(steps))
+    assert len(rows) in (total // 50, total // 50 + 1)
+    assert [row["gradient_steps"] for row in rows] == sorted(row["gradient_steps"] for row in rows)
+    content = _contents(directory / "checkpoints")
+    # What is finished is left alone.
+    ended = launch(*flags, f"--actor_steps={total}", "--resume")
+    assert (ended.code, ended.err) == (0, "")
+    assert read_csv(evaluations) == rows
+    assert _contents(directory / "checkpoints") == content
+
+
+# Bad input.
+
+
+@needs_acme
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--agent=dqn"], ["no agent named 'dqn'", "crossq"]),
+        (
+            ["--environment=cartpole"],
+            ["'cartpole'", "dm_control:DOMAIN:TASK, gymnasium:ID or"],
+        ),
+        (["--environment=atari:pong"], ["'atari:pong'"]),
+        (["--environment=dm_control:cartpole:swingdown"], ["did you mean cartpole:swingup"]),
+        (["--environment=gymnasium:HalfChetah-v5"], ["did you mean HalfCheetah-v5"]),
+        (["--environment=openspiel:kuhn_pokr"], ["unknown game 'kuhn_pokr'", "kuhn_poker"]),
+        (["--preset=large"], ["no preset named 'large'", "default, paper, sbx, games"]),
+        (["--set=colour=red"], ["no setting 'colour'", "learning_rate"]),
+        (["--set_replay=colour=red"], ["no setting 'colour'", "batch_size"]),
+        (["--set=learning_rate"], ["--set takes NAME=VALUE", "'learning_rate'"]),
+        (["--set=learning_rate="], ["--set takes NAME=VALUE"]),
+        (["--set_replay==3"], ["--set_replay takes NAME=VALUE"]),
+        (["--set=learning_rate=abc"], ["learning_rate must be a number", "'abc'"]),
+        (["--set=critic_hidden_sizes=[8"], ["critic_hidden_sizes must be a list of whole numbers", "'[8'"]),
+        (["--set_replay=batch_size=1.5"], ["batch_size must be a whole number", "1.5"]),
+        (["--set=learning_rate=-1"], ["learning_rate must be above 0"]),
+        (["--actor_steps=0"], ["--actor_steps must be at least 1, not 0"]),
+        (["--actor_steps=many"], ["actor_steps", "many"]),
+        (["--evaluate_every=0"], ["--evaluate_every"]),
+        (["--evaluation_episodes=0"], ["--evaluation_episodes"]),
+        (["--num_actors=0"], ["--num_actors"]),
+        (["--seed=-1"], ["--seed"]),
+        (["--checkpoint_seconds=-1"], ["--checkpoint_seconds"]),
+        (["--replay=disk"], ["'disk'", "in_process, reverb"]),
+        (["--lp_launch_type=vertex_ai"], ["lp_launch_type", "vertex_ai"]),
+        (["--player=2"], ["no player 2", "0 to 1"]),
+        (["--player=-1"], ["no player -1"]),
+        (["--environment=dm_control:cartpole:balance", "--player=1"], ["--player", "openspiel:GAME"]),
+        (["--opponent=nowhere"], ["no run in nowhere"]),
+        (["--step=3"], ["'step'"]),
+        (["leduc_poker"], ["unexpected argument 'leduc_poker'"]),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    tmp_path: pathlib.Path,
+    launch: Launch,
+    monkeypatch: pytest.MonkeyPatch,
+    flags: list[str],
+    named: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    environment = [] if flags[0].startswith("--environment") else [_KUHN]
+    _assert_refused(launch(*environment, f"--output_dir={tmp_path / 'run'}", *flags), *named)
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_acme
+def test_actions_without_bounds_are_refused(tmp_path: pathlib.Path, launch: Launch) -> None:
+    import gymnasium
+    import numpy as np
+
+    class Unbounded(gymnasium.Env):
+        observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,))
+        action_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
+
+    gymnasium.register("Unbounded-v0", Unbounded)
+    try:
+        ended = launch("--environment=gymnasium:Unbounded-v0", f"--output_dir={tmp_path / 'run'}")
+    finally:
+        del gymnasium.registry["Unbounded-v0"]
+    _assert_refused(ended, "gymnasium:Unbounded-v0", "only Discrete and a bounded flat Box")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def begun(tmp_path: pathlib.Path) -> pathlib.Path:
+    """What a run leaves that was killed after its first checkpoint."""
+    directory = tmp_path / "run"
+    (directory / "checkpoints" / "50").mkdir(parents=True)
+    config = AgentRunConfig("crossq", "openspiel:kuhn_poker", 50_000)
+    (directory / "config.json").write_text(json.dumps(config.to_json()))
+    return directory
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)])
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("--environment=openspiel:leduc_poker", "environment is openspiel:kuhn_poker"),
+        ("--seed=1", "seed is 0, not 1"),
+        ("--set=learning_rate=0.1", "agent_settings.learning_rate is None, not 0.1"),
+    ],
+)
+def test_a_directory_that_holds_another_run_is_left_alone(
+    begun: pathlib.Path, launch: Launch, resume: tuple[str, ...], change: str, named: str
+) -> None:
+    before = _contents(begun)
+    ended = launch(_KUHN, f"--output_dir={begun}", change, *resume)
+    _assert_refused(ended, "another configuration", named, "--output_dir")
+    assert _contents(begun) == before
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)])
+def test_a_run_of_psro_is_left_alone(tmp_path: pathlib.Path, launch: Launch, resume: tuple[str, ...]) -> None:
+    config = {"game": "kuhn_poker", "oracle": "exact", "agent": "crossq", "seed": 0}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    before = _contents(tmp_path)
+    ended = launch(_KUHN, f"--output_dir={tmp_path}", *resume)
+    _assert_refused(ended, "another configuration", "--output_dir")
+    assert _contents(tmp_path) == before
+
+
+def test_resume_where_there_is_nothing(tmp_path: pathlib.Path, launch: Launch) -> None:
+    for directory in (tmp_path, tmp_path / "nowhere"):
+        ended = launch(_KUHN, f"--output_dir={directory}", "--resume")
+        _assert_refused(ended, "no run to resume", str(directory))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_directory_that_is_a_file(tmp_path: pathlib.Path, launch: Launch) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    _assert_refused(launch(_KUHN, f"--output_dir={file}"), "is a file")
+    assert (list(tmp_path.iterdir()), file.read_text()) == ([file], "mine")
+
+
+def test_without_the_acme_layer_that_is_said_in_one_line(
+    tmp_path: pathlib.Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+
+    def find_without_acme(name: str, package: str | None = None) -> Any:
+        return None if name in ("acme", "launchpad", "reverb") else find(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_without_acme)
+    with pytest.raises(ValueError, match=r"^run_agent needs acme, launchpad, reverb, which Python 3"):
+        installed.check_acme_layer()
+    _assert_refused(launch(_KUHN, f"--output_dir={tmp_path / 'run'}"), "Python 3.10 on Linux")
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_acme
+def test_a_real_process_refuses_with_exit_code_2_and_no_traceback(tmp_path: pathlib.Path) -> None:
+    process = _process("--environment=openspiel:kuhn_pokr", f"--output_dir={tmp_path / 'run'}")
+    out, err = process.communicate(timeout=120)
+    _assert_refused(_Ended(process.returncode, out, err), "kuhn_pokr", "kuhn_poker")
+    assert list(tmp_path.iterdir()) == []
