@@ -114,8 +114,10 @@ def _update(parts: _Parts, state: CrossQState, batch: Transition) -> tuple[Cross
     state = state._replace(key=jax.random.key_data(next_key))
     state, metrics = _update_critic(parts, state, critic_key, batch)
     due = (state.step + 1) % config.policy_delay == 0
-    update_policy = functools.partial(_update_policy, parts)
-    state, policy_metrics = jax.lax.cond(due, update_policy, _leave_policy, state, policy_key, batch)
+    # What a branch returns is copied, so that critics must not pass through.
+    update_policy = functools.partial(_update_policy, parts, state, policy_key, batch)
+    changes, policy_metrics = jax.lax.cond(due, update_policy, functools.partial(_leave_policy, state))
+    state = state._replace(**changes._asdict())
     metrics = {**metrics, **policy_metrics, "temperature": _temperature(parts, state)}
     return state._replace(step=state.step + 1), metrics
 
@@ -141,9 +143,18 @@ def _update_critic(
     return state, {"critic_loss": value, "q": extra.q}
 
 
+class _PolicyPart(NamedTuple):
+    """The fields of `CrossQState` that an update of the policy changes."""
+
+    policy_params: Any
+    policy_stats: Any
+    policy_optimiser: Any
+    temperature: temperature.Temperature
+
+
 def _update_policy(
     parts: _Parts, state: CrossQState, key: Key, batch: Transition
-) -> tuple[CrossQState, Metrics]:
+) -> tuple[_PolicyPart, Metrics]:
     setting, actions, optimiser = parts
 
     def loss(params: Any) -> tuple[jax.Array, PolicyExtra]:
@@ -156,18 +167,13 @@ def _update_policy(
         state.policy_params, state.policy_optimiser
     )
     learned = temperature.update(setting.config, state.temperature, extra.entropy, extra.target_entropy)
-    state = state._replace(
-        policy_params=params,
-        policy_stats=extra.stats,
-        policy_optimiser=optimiser_state,
-        temperature=learned,
-    )
-    return state, {"policy_loss": value, "entropy": extra.entropy}
+    changes = _PolicyPart(params, extra.stats, optimiser_state, learned)
+    return changes, {"policy_loss": value, "entropy": extra.entropy}
 
 
-def _leave_policy(state: CrossQState, key: Key, batch: Transition) -> tuple[CrossQState, Metrics]:
-    del key, batch
-    return state, {"policy_loss": jnp.float32(jnp.nan), "entropy": jnp.float32(jnp.nan)}
+def _leave_policy(state: CrossQState) -> tuple[_PolicyPart, Metrics]:
+    unchanged = _PolicyPart(*(getattr(state, name) for name in _PolicyPart._fields))
+    return unchanged, {"policy_loss": jnp.float32(jnp.nan), "entropy": jnp.float32(jnp.nan)}
 
 
 def _policy(state: CrossQState) -> Fitted:

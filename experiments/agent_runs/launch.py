@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -35,6 +36,8 @@ def run(config: AgentRunConfig, directory: Path, started: float) -> int:
       directory: where everything goes.
       started: `time.monotonic()` when the process began.
     """
+    # What environments draw pictures with concerns nobody who trains in them.
+    logging.getLogger("absl").setLevel(logging.WARNING)
     train = _train_as_program if config.distributed else _train_here
     with _interruptible(), Progress(config.actor_steps) as progress:
         try:

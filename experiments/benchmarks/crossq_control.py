@@ -41,8 +41,10 @@ flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds; each is a run of every side.
 flags.DEFINE_integer("steps", 50_000, "Env steps of a run.")
 flags.DEFINE_integer("width", 256, "Of the two hidden layers of every network.")
 flags.DEFINE_integer("learning_starts", 5_000, "Env steps before the first gradient step.")
-flags.DEFINE_integer("evaluate_every", 10_000, "Env steps between evaluations; there is one at the end, too.")
-flags.DEFINE_integer("evaluation_episodes", 10, "Episodes of an evaluation.")
+flags.DEFINE_integer(
+    "evaluation_period", 10_000, "Env steps between evaluations; there is one at the end, too."
+)
+flags.DEFINE_integer("episodes", 10, "Episodes of an evaluation.")
 flags.DEFINE_string("results_dir", "runs/control", "Where results are kept.")
 flags.DEFINE_float("max_seconds", None, "Begin no run after so long; by default, all are run.")
 flags.DEFINE_list("cores", [], "Numbers of the CPUs that runs may use; by default, all.")
@@ -145,7 +147,7 @@ def check_flags() -> tuple[list[int], Settings]:
     Raises:
       ValueError: a flag has a value that is not allowed.
     """
-    counts = ("steps", "width", "learning_starts", "evaluate_every", "evaluation_episodes")
+    counts = ("steps", "width", "learning_starts", "evaluation_period", "episodes")
     table.check_counts(*counts, "max_seconds")
     for side in FLAGS.sides:
         if side not in control_runs.SIDES:

@@ -89,18 +89,35 @@ def test_checkpoints_without_a_configuration_are_left_alone(begun: pathlib.Path)
 
 
 def test_beginning_again_forgets_how_it_ended(begun: pathlib.Path) -> None:
-    directory.write_finished(begun, {"actor_steps": 3})
+    directory.write_finished(begun, {"actor_steps": 1000.0})
     directory.write_failure(begun, ValueError("no"))
     directory.begin(begun, CONFIG)
-    assert directory.read_note(begun, "finished.json") is None
-    assert directory.read_note(begun, "failure.json") is None
+    assert directory.read_finished(begun, CONFIG) is None
+    assert directory.read_failure(begun) is None
 
 
 def test_the_first_failure_is_the_one_that_is_told(tmp_path: pathlib.Path) -> None:
+    assert directory.read_failure(tmp_path) is None
     directory.write_failure(tmp_path, ZeroDivisionError("first\n  of two"))
     directory.write_failure(tmp_path, ValueError("second"))
     expected = {"kind": "ZeroDivisionError", "message": "first of two"}
-    assert directory.read_note(tmp_path, "failure.json") == expected
+    assert directory.read_failure(tmp_path) == expected
+
+
+def test_finished_is_what_made_all_the_steps_that_are_asked_for(tmp_path: pathlib.Path) -> None:
+    assert directory.read_finished(tmp_path, CONFIG) is None
+    counts = {"actor_steps": 1003.0, "learner_steps": 7.0}
+    directory.write_finished(tmp_path, counts)
+    assert directory.read_finished(tmp_path, CONFIG) == counts
+    assert directory.read_finished(tmp_path, dataclasses.replace(CONFIG, actor_steps=1004)) is None
+
+
+def test_evaluated_is_what_has_a_row_at_the_end(tmp_path: pathlib.Path) -> None:
+    assert not directory.is_evaluated(tmp_path, CONFIG)
+    table = tables.Table(tmp_path / "evaluation.csv", "actor_steps")
+    for steps, evaluated in ((999.0, False), (1000.0, True)):
+        table.write({"actor_steps": steps})
+        assert directory.is_evaluated(tmp_path, CONFIG) == evaluated
 
 
 def test_tables_are_rewound_to_the_checkpoint(tmp_path: pathlib.Path) -> None:
