@@ -36,6 +36,13 @@ class Observation(NamedTuple):
     context: jax.Array
 
 
+class Bounds(NamedTuple):
+    """Lowest and highest values `[A]` of continuous actions, all finite, lowest first."""
+
+    low: jax.Array
+    high: jax.Array
+
+
 class Transition(NamedTuple):
     """A batch of decisions of the learning player, and what came of them.
 

@@ -18,7 +18,7 @@ import numpy as np
 import tree
 from dm_env import specs
 
-from agents.core import Action, Observation, Transition, join
+from agents.core import Action, Bounds, Observation, Transition, join
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +28,7 @@ class Interface:
     Attributes:
       example: an observation as the agent sees it, with an axis of 1 in front.
       num_actions: `A`: how many there are, or how many numbers a continuous one has.
-      bounds: least and greatest values of continuous actions, each `[A]` float32; None where actions are
-        discrete.
+      bounds: of continuous actions; None where actions are discrete.
       to_observation: the environment's observations to the agent's: an `Observation` where actions are
         discrete, `[B, D]` float32 where they are continuous.
       to_action: the agent's actions to the environment's, in its own shape and type.
@@ -38,7 +37,7 @@ class Interface:
 
     example: Any
     num_actions: int
-    bounds: tuple[jax.Array, jax.Array] | None
+    bounds: Bounds | None
     to_observation: Callable[[Any], Any]
     to_action: Callable[[Action], Action]
     to_transition: Callable[[Any], Transition]
@@ -62,7 +61,7 @@ def make_interface(environment_spec: Any) -> Interface:
         if not isinstance(spec, specs.Array) or spec.shape:
             raise ValueError(f"{name} must be one number for each step, not {spec}: wrap the environment.")
     bounds = None if isinstance(actions, specs.DiscreteArray) else _bounds(actions)
-    num_actions = int(actions.num_values) if bounds is None else len(bounds[0])
+    num_actions = int(actions.num_values) if bounds is None else len(bounds.low)
     to_observation: Callable[[Any], Any] = _flatten
     if bounds is None:
         _check_legal_actions(environment_spec.observations, num_actions)
@@ -81,8 +80,8 @@ def make_interface(environment_spec: Any) -> Interface:
     )
 
 
-def _bounds(spec: Any) -> tuple[jax.Array, jax.Array]:
-    """Least and greatest `[A]` actions.
+def _bounds(spec: Any) -> Bounds:
+    """Those of continuous actions.
 
     Raises:
       ValueError: actions that are not continuous within finite bounds.
@@ -97,7 +96,7 @@ def _bounds(spec: Any) -> tuple[jax.Array, jax.Array]:
             f"the action spec {spec} has no finite bounds: wrap the environment in one whose action_spec is "
             "a BoundedArray with finite bounds."
         )
-    return jnp.asarray(low), jnp.asarray(high)
+    return Bounds(jnp.asarray(low), jnp.asarray(high))
 
 
 def _check_dtype(spec: specs.Array) -> None:

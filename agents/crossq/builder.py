@@ -39,6 +39,5 @@ def make_networks(
       ValueError: an environment that no agent of ours can handle.
     """
     interface = make_interface(environment_spec)
-    bounds = interface.bounds
-    actions = interface.num_actions if bounds is None else networks.Bounds(*bounds)
+    actions = interface.num_actions if interface.bounds is None else interface.bounds
     return networks.make_networks(interface.example, actions, config or CrossQConfig())

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from agents.core import Key, Transition
+from agents.core import Bounds, Key, Transition
 from agents.crossq.losses import (
     Actions,
     CriticExtra,
@@ -23,7 +23,7 @@ from agents.crossq.losses import (
     reduce_critics,
     squared_error,
 )
-from agents.crossq.networks import Bounds, apply_critics, shares
+from agents.crossq.networks import apply_critics, shares
 
 _LOG_DEVIATION = (-20.0, 2.0)
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.core import Observation
+from agents.core import Bounds, Observation
 from agents.crossq.config import CrossQConfig
 
 
@@ -119,13 +119,6 @@ class Network(NamedTuple):
 
     init: Callable[[jax.Array], tuple[Any, Any]]
     apply: Callable[[Any, Any, Any, jax.Array, bool], tuple[jax.Array, Any]]
-
-
-class Bounds(NamedTuple):
-    """Lowest and highest values `[A]` of continuous actions, all finite, lowest first."""
-
-    low: jax.Array
-    high: jax.Array
 
 
 class CrossQNetworks(NamedTuple):

@@ -1,34 +1,24 @@
 """Tests of experiments.command_line: exit codes, and one line for bad input."""
 
 import sys
-from collections.abc import Callable
 
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 
 from experiments import command_line
+from tests.experiments.launching import exit_code
 
 flags.DEFINE_integer("command_line_test_count", 3, "A flag of these tests.")
-
-
-def _run(monkeypatch: pytest.MonkeyPatch, main: Callable[[], None], *arguments: str) -> int:
-    """The exit code of a launcher."""
-    monkeypatch.setattr(sys, "argv", ["launcher", *arguments])
-    with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-        command_line.run(main)
-    return ended.value.code or 0  # type: ignore[return-value]
 
 
 def _never() -> None:
     pytest.fail("main must not be called")
 
 
-def test_flags_are_parsed_before_main_and_done_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_are_parsed_before_main_and_done_is_zero() -> None:
     seen = []
-    code = _run(
-        monkeypatch, lambda: seen.append(flags.FLAGS.command_line_test_count), "--command_line_test_count=7"
-    )
+    code = exit_code(lambda: seen.append(flags.FLAGS.command_line_test_count), "--command_line_test_count=7")
     assert (code, seen) == (0, [7])
 
 
@@ -44,9 +34,9 @@ def test_flags_are_parsed_before_main_and_done_is_zero(monkeypatch: pytest.Monke
     ],
 )
 def test_what_cannot_be_parsed_is_one_line_and_exit_code_2(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], argument: str, named: str
+    capsys: pytest.CaptureFixture[str], argument: str, named: str
 ) -> None:
-    assert _run(monkeypatch, _never, argument) == 2
+    assert exit_code(_never, argument) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("error: ")
@@ -55,14 +45,12 @@ def test_what_cannot_be_parsed_is_one_line_and_exit_code_2(
     assert printed.err.count("\n") == 1
 
 
-def test_bad_input_is_a_value_error_on_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_input_is_a_value_error_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     def main() -> None:
         with command_line.bad_input():
             raise ValueError("first line\n  second line")
 
-    assert _run(monkeypatch, main) == 2
+    assert exit_code(main) == 2
     assert capsys.readouterr().err == "error: first line second line\n"
 
 

@@ -6,24 +6,16 @@ import pathlib
 import shutil
 import subprocess
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyspiel
 import pytest
-from absl.testing import flagsaver
 from open_spiel.python.algorithms import exploitability
 
 import acme_psro
 from acme_psro.files import read_csv
-from experiments import command_line, evaluate, run_psro
-
-_ROOT = pathlib.Path(__file__).parents[2]
-
-
-class _Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
+from experiments import evaluate, run_psro
+from tests.experiments.launching import ROOT, Ended, Launch, contents, exit_code, make_launch
 
 
 @pytest.fixture(scope="module")
@@ -31,34 +23,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """Four iterations of exact PSRO on Kuhn poker."""
     directory = tmp_path_factory.mktemp("run") / "kuhn"
     arguments = ["--game=kuhn_poker", "--oracle=exact", "--iterations=4", f"--output_dir={directory}"]
-    with pytest.MonkeyPatch.context() as patch, flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-        patch.setattr(sys, "argv", ["run_psro", *arguments])
-        command_line.run(run_psro.main)
-    assert not ended.value.code
+    assert exit_code(run_psro.main, *arguments) == 0
     return directory
 
 
 @pytest.fixture
-def evaluated(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+def evaluated(capsys: pytest.CaptureFixture[str]) -> Launch:
     """Runs the launcher with these arguments."""
-
-    def call(*arguments: str) -> _Ended:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["evaluate", *arguments])
-        with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-            command_line.run(evaluate.main)
-        printed = capsys.readouterr()
-        return _Ended(ended.value.code or 0, printed.out, printed.err)  # type: ignore[arg-type]
-
-    return call
-
-
-def _contents(directory: pathlib.Path) -> dict[pathlib.Path, bytes]:
-    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    return make_launch(evaluate.main, capsys)
 
 
 def test_prints_the_figures_of_the_last_mixture(run: pathlib.Path, evaluated: Any) -> None:
-    before = _contents(run)
+    before = contents(run)
     code, out, err = evaluated(f"--run_dir={run}")
     assert (code, err) == (0, "")
     assert out.count("\n") == 1
@@ -71,7 +47,7 @@ def test_prints_the_figures_of_the_last_mixture(run: pathlib.Path, evaluated: An
     assert figures["per_player_gain"] == [last["gain_0"], last["gain_1"]]
     assert sum(figures["expected_returns"]) == pytest.approx(0.0, abs=1e-12)
     assert figures["populations"] == [last["population_0"], last["population_1"]]
-    assert _contents(run) == before
+    assert contents(run) == before
 
 
 def test_openspiel_finds_the_same_exploitability_of_the_loaded_policy(
@@ -96,7 +72,7 @@ def test_a_broken_checkpoint_is_passed_over_and_said_on_standard_error(
     assert err.count("\n") == 1
 
 
-def _assert_refused(ended: _Ended, *named: str) -> None:
+def _assert_refused(ended: Ended, *named: str) -> None:
     assert ended.code == 2
     assert ended.out == ""
     *warnings, error = ended.err.splitlines()
@@ -121,22 +97,21 @@ def test_broken_runs_are_refused(run: pathlib.Path, tmp_path: pathlib.Path, eval
     copy = shutil.copytree(run, tmp_path / "run")
     policy = copy / "checkpoints" / "policies" / "player_0_00000.npz"
     policy.write_bytes(policy.read_bytes()[:-1])
-    before = _contents(copy)
+    before = contents(copy)
     ended = evaluated(f"--run_dir={copy}")
     _assert_refused(ended, "whole")
     assert ended.err.count("warning: ") == 3
-    (copy / "config.json").write_text("{")
+    config = copy / "config.json"
+    config.write_text("{")
     _assert_refused(evaluated(f"--run_dir={copy}"), "config.json")
-    (copy / "config.json").write_text(
-        before[copy / "config.json"].decode().replace("kuhn_poker", "kuhn_pokr")
-    )
+    config.write_text(before[str(config)].decode().replace("kuhn_poker", "kuhn_pokr"))
     _assert_refused(evaluated(f"--run_dir={copy}"), "kuhn_pokr", "kuhn_poker")
-    assert {**_contents(copy), copy / "config.json": b""} == {**before, copy / "config.json": b""}
+    assert {**contents(copy), str(config): b""} == {**before, str(config): b""}
 
 
 def test_a_real_process_prints_json_and_nothing_else(run: pathlib.Path) -> None:
     command = [sys.executable, "-m", "experiments.evaluate", f"--run_dir={run}"]
-    done = subprocess.run(command, cwd=_ROOT, env=os.environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert {"game", "players", "iterations", "nash_conv", "exploitability", "per_player_gain"} <= set(
         json.loads(done.stdout)

@@ -4,30 +4,27 @@ Most run in this process, as `python -m experiments.run_agent` would with the sa
 killed is a real one. Training itself is tested in agent_runs/.
 """
 
+import functools
 import importlib
 import importlib.util
 import itertools
 import json
-import os
 import pathlib
 import re
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from absl import flags
-from absl.testing import flagsaver
 
 from acme_psro.files import read_csv
-from experiments import command_line
 from experiments.agent_runs import installed
 from experiments.agent_runs.config import AgentRunConfig
+from tests.experiments.launching import Ended, Launch, contents, make_launch, start
 
-_ROOT = pathlib.Path(__file__).parents[2]
 _KUHN = "--environment=openspiel:kuhn_poker"
 # Learns next to nothing, fast.
 _SMALL = (
@@ -41,17 +38,6 @@ _SMALL = (
 )
 
 needs_acme = pytest.mark.skipif(sys.version_info >= (3, 11), reason="the Acme layer ends at Python 3.10")
-
-
-class _Ended(NamedTuple):
-    """How a launcher ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Launch = Callable[..., _Ended]
 
 
 @pytest.fixture(scope="module")
@@ -72,28 +58,13 @@ def run_agent() -> Iterator[Any]:
 @pytest.fixture
 def launch(run_agent: Any, capfd: pytest.CaptureFixture[str]) -> Launch:
     """Runs the launcher with these arguments in this process."""
-
-    def call(*arguments: str) -> _Ended:
-        capfd.readouterr()
-        with pytest.MonkeyPatch.context() as patch, flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-            patch.setattr(sys, "argv", ["run_agent", *arguments])
-            command_line.run(run_agent.main)
-        return _Ended(ended.value.code or 0, *capfd.readouterr())  # type: ignore[arg-type]
-
-    return call
+    return make_launch(run_agent.main, capfd)
 
 
-def _process(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "experiments.run_agent", *arguments]
-    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=_ROOT, env={**os.environ, **environment}, **streams)
+_process = functools.partial(start, "experiments.run_agent")
 
 
-def _contents(directory: pathlib.Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
-
-
-def _assert_refused(ended: _Ended, *named: str) -> None:
+def _assert_refused(ended: Ended, *named: str) -> None:
     """One clear line, exit code 2, no traceback."""
     assert (ended.code, ended.out) == (2, "")
     assert re.fullmatch(r"error: .*\n", ended.err)
@@ -284,20 +255,20 @@ def begun(tmp_path: pathlib.Path) -> pathlib.Path:
 def test_a_directory_that_holds_another_run_is_left_alone(
     begun: pathlib.Path, launch: Launch, resume: tuple[str, ...], change: str, named: str
 ) -> None:
-    before = _contents(begun)
+    before = contents(begun)
     ended = launch(_KUHN, f"--output_dir={begun}", change, *resume)
     _assert_refused(ended, "another configuration", named, "--output_dir")
-    assert _contents(begun) == before
+    assert contents(begun) == before
 
 
 @pytest.mark.parametrize("resume", [(), ("--resume",)])
 def test_a_run_of_psro_is_left_alone(tmp_path: pathlib.Path, launch: Launch, resume: tuple[str, ...]) -> None:
     config = {"game": "kuhn_poker", "oracle": "exact", "agent": "crossq", "seed": 0}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    before = _contents(tmp_path)
+    before = contents(tmp_path)
     ended = launch(_KUHN, f"--output_dir={tmp_path}", *resume)
     _assert_refused(ended, "another configuration", "--output_dir")
-    assert _contents(tmp_path) == before
+    assert contents(tmp_path) == before
 
 
 def test_resume_where_there_is_nothing(tmp_path: pathlib.Path, launch: Launch) -> None:
@@ -333,5 +304,5 @@ def test_without_the_acme_layer_that_is_said_in_one_line(
 def test_a_real_process_refuses_with_exit_code_2_and_no_traceback(tmp_path: pathlib.Path) -> None:
     process = _process("--environment=openspiel:kuhn_pokr", f"--output_dir={tmp_path / 'run'}")
     out, err = process.communicate(timeout=120)
-    _assert_refused(_Ended(process.returncode, out, err), "kuhn_pokr", "kuhn_poker")
+    _assert_refused(Ended(process.returncode, out, err), "kuhn_pokr", "kuhn_poker")
     assert list(tmp_path.iterdir()) == []

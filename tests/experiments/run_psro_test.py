@@ -4,26 +4,22 @@ Most run in this process, as `python -m experiments.run_psro` would with the sam
 processes: those that are timed, killed, or asked what they import.
 """
 
+import functools
 import itertools
 import json
-import os
 import pathlib
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from absl.testing import flagsaver
 
 from acme_psro.files import read_csv
-from experiments import command_line, configs, run_psro
+from experiments import configs, run_psro
+from tests.experiments.launching import Ended, Launch, contents, exit_code, make_launch, start
 
-_ROOT = pathlib.Path(__file__).parents[2]
 _COLUMNS = [
     "iteration",
     "wall_seconds",
@@ -46,40 +42,13 @@ _DEVICE = (
 )
 
 
-class _Ended(NamedTuple):
-    """How a launcher ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Launch = Callable[..., _Ended]
-
-
-def _launch(*arguments: str) -> int:
-    with pytest.MonkeyPatch.context() as patch, flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-        patch.setattr(sys, "argv", ["run_psro", *arguments])
-        command_line.run(run_psro.main)
-    return ended.value.code or 0  # type: ignore[return-value]
-
-
 @pytest.fixture
 def launch(capsys: pytest.CaptureFixture[str]) -> Launch:
     """Runs the launcher with these arguments in this process."""
-
-    def call(*arguments: str) -> _Ended:
-        capsys.readouterr()
-        code = _launch(*arguments)
-        return _Ended(code, *capsys.readouterr())
-
-    return call
+    return make_launch(run_psro.main, capsys)
 
 
-def _process(*arguments: str, options: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, *options, "-m", "experiments.run_psro", *arguments]
-    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=_ROOT, env={**os.environ, **environment}, **streams)
+_process = functools.partial(start, "experiments.run_psro")
 
 
 def _untimed(directory: pathlib.Path) -> list[dict[str, float]]:
@@ -93,10 +62,6 @@ def _assert_same_metrics(directory: pathlib.Path, expected: list[dict[str, float
     assert [repr(row) for row in rows] == [repr(row) for row in expected]
     times = [row["wall_seconds"] for row in read_csv(directory / "metrics.csv")]
     assert times == sorted(times)
-
-
-def _contents(directory: pathlib.Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 # Runs.
@@ -180,7 +145,7 @@ def test_the_report_is_one_self_contained_file(kuhn: Any) -> None:
 def leduc(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """Six iterations of exact PSRO on Leduc poker in one go."""
     directory = tmp_path_factory.mktemp("runs") / "leduc"
-    assert _launch(*_LEDUC, "--iterations=6", f"--output_dir={directory}") == 0
+    assert exit_code(run_psro.main, *_LEDUC, "--iterations=6", f"--output_dir={directory}") == 0
     return directory
 
 
@@ -302,7 +267,7 @@ def test_runs_go_to_a_directory_named_after_them(
 # Bad input.
 
 
-def _assert_refused(ended: _Ended, *named: str) -> str:
+def _assert_refused(ended: Ended, *named: str) -> str:
     """One clear line, exit code 2, no traceback; only warnings may come before."""
     assert ended.code == 2
     assert ended.out == ""
@@ -392,16 +357,16 @@ def test_a_directory_that_holds_another_configuration_is_left_alone(
     named: str,
 ) -> None:
     copy = shutil.copytree(leduc, tmp_path / "run")
-    before = _contents(copy)
+    before = contents(copy)
     ended = launch(*_LEDUC, f"--output_dir={copy}", "--iterations=6", change, *flags)
     _assert_refused(ended, "another configuration", named, "--output_dir")
-    assert _contents(copy) == before
+    assert contents(copy) == before
 
 
 def test_the_same_configuration_without_resume_is_left_alone(leduc: pathlib.Path, launch: Launch) -> None:
-    before = _contents(leduc)
+    before = contents(leduc)
     _assert_refused(launch(*_LEDUC, f"--output_dir={leduc}", "--iterations=6"), "--resume")
-    assert _contents(leduc) == before
+    assert contents(leduc) == before
 
 
 def test_resume_where_there_is_nothing(tmp_path: pathlib.Path, launch: Launch) -> None:
@@ -433,25 +398,25 @@ def test_where_no_checkpoint_is_whole_that_is_said_and_nothing_touched(
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data if harm == "alter" else data[: len(data) // 2])
-    before = _contents(copy)
+    before = contents(copy)
     ended = launch(*_LEDUC, f"--output_dir={copy}", "--iterations=6", "--resume")
     _assert_refused(ended, "no checkpoint", "whole")
     assert ended.err.count("warning: ") == 3
-    assert _contents(copy) == before
+    assert contents(copy) == before
 
 
 def test_a_broken_configuration_file(tmp_path: pathlib.Path, leduc: pathlib.Path, launch: Launch) -> None:
     copy = shutil.copytree(leduc, tmp_path / "run")
     (copy / "config.json").write_text('{"game": "leduc')
-    before = _contents(copy)
+    before = contents(copy)
     _assert_refused(launch(*_LEDUC, f"--output_dir={copy}", "--resume"), "config.json")
-    assert _contents(copy) == before
+    assert contents(copy) == before
 
 
 def test_a_real_process_refuses_with_exit_code_2_and_no_traceback(tmp_path: pathlib.Path) -> None:
     process = _process("--game=leduc_pokr", "--oracle=exact", f"--output_dir={tmp_path / 'run'}")
     out, err = process.communicate(timeout=60)
-    _assert_refused(_Ended(process.returncode, out, err), "leduc_pokr", "leduc_poker")
+    _assert_refused(Ended(process.returncode, out, err), "leduc_pokr", "leduc_poker")
     assert err.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
