@@ -59,6 +59,10 @@ class Transition(NamedTuple):
       reward: `[B]` float32, the sum of what was paid until the player's next decision.
       discount: `[B]` float32; 0 where the episode ended, else the discount of what follows.
       weight: `[B]` float32, not negative: how much a decision counts in losses and statistics.
+      log_prob: `[B]` float32, logarithm of the probability or density with which the action was chosen;
+        None where nobody kept it.
+      continues: `[B]` bool, whether the batch's next decision is also the player's next one; None where
+        none is.
     """
 
     observation: Any
@@ -68,6 +72,8 @@ class Transition(NamedTuple):
     reward: jax.Array
     discount: jax.Array
     weight: jax.Array
+    log_prob: jax.Array | None = None
+    continues: jax.Array | None = None
 
 
 def join(
@@ -88,6 +94,10 @@ def _no_probabilities(variables: Variables, observation: Observation) -> jax.Arr
     raise ValueError("continuous actions have no probabilities; games need an agent with discrete actions.")
 
 
+def _no_log_prob(variables: Variables, observation: Any, action: Action) -> jax.Array:
+    raise ValueError("this agent does not tell how probable its actions are, so nothing can be reweighted.")
+
+
 class AgentCore(NamedTuple):
     """An agent.
 
@@ -102,6 +112,8 @@ class AgentCore(NamedTuple):
       behaviour: (Variables, Observation) -> `[B, A]`, probabilities while learning; ValueError where actions
         are continuous.
       probs: (Variables, Observation) -> `[B, A]`, exactly 0 on illegal actions; ValueError likewise.
+      log_prob: (Variables, Observation, actions as `act` gives them) -> `[B]`, logarithm of the probability
+        or density with which `act` chooses them; ValueError where an agent has no need for it.
     """
 
     init: Callable[[Key], State]
@@ -111,3 +123,4 @@ class AgentCore(NamedTuple):
     perform: Callable[[Variables, Key, Any], Action]
     behaviour: Callable[[Variables, Observation], jax.Array] = _no_probabilities
     probs: Callable[[Variables, Observation], jax.Array] = _no_probabilities
+    log_prob: Callable[[Variables, Any, Action], jax.Array] = _no_log_prob
