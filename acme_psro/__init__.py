@@ -23,6 +23,4 @@ def load_policy(run_dir: str | os.PathLike[str]) -> Policy:
     from acme_psro import evaluation, run_directory
 
     run = run_directory.read(Path(run_dir))
-    state = run.record.state
-    table = evaluation.mixture_table(run.tree, state.populations, state.meta_strategy)
-    return evaluation.openspiel_policy(run.tree, table)
+    return evaluation.openspiel_policy(run.tree, run.mixture_table())

@@ -8,7 +8,9 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from acme_psro import checkpoint
+import numpy as np
+
+from acme_psro import checkpoint, evaluation
 from acme_psro.files import write_atomically, write_csv
 from acme_psro.games.tree import DEFAULT_MAX_NODES, GameTree, compile_game
 
@@ -34,6 +36,11 @@ class Run(NamedTuple):
     config: Config
     tree: GameTree
     record: checkpoint.Record
+
+    def mixture_table(self) -> np.ndarray:
+        """`[I, A]`: the one policy that plays like the newest mixture, weighted by reach."""
+        state = self.record.state
+        return evaluation.mixture_table(self.tree, state.populations, state.meta_strategy)
 
 
 def check(

@@ -1,7 +1,7 @@
 """What lies between an environment and an agent: specs in, functions from one's arrays to the other's out.
 
 Dimensions: `B` batch, `D` numbers of an observation, `A` actions (discrete) or numbers in an action
-(continuous), `C` numbers of context.
+(continuous), `C` numbers of context; `S` sequences of `T` decisions.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class Interface:
         discrete, `[B, D]` float32 where they are continuous.
       to_action: the agent's actions to the environment's, in its own shape and type.
       to_transition: an `acme.types.Transition` to the agent's.
+      to_sequence: an `acme.adders.reverb.Step` of sequences `[S, T + 1, ..]`, as `agents.replay` keeps them,
+        to the agent's transition of `S * T` decisions, sequence after sequence. Padding has weight 0.
     """
 
     example: Any
@@ -41,6 +43,7 @@ class Interface:
     to_observation: Callable[[Any], Any]
     to_action: Callable[[Action], Action]
     to_transition: Callable[[Any], Transition]
+    to_sequence: Callable[[Any], Transition]
 
 
 def make_interface(environment_spec: Any) -> Interface:
@@ -77,6 +80,7 @@ def make_interface(environment_spec: Any) -> Interface:
         to_observation=to_observation,
         to_action=lambda action: action.reshape((-1, *actions.shape)).astype(actions.dtype),
         to_transition=functools.partial(_to_transition, to_observation, bounds is None),
+        to_sequence=functools.partial(_to_sequence, to_observation, bounds is None),
     )
 
 
@@ -143,12 +147,46 @@ def _flatten(observation: Any) -> jax.Array:
 
 
 def _to_transition(to_observation: Callable[[Any], Any], is_discrete: bool, transition: Any) -> Transition:
-    size = transition.reward.shape[0]
-    action = jnp.asarray(transition.action)
     return join(
         to_observation(transition.observation),
-        action.astype(jnp.int32) if is_discrete else action.reshape(size, -1).astype(jnp.float32),
+        _read_actions(is_discrete, transition.action),
         jnp.asarray(transition.reward, jnp.float32),
         jnp.asarray(transition.discount, jnp.float32),
         to_observation(transition.next_observation),
     )
+
+
+def _to_sequence(to_observation: Callable[[Any], Any], is_discrete: bool, steps: Any) -> Transition:
+    """Rows of observations as they lie in the sequences; the last of each is only what came in the end."""
+    num_sequences, num_rows = steps.reward.shape
+    rows = jnp.arange(num_sequences * num_rows).reshape(num_sequences, num_rows)
+    is_decision = jnp.asarray(steps.extras["is_decision"], bool)
+    # What follows a sequence's last decision is in no row of the batch, or in that of another sequence.
+    has_next = jnp.arange(num_rows - 1) < num_rows - 2
+
+    def decisions(leaf: Any) -> jax.Array:
+        return _merge(jnp.asarray(leaf)[:, :-1])
+
+    return Transition(
+        observation=to_observation(tree.map_structure(_merge, steps.observation)),
+        now=decisions(rows),
+        then=decisions(rows) + 1,
+        action=_read_actions(is_discrete, decisions(steps.action)),
+        reward=decisions(steps.reward).astype(jnp.float32),
+        discount=decisions(steps.discount).astype(jnp.float32),
+        weight=decisions(is_decision).astype(jnp.float32),
+        log_prob=decisions(steps.extras["log_prob"]).astype(jnp.float32),
+        continues=_merge(is_decision[:, :-1] & is_decision[:, 1:] & has_next),
+    )
+
+
+def _read_actions(is_discrete: bool, action: Any) -> jax.Array:
+    """`[B]` int32, or `[B, A]` float32."""
+    action = jnp.asarray(action)
+    return action.astype(jnp.int32) if is_discrete else action.reshape(len(action), -1).astype(jnp.float32)
+
+
+def _merge(leaf: Any) -> jax.Array:
+    """`[S, T, ..]` to `[S * T, ..]`."""
+    leaf = jnp.asarray(leaf)
+    return leaf.reshape((leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]))

@@ -46,10 +46,13 @@ class CoreLearner(acme.core.Learner):
     Args:
       core: the agent.
       random_key: for `core.init`.
-      dataset: samples whose `data` is an `acme.types.Transition` with `gradient_steps * batch_size` rows.
-      to_transition: turns such data with `batch_size` rows into the core's; is run inside jit.
-      batch_size: decisions in a gradient step; a multiple of the number of local devices.
+      dataset: samples whose `data` are `gradient_steps` batches, one after the other, as a tree of arrays: a
+        row is a decision, such as those of an `acme.types.Transition`, or a sequence of them.
+      to_transition: turns the rows of one batch into the core's; is run inside jit.
+      batch_size: decisions in a gradient step; a multiple of `sequence_length` times the number of local
+        devices.
       gradient_steps: updates in a learner step.
+      sequence_length: decisions in a row of the data.
       watched: the metrics that must stay finite. Others may be NaN where a core has nothing to report.
       counter: is told of learner steps, gradient steps and seconds.
       logger: is given counts and metrics, each the mean over the updates that reported it, or where none
@@ -68,15 +71,19 @@ class CoreLearner(acme.core.Learner):
         *,
         batch_size: int,
         gradient_steps: int = 1,
+        sequence_length: int = 1,
         watched: Sequence[str] = ("critic_loss",),
         counter: counting.Counter | None = None,
         logger: loggers.Logger | None = None,
     ) -> None:
         mesh = Mesh(np.asarray(jax.local_devices()), ("batch",))
-        if batch_size % mesh.size:
-            raise ValueError(f"batch_size {batch_size} must be a multiple of the {mesh.size} local devices.")
+        if batch_size % (mesh.size * sequence_length):
+            times = f" times the {sequence_length} decisions of a sequence" if sequence_length > 1 else ""
+            raise ValueError(
+                f"batch_size {batch_size} must be a multiple of the {mesh.size} local devices{times}."
+            )
         self._dataset = dataset
-        self._shape = (gradient_steps, batch_size)
+        self._shape = (gradient_steps, batch_size // sequence_length)
         self._counter = counter or counting.Counter(prefix="learner")
         self._logger = logger or loggers.NoOpLogger()
         self._clock: float | None = None
@@ -169,7 +176,7 @@ def _learn(
     state: Any,
     data: Any,
 ) -> tuple[Any, _Outcome]:
-    """Updates on data `[G, B, ..]`, one after the other; the old state where the new one is broken."""
+    """Updates on data `[G, rows, ..]`, batch after batch; the old state where the new one is broken."""
 
     def update(state: Any, rows: Any) -> tuple[Any, Metrics]:
         return core.update(state, to_transition(rows))

@@ -19,13 +19,16 @@ import numpy as np
 import reverb
 import tree
 from acme import adders, types
+from acme.adders import reverb as reverb_adders
+
+from agents.replay import mark_decision
 
 
 class LocalReplay:
-    """The newest transitions, drawn uniformly with replacement.
+    """The newest items, transitions or sequences, drawn uniformly with replacement.
 
     Args:
-      max_size: transitions to keep; memory is taken as they come.
+      max_size: items to keep; memory is taken as they come.
       seed: of what is drawn.
     """
 
@@ -38,17 +41,17 @@ class LocalReplay:
     def __len__(self) -> int:
         return min(self._added, self._max_size)
 
-    def add(self, transition: types.Transition) -> None:
-        """Keeps one transition, of arrays without a batch axis; all must be alike."""
+    def add(self, item: Any) -> None:
+        """Keeps one item, a tree of arrays without a batch axis; all must be alike."""
         if self._columns is None:
-            self._columns = tree.map_structure(self._allocate, transition)
+            self._columns = tree.map_structure(self._allocate, item)
         row = self._added % self._max_size
-        for column, value in zip(tree.flatten(self._columns), tree.flatten(transition), strict=True):
+        for column, value in zip(tree.flatten(self._columns), tree.flatten(item), strict=True):
             column[row] = value
         self._added += 1
 
-    def sample(self, size: int) -> types.Transition:
-        """`size` transitions `[size, ..]`.
+    def sample(self, size: int) -> Any:
+        """`size` items `[size, ..]`.
 
         Raises:
           ValueError: nothing was added yet.
@@ -124,3 +127,52 @@ class LocalAdder(adders.Adder):
         self._replay.add(
             types.Transition(first.observation, first.action, reward, discount, self._observation, ())
         )
+
+
+class LocalSequenceAdder(adders.Adder):
+    """Adds sequences, the same as `agents.replay.SequenceAdder`.
+
+    Args:
+      replay: where they go.
+      sequence_length: decisions in a sequence, `T`; each has `T + 1` rows, the last of them the first of
+        what follows, or the episode's last observation, or padding.
+    """
+
+    def __init__(self, replay: LocalReplay, sequence_length: int) -> None:
+        self._replay = replay
+        self._num_rows = sequence_length + 1
+        self._rows: list[reverb_adders.Step] = []
+        self._observation: Any = None
+        self._is_start = False
+
+    def reset(self) -> None:
+        self._rows = []
+
+    def add_first(self, timestep: dm_env.TimeStep) -> None:
+        self._rows = []
+        self._observation = timestep.observation
+        self._is_start = True
+
+    def add(self, action: Any, next_timestep: dm_env.TimeStep, extras: Any = ()) -> None:
+        row = reverb_adders.Step(
+            observation=self._observation,
+            action=action,
+            reward=np.float32(next_timestep.reward),
+            discount=np.float32(next_timestep.discount),
+            start_of_episode=np.bool_(self._is_start),
+            extras=mark_decision(extras),
+        )
+        self._rows.append(row)
+        self._observation = next_timestep.observation
+        self._is_start = False
+        if len(self._rows) == self._num_rows:
+            self._write()
+        if next_timestep.last():
+            padding = tree.map_structure(np.zeros_like, row)
+            self._rows.append(padding._replace(observation=self._observation))
+            self._rows += [padding] * (self._num_rows - len(self._rows))
+            self._write()
+
+    def _write(self) -> None:
+        self._replay.add(tree.map_structure(lambda *leaves: np.stack(leaves), *self._rows))
+        self._rows = self._rows[-1:]

@@ -28,7 +28,7 @@ from acme.utils import counting, loggers
 
 from agents.builder import CoreBuilder
 from agents.core import Key
-from agents.local_replay import LocalAdder, LocalReplay
+from agents.local_replay import LocalAdder, LocalReplay, LocalSequenceAdder
 
 NetworkFactory = Callable[[specs.EnvironmentSpec], Any]
 EnvironmentFactory = Callable[[int], dm_env.Environment]
@@ -108,12 +108,16 @@ class ReleasedBuilder(builders.ActorLearnerBuilder):
 
 
 class LocalAgent(local_layout.LocalLayout):
-    """The release's, whose learner can be asked for its state."""
+    """The release's, whose learner can be asked for its state and whose server can be done without."""
 
     @property
     def learner(self) -> core.Learner:
         """What learns."""
         return self._learner
+
+    def stop_server(self) -> None:
+        """Stops the Reverb server, where experience is kept elsewhere and nobody will ask it for any."""
+        self._replay_server.stop()
 
 
 class _InProcessBuilder(ReleasedBuilder):
@@ -128,12 +132,14 @@ class _InProcessBuilder(ReleasedBuilder):
 
     def make_dataset_iterator(self, replay_client: reverb.Client) -> Iterator[reverb.ReplaySample]:
         del replay_client
-        replay = self._builder.replay
-        return self._memory.samples(replay.batch_size * replay.gradient_steps_per_learner_step)
+        return self._memory.samples(self._builder.replay.items_per_sample)
 
     def make_adder(self, replay_client: reverb.Client) -> adders.Adder:
         del replay_client
-        return LocalAdder(self._memory, self._builder.replay.n_step, self._builder.discount)
+        replay = self._builder.replay
+        if replay.sequence_length > 1:
+            return LocalSequenceAdder(self._memory, replay.sequence_length)
+        return LocalAdder(self._memory, replay.n_step, self._builder.discount)
 
     def make_actor(
         self,
@@ -201,21 +207,24 @@ def make_local_agent(
     if in_process:
         # No request crosses a process, so none is saved on.
         newest = builder.with_replay(dataclasses.replace(unlimited.replay, variable_update_period=1))
-        released = _InProcessBuilder(newest, LocalReplay(replay.max_replay_size, seed), *others)
+        released = _InProcessBuilder(newest, LocalReplay(replay.max_items, seed), *others)
     networks = network_factory(environment_spec)
-    return LocalAgent(
+    agent = LocalAgent(
         seed=seed,
         environment_spec=environment_spec,
         builder=released,
         networks=networks,
         policy_network=released.make_policy(networks),
         workdir=workdir,
-        min_replay_size=replay.min_replay_size,
+        min_replay_size=max(replay.min_replay_size, replay.decisions_before_first_item),
         samples_per_insert=replay.samples_per_insert,
         batch_size=replay.batch_size,
         num_sgd_steps_per_step=replay.gradient_steps_per_learner_step,
         counter=counter,
     )
+    if in_process:
+        agent.stop_server()
+    return agent
 
 
 class DistributedLayout(distributed_layout.DistributedLayout):

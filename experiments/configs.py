@@ -1,4 +1,4 @@
-"""What a PSRO run is: one frozen configuration, and named settings per game.
+"""What a PSRO run is: one frozen configuration, and named settings for each game and agent.
 
 A setting holds the budgets with which the device oracle meets the project's bars on a game, on two CPU
 cores; flags overrule it.
@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from acme_psro.games.tree import DEFAULT_MAX_NODES
 from acme_psro.solvers import get_solver
+from experiments.names import PSRO_AGENTS, check_known
 
 ORACLES = ("exact", "device")
-AGENTS = ("crossq",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,14 +23,14 @@ class PSROConfig:
     Attributes:
       game: OpenSpiel game string, parameters included.
       oracle: a name of `ORACLES`.
-      agent: a name of `AGENTS`; the device oracle's learner.
+      agent: a name of `PSRO_AGENTS`; the device oracle's learner.
       meta_solver: a name of `acme_psro.solvers.SOLVERS`.
       iterations: of the outer loop, at most.
       seed: of everything random.
       max_nodes: refuse games with more.
       tolerance: stop once no player gains more than this, in the game's utility units.
       device: settings of the device oracle, see `acme_psro.oracles.training.DeviceConfig`.
-      crossq: settings of the agent over its preset "games", see `agents.crossq.config.CrossQConfig`.
+      agent_settings: over the agent's preset "games", see `agents.crossq.config.CrossQConfig`.
     """
 
     game: str
@@ -42,11 +42,11 @@ class PSROConfig:
     max_nodes: int = DEFAULT_MAX_NODES
     tolerance: float = 1e-7
     device: dict[str, Any] = dataclasses.field(default_factory=dict)
-    crossq: dict[str, Any] = dataclasses.field(default_factory=dict)
+    agent_settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_known("oracle", self.oracle, ORACLES)
-        _check_known("agent", self.agent, AGENTS)
+        check_known("oracle", self.oracle, ORACLES)
+        check_known("agent", self.agent, PSRO_AGENTS)
         get_solver(self.meta_solver)
         for name in ("iterations", "max_nodes"):
             if getattr(self, name) < 1:
@@ -66,23 +66,18 @@ class PSROConfig:
         return dataclasses.asdict(self)
 
 
-def _check_known(what: str, name: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise ValueError(f"no {what} named {name!r}; use one of {', '.join(known)}.")
-
-
 class Setting(NamedTuple):
-    """Budgets and agent settings of a game.
+    """Budgets and settings of an agent in a game.
 
     Attributes:
       iterations: of the outer loop.
       device: of the device oracle.
-      crossq: of the agent.
+      agent_settings: over the agent's preset.
     """
 
     iterations: int
     device: dict[str, Any]
-    crossq: dict[str, Any]
+    agent_settings: dict[str, Any]
 
 
 _CROSSQ = {
@@ -99,18 +94,25 @@ _CROSSQ = {
 
 _DEVICE = {"gradient_steps": 1000, "num_envs": 8192, "batch_size": 4096, "buffer_size": 200_000}
 
-SETTINGS: dict[str, Setting] = {
-    "default": Setting(iterations=20, device=_DEVICE, crossq=_CROSSQ),
-    "leduc_poker": Setting(iterations=100, device=_DEVICE, crossq=_CROSSQ),
-    "kuhn_poker": Setting(
-        iterations=20,
-        device={"gradient_steps": 300, "num_envs": 512, "batch_size": 1024, "buffer_size": 100_000},
-        crossq=_CROSSQ,
-    ),
+SETTINGS: dict[str, dict[str, Setting]] = {
+    "default": {"crossq": Setting(20, _DEVICE, _CROSSQ)},
+    "leduc_poker": {"crossq": Setting(100, _DEVICE, _CROSSQ)},
+    "kuhn_poker": {
+        "crossq": Setting(
+            iterations=20,
+            device={"gradient_steps": 300, "num_envs": 512, "batch_size": 1024, "buffer_size": 100_000},
+            agent_settings=_CROSSQ,
+        )
+    },
 }
 
 
-def setting_for(game: str) -> Setting:
-    """The setting named like the game (OpenSpiel's short name), or the default one."""
-    name = game.split("(", 1)[0].strip()
-    return SETTINGS.get(name, SETTINGS["default"])
+def setting_for(game: str, agent: str) -> Setting:
+    """The agent's setting named like the game (OpenSpiel's short name), or else its default one.
+
+    Raises:
+      ValueError: there is no such agent.
+    """
+    check_known("agent", agent, PSRO_AGENTS)
+    named = SETTINGS.get(game.split("(", 1)[0].strip(), {})
+    return named.get(agent, SETTINGS["default"][agent])

@@ -16,14 +16,14 @@ from typing import Any
 
 from absl import flags
 
-from experiments import command_line, environments
+from experiments import command_line, environments, names
 from experiments.agent_runs import directory as run_directory
 from experiments.agent_runs import installed, launch
-from experiments.agent_runs.config import AGENTS, LAUNCH_TYPES, REPLAYS, AgentRunConfig
+from experiments.agent_runs.config import LAUNCH_TYPES, REPLAYS, AgentRunConfig
 
 _STARTED = time.monotonic()
 
-flags.DEFINE_string("agent", "crossq", f"What learns: {', '.join(AGENTS)}.")
+flags.DEFINE_string("agent", "crossq", f"What learns: {', '.join(names.RUN_AGENT_AGENTS)}.")
 flags.DEFINE_string("environment", "dm_control:cartpole:swingup", f"Where it learns: {environments.FORMS}.")
 flags.DEFINE_integer("actor_steps", 50_000, "Decisions to make while learning, over all actors.")
 flags.DEFINE_integer("seed", 0, "Seed of everything random.")

@@ -21,13 +21,13 @@ from acme_psro.oracles.base import Oracle, Response
 from acme_psro.progress import Progress, make_progress
 from acme_psro.solvers import SOLVERS, check_solver_fits, get_solver
 from acme_psro.summaries import EventWriter
-from experiments import command_line, configs
+from experiments import command_line, configs, names
 
 _STARTED = time.monotonic()
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string, parameters included.")
 flags.DEFINE_string("oracle", "device", f"What computes best responses: {', '.join(configs.ORACLES)}.")
-flags.DEFINE_string("agent", "crossq", f"The device oracle's learner: {', '.join(configs.AGENTS)}.")
+flags.DEFINE_string("agent", "crossq", f"The device oracle's learner: {', '.join(names.PSRO_AGENTS)}.")
 flags.DEFINE_string("meta_solver", "nash", f"Meta-solver: {', '.join(SOLVERS)}.")
 flags.DEFINE_integer("iterations", None, "Iterations at most; by default the game's setting.")
 flags.DEFINE_integer("seed", 0, "Seed of everything random.")
@@ -45,12 +45,12 @@ FLAGS = flags.FLAGS
 
 
 def build_config() -> configs.PSROConfig:
-    """The configuration that the flags ask for, over the game's setting.
+    """The configuration that the flags ask for, over the setting of game and agent.
 
     Raises:
       ValueError: a value that is not allowed.
     """
-    setting = configs.setting_for(FLAGS.game)
+    setting = configs.setting_for(FLAGS.game, FLAGS.agent)
     device = {
         "gradient_steps": FLAGS.gradient_steps_per_response,
         "num_envs": FLAGS.num_envs,
@@ -68,7 +68,7 @@ def build_config() -> configs.PSROConfig:
         max_nodes=FLAGS.max_nodes,
         tolerance=FLAGS.tolerance,
         device=setting.device | {name: value for name, value in device.items() if value is not None},
-        crossq=setting.crossq,
+        agent_settings=setting.agent_settings,
     )
 
 

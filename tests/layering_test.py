@@ -19,7 +19,14 @@ LEVELS = (
     ("acme_psro.files",),
     ("agents", "agents.core", "agents.gradients", "agents.acme_compat"),
     ("agents.*",),
-    ("agents.learner", "agents.builder", "agents.*.builder", "agents.local_replay", "agents.released_acme"),
+    (
+        "agents.learner",
+        "agents.builder",
+        "agents.*.builder",
+        "agents.local_replay",
+        "agents.released_acme",
+        "agents.replay",
+    ),
     ("acme_psro.games", "acme_psro.games.*"),
     (
         "acme_psro.population",
@@ -66,6 +73,7 @@ MAY_IMPORT_ACME_LAYER = (
     "agents.*.builder",
     "agents.local_replay",
     "agents.released_acme",
+    "agents.replay",
     "acme_psro.games.environment",
     "acme_psro.oracles.launchpad",
     "acme_psro.program",

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from agents.actions import explore, squash, stretch
 from agents.core import Bounds, Key, Transition
 from agents.crossq.losses import (
     Actions,
@@ -23,7 +24,8 @@ from agents.crossq.losses import (
     reduce_critics,
     squared_error,
 )
-from agents.crossq.networks import apply_critics, shares
+from agents.crossq.networks import apply_critics
+from agents.networks import shares
 
 _LOG_DEVIATION = (-20.0, 2.0)
 
@@ -106,17 +108,6 @@ def sample(key: Key, output: jax.Array) -> Sample:
     return Sample(jnp.tanh(unsquashed), jnp.sum(log_density - log_slope, axis=-1))
 
 
-def squash(action: jax.Array, bounds: Bounds) -> jax.Array:
-    """From the environment's actions to [-1, 1]."""
-    return 2 * (action - bounds.low) / (bounds.high - bounds.low) - 1
-
-
-def stretch(action: jax.Array, bounds: Bounds) -> jax.Array:
-    """From [-1, 1] to the environment's actions, never past their bounds."""
-    stretched = bounds.low + (action + 1) / 2 * (bounds.high - bounds.low)
-    return jnp.clip(stretched, bounds.low, bounds.high)
-
-
 def _bounds(setting: Setting) -> Bounds:
     bounds = setting.networks.bounds
     assert bounds is not None, "networks for discrete actions"
@@ -147,12 +138,9 @@ ACTIONS = Actions(_following, critic_loss, _evaluate, policy_loss)
 
 def act(setting: Setting, policy: Fitted, key: Key, observation: Any) -> jax.Array:
     """`[B, A]` actions drawn from the policy, or uniform ones with the probability of exploring."""
-    sample_key, uniform_key, choice_key = jax.random.split(key, 3)
+    sample_key, explore_key = jax.random.split(key)
     action = sample(sample_key, _output(setting, policy, observation)).action
-    if setting.config.exploration > 0:
-        uniform = jax.random.uniform(uniform_key, action.shape, minval=-1.0, maxval=1.0)
-        explores = jax.random.bernoulli(choice_key, setting.config.exploration, (action.shape[0], 1))
-        action = jnp.where(explores, uniform, action)
+    action = explore(explore_key, action, setting.config.exploration)
     return stretch(action, _bounds(setting))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from agents import actions
 from agents.core import Key, Observation, Transition
 from agents.crossq.losses import (
     Actions,
@@ -20,7 +21,8 @@ from agents.crossq.losses import (
     reduce_critics,
     squared_error,
 )
-from agents.crossq.networks import apply_critics, masked_log_probs, shares
+from agents.crossq.networks import apply_critics
+from agents.networks import masked_log_probs, row_weights, shares
 
 
 def critic_loss(
@@ -84,12 +86,6 @@ def policy_loss(
     return -temperature * entropy - value, PolicyExtra(stats, entropy, target)
 
 
-def row_weights(transition: Transition, rows: jax.Array, weight: jax.Array) -> jax.Array:
-    """`[U]`: how much weight the decisions `[B]` lay on each row of the observations."""
-    num_rows = transition.observation.info_state.shape[0]
-    return jnp.zeros(num_rows, weight.dtype).at[rows].add(weight)
-
-
 def log_probs(setting: Setting, policy: Fitted, observation: Observation) -> jax.Array:
     """`[U, A]` log probabilities of the policy in evaluation mode."""
     logits, _ = setting.networks.policy.apply(*policy, observation, _evenly(observation), False)
@@ -116,23 +112,20 @@ ACTIONS = Actions(_following, critic_loss, _evaluate, policy_loss)
 
 def behaviour(setting: Setting, policy: Fitted, observation: Observation) -> jax.Array:
     """`[B, A]` probabilities of acting while learning."""
-    legal = observation.legal_actions
-    uniform = legal / jnp.maximum(legal.sum(axis=-1, keepdims=True), 1)
-    exploration = setting.config.exploration
-    return (1 - exploration) * probs(setting, policy, observation) + exploration * uniform
+    legal, share = observation.legal_actions, setting.config.exploration
+    return actions.mix_uniform(probs(setting, policy, observation), legal, share)
 
 
 def act(setting: Setting, policy: Fitted, key: Key, observation: Observation) -> jax.Array:
     """`[B]` actions drawn from `behaviour`."""
-    return jax.random.categorical(key, jnp.log(behaviour(setting, policy, observation)))
+    return actions.draw(key, behaviour(setting, policy, observation))
 
 
 def perform(setting: Setting, policy: Fitted, key: Key, observation: Observation) -> jax.Array:
     """`[B]` actions drawn from `probs`."""
-    return jax.random.categorical(key, jnp.log(probs(setting, policy, observation)))
+    return actions.draw(key, probs(setting, policy, observation))
 
 
 def probs(setting: Setting, policy: Fitted, observation: Observation) -> jax.Array:
     """`[B, A]`, exactly 0 on illegal actions."""
-    log = log_probs(setting, policy, observation)
-    return jnp.where(observation.legal_actions, jnp.exp(log), 0.0)
+    return actions.legal_probs(log_probs(setting, policy, observation), observation.legal_actions)

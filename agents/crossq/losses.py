@@ -14,7 +14,8 @@ import jax.numpy as jnp
 
 from agents.core import Transition
 from agents.crossq.config import CrossQConfig
-from agents.crossq.networks import CrossQNetworks, shares
+from agents.crossq.networks import CrossQNetworks
+from agents.networks import shares
 
 
 class Fitted(NamedTuple):

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import haiku as hk
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from agents.core import Bounds, Observation
+from agents.core import Bounds
 from agents.crossq.config import CrossQConfig
+from agents.networks import check_bounds, flatten, shares
 
 
 class BatchRenorm(hk.Module):
@@ -86,12 +86,6 @@ def _moments(inputs: jax.Array, share: jax.Array) -> tuple[jax.Array, jax.Array]
     return centre + first, jnp.maximum(second - jnp.square(first), 0.0)
 
 
-def shares(weight: jax.Array) -> jax.Array:
-    """`[B]`: each row's share of the whole weight; all zero where there is none."""
-    total = weight.sum()
-    return weight / jnp.where(total > 0, total, 1.0)
-
-
 def _mlp(
     inputs: jax.Array,
     weight: jax.Array,
@@ -157,39 +151,11 @@ def make_networks(example: Any, actions: int | Bounds, config: CrossQConfig) -> 
     if not isinstance(actions, Bounds):
         policy = build(example, config.policy_hidden_sizes, actions)
         return CrossQNetworks(policy, build(example, config.critic_hidden_sizes, actions))
-    bounds = _checked(actions)
+    bounds = check_bounds(actions)
     num = len(bounds.low)
     policy = build(example, config.policy_hidden_sizes, 2 * num)
     critic = build((example, jnp.zeros((1, num))), config.critic_hidden_sizes, 1)
     return CrossQNetworks(policy, critic, bounds)
-
-
-def _checked(bounds: Bounds) -> Bounds:
-    low, high = (np.asarray(side, np.float32) for side in bounds)
-    if low.ndim != 1 or low.shape != high.shape or not (np.isfinite(low).all() and np.isfinite(high).all()):
-        raise ValueError("CrossQ needs finite bounds for every number of a continuous action; clip them.")
-    if not np.isfinite(high - low).all():
-        raise ValueError(f"the actions' bounds {low} and {high} are too far apart for float32; clip them.")
-    if not (low < high).all():
-        raise ValueError(f"the lowest action {low} must be below the highest {high}.")
-    return Bounds(jnp.asarray(low), jnp.asarray(high))
-
-
-def flatten(inputs: Any) -> jax.Array:
-    """`[B, D]` float32: all numbers of arrays `[B, ..]`; of an `Observation`, all but the legal actions."""
-    if isinstance(inputs, Observation):
-        inputs = (inputs.info_state, inputs.context)
-    rows = [jnp.asarray(leaf, jnp.float32).reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(inputs)]
-    return rows[0] if len(rows) == 1 else jnp.concatenate(rows, axis=-1)
-
-
-def masked_log_probs(logits: jax.Array, legal_actions: jax.Array) -> jax.Array:
-    """`[B, A]` log probabilities over legal actions; finite, and far below zero on illegal ones.
-
-    Where nothing is legal, as at the end of a game, everything counts as legal, so that nothing is NaN.
-    """
-    possible = legal_actions | ~legal_actions.any(axis=-1, keepdims=True)
-    return jax.nn.log_softmax(jnp.where(possible, logits, -1e9), axis=-1)
 
 
 def apply_critics(

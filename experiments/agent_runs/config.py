@@ -4,34 +4,45 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
-AGENTS = ("crossq",)
+from experiments.names import RUN_AGENT_AGENTS, check_known
+
 LAUNCH_TYPES = ("local_mt", "local_mp")
 REPLAYS = ("in_process", "reverb")
 
-# Over an agent's own defaults, by the kind of environment.
-_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
-    "control": {"agent": {}, "replay": {"gradient_steps_per_learner_step": 4}},
-    # Players decide a few times a game, for rewards that come at the end.
-    "openspiel": {
-        "agent": {
-            "discount": 1.0,
-            "exploration": 0.15,
-            "temperature": 0.3,
-            "final_temperature": 0.003,
-            "learning_rate": 0.01,
-            "final_learning_rate": 0.0001,
-            # Running statistics must be worth something within a few hundred updates.
-            "renorm_warmup": 200,
-            "renorm_momentum": 0.95,
-        },
-        "replay": {
-            "batch_size": 512,
-            "min_replay_size": 2000,
-            "samples_per_insert": 32.0,
-            "gradient_steps_per_learner_step": 4,
-        },
+
+class _Setting(NamedTuple):
+    """What is set over an agent's own defaults, and over those of replay."""
+
+    agent: dict[str, Any]
+    replay: dict[str, Any]
+
+
+# By agent and kind of environment.
+_SETTINGS: dict[str, dict[str, _Setting]] = {
+    "crossq": {
+        "control": _Setting(agent={}, replay={"gradient_steps_per_learner_step": 4}),
+        # Players decide a few times a game, for rewards that come at the end.
+        "openspiel": _Setting(
+            agent={
+                "discount": 1.0,
+                "exploration": 0.15,
+                "temperature": 0.3,
+                "final_temperature": 0.003,
+                "learning_rate": 0.01,
+                "final_learning_rate": 0.0001,
+                # Running statistics must be worth something within a few hundred updates.
+                "renorm_warmup": 200,
+                "renorm_momentum": 0.95,
+            },
+            replay={
+                "batch_size": 512,
+                "min_replay_size": 2000,
+                "samples_per_insert": 32.0,
+                "gradient_steps_per_learner_step": 4,
+            },
+        ),
     },
 }
 
@@ -41,7 +52,7 @@ class AgentRunConfig:
     """A run of one agent.
 
     Attributes:
-      agent: a name of `AGENTS`.
+      agent: a name of `RUN_AGENT_AGENTS`.
       environment: as `experiments.environments.make_environment` takes it.
       actor_steps: decisions to make while learning, over all actors.
       seed: of everything random.
@@ -77,13 +88,9 @@ class AgentRunConfig:
     checkpoint_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        for what, name, known in (
-            ("agent", self.agent, AGENTS),
-            ("replay", self.replay, REPLAYS),
-            ("lp_launch_type", self.lp_launch_type, LAUNCH_TYPES),
-        ):
-            if name not in known:
-                raise ValueError(f"no {what} named {name!r}; use one of {', '.join(known)}.")
+        check_known("agent", self.agent, RUN_AGENT_AGENTS)
+        check_known("replay", self.replay, REPLAYS)
+        check_known("lp_launch_type", self.lp_launch_type, LAUNCH_TYPES)
         for name in ("actor_steps", "evaluate_every", "evaluation_episodes", "num_actors"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, not {getattr(self, name)}.")
@@ -99,11 +106,11 @@ class AgentRunConfig:
 
     def agent_overrides(self) -> dict[str, Any]:
         """What is set over the agent's preset: by the kind of environment, then by the user."""
-        return _SETTINGS[self.kind]["agent"] | self.agent_settings
+        return _SETTINGS[self.agent][self.kind].agent | self.agent_settings
 
     def replay_overrides(self) -> dict[str, Any]:
         """What is set over the replay's defaults."""
-        return _SETTINGS[self.kind]["replay"] | self.replay_settings
+        return _SETTINGS[self.agent][self.kind].replay | self.replay_settings
 
     def gradient_steps(self, batch_size: int, samples_per_insert: float) -> int:
         """How many gradient steps the run comes to, over which schedules fall."""

@@ -23,7 +23,6 @@ from acme import core
 from acme.utils import counting, loggers
 
 from acme_psro import run_directory
-from acme_psro.evaluation import mixture_table
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameError, compile_game
 from agents.core import AgentCore, Observation
@@ -101,7 +100,8 @@ def make_exact_evaluation(config: AgentRunConfig, agent: AgentCore) -> Callable[
     except GameError:
         return None
     player = config.player
-    others = tree.uniform_policy() if config.opponent is None else _mixture_of(config.opponent)
+    opponent = None if config.opponent is None else run_directory.read(config.opponent)
+    others = tree.uniform_policy() if opponent is None else opponent.mixture_table()
     best = traverse.best_response(tree, traverse.realisation_plan(tree, others), player).value
     rows = tree.infosets_of(player)
     seen = Observation(
@@ -119,9 +119,3 @@ def make_exact_evaluation(config: AgentRunConfig, agent: AgentCore) -> Callable[
         return ExactValue(float(returns[player]), best)
 
     return evaluate
-
-
-def _mixture_of(run_dir: str) -> np.ndarray:
-    run = run_directory.read(run_dir)
-    state = run.record.state
-    return mixture_table(run.tree, state.populations, state.meta_strategy)

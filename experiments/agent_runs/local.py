@@ -65,25 +65,20 @@ def _make_agent(
     config: AgentRunConfig, directory: Path, parts: Parts, counter: counting.Counter
 ) -> LocalAgent:
     """Acme's agent, without what its Reverb server says and leaves in the temporary directory."""
-    in_process = config.replay == "in_process"
     with tempfile.TemporaryDirectory(prefix="run_agent_") as scratch, _without_stderr():
         before, tempfile.tempdir = tempfile.tempdir, scratch
         try:
-            acting = make_local_agent(
+            return make_local_agent(
                 parts.agent.builder,
                 parts.agent.network_factory,
                 parts.spec,
                 config.seed,
                 logger_fn=LoggerFactory(directory),
                 counter=counter,
-                in_process=in_process,
+                in_process=config.replay == "in_process",
             )
-            if in_process:
-                # Nobody will ask it for anything.
-                acting._replay_server.stop()
         finally:
             tempfile.tempdir = before
-    return acting
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import agents.acme_compat  # noqa: F401
 
@@ -21,16 +21,11 @@ from agents.core import AgentCore
 from agents.crossq import config as crossq
 from agents.crossq import learning
 from agents.crossq.builder import CrossQBuilder, make_networks
+from experiments import settings
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.environments import make_environment
 
-_KINDS = {
-    bool: "true or false",
-    float: "a number",
-    int: "a whole number",
-    str: "text",
-    tuple: "a list of whole numbers",
-}
+Config = TypeVar("Config")
 
 
 class Agent(NamedTuple):
@@ -94,19 +89,30 @@ def make_agent(config: AgentRunConfig) -> Agent:
 
 
 def _make_replay(config: AgentRunConfig) -> ReplayConfig:
-    return _replace("replay", ReplayConfig(), config.replay_overrides())
+    return settings.replace("replay", ReplayConfig(), config.replay_overrides())
 
 
 def _crossq(config: AgentRunConfig, replay: ReplayConfig) -> Agent:
-    preset = config.preset or ("games" if config.kind == "openspiel" else "default")
-    if preset not in crossq.PRESETS:
-        raise ValueError(f"no preset named {preset!r}; CrossQ has {', '.join(crossq.PRESETS)}.")
     planned = {
         "horizon": config.gradient_steps(replay.batch_size, replay.samples_per_insert),
         "reward_scale": _reward_scale(config),
     }
-    settings = _replace("crossq", crossq.PRESETS[preset], planned | config.agent_overrides())
-    return Agent(CrossQBuilder(settings, replay), NetworkFactory(settings), CoreFactory(settings))
+    preset = _preset(config, "CrossQ", crossq.PRESETS)
+    chosen = settings.replace("crossq", preset, planned | config.agent_overrides())
+    networks, core = Configured(make_networks, chosen), Configured(learning.make_core, chosen)
+    return Agent(CrossQBuilder(chosen, replay), networks, core)
+
+
+def _preset(config: AgentRunConfig, agent: str, presets: dict[str, Config]) -> Config:
+    """The configured preset of an agent, or the one for the kind of environment.
+
+    Raises:
+      ValueError: there is no such preset.
+    """
+    name = config.preset or ("games" if config.kind == "openspiel" else "default")
+    if name not in presets:
+        raise ValueError(f"no preset named {name!r}; {agent} has {', '.join(presets)}.")
+    return presets[name]
 
 
 def _reward_scale(config: AgentRunConfig) -> float:
@@ -123,54 +129,17 @@ def _reward_scale(config: AgentRunConfig) -> float:
 
 
 @dataclasses.dataclass(frozen=True)
-class NetworkFactory:
-    """CrossQ's networks for an environment spec; a class, so that it can be sent to another process."""
+class Configured:
+    """A function of something and an agent's settings, with the settings given.
 
-    config: crossq.CrossQConfig
-
-    def __call__(self, environment_spec: Any) -> Any:
-        return make_networks(environment_spec, self.config)
-
-
-@dataclasses.dataclass(frozen=True)
-class CoreFactory:
-    """CrossQ's core for networks."""
-
-    config: crossq.CrossQConfig
-
-    def __call__(self, networks: Any) -> AgentCore:
-        return learning.make_core(networks, self.config)
-
-
-def _replace(what: str, defaults: Any, changes: dict[str, Any]) -> Any:
-    """The frozen dataclass with changes.
-
-    Raises:
-      ValueError: a setting that it does not have, or a value of another type than it takes.
+    A class of this module, so that a process it is sent to imports `agents.acme_compat` before Acme.
     """
-    known = [field.name for field in dataclasses.fields(defaults)]
-    unknown = [name for name in changes if name not in known]
-    if unknown:
-        raise ValueError(f"{what} has no setting {unknown[0]!r}; it has {', '.join(known)}.")
-    checked = {name: _checked(what, name, value, getattr(defaults, name)) for name, value in changes.items()}
-    return dataclasses.replace(defaults, **checked)
 
+    function: Callable[[Any, Any], Any]
+    config: Any
 
-def _checked(what: str, name: str, value: Any, default: Any) -> Any:
-    """The value as its default has it: whole numbers do as fractions, lists as tuples, `inf` as infinity.
-
-    Raises:
-      ValueError: a value of another type.
-    """
-    if isinstance(default, float) and type(value) in (int, float, str):
-        if value == "inf" or not isinstance(value, str):
-            return float(value)
-    elif isinstance(default, tuple) and isinstance(value, list | tuple):
-        if all(type(each) is int for each in value):
-            return tuple(value)
-    elif type(value) is type(default):
-        return value
-    raise ValueError(f"{what}'s {name} must be {_KINDS[type(default)]}, such as {default!r}, not {value!r}.")
+    def __call__(self, something: Any) -> Any:
+        return self.function(something, self.config)
 
 
 _AGENTS: dict[str, Callable[[AgentRunConfig, ReplayConfig], Agent]] = {"crossq": _crossq}

@@ -178,6 +178,8 @@ def test_reading_gives_the_newest_whole_checkpoint_and_changes_nothing(tmp_path:
     assert run.tree.game_string == "kuhn_poker()"
     assert run.record.state.iteration == 1
     np.testing.assert_array_equal(run.record.state.payoffs, _record().state.payoffs)
+    # All that the populations hold.
+    np.testing.assert_allclose(run.mixture_table(), _tree().uniform_policy())
     assert len(warnings) == 1
     assert _contents(tmp_path) == before
 

@@ -45,6 +45,17 @@ class Transition(NamedTuple):
     extras: Any = ()
 
 
+class Step(NamedTuple):
+    """As Acme's."""
+
+    observation: Any
+    action: Any
+    reward: Any
+    discount: Any
+    start_of_episode: Any
+    extras: Any = ()
+
+
 THREE = specs.DiscreteArray(3)
 VECTOR = specs.Array((2,), np.float32)
 MASK = specs.Array((3,), np.float32)
@@ -136,6 +147,49 @@ def test_a_transition_becomes_rows_now_and_then() -> None:
     batch = discrete(Transition(now, np.array([2, 0], np.int64), reward, discount, then))
     np.testing.assert_array_equal(batch.action, [2, 0])
     assert batch.action.dtype == np.int32
+
+
+def test_sequences_become_decisions_that_follow_each_other() -> None:
+    """One from the middle of an episode, one that ends at once, one that is cut off after two decisions."""
+    spec = EnvironmentSpec(Observation(VECTOR, MASK, specs.Array((0,), np.float32)), THREE)
+    seen = Observation(np.arange(24.0).reshape(3, 4, 2), np.ones((3, 4, 3), np.float32), np.zeros((3, 4, 0)))
+    is_decision = np.array([[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0]], bool)
+    # Nothing but the mark tells padding from a decision: the second sequence's first is all zeros.
+    log_prob = np.array([[-1, -2, -3, -9], [0, 0, 0, 0], [-7, -8, 0, 0]], np.float32)
+    steps = Step(
+        seen,
+        action=np.array([[1, 2, 0, 9], [0, 0, 0, 0], [2, 2, 0, 0]], np.int64),
+        reward=np.array([[1, 2, 3, 9], [0, 0, 0, 0], [7, 8, 0, 0]], np.float64),
+        discount=np.array([[1, 0.5, 1, 9], [0, 0, 0, 0], [1, 1, 0, 0]], np.float32),
+        start_of_episode=np.zeros((3, 4), bool),
+        extras={"log_prob": log_prob, "is_decision": is_decision},
+    )
+    batch = jax.jit(make_interface(spec).to_sequence)(steps)
+    assert isinstance(batch.observation, Observation)
+    np.testing.assert_array_equal(batch.observation.info_state, np.arange(24).reshape(12, 2))
+    assert [part.shape[0] for part in batch.observation] == [12, 12, 12]
+    assert batch.now.tolist() == [0, 1, 2, 4, 5, 6, 8, 9, 10]
+    assert batch.then.tolist() == [1, 2, 3, 5, 6, 7, 9, 10, 11]
+    assert batch.action.tolist() == [1, 2, 0, 0, 0, 0, 2, 2, 0]
+    assert batch.reward.tolist() == [1, 2, 3, 0, 0, 0, 7, 8, 0]
+    assert batch.discount.tolist() == [1, 0.5, 1, 0, 0, 0, 1, 1, 0]
+    assert batch.weight.tolist() == [1, 1, 1, 1, 0, 0, 1, 1, 0]
+    assert batch.log_prob is not None and batch.continues is not None
+    assert batch.log_prob.tolist() == [-1, -2, -3, 0, 0, 0, -7, -8, 0]
+    # Nothing follows the last of a sequence, nor a decision that was the episode's last.
+    assert batch.continues.tolist() == [True, True, False, False, False, False, True, False, False]
+    assert [part.dtype for part in batch[3:]] == [np.int32, *[np.float32] * 4, bool]
+
+
+def test_sequences_of_continuous_actions_are_flat() -> None:
+    spec = EnvironmentSpec(VECTOR, specs.BoundedArray((1, 2), np.float32, -1, 1))
+    action, numbers = np.arange(12.0).reshape(2, 3, 1, 2), np.zeros((2, 3), np.float32)
+    extras = {"log_prob": numbers, "is_decision": numbers == 0}
+    steps = Step(np.ones((2, 3, 2), np.float32), action, numbers, numbers, numbers, extras)
+    batch = make_interface(spec).to_sequence(steps)
+    np.testing.assert_array_equal(batch.action, [[0, 1], [2, 3], [6, 7], [8, 9]])
+    assert batch.action.dtype == np.float32
+    assert batch.observation.shape == (6, 2)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Tests of agents.learner: one update for every agent, whatever feeds it and however many devices there are.
 
-Run as a program, `python learner_test.py FILE`, this file takes one step on four devices and writes what
-became of it: the number of devices is fixed when JAX starts.
+Run as a program, `python -m tests.agents.learner_test FILE`, this file takes one step on four devices and
+writes what became of it: the number of devices is fixed when JAX starts.
 """
 
 import functools
@@ -28,11 +28,12 @@ import agents.acme_compat  # noqa: F401
 
 import reverb
 from acme import types
-from acme.utils import counting, loggers
+from acme.utils import counting
 
 from agents.core import AgentCore, Observation, Transition, join
 from agents.crossq import CrossQConfig, make_core, make_networks
 from agents.learner import CoreLearner, DivergedError
+from tests.agents.rows import Rows
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BATCH = 8
@@ -89,19 +90,6 @@ def _data(seed: int, rows: int = BATCH) -> types.Transition:
 
 def _samples(*data: types.Transition) -> Iterator[reverb.ReplaySample]:
     return iter([reverb.ReplaySample(info=None, data=each) for each in data])
-
-
-class Rows(loggers.Logger):
-    """Keeps what is written."""
-
-    def __init__(self) -> None:
-        self.rows: list[Any] = []
-
-    def write(self, data: Any) -> None:
-        self.rows.append(data)
-
-    def close(self) -> None:
-        pass
 
 
 def _learner(*data: types.Transition, core: AgentCore = CORE, seed: int = 0, **options: Any) -> CoreLearner:
@@ -287,6 +275,28 @@ def test_samples_of_another_size_are_refused() -> None:
         _learner(_data(0, 2 * BATCH)).step()
 
 
+def test_a_batch_of_sequences_has_so_many_rows_less() -> None:
+    """Rows of two decisions each: a step is the same as one on the decisions by themselves."""
+    data = _data(0, 2 * BATCH)
+    pairs = jax.tree.map(lambda leaf: leaf.reshape(BATCH, 2, *leaf.shape[1:]), data)
+
+    def split(rows: types.Transition) -> Transition:
+        return _to_transition(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), rows))
+
+    sequences = _learner(pairs, gradient_steps=2, sequence_length=2, to_transition=split)
+    plain = _learner(data, gradient_steps=2)
+    sequences.step()
+    plain.step()
+    _assert_equal(sequences.save(), plain.save())
+    with pytest.raises(ValueError, match="1 x 2 rows"):
+        _learner(_data(0), sequence_length=4).step()
+
+
+def test_a_batch_is_made_of_whole_sequences() -> None:
+    with pytest.raises(ValueError, match="8 must be a multiple of the 1 local devices times the 3 decisions"):
+        _learner(sequence_length=3)
+
+
 def test_others_may_read_while_it_learns() -> None:
     """The buffers of a state that is being replaced are given away: nobody else may be holding them."""
     data = jax.tree.map(jnp.asarray, _data(0))
@@ -326,14 +336,15 @@ def test_four_devices_share_a_batch(tmp_path: pathlib.Path) -> None:
         "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
         "JAX_PLATFORMS": "cpu",
     }
-    command = [sys.executable, __file__, str(result)]
+    command = [sys.executable, "-m", "tests.agents.learner_test", str(result)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     learner = _learner(_data(0, 2 * BATCH), gradient_steps=2, logger=(rows := Rows()))
     learner.step()
     found, expected = np.load(result), learner.save()
     assert found["seen"].tolist() == [2, 3]
-    assert "6 must be a multiple of the 4 local devices" in str(found["refusal"])
+    assert "6 must be a multiple of the 4 local devices." in str(found["refusal"])
+    assert "8 must be a multiple of the 4 local devices times the 4 decisions" in str(found["refusal"])
     np.testing.assert_allclose(found["w"], expected.w, rtol=1e-5)
     np.testing.assert_allclose(found["mean"], expected.mean, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(found["critic_loss"], rows.rows[0]["critic_loss"], rtol=1e-5)
@@ -356,6 +367,10 @@ def _step_on_four_devices(path: str) -> None:
         _learner(batch_size=6)
     except ValueError as error:
         refusal = str(error)
+    try:
+        _learner(batch_size=8, sequence_length=4)
+    except ValueError as error:
+        refusal += str(error)
     state = learner.save()
     np.savez(
         path,

@@ -1,5 +1,6 @@
 """Tests of replay inside the process, against Reverb and Acme's adder."""
 
+import itertools
 import pathlib
 import sys
 import tempfile
@@ -20,10 +21,10 @@ import dm_env
 import reverb
 import tree
 from acme import specs, types
-from acme.adders import reverb as reverb_adders
 
 from agents.core import Observation
-from agents.local_replay import LocalAdder, LocalReplay
+from agents.local_replay import LocalAdder, LocalReplay, LocalSequenceAdder
+from agents.replay import ReplayConfig, SequenceAdder, make_adder, make_table
 
 DISCOUNT = 0.9
 SPEC = specs.EnvironmentSpec(
@@ -64,15 +65,24 @@ def make_episode(rng: np.random.Generator, length: int) -> Episode:
     return steps
 
 
+def log_prob_of(timestep: dm_env.TimeStep) -> Any:
+    """Some number for the action that led here."""
+    return np.float32(timestep.observation.info_state.sum())
+
+
 def add(adder: Any, episodes: Sequence[Episode]) -> None:
+    """All of them, each action with a log-probability where the adder keeps sequences."""
     for (_, first), *steps in episodes:
         adder.add_first(first)
         for action, timestep in steps:
-            adder.add(action, timestep)
+            if isinstance(adder, SequenceAdder | LocalSequenceAdder):
+                adder.add(action, timestep, {"log_prob": log_prob_of(timestep)})
+            else:
+                adder.add(action, timestep)
 
 
-def of_reverb(episodes: Sequence[Episode], n_step: int, directory: pathlib.Path) -> list[Any]:
-    """The transitions that Acme's adder makes, in order."""
+def of_reverb(episodes: Sequence[Episode], replay: ReplayConfig, directory: pathlib.Path) -> list[Any]:
+    """The transitions or sequences that Acme's adder makes, in order."""
     table = reverb.Table(
         name="queue",
         sampler=reverb.selectors.Fifo(),
@@ -80,15 +90,13 @@ def of_reverb(episodes: Sequence[Episode], n_step: int, directory: pathlib.Path)
         max_size=1000,
         max_times_sampled=1,
         rate_limiter=reverb.rate_limiters.MinSize(1),
-        signature=reverb_adders.NStepTransitionAdder.signature(SPEC),
+        signature=make_table(replay, SPEC).info.signature,
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(directory))
         server = reverb.Server([table])
     client = server.localhost_client()
-    adder = reverb_adders.NStepTransitionAdder(
-        client=client, n_step=n_step, discount=DISCOUNT, priority_fns={"queue": None}
-    )
+    adder = make_adder(replay, client, DISCOUNT)
     add(adder, episodes)
     adder.reset()
     count = client.server_info()["queue"].current_size
@@ -119,7 +127,8 @@ def of_local(episodes: Sequence[Episode], n_step: int) -> list[Any]:
 def test_transitions_are_those_of_acmes_adder(n_step: int, tmp_path: pathlib.Path) -> None:
     rng = np.random.default_rng(n_step)
     episodes = [make_episode(rng, length) for length in (1, 2, 3, 5, 8)]
-    expected, found = of_reverb(episodes, n_step, tmp_path), of_local(episodes, n_step)
+    replay = ReplayConfig(n_step=n_step, table_name="queue")
+    expected, found = of_reverb(episodes, replay, tmp_path), of_local(episodes, n_step)
     # One begins at every step, and shorter ones where the first is reached.
     assert len(found) == len(expected) == sum(n + min(n, n_step) - 1 for n in (1, 2, 3, 5, 8))
     for ours, theirs in zip(found, expected, strict=True):
@@ -207,3 +216,87 @@ def test_equal_seeds_draw_alike_and_others_do_not() -> None:
 def test_an_empty_replay_has_nothing_to_draw() -> None:
     with pytest.raises(ValueError, match=r"^an empty replay has nothing to draw: add transitions first\.$"):
         LocalReplay(3, seed=0).sample(1)
+
+
+def sequences_of(episodes: Sequence[Episode], length: int) -> list[Any]:
+    """The sequences that ours makes, in order."""
+    replay = LocalReplay(1000, seed=0)
+    add(LocalSequenceAdder(replay, length), episodes)
+    return rows_of(replay)
+
+
+@pytest.mark.parametrize("length", [2, 3, 5])
+def test_sequences_are_those_of_acmes_adder(length: int, tmp_path: pathlib.Path) -> None:
+    rng = np.random.default_rng(length)
+    lengths = [*range(1, 3 * length + 3), *rng.integers(1, 4 * length, size=5).tolist()]
+    episodes = [make_episode(rng, n) for n in lengths]
+    replay = ReplayConfig(sequence_length=length, batch_size=length, table_name="queue")
+    expected, found = of_reverb(episodes, replay, tmp_path), sequences_of(episodes, length)
+    assert len(found) == len(expected) == sum(-(-n // length) for n in lengths)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours._fields == theirs._fields
+        for one, other in zip(tree.flatten(ours), tree.flatten(theirs), strict=True):
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(one, other)
+
+
+def test_every_decision_is_in_one_sequence_with_what_came_of_it() -> None:
+    rng = np.random.default_rng(0)
+    episodes = [make_episode(rng, n) for n in (1, 3, 4, 5, 8, 9, 2)]
+    columns = tree.map_structure(lambda *rows: np.stack(rows), *sequences_of(episodes, 4))
+    here, seen = columns.extras["is_decision"][:, :-1], columns.observation.info_state
+    found = [seen[:, :-1][here], columns.action[:, :-1][here], columns.reward[:, :-1][here]]
+    found += [columns.discount[:, :-1][here], columns.extras["log_prob"][:, :-1][here], seen[:, 1:][here]]
+    steps = [step for episode in episodes for step in itertools.pairwise(episode)]
+    expected = [
+        (
+            before.observation.info_state,
+            action,
+            after.reward,
+            after.discount,
+            log_prob_of(after),
+            after.observation.info_state,
+        )
+        for (_, before), (action, after) in steps
+    ]
+    for ours, theirs in zip(found, zip(*expected, strict=True), strict=True):
+        np.testing.assert_array_equal(ours, np.stack(theirs))
+    assert columns.start_of_episode.sum() == len(episodes)
+
+
+def test_a_sequence_is_laid_out_by_hand() -> None:
+    """Three decisions in sequences of two: the second begins in the first, and is padded."""
+    replay = LocalReplay(10, seed=0)
+    adder = LocalSequenceAdder(replay, 2)
+    adder.add_first(dm_env.restart(np.float32(1)))
+    for number, end in ((2, dm_env.transition), (3, dm_env.transition), (4, dm_env.truncation)):
+        adder.add(np.int32(number), end(number, np.float32(number), 0.5), {"log_prob": np.float32(-number)})
+    assert len(replay) == 2
+    rows = tree.map_structure(lambda column: column[:2].tolist(), replay._columns)
+    assert rows.observation == [[1, 2, 3], [3, 4, 0]]
+    assert rows.action == rows.reward == [[2, 3, 4], [4, 0, 0]]
+    assert rows.discount == [[0.5, 0.5, 0.5], [0.5, 0, 0]]
+    assert rows.start_of_episode == [[True, False, False], [False] * 3]
+    assert rows.extras["log_prob"] == [[-2, -3, -4], [-4, 0, 0]]
+    assert rows.extras["is_decision"] == [[True, True, True], [True, False, False]]
+
+
+def test_what_an_episode_left_unfinished_is_forgotten() -> None:
+    rng = np.random.default_rng(0)
+    broken, whole = make_episode(rng, 3), make_episode(rng, 3)
+    replay = LocalReplay(10, seed=0)
+    adder = LocalSequenceAdder(replay, 4)
+    add(adder, [broken[:3]])
+    adder.reset()
+    add(adder, [whole])
+    (found,), (expected,) = rows_of(replay), sequences_of([whole], 4)
+    tree.map_structure(np.testing.assert_array_equal, found, expected)
+
+
+@pytest.mark.parametrize("extras", [(), None, {"core_state": 1}])
+def test_sequences_need_log_probs(extras: Any) -> None:
+    adder = LocalSequenceAdder(LocalReplay(10, seed=0), 2)
+    adder.add_first(dm_env.restart(np.float32(0)))
+    with pytest.raises(ValueError, match="need each action's log_prob among the extras") as caught:
+        adder.add(np.int32(0), dm_env.transition(0.0, np.float32(0)), extras)
+    assert "\n" not in str(caught.value)

@@ -1,7 +1,8 @@
 """Tests of agents.released_acme: CrossQ with the runners of dm-acme 0.4.0.
 
-Run as a program, `python released_acme_test.py DIRECTORY`, this file runs Launchpad programs in threads, as
-Acme's own tests do: their threads cannot be stopped while they wait in Reverb or Courier, but a process can.
+Run as a program, `python -m tests.agents.released_acme_test DIRECTORY`, this file runs Launchpad programs in
+threads, as Acme's own tests do: their threads cannot be stopped while they wait in Reverb or Courier, but a
+process can.
 """
 
 import dataclasses
@@ -45,6 +46,7 @@ from agents.builder import CoreBuilder, ReplayConfig
 from agents.core import AgentCore, Observation
 from agents.crossq import CrossQConfig
 from agents.crossq.builder import CrossQBuilder, make_networks
+from tests.agents.rows import Rows
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -144,19 +146,6 @@ REPLAY = ReplayConfig(
 KINDS: dict[str, type[Game]] = {"discrete": Game, "continuous": Control}
 
 
-class Rows(loggers.Logger):
-    """Keeps what is written."""
-
-    def __init__(self) -> None:
-        self.rows: list[Any] = []
-
-    def write(self, data: Any) -> None:
-        self.rows.append(data)
-
-    def close(self) -> None:
-        pass
-
-
 @pytest.fixture(autouse=True)
 def _replay_writes_in_temporary_directory(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -229,7 +218,7 @@ def test_the_evaluator_performs_what_actors_only_try() -> None:
 
 def test_it_learns_as_a_launchpad_program(tmp_path: pathlib.Path) -> None:
     environment = os.environ | {"TMPDIR": str(tmp_path)}
-    command = [sys.executable, __file__, str(tmp_path)]
+    command = [sys.executable, "-m", "tests.agents.released_acme_test", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from agents.core import Observation, join
-from experiments import agents, configs
+from experiments import agents, configs, names
 
 _SMALL = {
     "critic_hidden_sizes": (4,),
@@ -15,11 +15,11 @@ _SMALL = {
 }
 
 
-def _config(**crossq: object) -> configs.PSROConfig:
-    return configs.PSROConfig("kuhn_poker", crossq={**_SMALL, **crossq})
+def _config(**settings: object) -> configs.PSROConfig:
+    return configs.PSROConfig("kuhn_poker", agent_settings={**_SMALL, **settings})
 
 
-@pytest.mark.parametrize("agent", configs.AGENTS)
+@pytest.mark.parametrize("agent", names.PSRO_AGENTS)
 def test_every_agent_acts_on_what_it_was_made_for(agent: str) -> None:
     config = configs.PSROConfig("kuhn_poker", agent=agent)
     rows = Observation(jnp.ones((1, 5)), jnp.array([[True, False, True]]), jnp.zeros((1, 0)))
@@ -41,6 +41,16 @@ def test_the_temperature_falls_over_the_budget_of_a_response() -> None:
     assert temperatures == pytest.approx([0.5, 0.5 * 0.1**0.5, 0.5 * 0.1**0.75], rel=1e-5)
 
 
-def test_settings_that_the_agent_does_not_allow_are_refused_before_anything_is_built() -> None:
-    with pytest.raises(ValueError, match="exploration"):
-        agents.make_agent(_config(exploration=2.0))
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"exploration": 2.0}, r"exploration must lie in \[0, 1\], not 2\.0"),
+        ({"exploration": "much"}, r"^crossq's exploration must be a number, such as 0\.1, not 'much'\.$"),
+        ({"colour": "red"}, r"^crossq has no setting 'colour'; it has critic_hidden_sizes, "),
+    ],
+)
+def test_settings_that_the_agent_does_not_allow_are_refused_before_anything_is_built(
+    settings: dict[str, object], says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        agents.make_agent(_config(**settings))

@@ -10,8 +10,7 @@ import pytest
 
 from acme_psro.games.tree import DEFAULT_MAX_NODES
 from acme_psro.oracles.device import DeviceConfig
-from agents.crossq import PRESETS
-from experiments import configs
+from experiments import agents, configs, names
 
 
 @pytest.mark.parametrize(
@@ -52,14 +51,15 @@ def test_defaults_are_the_documented_ones() -> None:
         config.seed = 1  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("name", sorted(configs.SETTINGS))
-def test_every_setting_makes_a_configuration_that_oracle_and_agent_take(name: str) -> None:
-    setting = configs.SETTINGS[name]
-    config = configs.PSROConfig(
-        name, iterations=setting.iterations, device=setting.device, crossq=setting.crossq
-    )
+@pytest.mark.parametrize(
+    ("name", "agent"),
+    [(name, agent) for name in sorted(configs.SETTINGS) for agent in configs.SETTINGS[name]],
+)
+def test_every_setting_makes_a_configuration_that_oracle_and_agent_take(name: str, agent: str) -> None:
+    setting = configs.SETTINGS[name][agent]
+    config = configs.PSROConfig(name, agent=agent, **setting._asdict())
     assert DeviceConfig(**config.device).gradient_steps > 0
-    assert dataclasses.replace(PRESETS["games"], **config.crossq).learning_rate > 0
+    assert callable(agents.make_agent(config))
     assert json.loads(json.dumps(config.to_json())) == config.to_json()
 
 
@@ -74,4 +74,17 @@ def test_every_setting_makes_a_configuration_that_oracle_and_agent_take(name: st
     ],
 )
 def test_a_games_setting_goes_by_its_short_name(game: str, name: str) -> None:
-    assert configs.setting_for(game) is configs.SETTINGS[name]
+    assert configs.setting_for(game, "crossq") is configs.SETTINGS[name]["crossq"]
+
+
+@pytest.mark.parametrize("agent", names.PSRO_AGENTS)
+def test_an_agent_has_its_default_setting_where_a_game_has_none_for_it(
+    agent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(configs.SETTINGS, "kuhn_poker", {})
+    assert configs.setting_for("kuhn_poker", agent) is configs.SETTINGS["default"][agent]
+
+
+def test_an_unknown_agent_has_no_setting() -> None:
+    with pytest.raises(ValueError, match=r"^no agent named 'dqn'; use one of crossq"):
+        configs.setting_for("kuhn_poker", "dqn")

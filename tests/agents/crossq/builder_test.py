@@ -1,7 +1,7 @@
 """Tests of agents.crossq.builder: networks for every kind of actions, and the runners of Acme's main branch.
 
-Run as a program, `python builder_test.py`, this file runs a Launchpad program in threads, which only the end
-of a process stops.
+Run as a program, `python -m tests.agents.crossq.builder_test`, this file runs a Launchpad program in threads,
+which only the end of a process stops.
 """
 
 import functools
@@ -31,11 +31,11 @@ import launchpad as lp
 from absl import flags
 from acme import specs
 from acme.testing import fakes
-from acme.utils import loggers
 
 from agents.builder import ReplayConfig
 from agents.crossq import CrossQConfig
 from agents.crossq.builder import CrossQBuilder, make_networks
+from tests.agents.rows import Rows
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 CONFIG = CrossQConfig(
@@ -96,19 +96,6 @@ def test_defaults_are_those_of_the_agent_and_of_replay() -> None:
     assert CrossQBuilder(CrossQConfig(discount=0.5))._discount == 0.5
 
 
-class Rows(loggers.Logger):
-    """Keeps what is written."""
-
-    def __init__(self) -> None:
-        self.rows: list[Any] = []
-
-    def write(self, data: Any) -> None:
-        self.rows.append(data)
-
-    def close(self) -> None:
-        pass
-
-
 def _experiment(kind: str, rows: dict[str, Rows]) -> Any:
     from acme.jax import experiments
 
@@ -142,7 +129,7 @@ def test_it_runs_with_run_experiment(
 
 @needs_experiments
 def test_it_runs_with_make_distributed_experiment(tmp_path: pathlib.Path) -> None:
-    command = [sys.executable, __file__]
+    command = [sys.executable, "-m", "tests.agents.crossq.builder_test"]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
+from agents import actions
 from agents.core import Transition
 from agents.crossq import Bounds, CrossQConfig, continuous, losses, make_networks, networks
 
@@ -83,7 +84,7 @@ def test_the_joint_pass_is_one_plain_pass_and_not_two(warm: bool) -> None:
     batch, following, (params, stats) = _batch(), _following(), _fitted()[0]
     stats = _warmed(stats) if warm else stats
     now, then = batch.observation[batch.now], batch.observation[batch.then]
-    first = (now, continuous.squash(batch.action, _BOUNDS))
+    first = (now, actions.squash(batch.action, _BOUNDS))
     second = (then, following.action)
     apply = _jit(functools.partial(networks.apply_critics, _NETWORKS.critic), static_argnums=4)
 
@@ -127,7 +128,7 @@ def test_critic_gradient_agrees_with_finite_differences() -> None:
         batch, (critics, _) = _double((_batch(), _fitted()))
         following = _double(_following())
         flat, unravel = ravel_pytree(critics.params)
-        action = jnp.concatenate([continuous.squash(batch.action, _BOUNDS), following.action])
+        action = jnp.concatenate([actions.squash(batch.action, _BOUNDS), following.action])
         inputs = (batch.observation[jnp.concatenate([batch.now, batch.then])], action)
 
         def loss(flat: jax.Array) -> jax.Array:

@@ -97,30 +97,6 @@ def test_the_gradient_of_a_sample_agrees_with_finite_differences() -> None:
     assert np.abs(expected).min() > 1e-4
 
 
-def test_squashing_undoes_stretching_and_bounds_are_where_they_should_be() -> None:
-    squashed = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, size=(50, 3)), jnp.float32)
-    stretched = continuous.stretch(squashed, _BOUNDS)
-    np.testing.assert_allclose(continuous.squash(stretched, _BOUNDS), squashed, atol=1e-6)
-    for end, bound, middle in ((-1.0, _BOUNDS.low, 0.0), (1.0, _BOUNDS.high, 0.0)):
-        np.testing.assert_array_equal(continuous.stretch(jnp.full(3, end), _BOUNDS), bound)
-        np.testing.assert_array_equal(continuous.squash(bound, _BOUNDS), np.full(3, end))
-        np.testing.assert_allclose(continuous.stretch(jnp.full(3, middle), _BOUNDS), [0.0, 2.5, 0.1])
-
-
-def test_stretched_actions_never_pass_bounds_that_float32_cannot_divide() -> None:
-    rng = np.random.default_rng(0)
-    low, high = np.sort(rng.normal(size=(2, 2000)).astype(np.float32), axis=0)
-    bounds = Bounds(jnp.asarray(low), jnp.asarray(high))
-    unclipped = []
-    for action in (-1.0, 1.0, np.nextafter(np.float32(1), np.float32(0))):
-        stretched = np.asarray(continuous.stretch(jnp.full(2000, action, jnp.float32), bounds))
-        assert (stretched >= low).all()
-        assert (stretched <= high).all()
-        unclipped.append(low + np.float32((action + 1) / 2) * (high - low))
-    # Rounding alone would carry some of them past.
-    assert (np.stack(unclipped) > high).any()
-
-
 def _linear_policy(exploration: float = 0.0) -> losses.Setting:
     """A policy without hidden units: means and log deviations are linear in the observation."""
 

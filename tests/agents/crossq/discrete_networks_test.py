@@ -12,6 +12,7 @@ from jax.flatten_util import ravel_pytree
 
 from agents.core import Observation, Transition, join
 from agents.crossq import PRESETS, discrete, losses, make_networks, networks
+from agents.networks import masked_log_probs
 
 # Compiling is most of what these tests take.
 _jit: Any = functools.partial(
@@ -96,7 +97,7 @@ def _log_probs(learner: _Learner, observation: Observation) -> jax.Array:
     logits, _ = _NETWORKS.policy.apply(
         learner.policy_params, learner.policy_stats, observation, evenly, False
     )
-    return networks.masked_log_probs(logits, observation.legal_actions)
+    return masked_log_probs(logits, observation.legal_actions)
 
 
 def _assert_close(one: Any, other: Any, tolerance: float = 1e-5) -> None:

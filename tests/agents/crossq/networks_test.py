@@ -59,25 +59,6 @@ def test_critics_stand_side_by_side_each_with_its_own_parameters_and_statistics(
     assert np.abs(q[0] - q[1]).max() > 1e-2
 
 
-def test_illegal_actions_have_probability_zero_and_legal_ones_sum_to_one() -> None:
-    logits = jnp.array([[0.0, 100.0, jnp.log(3.0)], [1e4, -1e4, 0.0]])
-    legal = jnp.array([[True, False, True], [False, True, False]])
-    probs = np.exp(networks.masked_log_probs(logits, legal))
-    np.testing.assert_allclose(probs, [[0.25, 0.0, 0.75], [0.0, 1.0, 0.0]], rtol=1e-6)
-    assert (probs[~np.asarray(legal)] == 0.0).all()
-
-
-def test_where_nothing_is_legal_nothing_is_nan_and_neither_are_gradients() -> None:
-    def total(logits: jax.Array) -> jax.Array:
-        log_probs = networks.masked_log_probs(logits, jnp.zeros((1, 3), bool))
-        return jnp.sum(jnp.exp(log_probs) * log_probs)
-
-    value, gradient = jax.value_and_grad(total)(jnp.array([[0.0, 1.0, 2.0]]))
-    assert np.isfinite(value)
-    assert np.isfinite(gradient).all()
-    assert np.isfinite(networks.masked_log_probs(jnp.zeros((1, 3)), jnp.array([[True, False, False]]))).all()
-
-
 _BOUNDS = Bounds(jnp.array([-1.0, 0.0]), jnp.array([1.0, 5.0]))
 _ROWS = {"position": jnp.zeros((1, 2)), "speed": jnp.zeros((1, 2, 3)), "contact": jnp.zeros((1,), int)}
 
@@ -102,37 +83,9 @@ def test_continuous_networks_map_to_means_and_deviations_and_to_a_value_of_state
 
 @pytest.mark.parametrize(
     ("low", "high", "says"),
-    [
-        ([-1.0, -np.inf], [1.0, 1.0], "finite bounds"),
-        ([-1.0, -1.0], [1.0, np.inf], "finite bounds"),
-        ([-1.0, np.nan], [1.0, 1.0], "finite bounds"),
-        # Not finite in float32.
-        ([-1.0, -1e300], [1.0, 1.0], "finite bounds"),
-        ([-1.0, -1.0], [1.0], "every number"),
-        (-1.0, 1.0, "every number"),
-        ([-1.0, 1.0], [1.0, -1.0], "must be below"),
-        ([-1.0, 1.0], [1.0, 1.0], "must be below"),
-    ],
+    [([-1.0, -np.inf], [1.0, 1.0], "finite bounds"), ([-1.0, 1.0], [1.0, -1.0], "must be below")],
 )
-@pytest.mark.filterwarnings("ignore:overflow")
 def test_bounds_that_make_no_sense_are_refused(low: Any, high: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says) as refusal:
         networks.make_networks(_ROWS, Bounds(np.array(low), np.array(high)), CrossQConfig())
     assert "\n" not in str(refusal.value)
-
-
-def test_all_numbers_of_a_tree_are_seen_side_by_side() -> None:
-    rows = {"b": jnp.array([[3, 4], [5, 6]]), "a": jnp.array([True, False])}
-    flat = networks.flatten((rows, jnp.array([[[0.5]], [[0.25]]])))
-    assert flat.dtype == jnp.float32
-    np.testing.assert_array_equal(flat, [[1, 3, 4, 0.5], [0, 5, 6, 0.25]])
-
-
-def test_of_an_observation_in_a_game_all_but_the_legal_actions_is_seen() -> None:
-    rows = Observation(jnp.array([[1.0, 2.0]]), jnp.array([[True, False]]), jnp.array([[3.0]]))
-    np.testing.assert_array_equal(networks.flatten(rows), [[1, 2, 3]])
-
-
-def test_shares_sum_to_one_wherever_there_is_weight() -> None:
-    np.testing.assert_allclose(networks.shares(jnp.array([1.0, 0.0, 3.0])), [0.25, 0.0, 0.75])
-    np.testing.assert_array_equal(networks.shares(jnp.zeros(2)), [0.0, 0.0])

@@ -1,0 +1,7 @@
+"""MPO whose policy and critic may be told which member of a population acts, and V-MPO."""
+
+from agents.conditional_mpo.config import PRESETS, ConditionalMPOConfig
+from agents.conditional_mpo.learning import make_core
+from agents.conditional_mpo.networks import MPONetworks, make_networks
+
+__all__ = ["PRESETS", "ConditionalMPOConfig", "MPONetworks", "make_core", "make_networks"]

@@ -1,0 +1,60 @@
+"""MPO and V-MPO for Acme's runners."""
+
+from __future__ import annotations
+
+import functools
+
+import agents.acme_compat  # noqa: F401
+
+# isort: split
+
+from acme import specs
+
+from agents.builder import CoreBuilder, ReplayConfig
+from agents.conditional_mpo import networks
+from agents.conditional_mpo.config import ConditionalMPOConfig
+from agents.conditional_mpo.learning import make_core
+from agents.interface import make_interface
+
+# Targets look five steps ahead, as in Acme's MPO.
+DEFAULT_REPLAY = ReplayConfig(n_step=5)
+# Every decision is used once, soon after it was made: what waits is a few batches.
+ON_POLICY_REPLAY = ReplayConfig(
+    samples_per_insert=1.0,
+    min_replay_size=256,
+    max_replay_size=2048,
+    n_step=5,
+    prefetch_size=1,
+    num_parallel_calls=1,
+    variable_update_period=1,
+)
+
+
+class ConditionalMPOBuilder(CoreBuilder):
+    """MPO, or with `on_policy` V-MPO, for whichever kind of actions the environment has.
+
+    Args:
+      config: the agent; `make_networks` must be given the same.
+      replay: how experience is kept and drawn; by default `DEFAULT_REPLAY`, or `ON_POLICY_REPLAY`.
+    """
+
+    def __init__(
+        self, config: ConditionalMPOConfig | None = None, replay: ReplayConfig | None = None
+    ) -> None:
+        config = config or ConditionalMPOConfig()
+        usual = ON_POLICY_REPLAY if config.on_policy else DEFAULT_REPLAY
+        super().__init__(functools.partial(make_core, config=config), config.discount, replay or usual)
+
+
+def make_networks(
+    environment_spec: specs.EnvironmentSpec, config: ConditionalMPOConfig | None = None
+) -> networks.MPONetworks:
+    """Networks that fit the environment.
+
+    Raises:
+      ValueError: an environment that no agent of ours can handle, or a context that is not the
+        configuration's.
+    """
+    interface = make_interface(environment_spec)
+    actions = interface.num_actions if interface.bounds is None else interface.bounds
+    return networks.make_networks(interface.example, actions, config or ConditionalMPOConfig())

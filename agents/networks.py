@@ -1,0 +1,60 @@
+"""What the networks of all agents have in common: what they see, and what their outputs and batches mean.
+
+Dimensions: `B` batch, `D` inputs, `U` observations, `A` actions (discrete) or numbers in an action
+(continuous).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agents.core import Bounds, Observation, Transition
+
+
+def flatten(inputs: Any) -> jax.Array:
+    """`[B, D]` float32: all numbers of arrays `[B, ..]`; of an `Observation`, all but the legal actions."""
+    if isinstance(inputs, Observation):
+        inputs = (inputs.info_state, inputs.context)
+    rows = [jnp.asarray(leaf, jnp.float32).reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(inputs)]
+    return rows[0] if len(rows) == 1 else jnp.concatenate(rows, axis=-1)
+
+
+def masked_log_probs(logits: jax.Array, legal_actions: jax.Array) -> jax.Array:
+    """`[B, A]` log probabilities over legal actions; finite, and far below zero on illegal ones.
+
+    Where nothing is legal, as at the end of a game, everything counts as legal, so that nothing is NaN.
+    """
+    possible = legal_actions | ~legal_actions.any(axis=-1, keepdims=True)
+    return jax.nn.log_softmax(jnp.where(possible, logits, -1e9), axis=-1)
+
+
+def shares(weight: jax.Array) -> jax.Array:
+    """`[B]`: each row's share of the whole weight; all zero where there is none."""
+    total = weight.sum()
+    return weight / jnp.where(total > 0, total, 1.0)
+
+
+def row_weights(transition: Transition, rows: jax.Array, weight: jax.Array) -> jax.Array:
+    """`[U]`: how much weight the decisions `[B]` lay on each row of the observations."""
+    num_rows = transition.observation.info_state.shape[0]
+    return jnp.zeros(num_rows, weight.dtype).at[rows].add(weight)
+
+
+def check_bounds(bounds: Bounds) -> Bounds:
+    """The bounds `[A]` of continuous actions as float32 arrays.
+
+    Raises:
+      ValueError: they are not finite, too far apart, or in the wrong order.
+    """
+    low, high = (np.asarray(side, np.float32) for side in bounds)
+    if low.ndim != 1 or low.shape != high.shape or not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise ValueError("continuous actions need finite bounds for every number; clip them.")
+    if not np.isfinite(high - low).all():
+        raise ValueError(f"the actions' bounds {low} and {high} are too far apart for float32; clip them.")
+    if not (low < high).all():
+        raise ValueError(f"the lowest action {low} must be below the highest {high}.")
+    return Bounds(jnp.asarray(low), jnp.asarray(high))

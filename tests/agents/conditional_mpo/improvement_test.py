@@ -1,0 +1,211 @@
+"""Tests of agents.conditional_mpo.improvement: the E-step, and the constraints of the M-step."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from agents.conditional_mpo import improvement
+from agents.networks import masked_log_probs
+
+_LEGAL = np.array(
+    [[True, True, True], [False, True, True], [True, False, True], [True, True, False], [False, True, False]]
+)
+_LOG_PRIOR = masked_log_probs(jnp.asarray(np.random.default_rng(0).normal(size=(5, 3))), jnp.asarray(_LEGAL))
+_Q = jnp.asarray(np.random.default_rng(1).normal(size=(5, 3)), jnp.float32)
+_TEMPERATURE = jnp.array([0.5, 1.0, 2.0, 0.1, 0.3])
+_SHARE = jnp.array([0.1, 0.2, 0.3, 0.4, 0.0])
+
+
+def _one_by_one(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The E-step over lists of legal actions, in double precision."""
+    weights, normalisers = np.zeros((5, 3)), np.zeros(5)
+    for row, (legal, temperature) in enumerate(
+        zip(_LEGAL, np.asarray(_TEMPERATURE, np.float64), strict=True)
+    ):
+        terms = {
+            a: np.exp(float(_LOG_PRIOR[row, a]) + q[row, a] / temperature) for a in np.flatnonzero(legal)
+        }
+        for action, term in terms.items():
+            weights[row, action] = term / sum(terms.values())
+        normalisers[row] = np.log(sum(terms.values()))
+    return weights, normalisers
+
+
+@pytest.mark.parametrize("unlawful", [0.0, 1e9, -1e9, np.inf, -np.inf, np.nan])
+def test_improved_policies_by_brute_force_whatever_illegal_actions_are_worth(unlawful: float) -> None:
+    q = jnp.where(_LEGAL, _Q, unlawful)
+    weights, log_normaliser = improvement.categorical_weights(_LOG_PRIOR, q, _TEMPERATURE)
+    expected, expected_normaliser = _one_by_one(np.asarray(_Q, np.float64))
+    np.testing.assert_allclose(weights, expected, rtol=1e-5)
+    np.testing.assert_array_equal(np.asarray(weights)[~_LEGAL], 0.0)
+    np.testing.assert_allclose(log_normaliser, expected_normaliser, rtol=1e-5, atol=1e-6)
+
+
+def _dual(temperature: jax.Array, log_prior: jax.Array, q: jax.Array) -> jax.Array:
+    _, log_normaliser = improvement.categorical_weights(log_prior, q, temperature)
+    return improvement.temperature_loss(temperature, log_normaliser, 0.1, _SHARE)
+
+
+@pytest.mark.parametrize("unlawful", [0.0, np.inf, np.nan])
+def test_the_dual_of_a_temperature_has_the_gradient_of_finite_differences(unlawful: float) -> None:
+    q = jnp.where(_LEGAL, _Q, unlawful)
+    gradient = jax.grad(_dual)(_TEMPERATURE, _LOG_PRIOR, q)
+    for row in range(5):
+        step = jnp.zeros(5).at[row].set(0.01 * _TEMPERATURE[row])
+        above, below = (_dual(_TEMPERATURE + side * step, _LOG_PRIOR, q) for side in (1, -1))
+        np.testing.assert_allclose(gradient[row], (above - below) / (2 * step[row]), rtol=0.01, atol=1e-3)
+
+
+def test_the_dual_of_a_temperature_grows_by_the_bound_less_the_kl() -> None:
+    # Abdolmaleki et al. 2018a, appendix D.2: at the minimum the improved policy is epsilon from the prior.
+    weights, _ = improvement.categorical_weights(_LOG_PRIOR, _Q, _TEMPERATURE)
+    kl = np.where(_LEGAL, weights * (np.log(np.where(_LEGAL, weights, 1.0)) - _LOG_PRIOR), 0.0).sum(axis=-1)
+    gradient = jax.grad(_dual)(_TEMPERATURE, _LOG_PRIOR, _Q)
+    np.testing.assert_allclose(gradient, _SHARE * (0.1 - kl), atol=1e-5)
+
+
+def test_e_steps_have_a_gradient_in_the_temperature_alone() -> None:
+    def discrete(log_prior: jax.Array, q: jax.Array, temperature: jax.Array) -> jax.Array:
+        weights, log_normaliser = improvement.categorical_weights(log_prior, q, temperature)
+        return jnp.sum(weights * jnp.arange(3)) + 0.0 * log_normaliser.sum()
+
+    def normaliser(log_prior: jax.Array, q: jax.Array) -> jax.Array:
+        return improvement.categorical_weights(log_prior, q, _TEMPERATURE)[1].sum()
+
+    def sampled(q: jax.Array, temperature: jax.Array) -> jax.Array:
+        weights, _ = improvement.sampled_weights(q, temperature)
+        return jnp.sum(weights * jnp.arange(5)[:, None])
+
+    def sampled_normaliser(q: jax.Array) -> jax.Array:
+        return improvement.sampled_weights(q, _TEMPERATURE[:3])[1].sum()
+
+    zero = [
+        *jax.grad(discrete, (0, 1, 2))(_LOG_PRIOR, _Q, _TEMPERATURE),
+        *jax.grad(normaliser, (0, 1))(_LOG_PRIOR, _Q),
+        *jax.grad(sampled, (0, 1))(_Q, _TEMPERATURE[:3]),
+        jax.grad(sampled_normaliser)(_Q),
+    ]
+    for gradient in zero:
+        np.testing.assert_array_equal(gradient, jnp.zeros_like(gradient))
+    assert (jax.grad(_dual)(_TEMPERATURE, _LOG_PRIOR, _Q)[:4] != 0).all()
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 1.5e-8])
+def test_cold_policies_are_greedy_among_legal_actions(temperature: float) -> None:
+    weights, log_normaliser = improvement.categorical_weights(_LOG_PRIOR, _Q, jnp.full(5, temperature))
+    best = np.where(_LEGAL, _Q, -np.inf).argmax(axis=-1)
+    np.testing.assert_allclose(weights, np.eye(3)[best], atol=1e-6)
+    assert jnp.isfinite(log_normaliser).all()
+    assert jnp.isfinite(jax.grad(_dual)(jnp.full(5, temperature), _LOG_PRIOR, _Q)).all()
+    sampled, _ = improvement.sampled_weights(_Q, jnp.full(3, temperature))
+    np.testing.assert_allclose(sampled, np.eye(5)[_Q.argmax(axis=0)].T, atol=1e-6)
+
+
+def test_hot_policies_are_the_prior() -> None:
+    weights, log_normaliser = improvement.categorical_weights(_LOG_PRIOR, _Q, jnp.full(5, 1e8))
+    np.testing.assert_allclose(weights, np.where(_LEGAL, jnp.exp(_LOG_PRIOR), 0.0), rtol=1e-6)
+    np.testing.assert_allclose(log_normaliser, 0.0, atol=1e-6)
+    sampled, _ = improvement.sampled_weights(_Q, jnp.full(3, 1e8))
+    np.testing.assert_allclose(sampled, 0.2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, -3.0, 7.0])
+def test_where_all_actions_are_worth_the_same_the_policy_stays(value: float) -> None:
+    weights, log_normaliser = improvement.categorical_weights(
+        _LOG_PRIOR, jnp.full((5, 3), value), _TEMPERATURE
+    )
+    np.testing.assert_allclose(weights, np.where(_LEGAL, jnp.exp(_LOG_PRIOR), 0.0), rtol=1e-4)
+    np.testing.assert_allclose(log_normaliser, value / _TEMPERATURE, rtol=1e-5, atol=1e-6)
+    sampled, log_mean = improvement.sampled_weights(jnp.full((4, 3), value), _TEMPERATURE[:3])
+    np.testing.assert_allclose(sampled, 0.25, rtol=1e-6)
+    np.testing.assert_allclose(log_mean, value / _TEMPERATURE[:3], rtol=1e-5, atol=1e-6)
+
+
+def test_a_constant_added_to_all_values_changes_no_policy() -> None:
+    weights, log_normaliser = improvement.categorical_weights(_LOG_PRIOR, _Q, _TEMPERATURE)
+    other, other_normaliser = improvement.categorical_weights(_LOG_PRIOR, _Q + 5.0, _TEMPERATURE)
+    np.testing.assert_allclose(other, weights, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(other_normaliser, log_normaliser + 5.0 / _TEMPERATURE, rtol=1e-5)
+
+
+def test_where_nothing_is_legal_nothing_is_nan() -> None:
+    log_prior = masked_log_probs(_Q, jnp.zeros((5, 3), bool))
+    weights, log_normaliser = improvement.categorical_weights(log_prior, _Q, _TEMPERATURE)
+    np.testing.assert_allclose(weights.sum(axis=-1), 1.0, rtol=1e-6)
+    assert jnp.isfinite(log_normaliser).all()
+
+
+def test_samples_are_weighed_by_hand() -> None:
+    q = jnp.log(jnp.array([[1.0, 4.0], [2.0, 4.0], [5.0, 1.0]]))
+    weights, log_normaliser = improvement.sampled_weights(q, jnp.array([1.0, 0.5]))
+    np.testing.assert_allclose(weights, [[1 / 8, 16 / 33], [2 / 8, 16 / 33], [5 / 8, 1 / 33]], rtol=1e-5)
+    np.testing.assert_allclose(log_normaliser, np.log([8 / 3, 33 / 3]), rtol=1e-5)
+
+
+def test_many_samples_from_the_prior_are_the_improved_policy() -> None:
+    # Two paths to the same normaliser: over all actions, and over actions drawn.
+    drawn = jax.random.categorical(jax.random.key(0), _LOG_PRIOR[0], shape=(100_000,))
+    weights, log_mean = improvement.sampled_weights(_Q[0][drawn][:, None], _TEMPERATURE[:1])
+    exact, log_normaliser = improvement.categorical_weights(_LOG_PRIOR[:1], _Q[:1], _TEMPERATURE[:1])
+    np.testing.assert_allclose(jnp.zeros(3).at[drawn].add(weights[:, 0]), exact[0], atol=0.01)
+    np.testing.assert_allclose(log_mean, log_normaliser, atol=0.02)
+
+
+def test_losses_of_temperatures_are_weighed_by_share() -> None:
+    loss = improvement.temperature_loss(_TEMPERATURE, jnp.arange(5.0), 0.1, _SHARE)
+    np.testing.assert_allclose(loss, (_SHARE * _TEMPERATURE * (0.1 + np.arange(5))).sum(), rtol=1e-6)
+
+
+def test_out_of_bounds_actions_cost_their_distance() -> None:
+    action = jnp.array([[[0.3, -1.0], [1.0, 0.0]], [[4.0, -5.0], [-1.5, 0.2]]])
+    np.testing.assert_allclose(improvement.out_of_bounds_cost(action), [[0.0, 0.0], [-5.0, -0.5]], atol=1e-6)
+
+
+def test_kl_of_discrete_policies_sums_over_legal_actions() -> None:
+    online = masked_log_probs(_Q, jnp.asarray(_LEGAL))
+    p, q = (np.exp(np.asarray(table, np.float64)) for table in (_LOG_PRIOR, online))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = np.where(_LEGAL, p * np.log(p / q), 0.0).sum(axis=-1, keepdims=True)
+    kl = improvement.categorical_kl(_LOG_PRIOR, online)
+    assert kl.shape == (5, 1)
+    np.testing.assert_allclose(kl, expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(improvement.categorical_kl(online, online), 0.0, atol=1e-7)
+    assert (kl[:4] > 0.01).all()
+
+
+@pytest.mark.parametrize("unlawful", [-1e9, -np.inf])
+def test_kl_of_discrete_policies_has_no_nan_in_its_gradient(unlawful: float) -> None:
+    def kl(logits: jax.Array) -> jax.Array:
+        online = jnp.where(_LEGAL, jax.nn.log_softmax(jnp.where(_LEGAL, logits, -1e9)), unlawful)
+        return improvement.categorical_kl(_LOG_PRIOR, online).sum()
+
+    # That of cross entropy: what the online policy has too much of.
+    online = masked_log_probs(_Q, jnp.asarray(_LEGAL))
+    expected = np.where(_LEGAL, np.exp(online) - np.exp(_LOG_PRIOR), 0.0)
+    np.testing.assert_allclose(jax.grad(kl)(_Q), expected, atol=1e-6)
+
+
+def test_constraints_by_hand() -> None:
+    kl, alpha = jnp.array([[0.1, 0.4], [0.2, 0.0]]), jnp.array([[1.0, 2.0], [3.0, 4.0]])
+    share = jnp.array([0.25, 0.75])
+    penalty, dual_loss = improvement.constraint_loss(kl, alpha, 0.2, share)
+    np.testing.assert_allclose(penalty, 0.25 * (0.1 + 0.8) + 0.75 * 0.6, rtol=1e-6)
+    np.testing.assert_allclose(dual_loss, 0.25 * (0.1 - 0.4) + 0.75 * (0.0 + 0.8), rtol=1e-5)
+
+
+def test_the_policy_pays_and_multipliers_learn_apart() -> None:
+    kl, alpha = jnp.array([[0.1, 0.4], [0.2, 0.0]]), jnp.array([[1.0, 2.0], [3.0, 4.0]])
+    share = jnp.array([0.25, 0.75])
+    for output, in_kl, in_alpha in (
+        (0, share[:, None] * alpha, np.zeros((2, 2))),
+        (1, np.zeros((2, 2)), share[:, None] * (0.2 - kl)),
+    ):
+        gradients = jax.grad(
+            lambda kl, alpha, output=output: improvement.constraint_loss(kl, alpha, 0.2, share)[output],
+            (0, 1),
+        )(kl, alpha)
+        np.testing.assert_allclose(gradients[0], in_kl, rtol=1e-6)
+        np.testing.assert_allclose(gradients[1], in_alpha, rtol=1e-6, atol=1e-7)
+    # Descending on the second, a multiplier grows where its constraint is broken and shrinks elsewhere.
+    assert ((gradients[1] < 0) == (kl > 0.2)).all()

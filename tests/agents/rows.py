@@ -1,0 +1,22 @@
+"""A logger of Acme's for tests."""
+
+from typing import Any
+
+import agents.acme_compat  # noqa: F401
+
+# isort: split
+
+from acme.utils import loggers
+
+
+class Rows(loggers.Logger):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.rows: list[Any] = []
+
+    def write(self, data: Any) -> None:
+        self.rows.append(data)
+
+    def close(self) -> None:
+        pass

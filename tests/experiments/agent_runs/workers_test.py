@@ -1,0 +1,204 @@
+"""Tests of what the nodes of a program run, one by one."""
+
+import contextlib
+import itertools
+import pathlib
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    pytest.skip("the Acme layer ends at Python 3.10", allow_module_level=True)
+
+import agents.acme_compat  # noqa: F401
+
+# isort: split
+
+import launchpad as lp
+import numpy as np
+from acme.utils import counting
+
+from experiments.agent_runs import directory as run_directory
+from experiments.agent_runs import tables, workers
+from experiments.agent_runs.checkpoints import Saved, open_checkpoints
+from experiments.agent_runs.config import AgentRunConfig
+
+CONFIG = AgentRunConfig("crossq", "openspiel:kuhn_poker", 1000, evaluate_every=100, distributed=True)
+
+
+class Learner:
+    """Counts its steps, and fails at one of them."""
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        self.steps = 0
+        self._fails_at = fails_at
+
+    def step(self) -> None:
+        time.sleep(0.01)
+        if self.steps == self._fails_at:
+            raise RuntimeError("diverged")
+        self.steps += 1
+
+    def save(self) -> Any:
+        return {"steps": np.int32(self.steps)}
+
+    def restore(self, state: Any) -> None:
+        self.steps = int(state["steps"])
+
+    def get_variables(self, names: list[str]) -> list[Any]:
+        return [self.steps for _ in names]
+
+
+def stop_after(polls: int) -> Callable[[float], bool]:
+    """Launchpad's `wait_for_stop`, which waits a moment instead."""
+    count = itertools.count()
+
+    def wait(seconds: float) -> bool:
+        time.sleep(0.05)
+        return next(count) >= polls
+
+    return wait
+
+
+def counter_at(**counts: float) -> counting.Counter:
+    counter = counting.Counter()
+    counter.increment(**counts)
+    return counter
+
+
+def saved_in(directory: pathlib.Path) -> Saved:
+    with open_checkpoints(directory / "checkpoints") as checkpoints:
+        saved = checkpoints.restore(Learner().save())
+    assert saved is not None
+    return saved
+
+
+def test_the_learner_is_saved_when_the_program_stops(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lp, "wait_for_stop", stop_after(3))
+    learner = Learner()
+    workers.LearnerRunner(learner, counter_at(actor_steps=70), CONFIG, tmp_path).run()
+    saved = saved_in(tmp_path)
+    assert saved.state["steps"] == learner.steps > 0
+    assert saved.counts["actor_steps"] == 70
+    assert 0 < saved.counts["training_seconds"] < 60
+    assert run_directory.read_failure(tmp_path) is None
+
+
+def test_the_learner_goes_on_from_what_was_saved(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_checkpoints(tmp_path / "checkpoints") as checkpoints:
+        checkpoints.save(Saved({"steps": np.int32(1000)}, {"actor_steps": 50.0, "training_seconds": 60.0}))
+    monkeypatch.setattr(lp, "wait_for_stop", stop_after(2))
+    learner = Learner()
+    runner = workers.LearnerRunner(learner, counter_at(actor_steps=80, training_seconds=60), CONFIG, tmp_path)
+    assert runner.get_variables(["policy"]) == [1000]
+    runner.run()
+    saved = saved_in(tmp_path)
+    assert saved.state["steps"] > 1000
+    assert saved.counts["actor_steps"] == 80
+    assert 60 < saved.counts["training_seconds"] < 120
+
+
+def test_a_learner_that_fails_is_saved_and_says_why(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lp, "wait_for_stop", stop_after(1000))
+    runner = workers.LearnerRunner(Learner(fails_at=5), counter_at(actor_steps=9), CONFIG, tmp_path)
+    with pytest.raises(RuntimeError, match="diverged"):
+        runner.run()
+    assert saved_in(tmp_path).state["steps"] == 5
+    assert run_directory.read_failure(tmp_path) == {"kind": "RuntimeError", "message": "diverged"}
+
+
+def test_checkpoints_are_made_at_intervals(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = counting.Counter()
+    found: list[list[str]] = []
+
+    def wait(seconds: float) -> bool:
+        counter.increment(actor_steps=10)
+        found.append(sorted(path.name for path in (tmp_path / "checkpoints").iterdir()))
+        return len(found) > 3
+
+    monkeypatch.setattr(lp, "wait_for_stop", wait)
+    config = AgentRunConfig(**CONFIG.to_json() | {"checkpoint_seconds": 0.0})
+    workers.LearnerRunner(Learner(), counter, config, tmp_path).run()
+    assert found == [[], ["10"], ["10", "20"], ["20", "30"]]
+
+
+def test_the_program_stops_when_all_steps_are_made(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stops: list[float] = []
+    counter = counting.Counter()
+
+    def wait(seconds: float) -> bool:
+        counter.increment(actor_steps=400, learner_steps=3)
+        return False
+
+    monkeypatch.setattr(lp, "wait_for_stop", wait)
+    monkeypatch.setattr(lp, "stop", lambda: stops.append(counter.get_counts()["actor_steps"]))
+    workers.StepsLimiter(counter, 1000, tmp_path).run()
+    assert stops == [1200]
+    assert run_directory.read_finished(tmp_path, CONFIG) == {"actor_steps": 1200, "learner_steps": 9}
+
+
+def test_a_program_that_is_stopped_is_not_finished(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lp, "wait_for_stop", lambda seconds: True)
+    workers.StepsLimiter(counter_at(actor_steps=5000), 1000, tmp_path).run()
+    assert run_directory.read_finished(tmp_path, CONFIG) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "steps", "evaluated"),
+    [
+        ([], [0, 50, 99, 100, 180, 199, 350, 360, 990, 1000, 1010], [100, 350, 990]),
+        # Gone on with; 100 is done, and 200 was passed meanwhile.
+        ([100.0], [130, 199, 210, 230], [210]),
+        ([180.0], [180, 199, 200], [200]),
+    ],
+)
+def test_evaluations_are_made_where_they_are_due(
+    before: list[float],
+    steps: list[int],
+    evaluated: list[int],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once for each period that was passed, but for the last, which is made when the program has ended."""
+    table = tables.Table(tmp_path / "evaluation.csv", "actor_steps")
+    for each in before:
+        table.write({"actor_steps": each, "episode_return": 0.0, "gradient_steps": 0.0})
+    counter, coming = counting.Counter(), iter(steps)
+
+    def wait(seconds: float) -> bool:
+        now = next(coming, None)
+        if now is None:
+            return True
+        counter.increment(actor_steps=now - counter.get_counts().get("actor_steps", 0))
+        return False
+
+    monkeypatch.setattr(lp, "wait_for_stop", wait)
+    monkeypatch.setattr(workers.signals, "runtime_terminator", contextlib.nullcontext)
+    workers.Evaluator(CONFIG, tmp_path, counter, lambda: lambda: {"episode_return": 0.5}).run()
+    rows = tables.read(tmp_path / "evaluation.csv")
+    assert [row["actor_steps"] for row in rows] == before + evaluated
+
+
+def test_an_actor_that_fails_says_why_and_the_first_is_told(tmp_path: pathlib.Path) -> None:
+    class Loop:
+        def run(self) -> None:
+            raise ZeroDivisionError("no such luck")
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            workers.ReportingLoop(Loop(), tmp_path).run()  # type: ignore[arg-type]
+    expected = {"kind": "ZeroDivisionError", "message": "no such luck"}
+    assert run_directory.read_failure(tmp_path) == expected
