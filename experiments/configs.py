@@ -94,15 +94,19 @@ _CROSSQ = {
 
 _DEVICE = {"gradient_steps": 1000, "num_envs": 8192, "batch_size": 4096, "buffer_size": 200_000}
 
+_KUHN_DEVICE = {"gradient_steps": 300, "num_envs": 512, "batch_size": 1024, "buffer_size": 100_000}
+
+_MPO = {"discount": 1.0}
+
 SETTINGS: dict[str, dict[str, Setting]] = {
-    "default": {"crossq": Setting(20, _DEVICE, _CROSSQ)},
-    "leduc_poker": {"crossq": Setting(100, _DEVICE, _CROSSQ)},
+    "default": {"crossq": Setting(20, _DEVICE, _CROSSQ), "conditional_mpo": Setting(20, _DEVICE, _MPO)},
+    "leduc_poker": {
+        "crossq": Setting(100, _DEVICE, _CROSSQ),
+        "conditional_mpo": Setting(100, _DEVICE, _MPO),
+    },
     "kuhn_poker": {
-        "crossq": Setting(
-            iterations=20,
-            device={"gradient_steps": 300, "num_envs": 512, "batch_size": 1024, "buffer_size": 100_000},
-            agent_settings=_CROSSQ,
-        )
+        "crossq": Setting(20, _KUHN_DEVICE, _CROSSQ),
+        "conditional_mpo": Setting(20, _KUHN_DEVICE, _MPO),
     },
 }
 

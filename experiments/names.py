@@ -6,8 +6,8 @@ in `experiments.agent_runs.parts`, for a run of one agent.
 
 from __future__ import annotations
 
-PSRO_AGENTS = ("crossq",)
-RUN_AGENT_AGENTS = ("crossq",)
+PSRO_AGENTS = ("crossq", "conditional_mpo")
+RUN_AGENT_AGENTS = ("crossq", "conditional_mpo", "vmpo")
 
 
 def check_known(what: str, name: str, known: tuple[str, ...]) -> None:

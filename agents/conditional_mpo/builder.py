@@ -36,14 +36,22 @@ class ConditionalMPOBuilder(CoreBuilder):
     Args:
       config: the agent; `make_networks` must be given the same.
       replay: how experience is kept and drawn; by default `DEFAULT_REPLAY`, or `ON_POLICY_REPLAY`.
+
+    Raises:
+      ValueError: Retrace from a replay that keeps no sequences.
     """
 
     def __init__(
         self, config: ConditionalMPOConfig | None = None, replay: ReplayConfig | None = None
     ) -> None:
         config = config or ConditionalMPOConfig()
-        usual = ON_POLICY_REPLAY if config.on_policy else DEFAULT_REPLAY
-        super().__init__(functools.partial(make_core, config=config), config.discount, replay or usual)
+        replay = replay or (ON_POLICY_REPLAY if config.on_policy else DEFAULT_REPLAY)
+        if config.retrace and replay.sequence_length == 1:
+            raise ValueError(
+                "Retrace corrects returns over several decisions in a row: give the replay a sequence_length "
+                "above 1, with n_step 1, or set retrace=False."
+            )
+        super().__init__(functools.partial(make_core, config=config), config.discount, replay)
 
 
 def make_networks(

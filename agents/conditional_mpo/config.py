@@ -188,12 +188,20 @@ def _check_positive(name: str, value: float) -> None:
         raise ValueError(f"conditional MPO's {name} must be above 0, not {value}.")
 
 
-# Information states are few and their values exact in the end: small networks, long steps.
+# Information states are few and their values exact in the end: small networks, long steps that grow short,
+# and bounds that let a policy become deterministic within a thousand updates. Rewards lie in [-1, 1].
 _GAMES = ConditionalMPOConfig(
     policy_hidden_sizes=(64, 64),
     critic_hidden_sizes=(64, 64),
-    learning_rate=0.005,
-    final_learning_rate=0.005,
+    learning_rate=0.01,
+    final_learning_rate=1e-4,
+    temperature=0.3,
+    alpha_policy=1.0,
+    epsilon=0.3,
+    epsilon_policy=0.03,
+    target_policy_period=20,
+    target_critic_period=20,
+    exploration=0.15,
 )
 
 PRESETS: dict[str, ConditionalMPOConfig] = {
@@ -214,6 +222,6 @@ PRESETS: dict[str, ConditionalMPOConfig] = {
     ),
     # Games. First values likewise; data is as old as the target policy, so that is renewed more often.
     "vmpo_games": dataclasses.replace(
-        _GAMES, on_policy=True, temperature=1.0, alpha_policy=1.0, target_policy_period=10
+        _GAMES, on_policy=True, exploration=0.0, temperature=1.0, target_policy_period=10
     ),
 }

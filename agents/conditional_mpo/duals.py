@@ -1,6 +1,9 @@
-"""The dual variables: temperatures of the E-step and multipliers of the M-step's constraints.
+"""Temperatures and multipliers of conditional MPO's constraints, one set for all members or one for each.
 
-Dimensions: `K` sets of duals (1, or one for each member), `D` dimensions of a constraint, `R` rows.
+They are learned as raw numbers; what counts is their softplus, which is positive and grows slowly.
+
+Dimensions: `B` decisions, `K` sets (1, or one for each member), `D` dimensions of a constraint: 1, or one for
+each number of a continuous action.
 """
 
 from __future__ import annotations
@@ -9,21 +12,24 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from agents.conditional_mpo.config import ConditionalMPOConfig
 
-# Below it softplus is so flat that gradients would hardly bring a dual back.
-_FLOOR = -18.0
-_LEAST = 1e-8
+# As in Acme: values stay above zero, and raw numbers where gradients still move them.
+_LEAST_VALUE = 1e-8
+_LEAST_RAW = -18.0
 
 
 class Duals(NamedTuple):
-    """Raw numbers, of which softplus makes the positive values; or such values, see `select`.
+    """Dual variables, raw or as values.
 
     Attributes:
-      temperature: `[K]`, of values.
-      penalty_temperature: `[K]`, of what actions out of bounds cost.
-      alphas: `[K, D]` for each constraint on the policy.
+      temperature: `[K]`, of the E-step (Abdolmaleki et al. 2018b, equation 4), in units of scaled reward.
+      penalty_temperature: `[K]`, of the E-step that pays for actions out of bounds, in units of action; not
+        used where there is none.
+      alphas: `[K, D]` each, multipliers of the M-step's constraints: of the policy where actions are
+        discrete, of means and of deviations where they are continuous.
     """
 
     temperature: jax.Array
@@ -32,41 +38,40 @@ class Duals(NamedTuple):
 
 
 def init(config: ConditionalMPOConfig, num_actions: int, is_discrete: bool) -> Duals:
-    """The duals before learning.
+    """Raw numbers `[K]` and `[K, D]` whose values are the configuration's.
 
     Args:
-      num_actions: numbers in a continuous action; not looked at where actions are discrete.
+      num_actions: numbers in a continuous action; of no account where actions are discrete.
     """
     num_sets = config.num_members if config.duals_per_member else 1
-    size = num_actions if config.per_dimension else 1
-    alphas: tuple[float, ...] = (config.alpha_mean, config.alpha_deviation)
-    if is_discrete:
-        size, alphas = 1, (config.alpha_policy,)
+    size = num_actions if config.per_dimension and not is_discrete else 1
+    first = (config.alpha_policy,) if is_discrete else (config.alpha_mean, config.alpha_deviation)
     return Duals(
-        temperature=_raw(config.temperature, (num_sets,)),
-        penalty_temperature=_raw(config.penalty_temperature, (num_sets,)),
-        alphas=tuple(_raw(alpha, (num_sets, size)) for alpha in alphas),
+        jnp.full(num_sets, _raw(config.temperature)),
+        jnp.full(num_sets, _raw(config.penalty_temperature)),
+        tuple(jnp.full((num_sets, size), _raw(value)) for value in first),
     )
 
 
-def _raw(value: float, shape: tuple[int, ...]) -> jax.Array:
-    """What softplus makes a value of; the form is exact for large ones too."""
-    full = jnp.full(shape, value, jnp.float32)
-    return jnp.maximum(full + jnp.log(-jnp.expm1(-full)), _FLOOR)
-
-
 def select(duals: Duals, member: jax.Array) -> Duals:
-    """Values, not raw, of each row's member `[R]`: `[R]` and `[R, D]`."""
+    """Values, not raw, of each decision's member `[B]` int32: `K` becomes `B`. One set serves all members."""
 
-    def of_rows(raw: jax.Array) -> jax.Array:
-        value = jax.nn.softplus(raw) + _LEAST
-        if value.shape[0] > 1:
-            return value[member]
-        return jnp.broadcast_to(value, (*member.shape, *value.shape[1:]))
+    def of_decisions(raw: jax.Array) -> jax.Array:
+        value = jax.nn.softplus(raw) + _LEAST_VALUE
+        if len(value) == 1:
+            return jnp.broadcast_to(value, (*member.shape, *value.shape[1:]))
+        return value[member]
 
-    return jax.tree.map(of_rows, duals)
+    return jax.tree.map(of_decisions, duals)
 
 
 def floor(duals: Duals) -> Duals:
-    """Raw duals that have not sunk out of reach."""
-    return jax.tree.map(lambda raw: jnp.maximum(raw, _FLOOR), duals)
+    """Raw numbers, none of them so low that its gradient would vanish; for after each update."""
+    return jax.tree.map(lambda raw: jnp.maximum(raw, _LEAST_RAW), duals)
+
+
+def _raw(value: float) -> np.float32:
+    """What softplus makes a value of, or the least one."""
+    value = max(value - _LEAST_VALUE, _LEAST_VALUE)
+    # Large values would overflow in the inverse's usual form, log(exp(value) - 1).
+    return np.float32(max(value + np.log(-np.expm1(-value)), _LEAST_RAW))

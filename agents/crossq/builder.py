@@ -23,10 +23,18 @@ class CrossQBuilder(CoreBuilder):
     Args:
       config: the agent; `make_networks` must be given the same.
       replay: how experience is kept and drawn.
+
+    Raises:
+      ValueError: a replay that keeps sequences.
     """
 
     def __init__(self, config: CrossQConfig | None = None, replay: ReplayConfig | None = None) -> None:
         config = config or CrossQConfig()
+        if replay is not None and replay.sequence_length > 1:
+            raise ValueError(
+                "CrossQ learns from single decisions and has no use for sequences: the replay's "
+                f"sequence_length must be 1, not {replay.sequence_length}."
+            )
         super().__init__(functools.partial(make_core, config=config), config.discount, replay)
 
 

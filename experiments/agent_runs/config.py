@@ -19,6 +19,14 @@ class _Setting(NamedTuple):
     replay: dict[str, Any]
 
 
+_ON_POLICY = {
+    "batch_size": 256,
+    "samples_per_insert": 1.0,
+    "min_replay_size": 256,
+    "max_replay_size": 512,
+    "variable_update_period": 1,
+}
+
 # By agent and kind of environment.
 _SETTINGS: dict[str, dict[str, _Setting]] = {
     "crossq": {
@@ -43,6 +51,23 @@ _SETTINGS: dict[str, dict[str, _Setting]] = {
                 "gradient_steps_per_learner_step": 4,
             },
         ),
+    },
+    "conditional_mpo": {
+        "control": _Setting(agent={}, replay={"n_step": 5, "gradient_steps_per_learner_step": 4}),
+        "openspiel": _Setting(
+            agent={"discount": 1.0},
+            replay={
+                "batch_size": 512,
+                "min_replay_size": 2000,
+                "samples_per_insert": 32.0,
+                "gradient_steps_per_learner_step": 4,
+            },
+        ),
+    },
+    # Every decision is drawn about once, from the newest few batches.
+    "vmpo": {
+        "control": _Setting(agent={}, replay={"n_step": 16, **_ON_POLICY}),
+        "openspiel": _Setting(agent={"discount": 1.0}, replay={"n_step": 8, **_ON_POLICY}),
     },
 }
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import agents.acme_compat  # noqa: F401
 
@@ -16,16 +16,15 @@ import dm_env
 import numpy as np
 
 from acme_psro.games.loading import load_game
+from agents import conditional_mpo as mpo
+from agents import crossq
 from agents.builder import CoreBuilder, ReplayConfig
+from agents.conditional_mpo import builder as mpo_builder
 from agents.core import AgentCore
-from agents.crossq import config as crossq
-from agents.crossq import learning
-from agents.crossq.builder import CrossQBuilder, make_networks
+from agents.crossq import builder as crossq_builder
 from experiments import settings
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.environments import make_environment
-
-Config = TypeVar("Config")
 
 
 class Agent(NamedTuple):
@@ -85,34 +84,52 @@ def make_agent(config: AgentRunConfig) -> Agent:
     Raises:
       ValueError: a setting that is not allowed.
     """
-    return _AGENTS[config.agent](config, _make_replay(config))
+    source = _AGENTS[config.agent]
+    chosen = _configure(source, config)
+    networks, core = Configured(source.make_networks, chosen), Configured(source.make_core, chosen)
+    return Agent(source.builder(chosen, make_replay(config)), networks, core)
 
 
-def _make_replay(config: AgentRunConfig) -> ReplayConfig:
+def make_replay(config: AgentRunConfig) -> ReplayConfig:
+    """The configured replay.
+
+    Raises:
+      ValueError: a setting that is not allowed.
+    """
     return settings.replace("replay", ReplayConfig(), config.replay_overrides())
 
 
-def _crossq(config: AgentRunConfig, replay: ReplayConfig) -> Agent:
+class _Source(NamedTuple):
+    """Where an agent comes from.
+
+    Attributes:
+      presets: its configurations by name; "default" is for control, "games" for games.
+      builder: (configuration, replay) -> Acme's builder.
+      make_networks: (environment spec, configuration) -> networks.
+      make_core: (networks, configuration) -> `AgentCore`.
+    """
+
+    presets: Mapping[str, Any]
+    builder: Callable[[Any, ReplayConfig], CoreBuilder]
+    make_networks: Callable[[Any, Any], Any]
+    make_core: Callable[[Any, Any], AgentCore]
+
+
+def _configure(source: _Source, config: AgentRunConfig) -> Any:
+    """The agent's configuration: a preset, and what is set over it.
+
+    Raises:
+      ValueError: there is no such preset, or a setting is not allowed.
+    """
+    name = config.preset or ("games" if config.kind == "openspiel" else "default")
+    if name not in source.presets:
+        raise ValueError(f"no preset named {name!r}; {config.agent} has {', '.join(source.presets)}.")
+    replay = make_replay(config)
     planned = {
         "horizon": config.gradient_steps(replay.batch_size, replay.samples_per_insert),
         "reward_scale": _reward_scale(config),
     }
-    preset = _preset(config, "CrossQ", crossq.PRESETS)
-    chosen = settings.replace("crossq", preset, planned | config.agent_overrides())
-    networks, core = Configured(make_networks, chosen), Configured(learning.make_core, chosen)
-    return Agent(CrossQBuilder(chosen, replay), networks, core)
-
-
-def _preset(config: AgentRunConfig, agent: str, presets: dict[str, Config]) -> Config:
-    """The configured preset of an agent, or the one for the kind of environment.
-
-    Raises:
-      ValueError: there is no such preset.
-    """
-    name = config.preset or ("games" if config.kind == "openspiel" else "default")
-    if name not in presets:
-        raise ValueError(f"no preset named {name!r}; {agent} has {', '.join(presets)}.")
-    return presets[name]
+    return settings.replace(config.agent, source.presets[name], planned | config.agent_overrides())
 
 
 def _reward_scale(config: AgentRunConfig) -> float:
@@ -142,4 +159,16 @@ class Configured:
         return self.function(something, self.config)
 
 
-_AGENTS: dict[str, Callable[[AgentRunConfig, ReplayConfig], Agent]] = {"crossq": _crossq}
+_MPO = _Source(
+    {name: mpo.PRESETS[name] for name in ("default", "games")},
+    mpo_builder.ConditionalMPOBuilder,
+    mpo_builder.make_networks,
+    mpo.make_core,
+)
+_AGENTS = {
+    "crossq": _Source(
+        crossq.PRESETS, crossq_builder.CrossQBuilder, crossq_builder.make_networks, crossq.make_core
+    ),
+    "conditional_mpo": _MPO,
+    "vmpo": _MPO._replace(presets={"default": mpo.PRESETS["vmpo"], "games": mpo.PRESETS["vmpo_games"]}),
+}

@@ -17,7 +17,9 @@ from experiments.benchmarks import peer_environment
 from experiments.benchmarks.peer_scripts import control_task
 from experiments.benchmarks.peer_scripts.control_task import ControlTask
 
-SIDES = ("ours", "sbx", "acme_sac")
+# Of ours, as `run_agent` names them; then the peers.
+AGENTS = ("crossq", "conditional_mpo")
+SIDES = (*AGENTS, "sbx", "acme_sac")
 
 
 class Settings(NamedTuple):
@@ -128,8 +130,8 @@ def run(job: Job, settings: Settings, directory: Path, peer: Path | None) -> Res
     with tempfile.TemporaryDirectory() as temporary:
         # MuJoCo writes its warnings into the directory that it is started in.
         process = _Process(Path(temporary), directory / f"{job.name}.log")
-        if job.side == "ours":
-            rows, seconds = _run_ours(job, settings, process)
+        if job.side in AGENTS:
+            rows, seconds = _run_agent(job, settings, process)
         else:
             rows, seconds = _run_script(job, settings, process, peer)
     returns: dict[int, list[float]] = {}
@@ -186,10 +188,10 @@ def _run_script(job: Job, settings: Settings, process: _Process, peer: Path | No
     return [json.loads(line) for line in printed.splitlines() if line.startswith("{")], seconds
 
 
-def _run_ours(job: Job, settings: Settings, process: _Process) -> tuple[Rows, float]:
+def _run_agent(job: Job, settings: Settings, process: _Process) -> tuple[Rows, float]:
     """Runs `experiments.run_agent`, whose evaluations are in `evaluation.csv`."""
     output, sizes = process.directory / "run", f"[{settings.width},{settings.width}]"
-    command = [sys.executable, "-m", "experiments.run_agent", "--agent=crossq"]
+    command = [sys.executable, "-m", "experiments.run_agent", f"--agent={job.side}"]
     command += [f"--environment={job.environment}", f"--seed={job.seed}", f"--output_dir={output}"]
     command += [f"--actor_steps={settings.steps}", f"--set_replay=min_replay_size={settings.learning_starts}"]
     command += [f"--set={name}={sizes}" for name in ("critic_hidden_sizes", "policy_hidden_sizes")]

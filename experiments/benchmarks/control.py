@@ -1,34 +1,34 @@
-"""Continuous control after so many env steps: our CrossQ, sbx-rl's, and Acme's own SAC.
+"""Continuous control after so many env steps: our agents, sbx-rl's CrossQ, and Acme's own SAC.
 
-python -m experiments.benchmarks.crossq_control --steps=50000 --seeds=0,1,2 --results_dir=runs/control
+python -m experiments.benchmarks.control --steps=50000 --seeds=0,1,2 --results_dir=runs/control
+python -m experiments.benchmarks.control --judged=conditional_mpo --tasks=dm_control:cartpole:swingup
 
 Every run is a process of its own, on the CPU: networks with two hidden layers of `--width`, as many env steps
 of random or untrained behaviour before the first gradient step, then one gradient step of 256 transitions for
-each env step. Evaluations are of 10 deterministic episodes from initial states of their own. The time of
-training is the process's from its start to its end, start-up and compilation included, less its evaluations,
-for every side.
+each env step; our agents have `run_agent`'s settings otherwise. Evaluations are of 10 deterministic episodes
+from initial states of their own. The time of training is the process's from its start to its end, start-up
+and compilation included, less its evaluations, for every side.
 
 Results are kept in `--results_dir`, one file a run, and finished ones are not run again: it can be cut short
 and gone on with, and two may share the directory, with other seeds and other `--cores`. For each task and
-seed all sides run one after the other, so that what there is can be compared.
+seed all sides run one after the other, so that what there is can be compared. Bars are of the `--judged`
+agent against its peers, over the seeds that both have.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import signal
-import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from absl import flags
 
 from experiments import command_line
-from experiments.benchmarks import control_runs, number_lists, peer_environment, table
+from experiments.benchmarks import control_report, control_runs, number_lists, peer_environment, table
 from experiments.benchmarks.control_runs import Job, Result, Settings
 
 flags.DEFINE_list(
@@ -36,7 +36,10 @@ flags.DEFINE_list(
     ["dm_control:cheetah:run", "dm_control:walker:walk", "gymnasium:HalfCheetah-v5"],
     "dm_control:DOMAIN:TASK or gymnasium:ID.",
 )
-flags.DEFINE_list("sides", list(control_runs.SIDES), f"Of {', '.join(control_runs.SIDES)}.")
+flags.DEFINE_enum("judged", "crossq", list(control_runs.AGENTS), "Whose bars are printed.")
+flags.DEFINE_list(
+    "sides", None, f"Of {', '.join(control_runs.SIDES)}; by default, the one judged and its peers."
+)
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds; each is a run of every side.")
 flags.DEFINE_integer("steps", 50_000, "Env steps of a run.")
 flags.DEFINE_integer("width", 256, "Of the two hidden layers of every network.")
@@ -50,11 +53,6 @@ flags.DEFINE_float("max_seconds", None, "Begin no run after so long; by default,
 flags.DEFINE_list("cores", [], "Numbers of the CPUs that runs may use; by default, all.")
 
 FLAGS = flags.FLAGS
-
-_NAMES = {"ours": "acme_psro CrossQ", "sbx": "sbx-rl CrossQ", "acme_sac": "Acme SAC"}
-
-# By side, then seed.
-Results = Mapping[str, Mapping[int, Result]]
 
 
 def jobs(sides: Sequence[str], tasks: Sequence[str], seeds: Sequence[int]) -> Iterator[Job]:
@@ -95,69 +93,39 @@ def run_missing(
     return failed
 
 
-def print_task(task: str, sides: Results, settings: Settings) -> None:
-    """Prints the table of a task and its bars."""
-    rows = []
-    for side, runs in sides.items():
-        done = list(runs.values())
-        cells = [mean_and_error([each.returns[mark] for each in done]) for mark in settings.marks]
-        training = mean_and_error([each.training_seconds for each in done])
-        evaluation = mean_and_error([each.evaluation_seconds for each in done])
-        rows.append([_NAMES[side], str(len(done)), *cells, training, evaluation])
-    columns = ["mean return ± standard error", "seeds", *(f"at {mark:,}" for mark in settings.marks)]
-    print(task)
-    table.print_table([*columns, "training s", "evaluation s"], rows)
-    print_bars(task, sides)
-    print()
+def sides_of(judged: str, named: Sequence[str] | None) -> list[str]:
+    """The sides to run: those named, or the judged one and its peers.
+
+    Raises:
+      ValueError: there is no such side, or the judged one is not named.
+    """
+    if named is None:
+        return [judged, *(bar.peer for bar in control_report.BARS[judged])]
+    for side in named:
+        if side not in control_runs.SIDES:
+            raise ValueError(f"no side {side!r}: --sides takes {', '.join(control_runs.SIDES)}.")
+    if judged not in named:
+        raise ValueError(
+            f"--judged={judged} is not among --sides={','.join(named)}: add it, or judge another."
+        )
+    return list(named)
 
 
-def mean_and_error(values: Sequence[float]) -> str:
-    """Mean and standard error; the mean alone of one value, a dash of none."""
-    if len(values) < 2:
-        return f"{values[0]:,.1f}" if values else "-"
-    return f"{statistics.mean(values):,.1f} ± {_error(values):,.1f}"
-
-
-def _error(values: Sequence[float]) -> float:
-    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
-
-
-def print_bars(task: str, sides: Results) -> None:
-    """Prints whether we keep up with each peer, over the seeds that both have."""
-    for peer in ("sbx", "acme_sac"):
-        ours, theirs = sides.get("ours", {}), sides.get(peer, {})
-        seeds = sorted(ours.keys() & theirs.keys())
-        over = f"{len(seeds)} seeds" if len(seeds) != 1 else "1 seed"
-        what = f"{task}, return no lower than {_NAMES[peer]}'s by more than a standard error, {over}"
-        if not seeds:
-            print(f"bar: {what}: not measured")
-            continue
-        our_returns, their_returns = ([each[seed].final_return for seed in seeds] for each in (ours, theirs))
-        lead = statistics.mean(our_returns) - statistics.mean(their_returns)
-        error = math.hypot(_error(our_returns), _error(their_returns))
-        table.print_bar(f"{what}: {lead:+,.1f} ± {error:,.1f}", lead >= -error)
-        times = [statistics.mean(each[seed].training_seconds for seed in seeds) for each in (ours, theirs)]
-        shorter = f"{times[0]:,.0f} s against {times[1]:,.0f} s, {table.speedup(*times)}"
-        table.print_bar(f"{task}, training no longer than {_NAMES[peer]}'s: {shorter}", times[0] <= times[1])
-
-
-def check_flags() -> tuple[list[int], Settings]:
-    """The seeds and the settings.
+def check_flags() -> tuple[list[str], list[int], Settings]:
+    """The sides, the seeds and the settings.
 
     Raises:
       ValueError: a flag has a value that is not allowed.
     """
     counts = ("steps", "width", "learning_starts", "evaluation_period", "episodes")
     table.check_counts(*counts, "max_seconds")
-    for side in FLAGS.sides:
-        if side not in control_runs.SIDES:
-            raise ValueError(f"no side {side!r}: --sides takes {', '.join(control_runs.SIDES)}.")
     for task in FLAGS.tasks:
         if not task.startswith(("dm_control:", "gymnasium:")):
             raise ValueError(f"no task {task!r}: --tasks takes dm_control:DOMAIN:TASK or gymnasium:ID.")
-    if not FLAGS.sides or not FLAGS.tasks:
-        raise ValueError("there is nothing to run: give --sides and --tasks.")
-    return number_lists.whole_numbers("seeds", 0), Settings(*(getattr(FLAGS, name) for name in counts))
+    if not FLAGS.tasks:
+        raise ValueError("there is nothing to run: give --tasks.")
+    settings = Settings(*(getattr(FLAGS, name) for name in counts))
+    return sides_of(FLAGS.judged, FLAGS.sides), number_lists.whole_numbers("seeds", 0), settings
 
 
 def pin() -> None:
@@ -178,10 +146,10 @@ def pin() -> None:
 def main() -> None:
     """Runs what is missing and prints what there is."""
     with command_line.bad_input():
-        seeds, settings = check_flags()
+        sides, seeds, settings = check_flags()
         pin()
         directory = Path(FLAGS.results_dir).absolute()
-        todo = list(jobs(FLAGS.sides, FLAGS.tasks, seeds))
+        todo = list(jobs(sides, FLAGS.tasks, seeds))
         missing = [job for job in todo if control_runs.read(directory, job, settings) is None]
         peer = peer_environment.from_flags() if any(job.side == "sbx" for job in missing) else None
     directory.mkdir(parents=True, exist_ok=True)
@@ -197,11 +165,11 @@ def main() -> None:
     cores = sorted({str(list(result.cores)) for result in found.values() if result})
     print(f"CPUs of the runs: {' or '.join(cores) or 'none ran'}\n")
     for task in FLAGS.tasks:
-        sides: dict[str, dict[int, Result]] = {side: {} for side in FLAGS.sides}
+        done: dict[str, dict[int, Result]] = {side: {} for side in sides}
         for job, result in found.items():
             if job.environment == task and result is not None:
-                sides[job.side][job.seed] = result
-        print_task(task, sides, settings)
+                done[job.side][job.seed] = result
+        control_report.print_task(task, done, settings, FLAGS.judged)
     if failed:
         sys.exit(f"{failed} of the runs failed; the same command tries again")
 

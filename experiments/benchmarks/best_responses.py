@@ -1,0 +1,197 @@
+"""How near learned best responses come to exact ones, and how soon: every agent of the device oracle.
+
+python -m experiments.benchmarks.best_responses --game=leduc_poker --seeds=0,1,2
+
+Against uniform opponents and against the mixture of a few iterations of exact PSRO, both players' responses
+are trained side by side with the game's setting. The gap is what a response lacks of the exact one's gain,
+the most probable actions of the best snapshot so far being the response. Compilation is shown apart.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+
+from acme_psro import payoffs, population, psro
+from acme_psro.games import rollout, traverse
+from acme_psro.games.tree import GameTree, compile_game
+from acme_psro.oracles import exact
+from acme_psro.oracles.experience import observe
+from acme_psro.oracles.training import DeviceConfig, Opponents, make_train
+from acme_psro.solvers import get_solver
+from experiments import agents, command_line, configs, names
+from experiments.benchmarks import number_lists, table
+
+flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string.")
+flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds; each trains a response of every player.")
+flags.DEFINE_list("agents", list(names.PSRO_AGENTS), f"Of {', '.join(names.PSRO_AGENTS)}.")
+flags.DEFINE_integer("mixture_iterations", 5, "Iterations of exact PSRO behind the mixture.")
+flags.DEFINE_integer("gradient_steps", None, "Updates of a response; by default the game's setting.")
+flags.DEFINE_integer("snapshots", 20, "How often responses are evaluated on the way.")
+
+FLAGS = flags.FLAGS
+
+_MOST_GAP = 0.03
+_MOST_TIME = 1.5
+
+
+class Curve(NamedTuple):
+    """The trainings of one agent against one opponent.
+
+    Attributes:
+      gaps: `[seeds * players, snapshots]`, relative, of the best snapshot so far.
+      seconds: of one training of all players, without compilation; the median over seeds.
+      compile_seconds: what the first took longer.
+    """
+
+    gaps: np.ndarray
+    seconds: float
+    compile_seconds: float
+
+    def seconds_to(self, gap: float) -> float:
+        """When the median gap is this small first; infinite where it never is."""
+        reached = np.flatnonzero(np.median(self.gaps, axis=0) <= gap)
+        share = (reached[0] + 1) / self.gaps.shape[1] if len(reached) else np.inf
+        return float(self.seconds * share)
+
+
+def make_opponents(tree: GameTree, iterations: int) -> dict[str, np.ndarray]:
+    """Tables `[I, A]`: the uniform policy, and the mixture of exact PSRO after so many iterations."""
+    policies = [population.uniform_policy(tree, player) for player in range(tree.num_players)]
+
+    def fill(*arguments: object) -> np.ndarray:
+        return payoffs.exact_payoffs(tree, *arguments)  # type: ignore[arg-type]
+
+    solve = get_solver("nash")
+    state = psro.initialise(policies, payoffs=fill, solve=solve)
+    run = psro.run(
+        state,
+        0,
+        iterations,
+        oracle=exact.make_oracle(tree),
+        payoffs=fill,
+        solve=solve,
+        converged=lambda state: False,
+    )
+    *_, state = run
+    plan = population.mixture(tree, state.populations, state.meta_strategy.marginals)
+    return {"uniform": tree.uniform_policy(), "mixture": traverse.behaviour(tree, plan)}
+
+
+def make_training(
+    tree: GameTree, agent: str, device: DeviceConfig, agent_settings: dict[str, object]
+) -> Callable[[int, np.ndarray], np.ndarray]:
+    """Returns (seed, opponents' table) -> `[players, snapshots, I, A]`."""
+    game = rollout.make_arrays(tree)
+    config = configs.PSROConfig(tree.game_string, agent=agent, agent_settings=agent_settings)
+    example = observe(game, jnp.zeros(1, jnp.int32), jnp.zeros((1, 0)))
+    core = agents.make_agent(config)(example, tree.num_actions, device.gradient_steps)
+    players = jnp.arange(tree.num_players)
+    alone = Opponents(
+        jnp.zeros((1, tree.num_infosets, tree.num_actions)),
+        jnp.ones(1),
+        jnp.zeros(1, jnp.int32),
+        jnp.zeros((1, 0)),
+        jnp.ones(1),
+    )
+    train = make_train(tree, game, core, device)
+
+    @jax.jit
+    def train_all(keys: jax.Array, opponents: jax.Array) -> jax.Array:
+        against = alone._replace(tables=opponents[None])
+        return jax.vmap(lambda key, player: train(key, player, against).probs[:, 0])(keys, players)
+
+    def run(seed: int, opponents: np.ndarray) -> np.ndarray:
+        keys = jax.random.split(jax.random.key(seed), tree.num_players)
+        return np.asarray(train_all(keys, jnp.asarray(opponents, jnp.float32)))
+
+    return run
+
+
+def relative_gaps(tree: GameTree, opponents: np.ndarray, player: int, snapshots: np.ndarray) -> np.ndarray:
+    """`[snapshots]`, of the best so far."""
+    plan = traverse.realisation_plan(tree, opponents)
+    present = traverse.expected_returns(tree, plan)[player]
+    best = traverse.best_response(tree, plan, player).value - present
+    rows = tree.infosets_of(player)
+    gains = []
+    for probs in snapshots:
+        choice = np.where(tree.legal_actions[rows], probs[rows], -1.0).argmax(axis=1)
+        response = opponents.copy()
+        response[rows] = np.eye(tree.num_actions)[choice]
+        returns = traverse.expected_returns(tree, traverse.realisation_plan(tree, response))
+        gains.append(returns[player] - present)
+    return 1.0 - np.maximum.accumulate(gains) / best
+
+
+def measure(tree: GameTree, opponents: np.ndarray, run: Callable, seeds: list[int]) -> Curve:
+    """Trains once for each seed, and once more beforehand to compile."""
+    seconds, gaps = [], []
+    began = time.monotonic()
+    run(seeds[0], opponents)
+    first = time.monotonic() - began
+    for seed in seeds:
+        began = time.monotonic()
+        probs = run(seed, opponents)
+        seconds.append(time.monotonic() - began)
+        for player in range(tree.num_players):
+            gaps.append(relative_gaps(tree, opponents, player, probs[player]))
+    typical = statistics.median(seconds)
+    return Curve(np.asarray(gaps), typical, max(first - typical, 0.0))
+
+
+def print_curves(curves: dict[str, dict[str, Curve]]) -> None:
+    """Prints a table for each opponent, and the bars."""
+    for opponent, by_agent in curves.items():
+        rows = []
+        for agent, curve in by_agent.items():
+            gaps = 100 * curve.gaps[:, -1]
+            cells = [f"{np.median(gaps):.2f}", f"{gaps.max():.2f}", f"{curve.seconds_to(_MOST_GAP):.1f}"]
+            rows.append([agent, *cells, f"{curve.seconds:.1f}", f"{curve.compile_seconds:.1f}"])
+        print(f"against {opponent}")
+        columns = ["agent", "median gap %", "worst %", "seconds to 3 %", "whole budget", "compilation"]
+        table.print_table(columns, rows)
+        for agent, curve in by_agent.items():
+            gap = float(np.median(curve.gaps[:, -1]))
+            table.print_bar(f"{opponent}: {agent}'s gap {100 * gap:.2f} %, 3 at most", gap <= _MOST_GAP)
+        times = {agent: curve.seconds_to(_MOST_GAP) for agent, curve in by_agent.items()}
+        if {"crossq", "conditional_mpo"} <= times.keys():
+            ours, other = times["conditional_mpo"], times["crossq"]
+            what = (
+                f"{opponent}: conditional_mpo's time to 3 %, {ours:.1f} s, 1.5 times CrossQ's {other:.1f} s"
+            )
+            table.print_bar(what, ours <= _MOST_TIME * other < np.inf)
+
+
+def main() -> None:
+    """Measures and prints."""
+    with command_line.bad_input():
+        table.check_counts("mixture_iterations", "gradient_steps", "snapshots")
+        seeds = number_lists.whole_numbers("seeds", 0)
+        settings = {agent: configs.setting_for(FLAGS.game, agent) for agent in FLAGS.agents}
+        tree = compile_game(FLAGS.game)
+    print(f"best responses in {tree.game_string}, seeds {', '.join(map(str, seeds))}")
+    table.print_machine()
+    opponents = make_opponents(tree, FLAGS.mixture_iterations)
+    curves: dict[str, dict[str, Curve]] = {name: {} for name in opponents}
+    for agent, setting in settings.items():
+        changes = {"snapshots": FLAGS.snapshots}
+        if FLAGS.gradient_steps is not None:
+            changes["gradient_steps"] = FLAGS.gradient_steps
+        run = make_training(
+            tree, agent, DeviceConfig(**{**setting.device, **changes}), setting.agent_settings
+        )
+        for name, opponent in opponents.items():
+            curves[name][agent] = measure(tree, opponent, run, seeds)
+    print_curves(curves)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

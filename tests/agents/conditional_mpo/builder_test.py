@@ -1,0 +1,162 @@
+"""Tests of agents.conditional_mpo.builder: its defaults and refusals, and members told apart by a context.
+
+`tests.agents.builders_test` runs it with all kinds of actions.
+"""
+
+import dataclasses
+import importlib.util
+import pathlib
+import sys
+import tempfile
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+if sys.version_info >= (3, 11):
+    pytest.skip("the Acme layer ends at Python 3.10", allow_module_level=True)
+
+import agents.acme_compat  # noqa: F401
+
+# isort: split
+
+import acme
+import dm_env
+from acme import specs
+
+from agents.builder import ReplayConfig
+from agents.conditional_mpo import ConditionalMPOConfig, conditioning, make_core
+from agents.conditional_mpo.builder import (
+    DEFAULT_REPLAY,
+    ON_POLICY_REPLAY,
+    ConditionalMPOBuilder,
+    make_networks,
+)
+from agents.core import Observation
+from tests.agents.rows import Rows
+from tests.agents.small_agents import SMALL_AGENTS
+
+SEQUENCES = ReplayConfig(sequence_length=4)
+MEMBERS = dataclasses.replace(
+    SMALL_AGENTS["conditional_mpo"].configs["discrete"], num_members=2, embedding_size=4
+)
+
+
+def test_defaults_are_those_of_the_agent_and_of_replay() -> None:
+    assert ConditionalMPOBuilder().replay == DEFAULT_REPLAY
+    assert DEFAULT_REPLAY == ReplayConfig(n_step=5)
+    assert ConditionalMPOBuilder(ConditionalMPOConfig(on_policy=True)).replay == ON_POLICY_REPLAY
+    assert ConditionalMPOBuilder().discount == ConditionalMPOConfig().discount
+    assert ConditionalMPOBuilder(ConditionalMPOConfig(discount=0.5)).discount == 0.5
+
+
+def test_on_policy_decisions_are_drawn_once_and_soon() -> None:
+    replay = ON_POLICY_REPLAY
+    assert replay.samples_per_insert == 1
+    assert replay.batch_size <= replay.min_replay_size <= replay.max_replay_size <= 10 * replay.batch_size
+
+
+@pytest.mark.parametrize("replay", [None, ReplayConfig(), ReplayConfig(n_step=5)])
+def test_retrace_without_sequences_is_refused(replay: ReplayConfig | None) -> None:
+    with pytest.raises(ValueError, match="a sequence_length above 1, with n_step 1") as caught:
+        ConditionalMPOBuilder(ConditionalMPOConfig(retrace=True), replay)
+    assert "\n" not in str(caught.value)
+
+
+def test_retrace_takes_sequences_and_so_do_targets_of_one_step() -> None:
+    for retrace in (True, False):
+        assert ConditionalMPOBuilder(ConditionalMPOConfig(retrace=retrace), SEQUENCES).replay == SEQUENCES
+
+
+class Members(dm_env.Environment):
+    """Shows nothing but whose turn it is: one member is paid for the first action, the other for the last."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._member = 0
+
+    def _observe(self) -> Observation:
+        context = conditioning.make_contexts(MEMBERS, np.array([self._member]))[0]
+        return Observation(np.ones(1, np.float32), np.ones(3, bool), context)
+
+    def reset(self) -> dm_env.TimeStep:
+        self._member = int(self._rng.integers(2))
+        return dm_env.restart(self._observe())
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        reward = np.float32(action == 2 * self._member)
+        return dm_env.TimeStep(dm_env.StepType.LAST, reward, np.float32(0), self._observe())
+
+    def observation_spec(self) -> Any:
+        context = specs.Array((1,), np.float32)
+        return Observation(specs.Array((1,), np.float32), specs.Array((3,), bool), context)
+
+    def action_spec(self) -> Any:
+        return specs.DiscreteArray(3)
+
+    def reward_spec(self) -> Any:
+        return specs.Array((), np.float32)
+
+    def discount_spec(self) -> Any:
+        return specs.BoundedArray((), np.float32, 0.0, 1.0)
+
+
+SPEC = acme.make_environment_spec(Members())
+
+
+@pytest.mark.parametrize(
+    ("spec", "config", "sizes"),
+    [
+        (SPEC, ConditionalMPOConfig(), (1, 0)),
+        (SPEC, ConditionalMPOConfig(num_members=2, mixture_size=3), (1, 4)),
+        (SPEC._replace(observations=SPEC.observations.info_state), MEMBERS, (0, 1)),
+        (
+            SPEC._replace(observations=SPEC.observations.info_state, actions=specs.BoundedArray((1,), np.float32, 0, 1)),
+            MEMBERS,
+            (0, 1),
+        ),
+    ],
+    ids=["unasked", "too short", "none", "none, continuous"],
+)
+def test_contexts_that_are_not_the_configuration_s_are_refused(
+    spec: Any, config: ConditionalMPOConfig, sizes: tuple[int, int]
+) -> None:
+    message = rf"come with {sizes[0]} numbers of context, .* ask for {sizes[1]}: make them fit\.$"
+    with pytest.raises(ValueError, match=message) as caught:
+        make_networks(spec, config)
+    assert "\n" not in str(caught.value)
+
+
+def test_networks_without_a_configuration_are_those_of_the_default() -> None:
+    spec = SPEC._replace(observations=SPEC.observations.info_state)
+    params = make_networks(spec).policy.init(jax.random.PRNGKey(0))
+    widths = ConditionalMPOConfig().policy_hidden_sizes
+    assert [params[f"linear{name}"]["w"].shape[1] for name in ("", "_1")] == list(widths)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("acme.jax.experiments") is not None, reason="this Acme is newer than the release"
+)
+def test_members_learn_different_behaviour_from_one_replay(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from agents import released_acme
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    replay = ReplayConfig(batch_size=32, min_replay_size=32, samples_per_insert=32.0)
+    agent = released_acme.make_local_agent(
+        ConditionalMPOBuilder(MEMBERS, replay),
+        lambda spec: make_networks(spec, MEMBERS),
+        SPEC,
+        seed=0,
+        logger_fn=lambda *args: Rows(),
+        in_process=True,
+    )
+    acme.EnvironmentLoop(Members(), agent, logger=Rows()).run(num_steps=250)
+    (variables,) = agent.learner.get_variables(["policy"])
+    context = conditioning.make_contexts(MEMBERS, np.arange(2))
+    both = Observation(np.ones((2, 1), np.float32), np.ones((2, 3), bool), context)
+    probs = make_core(make_networks(SPEC, MEMBERS), MEMBERS).probs(variables, both)
+    assert probs[0, 0] > 0.9
+    assert probs[1, 2] > 0.9
