@@ -15,7 +15,8 @@ import numpy as np
 from acme_psro.games import rollout, traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
-from acme_psro.oracles.training import DeviceConfig, Trained, make_train, observe
+from acme_psro.oracles.experience import observe
+from acme_psro.oracles.training import DeviceConfig, Opponents, Train, Trained, make_train
 from acme_psro.population import make_policy, mixture, replace
 from agents.core import AgentCore, Observation
 
@@ -36,9 +37,8 @@ def make_oracle(
     """
     game = rollout.make_arrays(tree)
     steps = config.num_snapshots * config.rounds_per_snapshot * config.updates_per_round
-    core = make_agent(observe(game, jnp.zeros(1, jnp.int32)), tree.num_actions, steps)
-    train = jax.jit(jax.vmap(make_train(tree, game, core, config), (0, 0, 0, None)))
-    weights = jnp.array([1.0 - config.trembles, config.trembles])
+    core = make_agent(observe(game, jnp.zeros(1, jnp.int32), jnp.zeros((1, 0))), tree.num_actions, steps)
+    train = jax.jit(jax.vmap(make_training_against(make_train(tree, game, core, config), config)))
     rounds = config.rounds_before_learning + steps // config.updates_per_round
 
     def respond(key: np.ndarray, tasks: Sequence[BestResponseTask]) -> list[Response]:
@@ -49,7 +49,7 @@ def make_oracle(
         for _ in range(1 + config.max_extensions):
             train_key, next_key = jax.random.split(next_key)
             keys = jax.random.split(train_key, len(tasks))
-            trained = train(keys, players, tables, weights)
+            trained = train(keys, players, tables)
             trained = jax.tree.map(np.asarray, trained._replace(state=None))
             for lane, task in enumerate(tasks):
                 mine = jax.tree.map(lambda values, lane=lane: values[lane], trained)
@@ -64,6 +64,28 @@ def make_oracle(
         return responses
 
     return respond
+
+
+def make_training_against(
+    train: Train, config: DeviceConfig
+) -> Callable[[jax.Array, jax.Array, jax.Array], Trained]:
+    """Training for a `BestResponseTask`, of an agent that is one policy.
+
+    Returns:
+      (key, player, tables `[2, I, A]` of the others' meta-strategy and of their average policy) -> Trained.
+    """
+
+    def train_against(key: jax.Array, player: jax.Array, tables: jax.Array) -> Trained:
+        opponents = Opponents(
+            tables=tables,
+            weights=jnp.array([1.0 - config.trembles, config.trembles]),
+            members=jnp.zeros(2, jnp.int32),
+            contexts=jnp.zeros((1, 0)),
+            decision_weights=jnp.array([1.0, config.tremble_weight]),
+        )
+        return train(key, player, opponents)
+
+    return train_against
 
 
 def _opponents(tree: GameTree, task: BestResponseTask) -> np.ndarray:
@@ -89,7 +111,7 @@ def _improve(
     present = float(traverse.expected_returns(tree, plan)[task.player])
     rows = tree.infosets_of(task.player)
     legal = tree.legal_actions[rows]
-    for snapshot in trained.probs:
+    for (snapshot,) in trained.probs:
         choice = np.where(legal, snapshot[rows], -1.0).argmax(axis=1)
         policy = make_policy(tree, task.player, np.eye(tree.num_actions)[choice])
         returns = traverse.expected_returns(tree, replace(tree, plan, task.player, policy))

@@ -1,4 +1,4 @@
-"""Training one best response: the game and the learning loop on the device.
+"""Training best responses, of one agent's members side by side: the learning loop on the device.
 
 Act in many copies of the compiled game, add to a replay buffer, sample, update, as nested scans. Opponents
 are tables and the player is a number, both data, so the program is traced once however populations grow.
@@ -11,13 +11,24 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import flashbax
 import jax
 import jax.numpy as jnp
 
 from acme_psro.games import rollout
 from acme_psro.games.tree import GameTree
-from agents.core import AgentCore, Metrics, Observation, Transition, join
+from acme_psro.oracles.experience import (
+    Act,
+    Experience,
+    Role,
+    Setting,
+    example_item,
+    make_acting,
+    make_batching,
+    observe_all,
+)
+from agents.core import AgentCore, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,33 +89,22 @@ class DeviceConfig:
         return max(4, -(-self.batch_size // self.num_envs))
 
 
-class _Item(NamedTuple):
-    """A transition as the buffer keeps it: information states by number."""
+class Opponents(NamedTuple):
+    """Whom a response is trained against, as data: another of the same shapes is not traced anew.
 
-    infoset: jax.Array
-    action: jax.Array
-    reward: jax.Array
-    discount: jax.Array
-    next_infoset: jax.Array
-    weight: jax.Array
+    Attributes:
+      tables: `[K, I, A]` float32, profiles: a policy for every player, exactly zero on illegal actions.
+      weights: `[K]` float32, how often each is drawn, for a game each time; they sum to 1, 0 for padding.
+      members: `[K]` int32, the member of `0 .. M-1` who plays against each.
+      contexts: `[M, C]` float32, what each member observes beside the information state.
+      decision_weights: `[K]` float32, how much decisions against each count.
+    """
 
-
-_EXAMPLE = _Item(jnp.int32(0), jnp.int32(0), jnp.float32(0), jnp.float32(0), jnp.int32(0), jnp.float32(0))
-
-
-class _Setting(NamedTuple):
-    """What a response is trained for."""
-
-    profiles: rollout.Profiles
-    player: jax.Array
-
-
-class _Experience(NamedTuple):
-    """What acting goes on from."""
-
-    games: rollout.Games
-    buffer: Any
-    episodes: jax.Array
+    tables: jax.Array
+    weights: jax.Array
+    members: jax.Array
+    contexts: jax.Array
+    decision_weights: jax.Array
 
 
 class Trained(NamedTuple):
@@ -112,7 +112,8 @@ class Trained(NamedTuple):
 
     Attributes:
       state: the agent's.
-      probs: `[snapshots, I, A]` float32, the policy at even steps through training, the last at its end.
+      probs: `[snapshots, M, I, A]` float32, every member's policy everywhere at even steps through training,
+        the last at its end.
       episodes: `[]` int32, games finished.
       metrics: the agent's, averaged over the last snapshot's share of the updates.
     """
@@ -123,74 +124,32 @@ class Trained(NamedTuple):
     metrics: dict[str, jax.Array]
 
 
-def observe(game: rollout.GameArrays, infoset: jax.Array) -> Observation:
-    """What the movers at information states `[..]` observe."""
-    context = jnp.zeros((*infoset.shape, 0))
-    return Observation(game.info_state[infoset], game.legal_actions[infoset], context)
+Train = Callable[[jax.Array, jax.Array, Opponents], Trained]
 
 
-def make_train(
-    tree: GameTree, game: rollout.GameArrays, core: AgentCore, config: DeviceConfig
-) -> Callable[[jax.Array, jax.Array, jax.Array, jax.Array], Trained]:
-    """Returns train(key, player, tables `[K, I, A]`, weights `[K]`) -> Trained.
+def make_train(tree: GameTree, game: rollout.GameArrays, core: AgentCore, config: DeviceConfig) -> Train:
+    """Returns train(key, player `[]` int32, opponents) -> Trained.
 
     Pure; to be vmapped over tasks and jitted. Rewards reach the agent divided by the game's
     largest return.
     """
-    make_batch = make_batching(tree, config.batch_size)
-    choose = make_choice(tree, game, core, config.num_envs)
-    profile_weights = jnp.array([1.0, config.tremble_weight])
     buffer = flashbax.make_item_buffer(
         max_length=config.buffer_size,
         min_length=config.batch_size,
         sample_batch_size=config.batch_size,
         add_batches=True,
     )
+    act = make_acting(tree, game, core, buffer, config.num_envs)
+    train_to_snapshot = _make_training_to_snapshot(tree, game, core, config, buffer, act)
 
-    def act(setting: _Setting, state: Any, experience: _Experience, key: jax.Array) -> _Experience:
-        act_key, step_key = jax.random.split(key)
-        games = experience.games
-        infoset = game.infoset[games.node]
-        action = choose(setting.player, core.variables(state), act_key, infoset)
-        onward, outcome = rollout.step(game, *setting, games, action, step_key)
-        item = _Item(
-            infoset=infoset,
-            action=action,
-            reward=outcome.reward / tree.utility_scale,
-            discount=1.0 - outcome.done,
-            next_infoset=game.infoset[onward.node],
-            weight=rollout.deciding(game, setting.player, games) * profile_weights[games.profile],
-        )
-        added = buffer.add(experience.buffer, item)
-        return _Experience(onward, added, experience.episodes + outcome.episodes)
-
-    def update(setting: _Setting, experience: _Experience, state: Any, key: jax.Array) -> tuple[Any, Metrics]:
-        item = buffer.sample(experience.buffer, key).experience
-        return core.update(state, make_batch(game, setting.player, item))
-
-    def train_round(setting: _Setting, carry: tuple, key: jax.Array) -> tuple[tuple, Metrics]:
-        state, experience = carry
-        act_key, learn_key = jax.random.split(key)
-        experience = act(setting, state, experience, act_key)
-        keys = jax.random.split(learn_key, config.updates_per_round)
-        state, metrics = jax.lax.scan(functools.partial(update, setting, experience), state, keys)
-        return (state, experience), metrics
-
-    def train_to_snapshot(setting: _Setting, carry: tuple, key: jax.Array) -> tuple[tuple, tuple]:
-        keys = jax.random.split(key, config.rounds_per_snapshot)
-        carry, metrics = jax.lax.scan(functools.partial(train_round, setting), carry, keys)
-        everywhere = observe(game, jnp.arange(game.legal_actions.shape[0]))
-        probs = core.probs(core.variables(carry[0]), everywhere)
-        return carry, (probs, jax.tree.map(jnp.nanmean, metrics))
-
-    def train(key: jax.Array, player: jax.Array, tables: jax.Array, weights: jax.Array) -> Trained:
-        setting = _Setting(rollout.make_profiles(game, tables, weights), player)
+    def train(key: jax.Array, player: jax.Array, opponents: Opponents) -> Trained:
+        setting = _make_setting(game, player, opponents)
         init_key, start_key, fill_key, train_key = jax.random.split(key, 4)
         # Made here, not outside: the step then has no axis when tasks are vmapped, and what an agent does
         # every few steps only stays a branch instead of being computed at every step.
         state = core.init(init_key)
-        games = rollout.start(game, *setting, start_key, config.num_envs)
-        experience = _Experience(games, buffer.init(_EXAMPLE), jnp.int32(0))
+        games = rollout.start(game, setting.profiles, player, start_key, config.num_envs)
+        experience = Experience(games, buffer.init(example_item(setting.role)), jnp.int32(0))
         experience, _ = jax.lax.scan(
             lambda experience, key: (act(setting, state, experience, key), None),
             experience,
@@ -207,61 +166,48 @@ def make_train(
     return train
 
 
-def make_choice(
-    tree: GameTree, game: rollout.GameArrays, core: AgentCore, num_envs: int
-) -> Callable[[jax.Array, Any, jax.Array, jax.Array], jax.Array]:
-    """Returns (player, agent's variables, key, information states `[B]`) -> actions `[B]`.
-
-    Where the players have fewer information states than there are games, the agent is asked once for each
-    of the player's.
-    """
-    first, most = _own_rows(tree)
-
-    def by_table(player: jax.Array, variables: Any, key: jax.Array, infoset: jax.Array) -> jax.Array:
-        rows = jnp.minimum(first[player] + jnp.arange(most), tree.num_infosets - 1)
-        behaviour = rollout.cumulative(core.behaviour(variables, observe(game, rows)))
-        uniform = jax.random.uniform(key, (infoset.shape[0], 1))
-        # Out of range where another player is to move, whose action is not the agent's to choose.
-        row = jnp.clip(infoset - first[player], 0, most - 1)
-        return jnp.sum(uniform >= behaviour[row], axis=1, dtype=jnp.int32)
-
-    def by_game(player: jax.Array, variables: Any, key: jax.Array, infoset: jax.Array) -> jax.Array:
-        del player
-        return core.act(variables, key, observe(game, infoset)).astype(jnp.int32)
-
-    return by_table if most <= num_envs else by_game
+def _make_setting(game: rollout.GameArrays, player: jax.Array, opponents: Opponents) -> Setting:
+    chex.assert_rank([player, opponents.contexts], [0, 2])
+    chex.assert_equal_shape([opponents.weights, opponents.members, opponents.decision_weights])
+    profiles = rollout.make_profiles(game, opponents.tables, opponents.weights)
+    role = Role(player, opponents.contexts)
+    return Setting(role, profiles, opponents.members, opponents.decision_weights)
 
 
-def _own_rows(tree: GameTree) -> tuple[jax.Array, int]:
-    """`[P]`, where each player's information states begin, and how many any player has at most."""
-    slices = [tree.infosets_of(player) for player in range(tree.num_players)]
-    first = jnp.array([rows.start for rows in slices], jnp.int32)
-    return first, max(rows.stop - rows.start for rows in slices)
+def _make_training_to_snapshot(
+    tree: GameTree,
+    game: rollout.GameArrays,
+    core: AgentCore,
+    config: DeviceConfig,
+    buffer: Any,
+    act: Act,
+) -> Callable[[Setting, tuple, jax.Array], tuple[tuple, tuple]]:
+    """Returns (setting, (agent's state, experience), key) -> the same later, (`[M, I, A]`, metrics)."""
+    make_batch = make_batching(tree, game, config.batch_size)
+    everywhere = jnp.arange(tree.num_infosets)
 
+    def update(setting: Setting, experience: Experience, state: Any, key: jax.Array) -> tuple[Any, Metrics]:
+        item = buffer.sample(experience.buffer, key).experience
+        return core.update(state, make_batch(setting.role, item))
 
-def make_batching(tree: GameTree, batch_size: int) -> Callable[..., Transition]:
-    """Returns (game, player, item) -> transitions.
+    def train_round(setting: Setting, carry: tuple, key: jax.Array) -> tuple[tuple, Metrics]:
+        state, experience = carry
+        act_key, learn_key = jax.random.split(key)
+        experience = act(setting, state, experience, act_key)
+        keys = jax.random.split(learn_key, config.updates_per_round)
+        state, metrics = jax.lax.scan(functools.partial(update, setting, experience), state, keys)
+        return (state, experience), metrics
 
-    Where the players have fewer information states than a batch has observations, the rows are all of the
-    player's, padded to the same number for every player; else two a decision.
-    """
-    first, most = _own_rows(tree)
+    def train_to_snapshot(setting: Setting, carry: tuple, key: jax.Array) -> tuple[tuple, tuple]:
+        keys = jax.random.split(key, config.rounds_per_snapshot)
+        carry, metrics = jax.lax.scan(functools.partial(train_round, setting), carry, keys)
+        variables = core.variables(carry[0])
 
-    def of_all(game: rollout.GameArrays, player: jax.Array, item: _Item) -> Transition:
-        rows = jnp.minimum(first[player] + jnp.arange(most), tree.num_infosets - 1)
-        return Transition(
-            observe(game, rows),
-            item.infoset - first[player],
-            jnp.where(item.discount > 0, item.next_infoset - first[player], 0),
-            item.action,
-            item.reward,
-            item.discount,
-            item.weight,
-        )
+        def probs_of(context: jax.Array) -> jax.Array:
+            return core.probs(variables, observe_all(game, everywhere, context[None]))
 
-    def of_each(game: rollout.GameArrays, player: jax.Array, item: _Item) -> Transition:
-        del player
-        now, then = observe(game, item.infoset), observe(game, item.next_infoset)
-        return join(now, item.action, item.reward, item.discount, then)._replace(weight=item.weight)
+        # One member after the other: all of them everywhere at once would need much memory in large games.
+        probs = jax.lax.map(probs_of, setting.role.contexts)
+        return carry, (probs, jax.tree.map(jnp.nanmean, metrics))
 
-    return of_all if most <= 2 * batch_size else of_each
+    return train_to_snapshot

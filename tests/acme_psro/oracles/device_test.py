@@ -254,19 +254,18 @@ def _noting(tree: GameTree) -> AgentCore:
 def trained() -> tuple[GameTree, training.Trained, list[training.Trained]]:
     """What a stub was given in Kuhn poker: both players side by side, and each alone."""
     tree = _kuhn()
-    config = dataclasses.replace(_TINY, num_envs=64, gradient_steps=400, tremble_weight=0.25)
+    config = dataclasses.replace(_TINY, num_envs=64, gradient_steps=400, trembles=0.2, tremble_weight=0.25)
     core, game = _noting(tree), rollout.make_arrays(tree)
-    train = training.make_train(tree, game, core, config)
-    together = jax.jit(jax.vmap(train, (0, 0, 0, None)))
+    train = device.make_training_against(training.make_train(tree, game, core, config), config)
+
     keys, players = jax.random.split(jax.random.key(0), 2), jnp.arange(2)
     tables = jnp.asarray(
         [[evaluation.mixture_table(tree, t.populations, t.meta_strategy)] * 2 for t in _growing(tree, 3)],
         jnp.float32,
     )
-    weights = jnp.array([0.8, 0.2])
-    side_by_side = together(keys, players, tables, weights)
+    side_by_side = jax.jit(jax.vmap(train))(keys, players, tables)
     alone_train = jax.jit(train)
-    alone = [alone_train(keys[p], players[p], tables[p], weights) for p in range(2)]
+    alone = [alone_train(keys[p], players[p], tables[p]) for p in range(2)]
     return tree, side_by_side, alone
 
 

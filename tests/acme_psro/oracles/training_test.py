@@ -1,84 +1,18 @@
-"""Budgets and batches of one best response's training."""
+"""Budgets of a training, and what several members learn side by side."""
 
-import dataclasses
-from typing import Any
+import collections
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acme_psro.games import rollout
+from acme_psro.games import rollout, traverse
 from acme_psro.games.tree import GameTree, compile_game
 from acme_psro.oracles import training
-from agents import crossq
-
-
-def _kuhn() -> GameTree:
-    return compile_game("kuhn_poker", cache=False)
-
-
-def _items(tree: GameTree, player: int, num: int) -> training._Item:
-    """Transitions drawn evenly over the player's decisions, some of them padding, some terminal."""
-    rng, rows = np.random.default_rng(player), tree.infosets_of(player)
-    infoset = rng.integers(rows.start, rows.stop, num)
-    legal = tree.legal_actions[infoset]
-    return training._Item(
-        infoset=jnp.asarray(infoset, jnp.int32),
-        action=jnp.asarray(np.where(legal, rng.random(legal.shape), -1).argmax(axis=1), jnp.int32),
-        reward=jnp.asarray(rng.normal(size=num), jnp.float32),
-        discount=jnp.asarray(rng.integers(0, 2, num), jnp.float32),
-        next_infoset=jnp.asarray(rng.integers(rows.start, rows.stop, num), jnp.int32),
-        weight=jnp.asarray(rng.random(num) < 0.8, jnp.float32),
-    )
-
-
-def test_few_and_many_information_states_learn_the_same_update() -> None:
-    """A row for each of the player's information states, or two rows a decision: only layout differs."""
-    tree, num = _kuhn(), 24
-    game = rollout.make_arrays(tree)
-    # Adam makes a whole step of a gradient that is zero but for rounding, as that of a bias before
-    # normalisation is. So steps are too small to matter: gradients are compared, which Adam's state holds.
-    config = dataclasses.replace(
-        crossq.PRESETS["games"],
-        critic_hidden_sizes=(8,),
-        policy_hidden_sizes=(8,),
-        policy_delay=1,
-        renorm_warmup=0,
-        learning_rate=1e-7,
-        final_learning_rate=1e-7,
-    )
-    core = crossq.make_core(
-        crossq.make_networks(training.observe(game, jnp.zeros(1, int)), 2, config), config
-    )
-    # The batch size only chooses between them: 6 information states a player against 2 * 3 and 2 * 2 rows.
-    of_all, of_each = training.make_batching(tree, 3), training.make_batching(tree, 2)
-    state, update = jax.jit(core.init)(jax.random.key(0)), jax.jit(core.update)
-    for player in range(2):
-        item = _items(tree, player, num)
-        shared, joined = (make(game, jnp.int32(player), item) for make in (of_all, of_each))
-        assert shared.observation.info_state.shape[0] == 6
-        assert joined.observation.info_state.shape[0] == 2 * num
-        one, other = update(state, shared), update(state, joined)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), one, other)
-        gradients = [optimiser[0].mu for optimiser in (one[0].critic_optimiser, one[0].policy_optimiser)]
-        assert all(max(np.abs(leaf).max() for leaf in jax.tree.leaves(tree)) > 1e-3 for tree in gradients)
-
-
-def test_a_player_with_fewer_information_states_than_another_sees_its_own_only() -> None:
-    tree = compile_game("kuhn_poker(players=3)", cache=False)
-    sizes = [tree.infosets_of(p).stop - tree.infosets_of(p).start for p in range(3)]
-    game = rollout.make_arrays(tree)
-    for player in range(3):
-        item = _items(tree, player, 30)
-        batch = training.make_batching(tree, 1000)(game, jnp.int32(player), item)
-        assert batch.observation.info_state.shape[0] == max(sizes)
-        kept = np.asarray(batch.weight) > 0
-        rows = np.asarray(batch.observation.info_state[batch.now])[kept]
-        np.testing.assert_array_equal(rows, tree.info_state[np.asarray(item.infoset)[kept]])
-        onward = kept & (np.asarray(item.discount) > 0)
-        rows = np.asarray(batch.observation.info_state[batch.then])[onward]
-        np.testing.assert_array_equal(rows, tree.info_state[np.asarray(item.next_infoset)[onward]])
+from agents.core import AgentCore, Observation, Transition
 
 
 @pytest.mark.parametrize(
@@ -121,24 +55,195 @@ def test_budgets_round_up_to_whole_rounds_and_snapshots() -> None:
     assert (config.num_snapshots, config.rounds_per_snapshot) == (10, 25)
 
 
-@pytest.mark.parametrize("num_envs", [1, 20_000])
-@pytest.mark.parametrize("player", [0, 1])
-def test_actions_are_drawn_from_the_agents_behaviour(player: int, num_envs: int) -> None:
-    """Asked once for each information state (many games) or for each game (few): only layout differs."""
-    tree, num = _kuhn(), 20_000
-    game, config = rollout.make_arrays(tree), dataclasses.replace(crossq.PRESETS["games"], exploration=0.3)
-    networks = crossq.make_networks(training.observe(game, jnp.zeros(1, int)), 2, config)
-    core = crossq.make_core(networks, config)
-    variables = core.variables(core.init(jax.random.key(1)))
-    choose = training.make_choice(tree, game, core, num_envs)
-    for infoset in range(*tree.infosets_of(player).indices(tree.num_infosets)):
-        expected = core.behaviour(variables, training.observe(game, jnp.array([infoset])))[0]
-        seen = jnp.full(num, infoset)
-        actions = np.asarray(choose(jnp.int32(player), variables, jax.random.key(infoset), seen))
-        # Four standard deviations of a frequency are at most 4 * 0.5 / sqrt(20,000).
-        np.testing.assert_allclose(np.bincount(actions, minlength=2) / num, expected, atol=0.0142)
-
-
 def test_there_is_a_first_batch_before_learning() -> None:
     config = training.DeviceConfig(num_envs=10, batch_size=256)
     assert config.rounds_before_learning * config.num_envs >= config.batch_size
+
+
+class _Tables(NamedTuple):
+    """What a tabular agent has learned.
+
+    Attributes:
+      values: `[M, I, A]`.
+      impossible: what was replayed that its member's games do not have.
+    """
+
+    values: jax.Array
+    impossible: jax.Array
+
+
+def _tabular(tree: GameTree, num_members: int, traces: collections.Counter[str] | None = None) -> AgentCore:
+    """Q-learning with a table for every member; members are told apart by where their context is largest.
+
+    It also counts transitions of Kuhn poker's first player that cannot be had against `_opposites`.
+    """
+    everything = rollout.make_arrays(tree).info_state
+
+    def cell(observation: Observation) -> tuple[jax.Array, jax.Array]:
+        match = (observation.info_state[:, None] == everything[None]).all(axis=-1)
+        return jnp.argmax(observation.context, axis=-1), jnp.argmax(match, axis=-1)
+
+    def values(tables: _Tables, observation: Observation) -> jax.Array:
+        return jnp.where(observation.legal_actions, tables.values[cell(observation)], -jnp.inf)
+
+    def update(tables: _Tables, batch: Transition) -> tuple[_Tables, dict[str, jax.Array]]:
+        if traces is not None:
+            traces["update"] += 1
+        member, infoset = (index[batch.now] for index in cell(batch.observation))
+        after = values(tables, batch.observation).max(axis=1)[batch.then]
+        at = (member, infoset, batch.action)
+        error = batch.reward + batch.discount * after - tables.values[at]
+        impossible = jnp.sum(batch.weight * ~_possible(member, batch))
+        learned = tables.values.at[at].add(0.1 * batch.weight * error)
+        return _Tables(learned, tables.impossible + impossible), {}
+
+    def probs(tables: _Tables, observation: Observation) -> jax.Array:
+        return jax.nn.one_hot(values(tables, observation).argmax(axis=1), tree.num_actions)
+
+    def behaviour(tables: _Tables, observation: Observation) -> jax.Array:
+        legal = observation.legal_actions
+        return 0.5 * probs(tables, observation) + 0.5 * legal / legal.sum(axis=1, keepdims=True)
+
+    def act(tables: _Tables, key: jax.Array, observation: Observation) -> jax.Array:
+        return jax.random.categorical(key, jnp.log(behaviour(tables, observation)))
+
+    shape = (num_members, tree.num_infosets, tree.num_actions)
+    return AgentCore(
+        init=lambda key: _Tables(jnp.zeros(shape), jnp.float32(0)),
+        update=update,
+        variables=lambda tables: tables,
+        behaviour=behaviour,
+        act=act,
+        perform=act,
+        probs=probs,
+    )
+
+
+def _possible(member: jax.Array, batch: Transition) -> jax.Array:
+    """`[B]`: whether member 0 can have met one who always passes, and member 1 one who always bets.
+
+    Kuhn poker's first player wins the ante of 1 by betting against the former, and passing leads to a
+    showdown for it. Against the latter, betting leads to a showdown for 2, and passing to another decision,
+    where folding loses 1. Returns are divided by 2.
+    """
+    bets, ends, paid = batch.action == 1, batch.discount == 0, jnp.abs(batch.reward)
+    passer = ends & jnp.where(bets, batch.reward == 0.5, paid == 0.5)
+    folds = ends & (batch.reward == -0.5)
+    better = jnp.where(bets, ends & (paid == 1.0), folds | (~ends & (paid == 0.0)))
+    return jnp.where(member == 0, passer, better)
+
+
+def _opposites(tree: GameTree, members: Sequence[int]) -> training.Opponents:
+    """Profiles: member 0 plays against one who always passes, member 1 against one who always bets."""
+    tables = np.eye(tree.num_actions)[np.asarray(members)][:, None].repeat(tree.num_infosets, axis=1)
+    num = len(members)
+    return training.Opponents(
+        tables=jnp.asarray(tables, jnp.float32),
+        weights=jnp.asarray(np.full(num, 1 / num), jnp.float32),
+        members=jnp.asarray(members, jnp.int32),
+        contexts=jnp.array([[0.9, -0.3, 0.2], [0.1, 0.4, 0.3]]),
+        decision_weights=jnp.ones(num),
+    )
+
+
+def _value(tree: GameTree, policy: np.ndarray, opponent: np.ndarray) -> float:
+    """What the first player's policy is worth, each given everywhere."""
+    played = opponent.copy()
+    played[tree.infosets_of(0)] = policy[tree.infosets_of(0)]
+    return float(traverse.expected_returns(tree, traverse.realisation_plan(tree, played))[0])
+
+
+@pytest.fixture(scope="module")
+def kuhn() -> GameTree:
+    return compile_game("kuhn_poker", cache=False)
+
+
+# With 6 information states a player, 12 for two members: by table and all of them a batch, or neither.
+@pytest.mark.parametrize(("num_envs", "batch_size"), [(64, 64), (8, 5)])
+def test_members_learn_to_respond_each_to_its_own_opponents(
+    kuhn: GameTree, num_envs: int, batch_size: int
+) -> None:
+    config = training.DeviceConfig(
+        gradient_steps=12_000 // batch_size, num_envs=num_envs, batch_size=batch_size, snapshots=2
+    )
+    core, game = _tabular(kuhn, 2), rollout.make_arrays(kuhn)
+    train = jax.jit(training.make_train(kuhn, game, core, config))
+    opponents = _opposites(kuhn, [0, 1, 1])
+    trained = train(jax.random.key(0), jnp.int32(0), opponents)
+    assert trained.probs.shape == (2, 2, kuhn.num_infosets, kuhn.num_actions)
+    assert int(trained.state.impossible) == 0
+    policies = np.asarray(trained.probs[-1], float)
+    for member in range(2):
+        opponent = np.asarray(opponents.tables[member], float)
+        best = traverse.best_response(kuhn, traverse.realisation_plan(kuhn, opponent), 0).value
+        own, others = (_value(kuhn, policies[m], opponent) for m in (member, 1 - member))
+        assert own == pytest.approx(best, abs=1e-9)
+        assert others < best - 0.1
+
+
+class _Learning(NamedTuple):
+    """A training of two members, compiled once, and how often its parts were traced."""
+
+    train: training.Train
+    traces: collections.Counter[str]
+
+
+_BRIEF = training.DeviceConfig(gradient_steps=40, num_envs=32, batch_size=64, snapshots=2)
+
+
+@pytest.fixture(scope="module")
+def learning(kuhn: GameTree) -> _Learning:
+    traces = collections.Counter[str]()
+    core = _tabular(kuhn, 2, traces)
+    train = jax.jit(training.make_train(kuhn, rollout.make_arrays(kuhn), core, _BRIEF))
+    return _Learning(train, traces)
+
+
+def test_a_member_with_all_profiles_learns_as_if_it_were_alone(kuhn: GameTree, learning: _Learning) -> None:
+    """Random numbers do not depend on how many members there are, and one without games learns nothing."""
+    both = _opposites(kuhn, [0, 1])._replace(members=jnp.zeros(2, jnp.int32))
+    alone = both._replace(contexts=both.contexts[:1])
+    train_one = jax.jit(training.make_train(kuhn, rollout.make_arrays(kuhn), _tabular(kuhn, 1), _BRIEF))
+    one, two = (
+        train(jax.random.key(1), jnp.int32(1), opponents)
+        for train, opponents in ((train_one, alone), (learning.train, both))
+    )
+    assert int(one.episodes) == int(two.episodes)
+    assert np.abs(one.state.values).max() > 0.1
+    np.testing.assert_allclose(two.state.values[0], one.state.values[0], rtol=1e-6)
+    np.testing.assert_array_equal(two.state.values[1], 0)
+    np.testing.assert_array_equal(two.probs[:, 0], one.probs[:, 0])
+
+
+def test_decisions_against_a_profile_without_weight_teach_nothing(
+    kuhn: GameTree, learning: _Learning
+) -> None:
+    opponents = _opposites(kuhn, [0, 1])._replace(decision_weights=jnp.array([1.0, 0.0]))
+    values = learning.train(jax.random.key(0), jnp.int32(0), opponents).state.values
+    assert np.abs(values[0]).max() > 0.1
+    np.testing.assert_array_equal(values[1], 0)
+
+
+def test_other_opponents_members_and_contexts_are_not_traced_anew(
+    kuhn: GameTree, learning: _Learning
+) -> None:
+    opponents = _opposites(kuhn, [0, 1])
+    first = learning.train(jax.random.key(0), jnp.int32(0), opponents)
+    before = learning.traces["update"]
+    assert before >= 1
+    for other in (
+        opponents._replace(tables=opponents.tables[::-1]),
+        opponents._replace(weights=jnp.array([1.0, 0.0])),
+        opponents._replace(members=opponents.members[::-1]),
+        opponents._replace(contexts=opponents.contexts[::-1]),
+        opponents._replace(decision_weights=jnp.array([0.0, 1.0])),
+    ):
+        values = learning.train(jax.random.key(0), jnp.int32(0), other).state.values
+        assert np.abs(values - first.state.values).max() > 0.01
+    assert learning.traces["update"] == before
+
+
+def test_opponents_of_different_numbers_are_refused(kuhn: GameTree, learning: _Learning) -> None:
+    opponents = _opposites(kuhn, [0, 1])._replace(members=jnp.zeros(3, jnp.int32))
+    with pytest.raises(AssertionError, match="shape"):
+        learning.train(jax.random.key(0), jnp.int32(0), opponents)

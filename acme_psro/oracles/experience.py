@@ -1,0 +1,222 @@
+"""What a player that learns experiences: how it observes and acts, and what of it is replayed.
+
+One agent may be many policies: its `members`, told apart by their contexts. A profile of opponents belongs
+to a member, which plays every game against it; all members' games are played and replayed side by side.
+
+Dimensions: `B` games or decisions, `K` opponent profiles, `M` members, `C` numbers of context; others as in
+`acme_psro.games.tree`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from acme_psro.games import rollout
+from acme_psro.games.tree import GameTree
+from agents.core import AgentCore, Observation, Transition, join
+
+
+class Role(NamedTuple):
+    """Who learns.
+
+    Attributes:
+      player: `[]` int32.
+      contexts: `[M, C]` float32, what each member observes beside the information state.
+    """
+
+    player: jax.Array
+    contexts: jax.Array
+
+
+class Setting(NamedTuple):
+    """What is trained for.
+
+    Attributes:
+      role: who learns.
+      profiles: whom it plays.
+      members: `[K]` int32, who plays each profile.
+      decision_weights: `[K]` float32, how much decisions against each profile count.
+    """
+
+    role: Role
+    profiles: rollout.Profiles
+    members: jax.Array
+    decision_weights: jax.Array
+
+
+class Item(NamedTuple):
+    """A transition as the buffer keeps it: information states by number, contexts by member.
+
+    The member is None where there is one only: keeping and sampling it would cost time.
+    """
+
+    infoset: jax.Array
+    action: jax.Array
+    reward: jax.Array
+    discount: jax.Array
+    next_infoset: jax.Array
+    weight: jax.Array
+    member: jax.Array | None
+
+
+def example_item(role: Role) -> Item:
+    """What tells the buffer shapes and types."""
+    number, real = jnp.int32(0), jnp.float32(0)
+    member = number if len(role.contexts) > 1 else None
+    return Item(number, number, real, real, number, real, member)
+
+
+class Experience(NamedTuple):
+    """What acting goes on from.
+
+    Attributes:
+      games: in progress.
+      buffer: state of the replay buffer.
+      episodes: `[]` int32, games finished.
+    """
+
+    games: rollout.Games
+    buffer: Any
+    episodes: jax.Array
+
+
+def observe(game: rollout.GameArrays, infoset: jax.Array, context: jax.Array) -> Observation:
+    """What movers at information states `[B]` observe whose contexts are `[B, C]`."""
+    return Observation(game.info_state[infoset], game.legal_actions[infoset], context)
+
+
+def observe_all(game: rollout.GameArrays, infoset: jax.Array, contexts: jax.Array) -> Observation:
+    """`[M * B, ..]`: what each member would observe at information states `[B]`, member by member."""
+    return observe(game, jnp.tile(infoset, len(contexts)), jnp.repeat(contexts, len(infoset), axis=0))
+
+
+def _contexts_of(role: Role, member: jax.Array | None, num: int) -> jax.Array:
+    """`[num, C]`."""
+    return jnp.repeat(role.contexts, num, axis=0) if member is None else role.contexts[member]
+
+
+class _OwnRows:
+    """Where members' information states lie in `observe_all`, as many for every player: the most any has."""
+
+    def __init__(self, tree: GameTree) -> None:
+        slices = [tree.infosets_of(player) for player in range(tree.num_players)]
+        self.first = jnp.array([rows.start for rows in slices], jnp.int32)
+        self.most = max(rows.stop - rows.start for rows in slices)
+        self._last = tree.num_infosets - 1
+
+    def observe(self, game: rollout.GameArrays, role: Role) -> Observation:
+        """`[M * most, ..]`; padded with information states that are not the player's."""
+        infoset = jnp.minimum(self.first[role.player] + jnp.arange(self.most), self._last)
+        return observe_all(game, infoset, role.contexts)
+
+    def row(self, role: Role, infoset: jax.Array, member: jax.Array | None) -> jax.Array:
+        """`[B]`: the rows of members at information states of the player's; any where it is another's."""
+        row = infoset - self.first[role.player]
+        return row if member is None else member * self.most + row
+
+
+Choose = Callable[[Role, Any, jax.Array, jax.Array, jax.Array | None], jax.Array]
+
+
+def make_choice(tree: GameTree, game: rollout.GameArrays, core: AgentCore, num_envs: int) -> Choose:
+    """Returns (role, agent's variables, key, information states `[B]`, members) -> actions `[B]`.
+
+    Members are `[B]`, or None where there is one only. Where a player's information states, counted once
+    for every member, are fewer than games, the agent is asked once for each.
+    """
+    own = _OwnRows(tree)
+
+    def by_table(
+        role: Role, variables: Any, key: jax.Array, infoset: jax.Array, member: jax.Array | None
+    ) -> jax.Array:
+        behaviour = rollout.cumulative(core.behaviour(variables, own.observe(game, role)))
+        uniform = jax.random.uniform(key, (infoset.shape[0], 1))
+        # Out of range where another player is to move, whose action is not the agent's to choose.
+        row = jnp.clip(own.row(role, infoset, member), 0, behaviour.shape[0] - 1)
+        return jnp.sum(uniform >= behaviour[row], axis=1, dtype=jnp.int32)
+
+    def by_game(
+        role: Role, variables: Any, key: jax.Array, infoset: jax.Array, member: jax.Array | None
+    ) -> jax.Array:
+        observation = observe(game, infoset, _contexts_of(role, member, len(infoset)))
+        return core.act(variables, key, observation).astype(jnp.int32)
+
+    def choose(role: Role, *arguments: Any) -> jax.Array:
+        few = own.most * len(role.contexts) <= num_envs
+        return (by_table if few else by_game)(role, *arguments)
+
+    return choose
+
+
+def make_batching(
+    tree: GameTree, game: rollout.GameArrays, batch_size: int
+) -> Callable[[Role, Item], Transition]:
+    """Returns (role, item) -> transitions.
+
+    Where a player's information states, counted once for every member, are fewer than a batch's
+    observations, the rows are all of them, padded to the same number for every player; else two a decision.
+    """
+    own = _OwnRows(tree)
+
+    def of_all(role: Role, item: Item) -> Transition:
+        then = own.row(role, item.next_infoset, item.member)
+        return Transition(
+            own.observe(game, role),
+            own.row(role, item.infoset, item.member),
+            jnp.where(item.discount > 0, then, 0),
+            item.action,
+            item.reward,
+            item.discount,
+            item.weight,
+        )
+
+    def of_each(role: Role, item: Item) -> Transition:
+        context = _contexts_of(role, item.member, len(item.infoset))
+        now, then = observe(game, item.infoset, context), observe(game, item.next_infoset, context)
+        return join(now, item.action, item.reward, item.discount, then)._replace(weight=item.weight)
+
+    def make_batch(role: Role, item: Item) -> Transition:
+        few = own.most * len(role.contexts) <= 2 * batch_size
+        return (of_all if few else of_each)(role, item)
+
+    return make_batch
+
+
+Act = Callable[[Setting, Any, Experience, jax.Array], Experience]
+
+
+def make_acting(tree: GameTree, game: rollout.GameArrays, core: AgentCore, buffer: Any, num_envs: int) -> Act:
+    """Returns (setting, agent's state, experience, key) -> experience after one decision in every game.
+
+    Rewards are divided by the game's largest return.
+
+    Args:
+      buffer: flashbax's item buffer.
+    """
+    choose = make_choice(tree, game, core, num_envs)
+
+    def act(setting: Setting, state: Any, experience: Experience, key: jax.Array) -> Experience:
+        act_key, step_key = jax.random.split(key)
+        games, player = experience.games, setting.role.player
+        infoset = game.infoset[games.node]
+        member = setting.members[games.profile] if len(setting.role.contexts) > 1 else None
+        action = choose(setting.role, core.variables(state), act_key, infoset, member)
+        onward, outcome = rollout.step(game, setting.profiles, player, games, action, step_key)
+        deciding = rollout.deciding(game, player, games)
+        item = Item(
+            infoset=infoset,
+            action=action,
+            reward=outcome.reward / tree.utility_scale,
+            discount=1.0 - outcome.done,
+            next_infoset=game.infoset[onward.node],
+            weight=deciding * setting.decision_weights[games.profile],
+            member=member,
+        )
+        added = buffer.add(experience.buffer, item)
+        return Experience(onward, added, experience.episodes + outcome.episodes)
+
+    return act
