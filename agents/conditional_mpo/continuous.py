@@ -32,6 +32,7 @@ from agents.conditional_mpo.losses import (
     scalar_target,
     take,
 )
+from agents.conditional_mpo.networks import WithAction
 from agents.core import Bounds, Key, Transition
 from agents.networks import shares
 
@@ -79,7 +80,8 @@ def _decoupled(prior: Gaussian, online: Gaussian, action: jax.Array) -> jax.Arra
 def critic(setting: Setting, params: Any, batch: Transition) -> jax.Array:
     """`[B, Z]`: what the critic says of the actions taken."""
     observation, _ = rows(batch)
-    return setting.networks.critic.apply(params, (observation, squash(batch.action, _bounds(setting))))
+    inputs = WithAction(observation, squash(batch.action, _bounds(setting)))
+    return setting.networks.critic.apply(params, inputs)
 
 
 def judge(setting: Setting, judges: Judges, key: Key, batch: Transition) -> Judged:
@@ -106,13 +108,7 @@ def judge(setting: Setting, judges: Judges, key: Key, batch: Transition) -> Judg
 
 def _judge(setting: Setting, params: Any, observation: Any, action: jax.Array) -> jax.Array:
     """`[N, B, Z]` of actions `[N, B, A]` at observations `[B, ..]`."""
-    num_samples, num_rows, size = action.shape
-    repeated = jax.tree.map(
-        lambda leaf: jnp.broadcast_to(leaf, (num_samples, *leaf.shape)).reshape(-1, *leaf.shape[1:]),
-        observation,
-    )
-    flat = jnp.clip(action, -1.0, 1.0).reshape(-1, size)
-    return setting.networks.critic.apply(params, (repeated, flat)).reshape(num_samples, num_rows, -1)
+    return setting.networks.critic.apply(params, WithAction(observation, jnp.clip(action, -1.0, 1.0)))
 
 
 def improve(setting: Setting, judged: Judged, duals: Duals) -> Improvement:

@@ -1,7 +1,8 @@
 """MPO with discrete actions: every expectation over legal actions is exact, and nothing is sampled.
 
 Dimensions: `B` decisions, `U` observations, `A` actions, `Z` atoms. A distribution is `[U, A]` log
-probabilities; the policy is fitted at all `U` observations, each as often as it was decided at.
+probabilities; the policy is fitted at the `B` decisions, or where that is less work at all `U` observations,
+each as often as it was decided at.
 """
 
 from __future__ import annotations
@@ -25,14 +26,22 @@ from agents.conditional_mpo.losses import (
     Setting,
     expectation,
     scalar_target,
+    take,
 )
 from agents.core import Key, Observation, Transition
 from agents.networks import masked_log_probs, row_weights, shares
 
 
 def rows(batch: Transition) -> tuple[Observation, jax.Array]:
-    """All observations, with the share of the decisions that were taken there."""
-    return batch.observation, shares(row_weights(batch, batch.now, batch.weight))
+    """The observations of the decisions, or where there are fewer the distinct ones; and their shares."""
+    if _is_repetitive(batch):
+        return batch.observation, shares(row_weights(batch, batch.now, batch.weight))
+    return take(batch.observation, batch.now), shares(batch.weight)
+
+
+def _is_repetitive(batch: Transition) -> bool:
+    """Whether there are fewer observations than decisions, so that each is best looked at once."""
+    return batch.observation.info_state.shape[0] <= batch.reward.shape[0]
 
 
 def log_probs(setting: Setting, params: Any, observation: Observation) -> jax.Array:
@@ -65,7 +74,10 @@ def log_prob_of(setting: Setting, prior: jax.Array, online: jax.Array, action: j
 
 def critic(setting: Setting, params: Any, batch: Transition) -> jax.Array:
     """`[B, Z]`: what the critic says of the actions taken."""
-    return _critic(setting, params, batch.observation)[batch.now, batch.action]
+    if _is_repetitive(batch):
+        return _critic(setting, params, batch.observation)[batch.now, batch.action]
+    output = _critic(setting, params, take(batch.observation, batch.now))
+    return output[jnp.arange(len(batch.action)), batch.action]
 
 
 def _critic(setting: Setting, params: Any, observation: Observation) -> jax.Array:
@@ -77,12 +89,11 @@ def _critic(setting: Setting, params: Any, observation: Observation) -> jax.Arra
 def judge(setting: Setting, judges: Judges, key: Key, batch: Transition) -> Judged:
     """Values of all actions everywhere, and the critic's targets by exact expectation."""
     del key
-    observation, share = rows(batch)
-    prior = log_probs(setting, judges.policy, observation)
-    output = _critic(setting, judges.critic, observation)
+    prior = log_probs(setting, judges.policy, batch.observation)
+    output = _critic(setting, judges.critic, batch.observation)
     q = expectation(setting.config, output)
     # Illegal actions have probability zero, but their values are anybody's guess.
-    probs = actions.legal_probs(prior, observation.legal_actions)
+    probs = actions.legal_probs(prior, batch.observation.legal_actions)
     if setting.config.num_atoms > 1:
         following = jnp.einsum("ua,uaz->uz", probs, jax.nn.softmax(output))[batch.then]
         target = project(setting.config, batch, following)
@@ -90,7 +101,10 @@ def judge(setting: Setting, judges: Judges, key: Key, batch: Transition) -> Judg
         value = jnp.sum(probs * q, axis=-1)
         taken = (batch.now, batch.action)
         target = scalar_target(setting, batch, q[taken], value[batch.then], lambda: prior[taken])
+    observation, share = rows(batch)
     member = member_of(setting.config, observation.context)
+    if not _is_repetitive(batch):
+        prior, q = prior[batch.now], q[batch.now]
     return Judged(prior, observation, share, member, q, None, target)
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from agents.conditional_mpo.conditioning import member_of
 from agents.conditional_mpo.config import ConditionalMPOConfig
@@ -39,13 +40,20 @@ class Network(NamedTuple):
     apply: Callable[[Any, Any], jax.Array]
 
 
+class WithAction(NamedTuple):
+    """Observations `[U, ..]` and actions `[.., U, A]` in [-1, 1]: one of each observation, or several."""
+
+    observation: Any
+    action: jax.Array
+
+
 class MPONetworks(NamedTuple):
     """Conditional MPO's networks.
 
     Attributes:
       policy: of observations; to logits `[U, A]`, not masked, or to means and raw deviations side by side,
         `[U, 2 A]`.
-      critic: of observations to `[U, A * Z]`, or of observations with actions in [-1, 1] to `[U, Z]`.
+      critic: of observations to `[U, A * Z]`; where actions are continuous, of `WithAction` to `[.., U, Z]`.
       value: V-MPO's critic, of observations to `[U, 1]`.
       bounds: of continuous actions; None where actions are discrete.
     """
@@ -71,7 +79,10 @@ def make_networks(example: Any, actions: int | Bounds, config: ConditionalMPOCon
 
     def build(inputs: Any, sizes: tuple[int, ...], num_outputs: int, head: Any = _HIDDEN) -> Network:
         def network(inputs: Any) -> jax.Array:
-            return hk.Linear(num_outputs, w_init=head, name="head")(_torso(_see(inputs, config), sizes))
+            seen = (
+                _see_with_action(inputs, config) if isinstance(inputs, WithAction) else _see(inputs, config)
+            )
+            return hk.Linear(num_outputs, w_init=head, name="head")(_torso(seen, sizes))
 
         transformed: Any = hk.without_apply_rng(hk.transform(network))
         return Network(lambda key: transformed.init(key, inputs), transformed.apply)
@@ -84,33 +95,55 @@ def make_networks(example: Any, actions: int | Bounds, config: ConditionalMPOCon
     bounds = check_bounds(actions)
     num = len(bounds.low)
     policy = build(example, config.policy_hidden_sizes, 2 * num, _NEARLY_ZERO)
-    critic = build((example, jnp.zeros((1, num))), config.critic_hidden_sizes, config.num_atoms)
+    critic = build(WithAction(example, jnp.zeros((1, num))), config.critic_hidden_sizes, config.num_atoms)
     return MPONetworks(policy, critic, value, bounds)
 
 
-def _torso(hidden: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
+class _Joined(hk.Module):
+    """A linear layer of parts `[.., U, D_i]` side by side, which need not have the same leading axes.
+
+    The first part's product is taken once, however many of the second stand against it.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(name="linear")
+        self._size = size
+
+    def __call__(self, parts: tuple[jax.Array, ...]) -> jax.Array:
+        ends = np.cumsum([part.shape[-1] for part in parts])
+        weights = hk.get_parameter("w", (ends[-1], self._size), init=_HIDDEN)
+        slices = jnp.split(weights, ends[:-1])
+        products = [part @ rows for part, rows in zip(parts, slices, strict=True)]
+        return sum(products, hk.get_parameter("b", (self._size,), init=jnp.zeros))
+
+
+def _torso(parts: tuple[jax.Array, ...], sizes: tuple[int, ...]) -> jax.Array:
     """Layers as in Acme's networks for control: the first normalised and squashed, the others not."""
-    for index, size in enumerate(sizes):
-        hidden = hk.Linear(size, w_init=_HIDDEN)(hidden)
-        if index > 0:
-            hidden = jax.nn.elu(hidden)
-        else:
-            hidden = jnp.tanh(hk.LayerNorm(axis=-1, create_scale=True, create_offset=True)(hidden))
+    if not sizes:
+        leading = jnp.broadcast_shapes(*(part.shape[:-1] for part in parts))
+        return jnp.concatenate(
+            [jnp.broadcast_to(part, (*leading, part.shape[-1])) for part in parts], axis=-1
+        )
+    hidden = _Joined(sizes[0])(parts)
+    hidden = jnp.tanh(hk.LayerNorm(axis=-1, create_scale=True, create_offset=True)(hidden))
+    for size in sizes[1:]:
+        hidden = jax.nn.elu(hk.Linear(size, w_init=_HIDDEN)(hidden))
     return hidden
 
 
-def _see(inputs: Any, config: ConditionalMPOConfig) -> jax.Array:
-    """`[U, D]`: all numbers of observations, or of observations and actions, beside whose they are."""
-    if isinstance(inputs, tuple) and isinstance(inputs[0], Observation):
-        observation, action = inputs
-        return jnp.concatenate([_see(observation, config), action], axis=-1)
+def _see_with_action(inputs: WithAction, config: ConditionalMPOConfig) -> tuple[jax.Array, ...]:
+    return (*_see(inputs.observation, config), inputs.action)
+
+
+def _see(inputs: Any, config: ConditionalMPOConfig) -> tuple[jax.Array]:
+    """`[U, D]`: all numbers of observations, beside whose they are."""
     if config.num_members == 0 or not isinstance(inputs, Observation):
-        return flatten(inputs)
+        return (flatten(inputs),)
     # About as long as a one-hot index, so that it does not drown what is observed.
     start = hk.initializers.RandomNormal(config.embedding_size**-0.5)
     embed = hk.Embed(config.num_members, config.embedding_size, w_init=start)
     embedding = embed(member_of(config, inputs.context))
-    return flatten((inputs.info_state, embedding, inputs.context[:, 1:]))
+    return (flatten((inputs.info_state, embedding, inputs.context[:, 1:])),)
 
 
 def _check_context(example: Any, config: ConditionalMPOConfig) -> None:

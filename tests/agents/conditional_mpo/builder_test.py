@@ -45,7 +45,7 @@ MEMBERS = dataclasses.replace(
 
 def test_defaults_are_those_of_the_agent_and_of_replay() -> None:
     assert ConditionalMPOBuilder().replay == DEFAULT_REPLAY
-    assert DEFAULT_REPLAY == ReplayConfig(n_step=5)
+    assert ReplayConfig(n_step=5) == DEFAULT_REPLAY
     assert ConditionalMPOBuilder(ConditionalMPOConfig(on_policy=True)).replay == ON_POLICY_REPLAY
     assert ConditionalMPOBuilder().discount == ConditionalMPOConfig().discount
     assert ConditionalMPOBuilder(ConditionalMPOConfig(discount=0.5)).discount == 0.5
@@ -112,7 +112,9 @@ SPEC = acme.make_environment_spec(Members())
         (SPEC, ConditionalMPOConfig(num_members=2, mixture_size=3), (1, 4)),
         (SPEC._replace(observations=SPEC.observations.info_state), MEMBERS, (0, 1)),
         (
-            SPEC._replace(observations=SPEC.observations.info_state, actions=specs.BoundedArray((1,), np.float32, 0, 1)),
+            SPEC._replace(
+                observations=SPEC.observations.info_state, actions=specs.BoundedArray((1,), np.float32, 0, 1)
+            ),
             MEMBERS,
             (0, 1),
         ),
@@ -130,11 +132,12 @@ def test_contexts_that_are_not_the_configuration_s_are_refused(
 
 def test_networks_without_a_configuration_are_those_of_the_default() -> None:
     spec = SPEC._replace(observations=SPEC.observations.info_state)
-    params = make_networks(spec).policy.init(jax.random.PRNGKey(0))
+    params = jax.eval_shape(make_networks(spec).policy.init, jax.random.PRNGKey(0))
     widths = ConditionalMPOConfig().policy_hidden_sizes
     assert [params[f"linear{name}"]["w"].shape[1] for name in ("", "_1")] == list(widths)
 
 
+@pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.skipif(
     importlib.util.find_spec("acme.jax.experiments") is not None, reason="this Acme is newer than the release"
 )

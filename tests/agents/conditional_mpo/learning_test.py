@@ -175,6 +175,30 @@ def test_the_policy_is_not_fitted_behind_the_end_of_an_episode() -> None:
     assert _equal(*(_core("discrete").update(state, each)[0] for each in (ended, elsewhere)))
 
 
+def _with_rows(num_decisions: int, num_rows: int, is_distinct: bool) -> Transition:
+    """The same decisions among few observations: each observation once, or two rows a decision."""
+    rng = np.random.default_rng(0)
+    seen = _observations(num_rows, 1)
+    now, then = (jnp.asarray(rng.integers(num_rows, size=num_decisions), jnp.int32) for _ in range(2))
+    action = _NUM_ACTIONS - 1 - jnp.argmax(seen.legal_actions[now][:, ::-1], axis=1)
+    reward = jnp.asarray(rng.normal(size=num_decisions), jnp.float32)
+    discount = jnp.asarray(rng.integers(0, 2, size=num_decisions), jnp.float32)
+    weight = jnp.asarray(rng.uniform(size=num_decisions), jnp.float32)
+    if is_distinct:
+        return Transition(seen, now, then, action, reward, discount, weight)
+    before, after = (jax.tree.map(lambda leaf, index=index: leaf[index], seen) for index in (now, then))
+    return join(before, action, reward, discount, after)._replace(weight=weight)
+
+
+@pytest.mark.parametrize("kind", ["discrete", "discrete, categorical", "discrete, V-MPO"])
+def test_looking_at_every_observation_once_changes_nothing(kind: str) -> None:
+    core, state = _core(kind), _states(kind)[2][0]
+    (once, metrics), (twice, same) = (core.update(state, _with_rows(30, 9, each)) for each in (True, False))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), once, twice)
+    for name, value in metrics.items():
+        np.testing.assert_allclose(value, same[name], rtol=1e-4, atol=1e-5)
+
+
 def test_what_is_illegal_gets_no_probability_even_where_nothing_is_legal() -> None:
     core, state = _core("discrete"), _states("discrete")[-1][0]
     observation = _observations(50, 5)

@@ -11,8 +11,8 @@ import pytest
 
 from agents.conditional_mpo.conditioning import make_contexts
 from agents.conditional_mpo.config import ConditionalMPOConfig
-from agents.conditional_mpo.networks import Network, make_networks
-from agents.core import Observation
+from agents.conditional_mpo.networks import Network, WithAction, make_networks
+from agents.core import Bounds, Observation
 
 # Compiling is most of what these tests take.
 _jit: Any = functools.partial(
@@ -74,6 +74,21 @@ def test_layers_give_what_those_of_acme_give_with_the_same_weights() -> None:
     assert set(torso.init(jax.random.key(0), inputs)) == set(theirs)
     expected = torso.apply(theirs, inputs) @ params["head"]["w"] + params["head"]["b"]
     np.testing.assert_allclose(_jit(made.critic.apply)(params, inputs), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_several_actions_stand_against_each_observation() -> None:
+    config = ConditionalMPOConfig(critic_hidden_sizes=(9, 6))
+    rng = np.random.default_rng(0)
+    rows = jnp.asarray(rng.normal(size=(5, 4)), jnp.float32)
+    action = jnp.asarray(rng.uniform(-1, 1, size=(7, 5, 2)), jnp.float32)
+    bounds = Bounds(-jnp.ones(2), jnp.ones(2))
+    for sizes in ((9, 6), ()):
+        config = ConditionalMPOConfig(critic_hidden_sizes=sizes)
+        critic = make_networks(rows[:1], bounds, config).critic
+        params = _init(critic)
+        expected = [critic.apply(params, WithAction(rows, each)) for each in action]
+        found = critic.apply(params, WithAction(rows, action))
+        np.testing.assert_allclose(found, np.stack(expected), rtol=1e-5, atol=1e-6)
 
 
 def test_weights_begin_within_a_third_of_what_keeps_variances() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from agents.conditional_mpo.conditioning import make_contexts
 from agents.conditional_mpo.config import ConditionalMPOConfig
-from agents.conditional_mpo.networks import MPONetworks, Network, make_networks
+from agents.conditional_mpo.networks import MPONetworks, Network, WithAction, make_networks
 from agents.core import Bounds, Observation
 
 # Compiling is most of what these tests take.
@@ -56,7 +56,7 @@ def _inputs(network: str, members: Any, seed: int = 0) -> tuple[Network, Any]:
     if network != "continuous critic":
         return getattr(made, name), observation
     action = np.random.default_rng(seed + 1).uniform(-1, 1, (len(members), 2))
-    return made.critic, (observation, jnp.asarray(action, jnp.float32))
+    return made.critic, WithAction(observation, jnp.asarray(action, jnp.float32))
 
 
 def _init(network: Network, seed: int = 0) -> Any:
@@ -104,7 +104,9 @@ def test_a_critic_of_continuous_actions_tells_all_its_inputs_apart(part: str) ->
         "action": (observation, action.at[0, 1].add(0.5)),
     }[part]
     params = _init(made)
-    before, after = (_jit(made.apply)(params, inputs) for inputs in ((observation, action), changed))
+    before, after = (
+        _jit(made.apply)(params, inputs) for inputs in (WithAction(observation, action), WithAction(*changed))
+    )
     assert abs(before[0, 0] - after[0, 0]) > 1e-4
     np.testing.assert_array_equal(before[1], after[1])
 
@@ -185,7 +187,7 @@ def test_critics_give_all_atoms_of_an_action_side_by_side() -> None:
     action = jnp.zeros((2, 2))
     for network, inputs, num in (
         (discrete.critic, observation, 3 * 5),
-        (continuous.critic, (observation, action), 5),
+        (continuous.critic, WithAction(observation, action), 5),
         (continuous.value, observation, 1),
     ):
         params = _jit(network.init)(jax.random.key(0))
@@ -200,7 +202,7 @@ def test_plain_arrays_are_seen_whole_where_there_is_no_context() -> None:
     # Of 2 + 2 * 3 + 1 numbers, and of 2 more for the critic's action.
     for network, inputs, num_inputs, num_outputs in (
         (made.policy, rows, 9, 4),
-        (made.critic, (rows, jnp.zeros((8, 2))), 11, 1),
+        (made.critic, WithAction(rows, jnp.zeros((8, 2))), 11, 1),
         (made.value, rows, 9, 1),
     ):
         params = _jit(network.init)(jax.random.key(0))
