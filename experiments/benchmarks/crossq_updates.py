@@ -15,19 +15,17 @@ are counted.
 from __future__ import annotations
 
 import statistics
-import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from absl import flags
 
 from agents import crossq
-from agents.core import join
 from experiments import command_line
 from experiments.benchmarks import number_lists, peer_environment, table
 from experiments.benchmarks.peer_conversation import Conversation
+from experiments.benchmarks.scanned_updates import Experience, Updates, make_experience
 from experiments.benchmarks.update_operations import Sizes, operations, product_rate
 
 flags.DEFINE_list("widths", ["256", "1024"], "Widths of the critics' two hidden layers.")
@@ -41,66 +39,16 @@ _LEAST_SPEEDUP = {256: 1.5, 1024: 1.1}
 _SQUARE = 2048
 
 
-class Experience(NamedTuple):
-    """Transitions `[N, ..]` in the host's memory, named as `join` takes them."""
-
-    observation: np.ndarray
-    action: np.ndarray
-    reward: np.ndarray
-    discount: np.ndarray
-    next_observation: np.ndarray
-
-
-def make_experience(sizes: Sizes) -> Experience:
-    """A full buffer of noise."""
-    rng, rows = np.random.default_rng(0), sizes.buffer_size
-    return Experience(
-        rng.standard_normal((rows, sizes.observation_size), np.float32),
-        rng.uniform(-1, 1, (rows, sizes.action_size)).astype(np.float32),
-        rng.standard_normal(rows, np.float32),
-        np.ones(rows, np.float32),
-        rng.standard_normal((rows, sizes.observation_size), np.float32),
-    )
-
-
-class Ours:
+def make_updates(sizes: Sizes, width: int, experience: Experience) -> Updates:
     """Our CrossQ at one width."""
-
-    def __init__(self, sizes: Sizes, width: int, experience: Experience) -> None:
-        config = crossq.CrossQConfig(
-            critic_hidden_sizes=(width, width), policy_hidden_sizes=(sizes.policy_width,) * 2
-        )
-        if (config.num_critics, config.policy_delay) != (sizes.num_critics, sizes.policy_delay):
-            raise AssertionError("CrossQ's defaults are not those of the comparison any more.")
-        bounds = crossq.Bounds(*(jnp.full(sizes.action_size, side) for side in (-1.0, 1.0)))
-        example = jnp.zeros((1, sizes.observation_size))
-        core = crossq.make_core(crossq.make_networks(example, bounds, config), config)
-        self._state = core.init(jax.random.key(0))
-        self._experience, self._batch_size = experience, sizes.batch_size
-        self._rng = np.random.default_rng(1)
-
-        def step(state: Any, batch: Experience) -> tuple[Any, jax.Array]:
-            observation, action, reward, discount, following = (jnp.asarray(values) for values in batch)
-            state, metrics = core.update(state, join(observation, action, reward, discount, following))
-            return state, metrics["critic_loss"]
-
-        def update(state: Any, batches: Experience) -> tuple[Any, jax.Array]:
-            state, losses = jax.lax.scan(step, state, batches)
-            return state, losses[-1]
-
-        # The state before the update is not needed any more.
-        self._update = jax.jit(update, donate_argnums=0)
-
-    def seconds(self, gradient_steps: int, updates: int) -> float:
-        """What so many updates take, `gradient_steps` in each call."""
-        began = time.perf_counter()
-        for _ in range(updates // gradient_steps):
-            size = (gradient_steps, self._batch_size)
-            rows = self._rng.integers(len(self._experience.reward), size=size)
-            batches = Experience(*(values[rows] for values in self._experience))
-            self._state, loss = self._update(self._state, batches)
-            loss.block_until_ready()
-        return time.perf_counter() - began
+    config = crossq.CrossQConfig(
+        critic_hidden_sizes=(width, width), policy_hidden_sizes=(sizes.policy_width,) * 2
+    )
+    if (config.num_critics, config.policy_delay) != (sizes.num_critics, sizes.policy_delay):
+        raise AssertionError("CrossQ's defaults are not those of the comparison any more.")
+    bounds = crossq.Bounds(*(jnp.full(sizes.action_size, side) for side in (-1.0, 1.0)))
+    networks = crossq.make_networks(jnp.zeros((1, sizes.observation_size)), bounds, config)
+    return Updates(crossq.make_core(networks, config), experience, sizes.batch_size)
 
 
 class Measured(NamedTuple):
@@ -119,7 +67,7 @@ class Measured(NamedTuple):
 
 def measure(peer: Conversation, sizes: Sizes, width: int, experience: Experience) -> Measured:
     """Measures both sides in turn."""
-    ours, steps = Ours(sizes, width, experience), FLAGS.gradient_steps
+    ours, steps = make_updates(sizes, width, experience), FLAGS.gradient_steps
     rates = {"chain": product_rate(2 * sizes.batch_size, width), "square": product_rate(_SQUARE, _SQUARE)}
 
     def ask(gradient_steps: int, updates: int) -> float:

@@ -1,8 +1,9 @@
-"""Operations of an update of continuous CrossQ, and how many of them the machine does in a second.
+"""Operations of an update, and how many of them the machine does in a second.
 
-A critic has C = sum of products of successive widths, from observation and action to one value; the policy
-P likewise, to a mean and a deviation for each number of an action. Forwards a row costs as many
-multiply-adds; backwards once more for weights and once more for inputs. An update is
+`count_products` counts the matrix products of any function. `operations` is of continuous CrossQ, whoever
+wrote it, by a formula: a critic has C = sum of products of successive widths, from observation and action to
+one value; the policy P likewise, to a mean and a deviation for each number of an action. Forwards a row costs
+as many multiply-adds; backwards once more for weights and once more for inputs. An update is
 
     critics, observations and next ones in one pass, forwards and backwards:   E 2B 3C
     policy, forwards for the next actions:                                      B P
@@ -15,9 +16,10 @@ numbers cost is not in it.
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +53,40 @@ def operations(sizes: Sizes, width: int) -> float:
 
 def _products(widths: Sequence[int]) -> int:
     return sum(wide * next_wide for wide, next_wide in itertools.pairwise(widths))
+
+
+def count_products(function: Callable[..., Any], *arguments: Any, share_of_dearest: float = 1.0) -> float:
+    """Operations of the matrix products that the results of a function need.
+
+    Args:
+      arguments: of any tree of arrays.
+      share_of_dearest: how often of all times a conditional takes its dearest branch and not the cheapest.
+    """
+    return _of_program(jax.make_jaxpr(function)(*arguments), share_of_dearest)
+
+
+def _of_program(program: Any, share: float) -> float:
+    jaxpr = getattr(program, "jaxpr", program)
+    needed, total = set(map(id, jaxpr.outvars)), 0.0
+    for equation in reversed(jaxpr.eqns):
+        if not needed.isdisjoint(map(id, equation.outvars)):
+            needed.update(map(id, equation.invars))
+            total += _of_equation(equation, share)
+    return total
+
+
+def _of_equation(equation: Any, share: float) -> float:
+    params = equation.params
+    if equation.primitive.name == "dot_general":
+        (summed, _), _ = params["dimension_numbers"]
+        depth = math.prod(equation.invars[0].aval.shape[axis] for axis in summed)
+        return 2.0 * depth * math.prod(equation.outvars[0].aval.shape)
+    if equation.primitive.name == "cond":
+        branches = [_of_program(branch, share) for branch in params["branches"]]
+        return min(branches) + share * (max(branches) - min(branches))
+    inner = [value for value in params.values() if hasattr(value, "eqns") or hasattr(value, "jaxpr")]
+    # Of a scan; nothing else here has a length.
+    return params.get("length", 1) * sum(_of_program(program, share) for program in inner)
 
 
 def product_rate(rows: int, width: int) -> Callable[[], float]:

@@ -125,11 +125,14 @@ def test_missing_peer_is_named(name: str, run: Run, tmp_path: pathlib.Path) -> N
         ("device_psro", "--seeds=0,x", "--seeds takes numbers"),
         ("crossq_updates", "--widths=256,0", "--widths takes whole numbers, 1 or more"),
         ("crossq_updates", "--gradient_steps=100", "must be a multiple of the policy's delay, 3, not 100."),
-        ("crossq_control", "--sides=ours,theirs", "no side 'theirs': --sides takes ours, sbx, acme_sac."),
-        ("crossq_control", "--tasks=cheetah", "no task 'cheetah'"),
-        ("crossq_control", "--seeds=", "--seeds takes whole numbers, 0 or more"),
-        ("crossq_control", "--steps=0", "--steps must be at least 1, not 0."),
-        ("crossq_control", "--cores=4096", "--cores names CPU 4096"),
+        ("mpo_updates", "--gradient_steps=100", "must be a multiple of CrossQ's policy delay, 3, not 100."),
+        ("mpo_updates", "--kinds=discreet", "no kind of actions 'discreet': --kinds takes continuous"),
+        ("control", "--sides=crossq,ours", "no side 'ours': --sides takes crossq, conditional_mpo, sbx,"),
+        ("control", "--judged=sbx", "--judged"),
+        ("control", "--tasks=cheetah", "no task 'cheetah'"),
+        ("control", "--seeds=", "--seeds takes whole numbers, 0 or more"),
+        ("control", "--steps=0", "--steps must be at least 1, not 0."),
+        ("control", "--cores=4096", "--cores names CPU 4096"),
     ],
 )
 def test_bad_input_is_one_line(name: str, flag: str, said: str, run: Run) -> None:
@@ -137,6 +140,21 @@ def test_bad_input_is_one_line(name: str, flag: str, said: str, run: Run) -> Non
     assert done.returncode == 2
     assert done.stderr.splitlines() == [f"error: {done.stderr.partition('error: ')[2].strip()}"]
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("kind", [pytest.param("continuous", marks=pytest.mark.slow), "discrete"])
+def test_mpo_updates_show_both_agents_and_all_parts(kind: str, run: Run) -> None:
+    done = run("mpo_updates", f"--kinds={kind}", "--widths=64", "--batch_size=64", "--gradient_steps=3")
+    assert done.returncode == 0, done.stderr
+    assert f"bar: {kind} actions, width 64, at most 1.3 times CrossQ's time: " in done.stdout
+    rows = {name: rest.split() for name, rest in rows_of(done.stdout).items()}
+    assert rows["CrossQ"][-1] == "1.00"
+    parts = [rest for name, rest in rows.items() if name.startswith("conditional MPO's")]
+    assert len(parts) == 4
+    assert sum(int(rest[-1].rstrip("%")) for rest in parts) == pytest.approx(100, abs=2)
+    # An update's operations are those of its parts.
+    assert sum(float(rest[0]) for rest in parts) == pytest.approx(float(rows["conditional MPO"][1]), abs=0.25)
+    assert float(rows["conditional MPO"][1]) > 5
 
 
 def test_process_is_ended_at_its_limit() -> None:

@@ -1,25 +1,13 @@
-"""What the benchmarks of CrossQ do around their runs; no peer is started, no time judged."""
+"""What the benchmarks of control and of peers do around their runs; no peer is started, no time judged."""
 
 import pathlib
+import sys
 
 import pytest
 
-from experiments.benchmarks import control_runs, crossq_control, peer_environment
+from experiments.benchmarks import control, control_report, control_runs, peer_environment
 from experiments.benchmarks.peer_conversation import Conversation
 from experiments.benchmarks.peer_scripts import control_task
-from experiments.benchmarks.update_operations import Sizes, operations, product_rate
-
-
-def test_operations_are_counted() -> None:
-    # One row and one critic: 3x2 + 2x2 + 2x1 = 12 weights, and 2x4 + 4x4 + 4x2 = 32 of the policy.
-    sizes = Sizes(2, 1, policy_width=4, batch_size=1, buffer_size=1, num_critics=1, policy_delay=1)
-    assert operations(sizes, 2) == 2 * (2 * 3 * 12 + 32 + 3 * 32 + 2 * 12)
-    twice = sizes._replace(batch_size=10, num_critics=2, policy_delay=4)
-    assert operations(twice, 2) == 20 * (2 * 2 * 3 * 12 + 32 + (3 * 32 + 2 * 2 * 12) / 4)
-
-
-def test_product_rate_is_of_this_machine() -> None:
-    assert 1e6 < product_rate(256, 256)() < 1e15
 
 
 def script(path: pathlib.Path, text: str) -> pathlib.Path:
@@ -52,21 +40,21 @@ def test_finished_runs_are_skipped(tmp_path: pathlib.Path, capsys: pytest.Captur
             raise RuntimeError("no such luck")
         return result_of(50.0)
 
-    todo = list(crossq_control.jobs(["ours", "sbx"], [TASK], [0, 1]))
-    assert [(job.side, job.seed) for job in todo] == [("ours", 0), ("sbx", 0), ("ours", 1), ("sbx", 1)]
+    todo = list(control.jobs(["crossq", "sbx"], [TASK], [0, 1]))
+    assert [(job.side, job.seed) for job in todo] == [("crossq", 0), ("sbx", 0), ("crossq", 1), ("sbx", 1)]
     control_runs.write(tmp_path, todo[2], SETTINGS, result_of(7.0))
-    assert crossq_control.run_missing(todo, SETTINGS, tmp_path, None, None, run) == 2
+    assert control.run_missing(todo, SETTINGS, tmp_path, None, None, run) == 2
     assert begun == [todo[0], todo[1], todo[3]]
     assert control_runs.read(tmp_path, todo[0], SETTINGS) == result_of(50.0)
     assert control_runs.read(tmp_path, todo[1], SETTINGS) is None
     assert control_runs.read(tmp_path, todo[2], SETTINGS) == result_of(7.0)
     assert "sbx-dm_control_cheetah_run-1: FAILED: no such luck" in capsys.readouterr().err
-    assert crossq_control.run_missing(todo, SETTINGS, tmp_path, None, 0.0, run) == 0
+    assert control.run_missing(todo, SETTINGS, tmp_path, None, 0.0, run) == 0
     assert len(begun) == 3
 
 
 def test_results_of_other_settings_are_refused(tmp_path: pathlib.Path) -> None:
-    job = control_runs.Job("ours", TASK, 0)
+    job = control_runs.Job("crossq", TASK, 0)
     control_runs.write(tmp_path, job, SETTINGS, result_of(1.0))
     with pytest.raises(ValueError, match=r"of other settings \(width 64 not 128\): name another"):
         control_runs.read(tmp_path, job, SETTINGS._replace(width=128))
@@ -77,8 +65,8 @@ def test_results_of_other_settings_are_refused(tmp_path: pathlib.Path) -> None:
 
 def test_control_table_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     ours = {0: result_of(10.0), 1: result_of(14.0), 2: result_of(1000.0)}
-    sides = {"ours": ours, "sbx": {0: result_of(16.0, 24.0), 1: result_of(12.0, 24.0)}, "acme_sac": {}}
-    crossq_control.print_task(TASK, sides, SETTINGS)
+    sides = {"crossq": ours, "sbx": {0: result_of(16.0, 24.0), 1: result_of(12.0, 24.0)}, "acme_sac": {}}
+    control_report.print_task(TASK, sides, SETTINGS, "crossq")
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == TASK
     rows = [" ".join(line.split()) for line in printed[3:6]]
@@ -87,20 +75,60 @@ def test_control_table_says_what_there_is(capsys: pytest.CaptureFixture[str]) ->
     assert rows[2] == "Acme SAC 0 - - - - -"
 
 
-def test_control_bars_are_of_common_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+def bars_of(capsys: pytest.CaptureFixture[str], judged: str, sides: control_report.Results) -> list[str]:
+    control_report.print_bars(TASK, sides, judged)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_bars_are_of_common_seeds(capsys: pytest.CaptureFixture[str]) -> None:
     ours = {0: result_of(10.0), 1: result_of(14.0), 2: result_of(1000.0)}
-    sides = {"ours": ours, "sbx": {0: result_of(16.0, 24.0), 1: result_of(12.0, 24.0)}}
-    crossq_control.print_bars(TASK, sides)
-    level, shorter, unmeasured = capsys.readouterr().out.splitlines()
-    # 12 ± 2 against 14 ± 2: two behind, and the difference is known to 2.8.
-    assert level.endswith("2 seeds: -2.0 ± 2.8: met")
-    assert shorter.endswith("6 s against 20 s, 3.3 times: met")
-    assert unmeasured.endswith("0 seeds: not measured")
-    sides["sbx"] = {0: result_of(13.0, 5.0)}
-    crossq_control.print_bars(TASK, sides)
-    level, longer, _ = capsys.readouterr().out.splitlines()
-    assert level.endswith("1 seed: -3.0 ± 0.0: MISSED")
+    sides = {"crossq": ours, "sbx": {0: result_of(16.0, 24.0), 1: result_of(12.0, 24.0)}}
+    level, shorter, unmeasured = bars_of(capsys, "crossq", sides)
+    # 12 ± 2 against 14 ± 2: the standard error is no excuse.
+    assert level.endswith("at or above sbx-rl CrossQ's, 2 seeds: -2.0, standard error 2.8: MISSED")
+    assert shorter.endswith("2 seeds: 6 s against 20 s, 3.3 times: met")
+    assert unmeasured.endswith("above Acme SAC's, 0 seeds: not measured")
+    sides["sbx"] = {0: result_of(9.0, 5.0)}
+    level, longer, _ = bars_of(capsys, "crossq", sides)
+    assert level.endswith("1 seed: +1.0, standard error unknown: met")
     assert longer.endswith("6 s against 1 s, LOST: 6.0 times slower: MISSED")
+
+
+def test_level_is_enough_beside_one_peer_and_not_the_other(capsys: pytest.CaptureFixture[str]) -> None:
+    level = {0: result_of(7.0)}
+    by_sbx, time, by_sac = bars_of(capsys, "crossq", {"crossq": level, "sbx": level, "acme_sac": level})
+    assert "return at or above sbx-rl" in by_sbx and by_sbx.endswith(": met")
+    assert "training no longer" in time and time.endswith(": met")
+    assert "return above Acme SAC" in by_sac and by_sac.endswith(": MISSED")
+    (mpo_by_sac,) = bars_of(capsys, "conditional_mpo", {"conditional_mpo": level, "acme_sac": level})
+    assert "acme_psro MPO's mean return at or above Acme SAC" in mpo_by_sac and mpo_by_sac.endswith(": met")
+
+
+def test_sides_are_the_judged_one_and_its_peers() -> None:
+    assert control.sides_of("crossq", None) == ["crossq", "sbx", "acme_sac"]
+    assert control.sides_of("conditional_mpo", None) == ["conditional_mpo", "acme_sac"]
+    assert control.sides_of("conditional_mpo", ["crossq", "conditional_mpo"]) == ["crossq", "conditional_mpo"]
+    with pytest.raises(ValueError, match="--judged=crossq is not among --sides=sbx: add it"):
+        control.sides_of("crossq", ["sbx"])
+
+
+@pytest.mark.parametrize("agent", control_runs.AGENTS)
+def test_our_agents_are_run_by_name(
+    agent: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = """for flag; do case $flag in --output_dir=*) output=${flag#--output_dir=}; esac; done
+mkdir -p $output
+echo "$@" >&2
+printf 'actor_steps,episode_return,evaluation_seconds\\n300,7.0,0.5\\n' > $output/evaluation.csv"""
+    monkeypatch.setattr(sys, "executable", str(script(tmp_path / "python", text)))
+    job = control_runs.Job(agent, "dm_control:cartpole:swingup", 4)
+    done = control_runs.run(job, SETTINGS._replace(evaluate_every=300), tmp_path, None)
+    assert done.returns == {300: 7.0}
+    asked = (tmp_path / f"{agent}-dm_control_cartpole_swingup-4.log").read_text().split()
+    assert asked[:2] == ["-m", "experiments.run_agent"]
+    assert {f"--agent={agent}", "--environment=dm_control:cartpole:swingup", "--seed=4"} < set(asked)
+    widths = {"--set=critic_hidden_sizes=[64,64]", "--set=policy_hidden_sizes=[64,64]"}
+    assert widths | {"--actor_steps=300", "--set_replay=min_replay_size=100"} < set(asked)
 
 
 def test_failing_run_is_reported(tmp_path: pathlib.Path) -> None:
