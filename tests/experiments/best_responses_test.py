@@ -1,0 +1,81 @@
+"""Tests of experiments.benchmarks.best_responses: gaps and bars; training itself is tested with the oracles."""
+
+import numpy as np
+import pytest
+
+from acme_psro.games import traverse
+from acme_psro.games.tree import GameTree, compile_game
+from experiments.benchmarks import best_responses
+from experiments.benchmarks.best_responses import Curve
+
+
+@pytest.fixture(scope="module")
+def tree() -> GameTree:
+    return compile_game("kuhn_poker")
+
+
+def _best(tree: GameTree, opponents: np.ndarray, player: int) -> np.ndarray:
+    plan = traverse.realisation_plan(tree, opponents)
+    return traverse.best_response(tree, plan, player).table
+
+
+def test_opponents_are_uniform_and_a_mixture_that_is_harder_to_beat(tree: GameTree) -> None:
+    opponents = best_responses.make_opponents(tree, 3)
+    assert list(opponents) == ["uniform", "mixture"]
+    for table in opponents.values():
+        np.testing.assert_allclose(table.sum(axis=1), 1.0)
+        assert (table[~tree.legal_actions] == 0).all()
+    nash_conv = [traverse.nash_conv(tree, table) for table in opponents.values()]
+    assert nash_conv[0] == pytest.approx(11 / 12)
+    assert nash_conv[1] < 0.8
+
+
+@pytest.mark.parametrize("player", [0, 1])
+def test_a_gap_is_what_the_best_so_far_lacks_of_the_exact_gain(tree: GameTree, player: int) -> None:
+    uniform = tree.uniform_policy()
+    best = _best(tree, uniform, player)
+    worst = 1.0 - best
+    gaps = best_responses.relative_gaps(tree, uniform, player, np.stack([worst, best, worst]))
+    assert gaps[0] > 0.5
+    np.testing.assert_allclose(gaps[1:], 0.0, atol=1e-12)
+
+
+def test_every_seed_and_player_is_measured(tree: GameTree) -> None:
+    uniform, calls = tree.uniform_policy(), []
+
+    def run(seed: int, opponents: np.ndarray) -> np.ndarray:
+        calls.append(seed)
+        right = np.stack([_best(tree, opponents, player) for player in range(2)])
+        # Player 1's second training stays wrong.
+        right[1] = 1.0 - right[1] if seed == 8 else right[1]
+        return right[:, None]
+
+    curve = best_responses.measure(tree, uniform, run, [7, 8])
+    assert calls == [7, 7, 8]
+    assert curve.gaps.shape == (4, 1)
+    np.testing.assert_allclose(curve.gaps[:3, 0], 0.0, atol=1e-12)
+    assert curve.gaps[3, 0] > 0.5
+
+
+def test_time_to_a_gap_is_that_of_the_first_snapshot_with_it() -> None:
+    gaps = np.array([[0.5, 0.02, 0.01, 0.01], [0.5, 0.1, 0.02, 0.02], [0.9, 0.02, 0.02, 0.02]])
+    assert Curve(gaps, 10.0, 3.0).seconds_to(0.03) == pytest.approx(5.0)
+    assert Curve(gaps, 10.0, 3.0).seconds_to(0.001) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("seconds", "gap", "verdicts"),
+    [
+        (14.0, 0.02, ["met", "met", "met"]),
+        (16.0, 0.02, ["met", "met", "MISSED"]),
+        (9.0, 0.5, ["met", "MISSED"] + ["MISSED"]),
+    ],
+)
+def test_bars(capsys: pytest.CaptureFixture[str], seconds: float, gap: float, verdicts: list[str]) -> None:
+    curves = {
+        "crossq": Curve(np.full((2, 1), 0.01), 10.0, 0.0),
+        "conditional_mpo": Curve(np.full((2, 1), gap), seconds, 0.0),
+    }
+    best_responses.print_curves({"uniform": curves})
+    printed = capsys.readouterr().out
+    assert [line.split()[-1] for line in printed.splitlines() if line.startswith("bar:")] == verdicts
