@@ -19,15 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from acme_psro import payoffs, population, psro
 from acme_psro.games import rollout, traverse
 from acme_psro.games.tree import GameTree, compile_game
-from acme_psro.oracles import exact
 from acme_psro.oracles.experience import observe
 from acme_psro.oracles.training import DeviceConfig, Opponents, make_train
-from acme_psro.solvers import get_solver
 from experiments import agents, command_line, configs, names
-from experiments.benchmarks import number_lists, table
+from experiments.benchmarks import many_responses, number_lists, table
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string.")
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds; each trains a response of every player.")
@@ -63,26 +60,9 @@ class Curve(NamedTuple):
 
 
 def make_opponents(tree: GameTree, iterations: int) -> dict[str, np.ndarray]:
-    """Tables `[I, A]`: the uniform policy, and the mixture of exact PSRO after so many iterations."""
-    policies = [population.uniform_policy(tree, player) for player in range(tree.num_players)]
-
-    def fill(*arguments: object) -> np.ndarray:
-        return payoffs.exact_payoffs(tree, *arguments)  # type: ignore[arg-type]
-
-    solve = get_solver("nash")
-    state = psro.initialise(policies, payoffs=fill, solve=solve)
-    run = psro.run(
-        state,
-        0,
-        iterations,
-        oracle=exact.make_oracle(tree),
-        payoffs=fill,
-        solve=solve,
-        converged=lambda state: False,
-    )
-    *_, state = run
-    plan = population.mixture(tree, state.populations, state.meta_strategy.marginals)
-    return {"uniform": tree.uniform_policy(), "mixture": traverse.behaviour(tree, plan)}
+    """Realisation plans `[S]`: of uniform players, and of exact PSRO's mixture after so many iterations."""
+    first, *_, last = many_responses.mixtures(tree, iterations + 1)
+    return {"uniform": first, "mixture": last}
 
 
 def make_training(
@@ -115,34 +95,21 @@ def make_training(
     return run
 
 
-def relative_gaps(tree: GameTree, opponents: np.ndarray, player: int, snapshots: np.ndarray) -> np.ndarray:
-    """`[snapshots]`, of the best so far."""
-    plan = traverse.realisation_plan(tree, opponents)
-    present = traverse.expected_returns(tree, plan)[player]
-    best = traverse.best_response(tree, plan, player).value - present
-    rows = tree.infosets_of(player)
-    gains = []
-    for probs in snapshots:
-        choice = np.where(tree.legal_actions[rows], probs[rows], -1.0).argmax(axis=1)
-        response = opponents.copy()
-        response[rows] = np.eye(tree.num_actions)[choice]
-        returns = traverse.expected_returns(tree, traverse.realisation_plan(tree, response))
-        gains.append(returns[player] - present)
-    return 1.0 - np.maximum.accumulate(gains) / best
-
-
-def measure(tree: GameTree, opponents: np.ndarray, run: Callable, seeds: list[int]) -> Curve:
+def measure(tree: GameTree, plan: np.ndarray, run: Callable, seeds: list[int]) -> Curve:
     """Trains once for each seed, and once more beforehand to compile."""
     seconds, gaps = [], []
+    everyone = traverse.behaviour(tree, plan)
+    opponents = [many_responses.make_opponent(tree, player, plan) for player in range(tree.num_players)]
     began = time.monotonic()
-    run(seeds[0], opponents)
+    run(seeds[0], everyone)
     first = time.monotonic() - began
     for seed in seeds:
         began = time.monotonic()
-        probs = run(seed, opponents)
+        probs = run(seed, everyone)
         seconds.append(time.monotonic() - began)
-        for player in range(tree.num_players):
-            gaps.append(relative_gaps(tree, opponents, player, probs[player]))
+        for player, opponent in enumerate(opponents):
+            own = many_responses.relative_gaps(tree, player, [opponent], probs[player][:, None])
+            gaps.append(own[:, 0])
     typical = statistics.median(seconds)
     return Curve(np.asarray(gaps), typical, max(first - typical, 0.0))
 

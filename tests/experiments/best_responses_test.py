@@ -1,4 +1,4 @@
-"""Tests of experiments.benchmarks.best_responses: gaps and bars; training itself is tested with the oracles."""
+"""Tests of experiments.benchmarks.best_responses: gaps and bars. Training is tested with the oracles."""
 
 import numpy as np
 import pytest
@@ -20,28 +20,17 @@ def _best(tree: GameTree, opponents: np.ndarray, player: int) -> np.ndarray:
 
 
 def test_opponents_are_uniform_and_a_mixture_that_is_harder_to_beat(tree: GameTree) -> None:
-    opponents = best_responses.make_opponents(tree, 3)
-    assert list(opponents) == ["uniform", "mixture"]
-    for table in opponents.values():
-        np.testing.assert_allclose(table.sum(axis=1), 1.0)
-        assert (table[~tree.legal_actions] == 0).all()
-    nash_conv = [traverse.nash_conv(tree, table) for table in opponents.values()]
+    plans = best_responses.make_opponents(tree, 3)
+    assert list(plans) == ["uniform", "mixture"]
+    tables = [traverse.behaviour(tree, plan) for plan in plans.values()]
+    np.testing.assert_allclose(tables[0], tree.uniform_policy())
+    nash_conv = [traverse.nash_conv(tree, table) for table in tables]
     assert nash_conv[0] == pytest.approx(11 / 12)
     assert nash_conv[1] < 0.8
 
 
-@pytest.mark.parametrize("player", [0, 1])
-def test_a_gap_is_what_the_best_so_far_lacks_of_the_exact_gain(tree: GameTree, player: int) -> None:
-    uniform = tree.uniform_policy()
-    best = _best(tree, uniform, player)
-    worst = 1.0 - best
-    gaps = best_responses.relative_gaps(tree, uniform, player, np.stack([worst, best, worst]))
-    assert gaps[0] > 0.5
-    np.testing.assert_allclose(gaps[1:], 0.0, atol=1e-12)
-
-
-def test_every_seed_and_player_is_measured(tree: GameTree) -> None:
-    uniform, calls = tree.uniform_policy(), []
+def test_every_seed_and_player_is_measured_after_one_to_compile(tree: GameTree) -> None:
+    calls = []
 
     def run(seed: int, opponents: np.ndarray) -> np.ndarray:
         calls.append(seed)
@@ -50,7 +39,8 @@ def test_every_seed_and_player_is_measured(tree: GameTree) -> None:
         right[1] = 1.0 - right[1] if seed == 8 else right[1]
         return right[:, None]
 
-    curve = best_responses.measure(tree, uniform, run, [7, 8])
+    plan = traverse.realisation_plan(tree, tree.uniform_policy())
+    curve = best_responses.measure(tree, plan, run, [7, 8])
     assert calls == [7, 7, 8]
     assert curve.gaps.shape == (4, 1)
     np.testing.assert_allclose(curve.gaps[:3, 0], 0.0, atol=1e-12)
@@ -68,7 +58,7 @@ def test_time_to_a_gap_is_that_of_the_first_snapshot_with_it() -> None:
     [
         (14.0, 0.02, ["met", "met", "met"]),
         (16.0, 0.02, ["met", "met", "MISSED"]),
-        (9.0, 0.5, ["met", "MISSED"] + ["MISSED"]),
+        (9.0, 0.5, ["met", "MISSED", "MISSED"]),
     ],
 )
 def test_bars(capsys: pytest.CaptureFixture[str], seconds: float, gap: float, verdicts: list[str]) -> None:
