@@ -119,14 +119,14 @@ def print_curves(curves: dict[str, dict[str, Curve]]) -> None:
     for opponent, by_agent in curves.items():
         rows = []
         for agent, curve in by_agent.items():
-            gaps = 100 * curve.gaps[:, -1]
+            gaps = 100 * np.maximum(curve.gaps[:, -1], 0.0)
             cells = [f"{np.median(gaps):.2f}", f"{gaps.max():.2f}", f"{curve.seconds_to(_MOST_GAP):.1f}"]
             rows.append([agent, *cells, f"{curve.seconds:.1f}", f"{curve.compile_seconds:.1f}"])
         print(f"against {opponent}")
         columns = ["agent", "median gap %", "worst %", "seconds to 3 %", "whole budget", "compilation"]
         table.print_table(columns, rows)
         for agent, curve in by_agent.items():
-            gap = float(np.median(curve.gaps[:, -1]))
+            gap = max(float(np.median(curve.gaps[:, -1])), 0.0)
             table.print_bar(f"{opponent}: {agent}'s gap {100 * gap:.2f} %, 3 at most", gap <= _MOST_GAP)
         times = {agent: curve.seconds_to(_MOST_GAP) for agent, curve in by_agent.items()}
         if {"crossq", "conditional_mpo"} <= times.keys():

@@ -30,8 +30,7 @@ import reverb
 from acme import types
 from acme.utils import counting
 
-from agents.core import AgentCore, Observation, Transition, join
-from agents.crossq import CrossQConfig, make_core, make_networks
+from agents.core import AgentCore, Transition, join
 from agents.learner import CoreLearner, DivergedError
 from tests.agents.rows import Rows
 
@@ -114,36 +113,6 @@ def test_many_gradient_steps_at_once_are_the_same_as_one_by_one() -> None:
         single.step()
     assert int(many.save().step) == 3
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), many.save(), single.save())
-
-
-def test_it_learns_as_the_device_path_does() -> None:
-    """The same state and the same batches, through a learner and through a scan: equal trees."""
-    config = CrossQConfig(
-        critic_hidden_sizes=(), policy_hidden_sizes=(), policy_delay=2, learn_temperature=False
-    )
-    example = Observation(jnp.zeros((1, 3)), jnp.ones((1, 2), bool), jnp.zeros((1, 0)))
-    core = make_core(make_networks(example, 2, config), config)
-
-    def to_transition(data: types.Transition) -> Transition:
-        now, then = (
-            Observation(rows, jnp.ones((BATCH, 2), bool), jnp.zeros((BATCH, 0)))
-            for rows in (data.observation, data.next_observation)
-        )
-        return join(now, (data.reward > 0).astype(jnp.int32), data.reward, jnp.ones(BATCH), then)
-
-    data = _data(0, 4 * BATCH)
-    learner = _learner(data, core=core, gradient_steps=4, to_transition=to_transition)
-    before = learner.save()
-    learner.step()
-
-    @jax.jit
-    def scan(state: Any, data: Any) -> Any:
-        batches = jax.vmap(to_transition)(data)
-        return jax.lax.scan(core.update, state, batches)[0]
-
-    after = scan(before, jax.tree.map(lambda leaf: leaf.reshape(4, BATCH, *leaf.shape[1:]), data))
-    _assert_equal(learner.save(), after)
-    assert int(after.step) == 4
 
 
 def test_the_program_is_traced_once() -> None:

@@ -1,11 +1,10 @@
-"""Tests of agents.released_acme: CrossQ with the runners of dm-acme 0.4.0.
+"""Tests of agents.released_acme: all agents with the runners of dm-acme 0.4.0.
 
 Run as a program, `python -m tests.agents.released_acme_test DIRECTORY`, this file runs Launchpad programs in
 threads, as Acme's own tests do: their threads cannot be stopped while they wait in Reverb or Courier, but a
 process can.
 """
 
-import dataclasses
 import functools
 import importlib.util
 import json
@@ -44,10 +43,10 @@ from acme.utils import counting, loggers
 from agents import released_acme
 from agents.builder import CoreBuilder, ReplayConfig
 from agents.core import AgentCore, Observation
-from agents.crossq import CrossQConfig
-from agents.crossq.builder import CrossQBuilder, make_networks
 from tests.agents.rows import Rows
+from tests.agents.small_agents import SMALL_AGENTS, SmallAgent
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -115,34 +114,13 @@ class Control(Game):
         return specs.BoundedArray((1,), np.float32, 2.0, 6.0)
 
 
-# Small, because XLA takes seconds for each program.
-LINEAR = CrossQConfig(
-    critic_hidden_sizes=(),
-    policy_hidden_sizes=(),
-    num_critics=1,
-    policy_delay=1,
-    discount=0.0,
-    learning_rate=0.02,
-    final_learning_rate=0.02,
-    temperature=0.05,
-    learn_temperature=False,
-    final_temperature=0.05,
-    critic_entropy=False,
-    normalise_inputs=False,
-)
-# Reverb samples by no seed: at higher rates one run in ten ends with its actions at the wrong bound.
-CURVED = dataclasses.replace(
-    LINEAR, critic_hidden_sizes=(16,), learning_rate=0.005, final_learning_rate=0.005
-)
-REPLAY = ReplayConfig(
-    batch_size=32,
+REPLAY = {
+    "batch_size": 32,
     # Fewer than a batch: that much the local layout waits for, while Reverb would let nobody insert it.
-    min_replay_size=8,
-    samples_per_insert=64.0,
-    prefetch_size=1,
-    num_parallel_calls=1,
-    variable_update_period=1,
-)
+    "min_replay_size": 8,
+    "samples_per_insert": 64.0,
+    "variable_update_period": 1,
+}
 KINDS: dict[str, type[Game]] = {"discrete": Game, "continuous": Control}
 
 
@@ -151,20 +129,32 @@ def _replay_writes_in_temporary_directory(tmp_path: pathlib.Path, monkeypatch: p
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
+def _parts(small: SmallAgent, kind: str, **settings: Any) -> tuple[CoreBuilder, Any]:
+    """A builder and a network factory."""
+    config = small.configs[kind]
+    builder = small.make_builder(config, small.replay(**REPLAY | settings))
+    return builder, functools.partial(small.make_networks, config=config)
+
+
 @pytest.mark.parametrize(
-    ("kind", "config", "gradient_steps", "least_return"),
-    [("discrete", LINEAR, 2, 3.9), ("continuous", CURVED, 4, -3.0)],
+    ("agent", "kind"),
+    [
+        ("crossq", "discrete"),
+        ("crossq", "continuous"),
+        ("conditional_mpo", "discrete"),
+        ("conditional_mpo", "continuous"),
+        ("vmpo", "discrete"),
+        pytest.param("vmpo", "continuous", marks=pytest.mark.slow),
+    ],
 )
-def test_it_learns_in_one_process(
-    kind: str, config: CrossQConfig, gradient_steps: int, least_return: float, tmp_path: pathlib.Path
-) -> None:
+def test_it_learns_in_one_process(agent: str, kind: str, tmp_path: pathlib.Path) -> None:
     """Always right is 4 and 0; at random it is 2 and -10.7, always in the middle -5.3."""
-    replay = dataclasses.replace(REPLAY, samples_per_insert=32.0 * gradient_steps)
+    gradient_steps, least_return = {"discrete": (2, 3.9), "continuous": (4, -3.0)}[kind]
+    builder, networks = _parts(SMALL_AGENTS[agent], kind, samples_per_insert=32.0 * gradient_steps)
     environment = KINDS[kind]()
     spec = acme.make_environment_spec(environment)
-    builder, rows, counter = CrossQBuilder(config, replay), Rows(), counting.Counter()
-    networks = functools.partial(make_networks, config=config)
-    agent = released_acme.make_local_agent(
+    rows, counter = Rows(), counting.Counter()
+    learning = released_acme.make_local_agent(
         builder,
         networks,
         spec,
@@ -173,14 +163,14 @@ def test_it_learns_in_one_process(
         counter=counter,
         workdir=str(tmp_path / "work"),
     )
-    acme.EnvironmentLoop(environment, agent, counter, loggers.NoOpLogger()).run(num_steps=300)
+    acme.EnvironmentLoop(environment, learning, counter, loggers.NoOpLogger()).run(num_steps=300)
     counts = counter.get_counts()
     # So many gradient steps for each decision as soon as there are enough, and counts that do not mix.
     assert counts["steps"] == 300
     assert counts["learner_steps"] == counts["learner_gradient_steps"] == gradient_steps * (300 - 32 + 1)
     assert np.isfinite([row["critic_loss"] for row in rows.rows]).all()
     policy = builder.make_policy(networks(spec), spec, evaluation=True)
-    judge = builder.make_actor(jax.random.PRNGKey(1), policy, spec, agent)
+    judge = builder.make_actor(jax.random.PRNGKey(1), policy, spec, learning)
     results = Rows()
     acme.EnvironmentLoop(KINDS[kind](seed=1), judge, logger=results).run(num_episodes=25)
     assert np.mean([row["episode_return"] for row in results.rows]) > least_return
@@ -195,7 +185,8 @@ def test_the_evaluator_performs_what_actors_only_try() -> None:
         act=lambda variables, key, observation: jnp.argmax(observation.legal_actions, axis=-1),
         perform=lambda variables, key, observation: jnp.argmax(observation.info_state, axis=-1),
     )
-    builder, counter, labels = CoreBuilder(lambda networks: core, 1.0, REPLAY), counting.Counter(), []
+    replay = ReplayConfig(**REPLAY)  # type: ignore[arg-type]
+    builder, counter, labels = CoreBuilder(lambda networks: core, 1.0, replay), counting.Counter(), []
 
     def logger_fn(*args: Any) -> loggers.Logger:
         labels.append(args)
@@ -216,24 +207,34 @@ def test_the_evaluator_performs_what_actors_only_try() -> None:
     assert labels == [("evaluator", "actor_steps")]
 
 
-def test_it_learns_as_a_launchpad_program(tmp_path: pathlib.Path) -> None:
+# A program takes seconds to compile, so that not all are run.
+PROGRAMS = (
+    ("crossq", "discrete"),
+    ("crossq", "continuous"),
+    ("conditional_mpo", "continuous"),
+    ("vmpo", "discrete"),
+)
+
+
+def test_they_learn_as_launchpad_programs(tmp_path: pathlib.Path) -> None:
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "tests.agents.released_acme_test", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    for kind in KINDS:
-        assert found[kind]["learner_steps"] == found[kind]["learner_gradient_steps"] == 6
-        assert found[kind]["actor_steps"] > 0
-        assert found[kind]["moved"]
+    assert list(found) == [f"{agent}, {kind}" for agent, kind in PROGRAMS]
+    for counts in found.values():
+        assert counts["learner_steps"] == counts["learner_gradient_steps"] == 6
+        assert counts["actor_steps"] > 0
+        assert counts["moved"]
 
 
-def _launch(kind: str, directory: str) -> dict[str, Any]:
+def _launch(agent: str, kind: str, directory: str) -> dict[str, Any]:
     """Six learner steps of a program with one actor; what was counted, and whether the policy moved."""
-    checkpointing = distributed_layout.CheckpointingConfig(directory=f"{directory}/{kind}", add_uid=False)
+    directory = f"{directory}/{agent}/{kind}"
+    checkpointing = distributed_layout.CheckpointingConfig(directory=directory, add_uid=False)
     layout = released_acme.DistributedLayout(
-        CrossQBuilder(LINEAR, REPLAY),
-        functools.partial(make_networks, config=LINEAR),
+        *_parts(SMALL_AGENTS[agent], kind),
         KINDS[kind],
         seed=0,
         num_actors=1,
@@ -262,5 +263,7 @@ def _launch(kind: str, directory: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     flags.FLAGS.mark_as_parsed()
-    print(json.dumps({kind: _launch(kind, sys.argv[1]) for kind in KINDS}), flush=True)
+    jax.config.update("jax_disable_most_optimizations", True)
+    results = {f"{agent}, {kind}": _launch(agent, kind, sys.argv[1]) for agent, kind in PROGRAMS}
+    print(json.dumps(results), flush=True)
     os._exit(0)

@@ -71,9 +71,9 @@ _MPO = ConditionalMPOConfig(
 )
 _MPO_CURVED = dataclasses.replace(
     _MPO,
-    critic_hidden_sizes=(16,),
-    learning_rate=0.02,
-    final_learning_rate=0.02,
+    critic_hidden_sizes=(16, 16),
+    learning_rate=0.01,
+    final_learning_rate=0.01,
     epsilon_mean=0.1,
     epsilon_deviation=0.01,
     alpha_mean=0.1,

@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import itertools
 import json
+import math
 import pathlib
 import re
 import signal
@@ -115,6 +116,43 @@ def test_flags_say_what_is_run(tmp_path: pathlib.Path, launch: Launch) -> None:
     )
 
 
+_LEARNS = (
+    "--set=critic_hidden_sizes=[8]",
+    "--set=policy_hidden_sizes=[8]",
+    "--set_replay=batch_size=16",
+    "--set_replay=min_replay_size=16",
+    "--set_replay=samples_per_insert=4",
+    "--set_replay=gradient_steps_per_learner_step=1",
+    "--actor_steps=100",
+    "--evaluation_episodes=2",
+)
+
+
+@needs_acme
+@pytest.mark.parametrize(
+    ("agent", "flags"),
+    [
+        ("crossq", (_KUHN, "--set=num_critics=1")),
+        ("conditional_mpo", (_KUHN, "--set=retrace=true", "--set_replay=sequence_length=4")),
+        ("vmpo", (_KUHN, "--set_replay=n_step=2")),
+        ("conditional_mpo", ("--environment=gymnasium:Pendulum-v1", "--set_replay=n_step=3")),
+    ],
+    ids=["crossq", "conditional_mpo, retrace", "vmpo", "conditional_mpo, continuous"],
+)
+def test_every_agent_learns(
+    agent: str, flags: tuple[str, ...], tmp_path: pathlib.Path, launch: Launch
+) -> None:
+    directory = tmp_path / "run"
+    ended = launch(f"--agent={agent}", *flags, *_LEARNS, f"--output_dir={directory}")
+    assert (ended.code, ended.err) == (0, "")
+    (row,) = read_csv(directory / "evaluation.csv")
+    # A decision is drawn four times, so that four of them make a batch; the first batches wait for whole
+    # sequences, and the last for the episode's end.
+    assert row["actor_steps"] // 4 - 10 <= row["gradient_steps"] <= row["actor_steps"] // 4
+    assert all(math.isfinite(value) for value in row.values())
+    assert ("exact_value" in row) == (_KUHN in flags)
+
+
 @needs_acme
 def test_runs_go_to_a_directory_named_after_them(
     tmp_path: pathlib.Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
@@ -176,6 +214,11 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: pathlib.Path, launch
         (["--environment=gymnasium:HalfChetah-v5"], ["did you mean HalfCheetah-v5"]),
         (["--environment=openspiel:kuhn_pokr"], ["unknown game 'kuhn_pokr'", "kuhn_poker"]),
         (["--preset=large"], ["no preset named 'large'", "default, paper, sbx, games"]),
+        (["--agent=conditional_mpo", "--preset=paper"], ["'paper'; conditional_mpo has default, games"]),
+        (["--agent=vmpo", "--preset=vmpo"], ["no preset named 'vmpo'; vmpo has default, games"]),
+        (["--agent=conditional_mpo", "--set=retrace=true"], ["sequence_length above 1", "n_step 1"]),
+        (["--agent=crossq", "--set_replay=sequence_length=8"], ["CrossQ", "sequences"]),
+        (["--agent=vmpo", "--set=exploration=0.1"], ["V-MPO", "exploration must be 0"]),
         (["--set=colour=red"], ["no setting 'colour'", "learning_rate"]),
         (["--set_replay=colour=red"], ["no setting 'colour'", "batch_size"]),
         (["--set=learning_rate"], ["--set takes NAME=VALUE", "'learning_rate'"]),

@@ -22,22 +22,25 @@ from experiments.agent_runs import launch
 from experiments.agent_runs.config import AgentRunConfig
 
 # Small, because compiling takes most of the time.
-AGENT = {"critic_hidden_sizes": [8], "policy_hidden_sizes": [8], "num_critics": 1, "policy_delay": 1}
+AGENT = {"critic_hidden_sizes": [8], "policy_hidden_sizes": [8]}
+CROSSQ = AGENT | {"num_critics": 1, "policy_delay": 1}
 REPLAY = {"batch_size": 16, "min_replay_size": 40, "samples_per_insert": 16.0}
 KUHN = "openspiel:kuhn_poker"
 
 
 @pytest.fixture(scope="session")
 def small() -> Callable[..., AgentRunConfig]:
-    """`(**changes) -> AgentRunConfig`: by default 120 decisions in Kuhn poker, evaluated every 40."""
+    """`(**changes) -> AgentRunConfig`: by default 120 decisions of CrossQ in Kuhn poker, judged every 40."""
 
     def make(**changes: Any) -> AgentRunConfig:
+        agent = changes.pop("agent", "crossq")
+        usual = CROSSQ if agent == "crossq" else AGENT
         settings = {
-            "agent": "crossq",
+            "agent": agent,
             "environment": KUHN,
             "actor_steps": 120,
             "evaluate_every": 40,
-            "agent_settings": AGENT | changes.pop("agent_settings", {}),
+            "agent_settings": usual | changes.pop("agent_settings", {}),
             "replay_settings": REPLAY | changes.pop("replay_settings", {}),
         }
         return AgentRunConfig(**settings | changes)

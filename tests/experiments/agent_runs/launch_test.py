@@ -241,6 +241,28 @@ def test_a_program_of_threads_ends_by_itself_too(start: Start, kuhn: AgentRunCon
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("agent", "agent_settings", "replay_settings"),
+    [
+        ("conditional_mpo", {"retrace": True}, {"sequence_length": 4}),
+        ("vmpo", {}, {"n_step": 2, "samples_per_insert": 1.0}),
+    ],
+)
+def test_programs_of_other_agents_end_by_themselves_too(
+    agent: str, agent_settings: dict, replay_settings: dict, start: Start, small: MakeConfig
+) -> None:
+    config = small(
+        agent=agent,
+        actor_steps=600,
+        evaluate_every=150,
+        distributed=True,
+        agent_settings=agent_settings,
+        replay_settings={"samples_per_insert": 4.0} | replay_settings,
+    )
+    assert_ended_well(start(config), config)
+
+
+@pytest.mark.slow
 def test_a_program_learns_with_bounded_continuous_actions(start: Start, small: MakeConfig) -> None:
     config = small(
         environment="dm_control:cartpole:balance",

@@ -1,5 +1,6 @@
 """Tests of what a run consists of: settings by name, and what is refused before anything is written."""
 
+import dataclasses
 import pickle
 import sys
 from typing import Any
@@ -15,11 +16,13 @@ import agents.acme_compat  # noqa: F401
 
 import numpy as np
 
+from agents import conditional_mpo
 from agents.crossq.config import PRESETS
 from experiments.agent_runs import parts
 from experiments.agent_runs.config import AgentRunConfig
+from experiments.names import RUN_AGENT_AGENTS
 
-CONTROL = "dm_control:cartpole:balance"
+CONTROL, KUHN = "dm_control:cartpole:balance", "openspiel:kuhn_poker"
 
 
 def settings_of(**changes: Any) -> Any:
@@ -83,9 +86,81 @@ def test_the_replays_settings_are_checked_too(name: str, value: Any, expected: s
     assert expected in str(caught.value)
 
 
-def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^no preset named 'large'; CrossQ has default, paper, "):
-        settings_of(preset="large")
+@pytest.mark.parametrize(
+    ("agent", "names"),
+    [
+        ("crossq", "default, paper, sbx, games"),
+        ("conditional_mpo", "default, games"),
+        ("vmpo", "default, games"),
+    ],
+)
+def test_an_unknown_preset_is_refused(agent: str, names: str) -> None:
+    # MPO's table has a preset of this name, of another agent.
+    with pytest.raises(ValueError, match=rf"^no preset named 'vmpo_games'; {agent} has {names}\.$"):
+        settings_of(agent=agent, preset="vmpo_games")
+
+
+@pytest.mark.parametrize(
+    ("agent", "environment", "preset"),
+    [
+        ("conditional_mpo", CONTROL, "default"),
+        ("conditional_mpo", KUHN, "games"),
+        ("vmpo", CONTROL, "vmpo"),
+        ("vmpo", KUHN, "vmpo_games"),
+    ],
+)
+def test_mpo_and_v_mpo_have_presets_of_their_own(agent: str, environment: str, preset: str) -> None:
+    chosen = settings_of(agent=agent, environment=environment, agent_settings={"horizon": 1, "discount": 0.5})
+    expected = conditional_mpo.PRESETS[preset]
+    # A game's returns are brought into [-1, 1], others are left alone.
+    scale = 0.5 if environment == KUHN else 1.0
+    assert chosen == dataclasses.replace(expected, horizon=1, discount=0.5, reward_scale=scale)
+    assert chosen.on_policy == (agent == "vmpo")
+
+
+@pytest.mark.parametrize("environment", [CONTROL, KUHN])
+@pytest.mark.parametrize("agent", RUN_AGENT_AGENTS)
+def test_every_agent_s_own_settings_are_allowed(agent: str, environment: str) -> None:
+    config = AgentRunConfig(agent, environment, 1000)
+    made = parts.make_parts(config)
+    assert made.agent.builder.discount == config.agent_overrides().get("discount", 0.99)
+    assert dataclasses.asdict(made.agent.builder.replay).items() >= config.replay_overrides().items()
+
+
+@pytest.mark.parametrize(
+    ("agent", "environment", "agent_settings", "replay_settings", "expected"),
+    [
+        ("crossq", KUHN, {}, {"sequence_length": 8}, "CrossQ .* sequence_length must be 1, not 8"),
+        ("conditional_mpo", KUHN, {"retrace": True}, {}, "sequence_length above 1, with n_step 1"),
+        ("conditional_mpo", CONTROL, {"retrace": True}, {"sequence_length": 8}, "n_step must be 1, not 5"),
+        (
+            "conditional_mpo",
+            CONTROL,
+            {"retrace": True, "exploration": 0.1},
+            {"sequence_length": 8, "n_step": 1},
+            "set exploration=0 or retrace=False",
+        ),
+        (
+            "vmpo",
+            KUHN,
+            {"retrace": True},
+            {"sequence_length": 8, "n_step": 1},
+            "V-MPO has no action values for Retrace",
+        ),
+        ("vmpo", KUHN, {"exploration": 0.1}, {}, "exploration must be 0, not 0.1"),
+        ("vmpo", KUHN, {"on_policy": False, "retrace": True}, {}, "sequence_length above 1"),
+        ("conditional_mpo", KUHN, {"num_members": 2}, {}, "0 numbers of context, .* ask for 1"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_anything_begins(
+    agent: str, environment: str, agent_settings: dict, replay_settings: dict, expected: str
+) -> None:
+    config = AgentRunConfig(
+        agent, environment, 1000, agent_settings=agent_settings, replay_settings=replay_settings
+    )
+    with pytest.raises(ValueError, match=expected) as caught:
+        parts.make_parts(config)
+    assert "\n" not in str(caught.value)
 
 
 def test_each_stream_of_a_seed_gives_other_episodes() -> None:
@@ -98,8 +173,9 @@ def test_each_stream_of_a_seed_gives_other_episodes() -> None:
     assert len({tuple(each) for each in starts}) == 3
 
 
-def test_what_processes_are_sent_can_be_pickled() -> None:
+@pytest.mark.parametrize("name", RUN_AGENT_AGENTS)
+def test_what_processes_are_sent_can_be_pickled(name: str) -> None:
     """Launchpad pickles what its nodes are made of, by name."""
-    agent = parts.make_agent(AgentRunConfig("crossq", CONTROL, 1000))
+    agent = parts.make_agent(AgentRunConfig(name, CONTROL, 1000))
     for factory in (agent.network_factory, agent.make_core):
         assert pickle.loads(pickle.dumps(factory)) == factory
