@@ -89,11 +89,6 @@ def make_core(networks: MPONetworks, config: ConditionalMPOConfig) -> AgentCore:
       ValueError: settings that the kind of actions does not allow.
     """
     actions = discrete if networks.bounds is None else continuous
-    if config.retrace and config.on_policy:
-        raise ValueError(
-            "V-MPO has no action values for Retrace to correct: set retrace=False, and look further ahead "
-            "by the replay's n_step."
-        )
     if config.retrace and config.exploration > 0 and networks.bounds is not None:
         raise ValueError(
             "Retrace cannot tell how probable uniform continuous actions were: set exploration=0 or "

@@ -25,6 +25,8 @@ _ON_POLICY = {
     "min_replay_size": 256,
     "max_replay_size": 512,
     "variable_update_period": 1,
+    "prefetch_size": 1,
+    "num_parallel_calls": 1,
 }
 
 # By agent and kind of environment.

@@ -46,6 +46,9 @@ class LearnerRunner(core.VariableSource, core.Worker):
         self._stopping = threading.Event()
         with open_checkpoints(directory / "checkpoints") as checkpoints:
             saved = checkpoints.restore(learner.save())
+            if saved is None:
+                # The first step is compiled while it holds the state: a short program may end before.
+                checkpoints.save(self._saved())
         if saved is not None:
             learner.restore(saved.state)
             self._counts = saved.counts

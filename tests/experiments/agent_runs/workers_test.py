@@ -116,7 +116,9 @@ def test_a_learner_that_fails_is_saved_and_says_why(
     assert run_directory.read_failure(tmp_path) == {"kind": "RuntimeError", "message": "diverged"}
 
 
-def test_checkpoints_are_made_at_intervals(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoints_are_made_at_the_start_and_at_intervals(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     counter = counting.Counter()
     found: list[list[str]] = []
 
@@ -128,7 +130,7 @@ def test_checkpoints_are_made_at_intervals(tmp_path: pathlib.Path, monkeypatch: 
     monkeypatch.setattr(lp, "wait_for_stop", wait)
     config = AgentRunConfig(**CONFIG.to_json() | {"checkpoint_seconds": 0.0})
     workers.LearnerRunner(Learner(), counter, config, tmp_path).run()
-    assert found == [[], ["10"], ["10", "20"], ["20", "30"]]
+    assert found == [["0"], ["0", "10"], ["10", "20"], ["20", "30"]]
 
 
 def test_the_program_stops_when_all_steps_are_made(
