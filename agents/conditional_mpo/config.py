@@ -154,8 +154,8 @@ class ConditionalMPOConfig:
             )
         if self.retrace and self.on_policy:
             raise ValueError(
-                "V-MPO has no action values for Retrace to correct: set retrace=False, and look further ahead "
-                "by the replay's n_step."
+                "V-MPO has no action values for Retrace to correct: set retrace=False, and look further "
+                "ahead by the replay's n_step."
             )
         if self.num_atoms > 1 and self.on_policy:
             raise ValueError(f"V-MPO's value is a single number: num_atoms must be 1, not {self.num_atoms}.")
