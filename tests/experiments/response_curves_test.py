@@ -1,12 +1,12 @@
-"""Tests of experiments.benchmarks.best_responses: gaps and bars. Training is tested with the oracles."""
+"""Tests of experiments.benchmarks.response_curves: gaps and bars. Training is tested with the oracles."""
 
 import numpy as np
 import pytest
 
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree, compile_game
-from experiments.benchmarks import best_responses
-from experiments.benchmarks.best_responses import Curve
+from experiments.benchmarks import response_curves
+from experiments.benchmarks.response_curves import Curve
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def _best(tree: GameTree, opponents: np.ndarray, player: int) -> np.ndarray:
 
 
 def test_opponents_are_uniform_and_a_mixture_that_is_harder_to_beat(tree: GameTree) -> None:
-    plans = best_responses.make_opponents(tree, 3)
+    plans = response_curves.make_opponents(tree, 3)
     assert list(plans) == ["uniform", "mixture"]
     tables = [traverse.behaviour(tree, plan) for plan in plans.values()]
     np.testing.assert_allclose(tables[0], tree.uniform_policy())
@@ -40,7 +40,7 @@ def test_every_seed_and_player_is_measured_after_one_to_compile(tree: GameTree) 
         return right[:, None]
 
     plan = traverse.realisation_plan(tree, tree.uniform_policy())
-    curve = best_responses.measure(tree, plan, run, [7, 8])
+    curve = response_curves.measure(tree, plan, run, [7, 8])
     assert calls == [7, 7, 8]
     assert curve.gaps.shape == (4, 1)
     np.testing.assert_allclose(curve.gaps[:3, 0], 0.0, atol=1e-12)
@@ -66,6 +66,6 @@ def test_bars(capsys: pytest.CaptureFixture[str], seconds: float, gap: float, ve
         "crossq": Curve(np.full((2, 1), 0.01), 10.0, 0.0),
         "conditional_mpo": Curve(np.full((2, 1), gap), seconds, 0.0),
     }
-    best_responses.print_curves({"uniform": curves})
+    response_curves.print_curves({"uniform": curves})
     printed = capsys.readouterr().out
     assert [line.split()[-1] for line in printed.splitlines() if line.startswith("bar:")] == verdicts
