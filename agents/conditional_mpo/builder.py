@@ -18,7 +18,7 @@ from agents.interface import make_interface
 
 # Targets look five steps ahead, as in Acme's MPO.
 DEFAULT_REPLAY = ReplayConfig(n_step=5)
-# Every decision is used once, soon after it was made: what waits is a few batches.
+# Every decision is used about once, soon after it was made: what waits is a few batches.
 ON_POLICY_REPLAY = ReplayConfig(
     samples_per_insert=1.0,
     min_replay_size=256,

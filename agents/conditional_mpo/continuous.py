@@ -138,7 +138,7 @@ def fit(setting: Setting, prior: Gaussian, online: Gaussian, judged: Judged, wei
     return -jnp.sum(judged.share * jnp.sum(weights * log_prob, axis=0))
 
 
-KIND = Kind(rows, distribution, kls, bounds, entropy, log_prob_of, critic, judge, improve, fit)
+KIND = Kind(distribution, kls, bounds, entropy, log_prob_of, critic, judge, improve, fit)
 
 
 def act(setting: Setting, params: Any, key: Key, observation: Any) -> jax.Array:

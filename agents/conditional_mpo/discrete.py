@@ -129,7 +129,7 @@ def fit(
     return -jnp.sum(judged.share * jnp.sum(weights * jnp.where(weights > 0, online, 0.0), axis=-1))
 
 
-KIND = Kind(rows, log_probs, kls, bounds, entropy, log_prob_of, critic, judge, improve, fit)
+KIND = Kind(log_probs, kls, bounds, entropy, log_prob_of, critic, judge, improve, fit)
 
 
 def probs(setting: Setting, params: Any, observation: Observation) -> jax.Array:

@@ -79,7 +79,6 @@ class Kind(NamedTuple):
     """What depends on the kind of actions.
 
     Attributes:
-      rows: transition -> (observations `[R, ..]`, share `[R]`) at which the policy is fitted.
       distribution: (setting, policy params, observations `[R, ..]`) -> distributions.
       kls: (setting, prior, online) -> KL from the prior, `[R, D]` for every constraint, as `bounds` names.
       bounds: config -> {name: epsilon} of the constraints.
@@ -91,7 +90,6 @@ class Kind(NamedTuple):
       fit: (setting, prior, online, Judged, weights) -> `[]`, cross entropy of the improved policy; MPO's.
     """
 
-    rows: Callable[[Transition], tuple[Any, jax.Array]]
     distribution: Callable[[Setting, Any, Any], Any]
     kls: Callable[[Setting, Any, Any], tuple[jax.Array, ...]]
     bounds: Callable[[ConditionalMPOConfig], dict[str, float]]
