@@ -293,7 +293,8 @@ def test_a_learner_is_told_how_probable_each_action_was(in_process: bool, tmp_pa
     # An episode of 4 decisions on average takes 10 sequences in 7: of 40 rows 12 are padding and 3.5 ends.
     assert 0.2 < np.mean([row["padded"] for row in found]) < 0.4
     assert 0.05 < np.mean([row["ends"] for row in found]) < 0.13
-    assert found[-1]["newest"] > 100
+    # Reverb's data set has drawn some samples ahead: it may be as late as after what learning began with.
+    assert found[-1]["newest"] > (100 if in_process else 48)
 
 
 def test_the_first_sequence_is_awaited(tmp_path: pathlib.Path) -> None:

@@ -1,5 +1,6 @@
 """How tests run a launcher: in this process, or as a process of its own."""
 
+import gc
 import os
 import pathlib
 import subprocess
@@ -38,6 +39,8 @@ def make_launch(main: Callable[[], None], capture: pytest.CaptureFixture[str]) -
     """What runs a launcher in this process with arguments, and tells how it ended."""
 
     def launch(*arguments: str) -> Ended:
+        # Servers that earlier tests left behind say so when they are collected.
+        gc.collect()
         capture.readouterr()
         code = exit_code(main, *arguments)
         return Ended(code, *capture.readouterr())
