@@ -16,6 +16,8 @@ class ConditionalMPOConfig:
     Attributes:
       policy_hidden_sizes: widths of the policy's hidden layers.
       critic_hidden_sizes: widths of the critic's hidden layers; of the state value's where `on_policy`.
+      rectified: whether hidden layers are all normalised and rectified; else they are Acme's for control, the
+        first normalised and squashed, and none after it.
       num_members: members told apart by a learned embedding of their index; 0: no index in the context.
       embedding_size: numbers that a member's index becomes.
       mixture_size: numbers of a mixture (a row of an interaction graph) in the context; 0: none.
@@ -59,6 +61,7 @@ class ConditionalMPOConfig:
 
     policy_hidden_sizes: tuple[int, ...] = (256, 256)
     critic_hidden_sizes: tuple[int, ...] = (256, 256)
+    rectified: bool = False
     num_members: int = 0
     embedding_size: int = 64
     mixture_size: int = 0
@@ -194,10 +197,14 @@ def _check_positive(name: str, value: float) -> None:
 
 
 # Information states are few and their values exact in the end: small networks, long steps that grow short,
-# and bounds that let a policy become deterministic within a thousand updates. Rewards lie in [-1, 1].
+# and bounds that let a policy become deterministic within a thousand updates, so that much of what is tried
+# must not depend on it. Rewards lie in [-1, 1].
 _GAMES = ConditionalMPOConfig(
     policy_hidden_sizes=(64, 64),
     critic_hidden_sizes=(64, 64),
+    # Values jump from one information state to the next. Late in PSRO on Leduc smooth layers leave a median gap
+    # of 11 %, these of 2 %.
+    rectified=True,
     learning_rate=0.01,
     final_learning_rate=1e-4,
     temperature=0.3,
@@ -206,7 +213,7 @@ _GAMES = ConditionalMPOConfig(
     epsilon_policy=0.03,
     target_policy_period=20,
     target_critic_period=20,
-    exploration=0.15,
+    exploration=0.4,
 )
 
 PRESETS: dict[str, ConditionalMPOConfig] = {

@@ -25,6 +25,7 @@ from agents.networks import check_bounds, flatten
 # As in Acme's networks for control: uniform, of a third of the standard deviation that keeps variances; and
 # so small that policies begin alike everywhere.
 _HIDDEN = hk.initializers.UniformScaling(0.333)
+_RECTIFIED = hk.initializers.VarianceScaling(2.0)
 _NEARLY_ZERO = hk.initializers.VarianceScaling(1e-4)
 
 
@@ -82,7 +83,8 @@ def make_networks(example: Any, actions: int | Bounds, config: ConditionalMPOCon
             seen = (
                 _see_with_action(inputs, config) if isinstance(inputs, WithAction) else _see(inputs, config)
             )
-            return hk.Linear(num_outputs, w_init=head, name="head")(_torso(seen, sizes))
+            torso = _rectified_torso if config.rectified else _smooth_torso
+            return hk.Linear(num_outputs, w_init=head, name="head")(torso(seen, sizes))
 
         transformed: Any = hk.without_apply_rng(hk.transform(network))
         return Network(lambda key: transformed.init(key, inputs), transformed.apply)
@@ -105,30 +107,47 @@ class _Joined(hk.Module):
     The first part's product is taken once, however many of the second stand against it.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, init: hk.initializers.Initializer) -> None:
         super().__init__(name="linear")
         self._size = size
+        self._init = init
 
     def __call__(self, parts: tuple[jax.Array, ...]) -> jax.Array:
         ends = np.cumsum([part.shape[-1] for part in parts])
-        weights = hk.get_parameter("w", (ends[-1], self._size), init=_HIDDEN)
+        weights = hk.get_parameter("w", (ends[-1], self._size), init=self._init)
         slices = jnp.split(weights, ends[:-1])
         products = [part @ rows for part, rows in zip(parts, slices, strict=True)]
         return sum(products, hk.get_parameter("b", (self._size,), init=jnp.zeros))
 
 
-def _torso(parts: tuple[jax.Array, ...], sizes: tuple[int, ...]) -> jax.Array:
+def _smooth_torso(parts: tuple[jax.Array, ...], sizes: tuple[int, ...]) -> jax.Array:
     """Layers as in Acme's networks for control: the first normalised and squashed, the others not."""
     if not sizes:
-        leading = jnp.broadcast_shapes(*(part.shape[:-1] for part in parts))
-        return jnp.concatenate(
-            [jnp.broadcast_to(part, (*leading, part.shape[-1])) for part in parts], axis=-1
-        )
-    hidden = _Joined(sizes[0])(parts)
+        return _side_by_side(parts)
+    hidden = _Joined(sizes[0], _HIDDEN)(parts)
     hidden = jnp.tanh(hk.LayerNorm(axis=-1, create_scale=True, create_offset=True)(hidden))
     for size in sizes[1:]:
         hidden = jax.nn.elu(hk.Linear(size, w_init=_HIDDEN)(hidden))
     return hidden
+
+
+def _rectified_torso(parts: tuple[jax.Array, ...], sizes: tuple[int, ...]) -> jax.Array:
+    """Layers that are all normalised and rectified."""
+    if not sizes:
+        return _side_by_side(parts)
+    hidden = _Joined(sizes[0], _RECTIFIED)(parts)
+    for size in sizes[1:]:
+        hidden = hk.Linear(size, w_init=_RECTIFIED)(_rectify(hidden))
+    return _rectify(hidden)
+
+
+def _rectify(hidden: jax.Array) -> jax.Array:
+    return jax.nn.relu(hk.LayerNorm(axis=-1, create_scale=True, create_offset=True)(hidden))
+
+
+def _side_by_side(parts: tuple[jax.Array, ...]) -> jax.Array:
+    leading = jnp.broadcast_shapes(*(part.shape[:-1] for part in parts))
+    return jnp.concatenate([jnp.broadcast_to(part, (*leading, part.shape[-1])) for part in parts], axis=-1)
 
 
 def _see_with_action(inputs: WithAction, config: ConditionalMPOConfig) -> tuple[jax.Array, ...]:

@@ -76,14 +76,34 @@ def test_layers_give_what_those_of_acme_give_with_the_same_weights() -> None:
     np.testing.assert_allclose(_jit(made.critic.apply)(params, inputs), expected, rtol=1e-5, atol=1e-6)
 
 
+def _by_hand_rectified(params: Any, inputs: jax.Array) -> jax.Array:
+    hidden = inputs
+    for linear, name in (("linear", "layer_norm"), ("linear_1", "layer_norm_1")):
+        hidden, norm = hidden @ params[linear]["w"] + params[linear]["b"], params[name]
+        mean, variance = hidden.mean(axis=-1, keepdims=True), hidden.var(axis=-1, keepdims=True)
+        hidden = (hidden - mean) / jnp.sqrt(variance + 1e-5) * norm["scale"] + norm["offset"]
+        hidden = jnp.maximum(hidden, 0.0)
+    return hidden @ params["head"]["w"] + params["head"]["b"]
+
+
+def test_rectified_layers_are_all_normalised_and_begin_with_variances_that_last() -> None:
+    config = ConditionalMPOConfig(critic_hidden_sizes=(64, 32), rectified=True)
+    network = make_networks(jnp.zeros((1, 100)), _NUM_ACTIONS, config).critic
+    params = _jit(network.init)(jax.random.key(0))
+    for name, fan_in in (("linear", 100), ("linear_1", 64)):
+        np.testing.assert_allclose(params[name]["w"].std(), np.sqrt(2 / fan_in), rtol=0.1)
+    inputs, params = jnp.asarray(np.random.default_rng(0).normal(size=(6, 100)), jnp.float32), _init(network)
+    found = _jit(network.apply)(params, inputs)
+    np.testing.assert_allclose(found, _jit(_by_hand_rectified)(params, inputs), rtol=1e-4, atol=1e-4)
+
+
 def test_several_actions_stand_against_each_observation() -> None:
-    config = ConditionalMPOConfig(critic_hidden_sizes=(9, 6))
     rng = np.random.default_rng(0)
     rows = jnp.asarray(rng.normal(size=(5, 4)), jnp.float32)
     action = jnp.asarray(rng.uniform(-1, 1, size=(7, 5, 2)), jnp.float32)
     bounds = Bounds(-jnp.ones(2), jnp.ones(2))
-    for sizes in ((9, 6), ()):
-        config = ConditionalMPOConfig(critic_hidden_sizes=sizes)
+    for sizes, rectified in (((9, 6), False), ((9, 6), True), ((), True)):
+        config = ConditionalMPOConfig(critic_hidden_sizes=sizes, rectified=rectified)
         critic = make_networks(rows[:1], bounds, config).critic
         params = _init(critic)
         expected = [critic.apply(params, WithAction(rows, each)) for each in action]
