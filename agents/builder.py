@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import agents.acme_compat  # noqa: F401
@@ -23,6 +23,8 @@ from acme.jax import variable_utils
 from acme.utils import counting, loggers
 
 from agents import replay as replays
+from agents.batched_acting import BatchedActor, BatchedPolicy
+from agents.batched_adding import BatchAdder, make_batch_adder
 from agents.core import Action, AgentCore, Key, Variables
 from agents.interface import make_interface
 from agents.learner import CoreLearner
@@ -106,11 +108,35 @@ class CoreBuilder:
             raise ValueError(
                 "make_actor needs a variable_source, usually the learner: policies have parameters."
             )
+        client = self._make_variable_client(variable_source)
+        return actors.GenericActor(policy, _on_cpu(random_key), client, adder, backend=None)
+
+    def make_batch_adder(self, replay_client: reverb.Client, num_games: int, nothing: Any) -> BatchAdder:
+        """Writes what `make_adder` does, of many games that are stepped side by side.
+
+        Args:
+          replay_client: of the server.
+          num_games: that are stepped side by side.
+          nothing: what is observed at the end of an episode, a tree of arrays.
+        """
+        return make_batch_adder(self._replay, replay_client, self._discount, num_games, nothing)
+
+    def make_batched_actor(
+        self,
+        random_key: Key,
+        networks: Any,
+        environment_spec: specs.EnvironmentSpec,
+        variable_source: core.VariableSource,
+        adder: BatchAdder | None = None,
+    ) -> BatchedActor:
+        """What `make_actor` makes, for many environments that are stepped side by side."""
+        policy = self._make_choice(networks, environment_spec)
+        return BatchedActor(policy, _on_cpu(random_key), self._make_variable_client(variable_source), adder)
+
+    def _make_variable_client(self, source: core.VariableSource) -> variable_utils.VariableClient:
+        """Key and variables lie on the CPU, so that is where acting happens."""
         period = self._replay.variable_update_period
-        client = variable_utils.VariableClient(variable_source, "policy", period, device="cpu")
-        # Key and variables lie on the CPU, so that is where acting happens.
-        random_key = jax.device_put(random_key, jax.local_devices(backend="cpu")[0])
-        return actors.GenericActor(policy, random_key, client, adder, backend=None)
+        return variable_utils.VariableClient(source, "policy", period, device="cpu")
 
     def make_learner(
         self,
@@ -144,23 +170,34 @@ class CoreBuilder:
 
         Where replay keeps sequences, who acts to learn reports each action's `log_prob` as an extra.
         """
+        choose = self._make_choice(networks, environment_spec, evaluation)
+        if evaluation or self._replay.sequence_length == 1:
+            return actor_core.batched_feed_forward_to_actor_core(lambda *seen: choose(*seen)[0])
+        telling = actor_core.batched_feed_forward_with_extras_to_actor_core(choose)
+        return dataclasses.replace(telling, init=_start_telling)
+
+    def _make_choice(
+        self, networks: Any, environment_spec: specs.EnvironmentSpec, evaluation: bool = False
+    ) -> BatchedPolicy:
+        """How to act where a batch is observed, and what to tell of each action."""
         agent = self._make_core(networks)
         act = agent.perform if evaluation else agent.act
+        tells = not evaluation and self._replay.sequence_length > 1
         interface = make_interface(environment_spec)
 
-        def choose(variables: Variables, key: Key, observation: Any) -> Action:
-            return interface.to_action(act(variables, key, interface.to_observation(observation)))
-
-        def choose_and_tell(variables: Variables, key: Key, observation: Any) -> tuple[Action, Any]:
+        def choose(variables: Variables, key: Key, observation: Any) -> tuple[Action, Mapping[str, Any]]:
             seen = interface.to_observation(observation)
             action = act(variables, key, seen)
+            if not tells:
+                return interface.to_action(action), {}
             log_prob = agent.log_prob(variables, seen, action)
             return interface.to_action(action), {"log_prob": log_prob.astype(jnp.float32)}
 
-        if evaluation or self._replay.sequence_length == 1:
-            return actor_core.batched_feed_forward_to_actor_core(choose)
-        telling = actor_core.batched_feed_forward_with_extras_to_actor_core(choose_and_tell)
-        return dataclasses.replace(telling, init=_start_telling)
+        return choose
+
+
+def _on_cpu(random_key: Key) -> Key:
+    return jax.device_put(random_key, jax.local_devices(backend="cpu")[0])
 
 
 def _start_telling(key: Key) -> actor_core.SimpleActorCoreStateWithExtras:

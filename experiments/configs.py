@@ -13,7 +13,7 @@ from acme_psro.games.tree import DEFAULT_MAX_NODES
 from acme_psro.solvers import get_solver
 from experiments.names import PSRO_AGENTS, check_known
 
-ORACLES = ("exact", "device")
+ORACLES = ("exact", "device", "launchpad")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,13 +23,14 @@ class PSROConfig:
     Attributes:
       game: OpenSpiel game string, parameters included.
       oracle: a name of `ORACLES`.
-      agent: a name of `PSRO_AGENTS`; the device oracle's learner.
+      agent: a name of `PSRO_AGENTS`; who learns best responses.
       meta_solver: a name of `acme_psro.solvers.SOLVERS`.
       iterations: of the outer loop, at most.
       seed: of everything random.
       max_nodes: refuse games with more.
       tolerance: stop once no player gains more than this, in the game's utility units.
       device: settings of the device oracle, see `acme_psro.oracles.training.DeviceConfig`.
+      launchpad: settings of the Launchpad oracle, see `acme_psro.oracles.launchpad.LaunchpadConfig`.
       agent_settings: over the agent's preset "games", see `agents.crossq.config.CrossQConfig`.
     """
 
@@ -42,6 +43,7 @@ class PSROConfig:
     max_nodes: int = DEFAULT_MAX_NODES
     tolerance: float = 1e-7
     device: dict[str, Any] = dataclasses.field(default_factory=dict)
+    launchpad: dict[str, Any] = dataclasses.field(default_factory=dict)
     agent_settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -72,12 +74,14 @@ class Setting(NamedTuple):
     Attributes:
       iterations: of the outer loop.
       device: of the device oracle.
-      agent_settings: over the agent's preset.
+      agent_settings: over the agent's preset, of the device oracle's learner.
+      launchpad: of the Launchpad oracle.
     """
 
     iterations: int
     device: dict[str, Any]
     agent_settings: dict[str, Any]
+    launchpad: dict[str, Any]
 
 
 _CROSSQ = {
@@ -98,15 +102,22 @@ _KUHN_DEVICE = {"gradient_steps": 300, "num_envs": 512, "batch_size": 1024, "buf
 
 _MPO = {"discount": 1.0}
 
+_LAUNCHPAD = {"actor_steps": 200_000}
+
+_KUHN_LAUNCHPAD = {"actor_steps": 20_000}
+
 SETTINGS: dict[str, dict[str, Setting]] = {
-    "default": {"crossq": Setting(20, _DEVICE, _CROSSQ), "conditional_mpo": Setting(20, _DEVICE, _MPO)},
+    "default": {
+        "crossq": Setting(20, _DEVICE, _CROSSQ, _LAUNCHPAD),
+        "conditional_mpo": Setting(20, _DEVICE, _MPO, _LAUNCHPAD),
+    },
     "leduc_poker": {
-        "crossq": Setting(100, _DEVICE, _CROSSQ),
-        "conditional_mpo": Setting(100, _DEVICE, _MPO),
+        "crossq": Setting(100, _DEVICE, _CROSSQ, _LAUNCHPAD),
+        "conditional_mpo": Setting(100, _DEVICE, _MPO, _LAUNCHPAD),
     },
     "kuhn_poker": {
-        "crossq": Setting(20, _KUHN_DEVICE, _CROSSQ),
-        "conditional_mpo": Setting(20, _KUHN_DEVICE, _MPO),
+        "crossq": Setting(20, _KUHN_DEVICE, _CROSSQ, _KUHN_LAUNCHPAD),
+        "conditional_mpo": Setting(20, _KUHN_DEVICE, _MPO, _KUHN_LAUNCHPAD),
     },
 }
 

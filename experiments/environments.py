@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import dm_env
 
-    from acme_psro.games.environment import Opponents
-
 FORMS = "dm_control:DOMAIN:TASK, gymnasium:ID or openspiel:GAME"
 
 
@@ -27,7 +25,8 @@ def make_environment(
       name: such as `dm_control:cartpole:swingup`, `gymnasium:HalfCheetah-v5`, `openspiel:leduc_poker`.
       seed: 0 to 2**32 - 1. Equal seeds and actions give equal episodes.
       player: of a game, whose decisions are asked for.
-      opponent: of a game, the directory of a run whose mixture the others play; None is uniform.
+      opponent: of a game, a mixture directory or the directory of a run, whose mixture the others play; None
+        is uniform.
 
     Raises:
       ValueError: an unknown name, or something that the environment does not have.
@@ -76,16 +75,10 @@ def _openspiel(game: str, seed: int, player: int, opponent: str | None) -> dm_en
     from acme_psro.games.environment import PlayerEnvironment
     from experiments.environment_wrappers import FiniteWrapper
 
-    opponents = None if opponent is None else _mixture_of(opponent, game)
+    opponents = None
+    if opponent is not None:
+        # Policies may be networks, which take longer to import than the rest.
+        from experiments import mixture_opponents
+
+        opponents = mixture_opponents.read(opponent, game)
     return FiniteWrapper(PlayerEnvironment(game, player, opponents, seed), f"openspiel:{game}")
-
-
-def _mixture_of(run_dir: str, game: str) -> Opponents:
-    from acme_psro import load_policy
-    from acme_psro.games.environment import fixed
-    from acme_psro.games.loading import load_game
-
-    expected, policy = str(load_game(game)), load_policy(run_dir)
-    if str(policy.game) != expected:
-        raise ValueError(f"the run in {run_dir} plays {policy.game}, not {expected}: choose another.")
-    return fixed(policy)

@@ -39,6 +39,7 @@ flags.DEFINE_integer("evaluate_every", 10_000, "Decisions between two evaluation
 flags.DEFINE_integer("evaluation_episodes", 10, "Episodes in an evaluation.")
 flags.DEFINE_boolean("distributed", False, "Run as a Launchpad program.")
 flags.DEFINE_integer("num_actors", 1, "Actors of the program.")
+flags.DEFINE_integer("games_per_actor", 16, "Of a game, how many each actor plays side by side.")
 flags.DEFINE_string("lp_launch_type", "local_mp", f"How the program runs: {', '.join(LAUNCH_TYPES)}.")
 flags.DEFINE_float("checkpoint_seconds", 60.0, "Time between two checkpoints.")
 
@@ -66,6 +67,7 @@ def build_config() -> AgentRunConfig:
         evaluation_episodes=FLAGS.evaluation_episodes,
         distributed=FLAGS.distributed,
         num_actors=FLAGS.num_actors,
+        games_per_actor=FLAGS.games_per_actor,
         lp_launch_type=FLAGS.lp_launch_type,
         checkpoint_seconds=FLAGS.checkpoint_seconds,
     )

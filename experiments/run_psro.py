@@ -5,11 +5,13 @@ python -m experiments.run_psro --game=leduc_poker --oracle=device --agent=crossq
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -18,16 +20,18 @@ from acme_psro import evaluation, payoffs, population, psro, run_directory
 from acme_psro.checkpoint import Record
 from acme_psro.games.tree import DEFAULT_MAX_NODES, GameTree, compile_game
 from acme_psro.oracles.base import Oracle, Response
+from acme_psro.oracles.launchpad import LAUNCH_TYPES
 from acme_psro.progress import Progress, make_progress
 from acme_psro.solvers import SOLVERS, check_solver_fits, get_solver
 from acme_psro.summaries import EventWriter
+from acme_psro.supervision import JobError
 from experiments import command_line, configs, names
 
 _STARTED = time.monotonic()
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string, parameters included.")
 flags.DEFINE_string("oracle", "device", f"What computes best responses: {', '.join(configs.ORACLES)}.")
-flags.DEFINE_string("agent", "crossq", f"The device oracle's learner: {', '.join(names.PSRO_AGENTS)}.")
+flags.DEFINE_string("agent", "crossq", f"Who learns best responses: {', '.join(names.PSRO_AGENTS)}.")
 flags.DEFINE_string("meta_solver", "nash", f"Meta-solver: {', '.join(SOLVERS)}.")
 flags.DEFINE_integer("iterations", None, "Iterations at most; by default the game's setting.")
 flags.DEFINE_integer("seed", 0, "Seed of everything random.")
@@ -40,6 +44,11 @@ flags.DEFINE_integer("num_envs", None, "Games played side by side, for each play
 flags.DEFINE_integer("batch_size", None, "Transitions in an update.")
 flags.DEFINE_integer("buffer_size", None, "Transitions remembered, for each player.")
 flags.DEFINE_integer("max_extensions", None, "How often a weak response is trained on, at most.")
+flags.DEFINE_integer("actor_steps_per_response", None, "Decisions of a Launchpad program's actors.")
+flags.DEFINE_integer("actors_per_response", None, "Actors of a Launchpad program.")
+flags.DEFINE_integer("games_per_actor", None, "Games that such an actor plays side by side.")
+flags.DEFINE_integer("max_parallel_programs", None, "Launchpad programs that run side by side.")
+flags.DEFINE_string("lp_launch_type", None, f"How a program runs: {', '.join(LAUNCH_TYPES)}.")
 
 FLAGS = flags.FLAGS
 
@@ -58,6 +67,13 @@ def build_config() -> configs.PSROConfig:
         "buffer_size": FLAGS.buffer_size,
         "max_extensions": FLAGS.max_extensions,
     }
+    launchpad = {
+        "actor_steps": FLAGS.actor_steps_per_response,
+        "actors_per_response": FLAGS.actors_per_response,
+        "games_per_actor": FLAGS.games_per_actor,
+        "max_parallel_programs": FLAGS.max_parallel_programs,
+        "lp_launch_type": FLAGS.lp_launch_type,
+    }
     return configs.PSROConfig(
         game=FLAGS.game,
         oracle=FLAGS.oracle,
@@ -67,9 +83,15 @@ def build_config() -> configs.PSROConfig:
         seed=FLAGS.seed,
         max_nodes=FLAGS.max_nodes,
         tolerance=FLAGS.tolerance,
-        device=setting.device | {name: value for name, value in device.items() if value is not None},
-        agent_settings=setting.agent_settings,
+        device=setting.device | _given(device),
+        launchpad=setting.launchpad | _given(launchpad),
+        # A program has settings of its own, see `experiments.agent_runs.config`.
+        agent_settings={} if FLAGS.oracle == "launchpad" else setting.agent_settings,
     )
+
+
+def _given(flag_values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in flag_values.items() if value is not None}
 
 
 def main() -> None:
@@ -80,7 +102,7 @@ def main() -> None:
         run_directory.check(directory, config.to_json(), FLAGS.resume)
         tree = compile_game(config.game, config.max_nodes, on_progress=_say_nodes)
         check_solver_fits(config.meta_solver, tree.num_players, tree.zero_sum)
-        make_oracle = _prepare_oracle(config)
+        make_oracle = _prepare_oracle(config, directory)
         restored = run_directory.resume(directory, tree, _warn) if FLAGS.resume else None
     print(
         f"{tree.game_string}: {tree.num_nodes:,} nodes, {tree.num_infosets:,} information states, "
@@ -88,7 +110,12 @@ def main() -> None:
         flush=True,
     )
     run_directory.write_config(directory, config.to_json())
-    record, outcome = train(config, tree, directory, restored, make_oracle)
+    # What a program refuses is the user's; elsewhere an error is ours.
+    with command_line.bad_input() if config.oracle == "launchpad" else contextlib.nullcontext():
+        try:
+            record, outcome = train(config, tree, directory, restored, make_oracle)
+        except JobError as error:
+            sys.exit(f"error: {error}; --resume goes on with the run.")
     _write_report(directory, config, record, outcome)
     last = record.metrics[-1]
     print(f"{outcome} Exploitability {last['exploitability']:.6f}, NashConv {last['nash_conv']:.6f}.")
@@ -139,7 +166,7 @@ def train(
     return record, _outcome(config, tree, record)
 
 
-def _prepare_oracle(config: configs.PSROConfig) -> Callable[[GameTree], Oracle]:
+def _prepare_oracle(config: configs.PSROConfig, directory: Path) -> Callable[[GameTree], Oracle]:
     """What makes the oracle by name, its settings checked.
 
     Imports what it needs only now, as JAX takes a second to import.
@@ -151,6 +178,17 @@ def _prepare_oracle(config: configs.PSROConfig) -> Callable[[GameTree], Oracle]:
         from acme_psro.oracles import exact
 
         return functools.partial(exact.make_oracle, tolerance=config.tolerance)
+    if config.oracle == "launchpad":
+        from acme_psro.oracles import launchpad
+        from experiments import policy_tables, responses
+
+        return functools.partial(
+            launchpad.make_oracle,
+            directory=directory / "responses",
+            run_programs=responses.make_run_programs(config, _warn),
+            make_table=policy_tables.make_table,
+            tolerance=config.tolerance,
+        )
     from acme_psro.oracles import device, training
     from experiments import agents
 

@@ -16,13 +16,15 @@ PACKAGES = ("agents", "acme_psro", "experiments")
 # A module may import from its own row and from the rows above it. The longest pattern that fits a
 # module's name places it; `*` stands for any characters, dots included.
 LEVELS = (
-    ("acme_psro.files",),
+    ("acme_psro.files", "acme_psro.process_groups", "acme_psro.supervision"),
     ("agents", "agents.core", "agents.gradients", "agents.acme_compat"),
     ("agents.*",),
     (
         "agents.learner",
         "agents.builder",
         "agents.*.builder",
+        "agents.batched_acting",
+        "agents.batched_adding",
         "agents.local_replay",
         "agents.released_acme",
         "agents.replay",
@@ -32,10 +34,21 @@ LEVELS = (
         "acme_psro.population",
         "acme_psro.meta_game",
         "acme_psro.meta_strategy",
+        "acme_psro.mixture_weights",
+        "acme_psro.mixtures",
+        "acme_psro.stored_policies",
         "acme_psro.solvers",
         "acme_psro.solvers.*",
     ),
-    ("acme_psro.oracles", "acme_psro.oracles.*", "acme_psro.payoffs", "acme_psro.evaluation"),
+    (
+        "acme_psro.oracles",
+        "acme_psro.oracles.*",
+        "acme_psro.payoffs",
+        "acme_psro.evaluation",
+        "acme_psro.sampled_payoffs",
+        "acme_psro.simulation",
+        "acme_psro.simulation_workers",
+    ),
     ("acme_psro.psro", "acme_psro.neupl"),
     (
         "acme_psro",
@@ -68,6 +81,8 @@ ACME_LAYER = (
 )
 MAY_IMPORT_ACME_LAYER = (
     "agents.acme_compat",
+    "agents.batched_acting",
+    "agents.batched_adding",
     "agents.learner",
     "agents.builder",
     "agents.*.builder",
@@ -75,9 +90,9 @@ MAY_IMPORT_ACME_LAYER = (
     "agents.released_acme",
     "agents.replay",
     "acme_psro.games.environment",
-    "acme_psro.oracles.launchpad",
     "acme_psro.program",
     "experiments.agent_runs.*",
+    "experiments.benchmarks.acting_sides",
     "experiments.benchmarks.peer_scripts.acme_sac",
     "experiments.environment_wrappers",
 )

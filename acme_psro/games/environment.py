@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import io
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dm_env
 import numpy as np
-import pyspiel
 from dm_env import specs
 
+from acme_psro.games import playing
 from acme_psro.games.loading import load_game
-from acme_psro.games.tree import GameError
+from acme_psro.games.playing import NoDecisionError as NoDecisionError
 from agents.core import Observation
 
 # OpenSpiel announces optional modules that it lacks.
@@ -24,15 +24,6 @@ with contextlib.redirect_stdout(io.StringIO()):
 # Called at the start of every episode: one policy a player, the own one is not looked at, or one policy
 # that answers for all players.
 Opponents = Callable[[np.random.Generator], Policy | Sequence[Policy | None]]
-
-_TERMINAL = int(pyspiel.PlayerId.TERMINAL)
-_CHANCE = int(pyspiel.PlayerId.CHANCE)
-_MAX_GAMES_WITHOUT_DECISION = 10_000
-_ROUNDING = 1e-6
-
-
-class NoDecisionError(GameError):
-    """The player has nothing to decide in any game that the others play."""
 
 
 def fixed(policies: Policy | Sequence[Policy | None]) -> Opponents:
@@ -71,12 +62,12 @@ class PlayerEnvironment(dm_env.Environment):
 
     def __init__(self, game: str, player: int, opponents: Opponents | None = None, seed: int = 0) -> None:
         self.game = load_game(game)
-        self._player = _checked_player(self.game, player)
-        self._tensor_of, width = _tensor(self.game)
+        self._player = playing.checked_player(self.game, player)
+        self._tensor_of, _ = playing.tensor_of(self.game)
         self._opponents = opponents or fixed(UniformRandomPolicy(self.game))
         self._rng = np.random.default_rng(seed)
-        self._pays_at_end = self.game.get_type().reward_model == pyspiel.GameType.RewardModel.TERMINAL
-        self._nothing = _observation(np.zeros(width), np.ones(self.game.num_distinct_actions()))
+        self._pays_at_end = playing.pays_at_end(self.game)
+        self._nothing = playing.make_nothing(self.game)
         self.state = self.game.new_initial_state()
         self._over = True
 
@@ -87,16 +78,13 @@ class PlayerEnvironment(dm_env.Environment):
           ValueError: the opponents are not one policy a player.
           NoDecisionError: the player had nothing to decide in 10,000 games in a row.
         """
-        for _ in range(_MAX_GAMES_WITHOUT_DECISION):
+        for _ in range(playing.MAX_GAMES_WITHOUT_DECISION):
             self._policies = self._draw_opponents()
             self.state = self.game.new_initial_state()
             if self._play_on():
                 self._over, self._paid = False, 0.0
                 return dm_env.restart(self._observe())
-        raise NoDecisionError(
-            f"player {self._player} of {self.game} had nothing to decide in {_MAX_GAMES_WITHOUT_DECISION:,} "
-            "games in a row: choose another player, or opponents that let it decide."
-        )
+        raise playing.no_decision(self.game, self._player)
 
     def step(self, action: Any) -> dm_env.TimeStep:
         """Plays the player's action `[]` int, then the others' up to its next decision or the end.
@@ -129,25 +117,25 @@ class PlayerEnvironment(dm_env.Environment):
         """Moves chance and the others until the player decides; False where the game ends instead."""
         state = self.state
         while (mover := state.current_player()) != self._player:
-            if mover == _TERMINAL:
+            if mover == playing.TERMINAL:
                 return False
             state.apply_action(self._move_of(state, mover))
         return True
 
     def _move_of(self, state: Any, mover: int) -> int:
-        if mover == _CHANCE:
-            return _draw(self._rng, state.chance_outcomes())
+        if mover == playing.CHANCE:
+            return playing.draw(self._rng, state.chance_outcomes())
         policy = self._policies[mover]
         if isinstance(policy, UniformRandomPolicy):
             legal = state.legal_actions()
             return legal[int(self._rng.random() * len(legal))]
         if policy is None:
             raise ValueError(f"player {mover} of {self.game} is to move and has no policy: give it one.")
-        return _draw(self._rng, policy.action_probabilities(state, mover).items())
+        return playing.draw(self._rng, policy.action_probabilities(state, mover).items())
 
     def _observe(self) -> Observation:
         info_state = self._tensor_of(self.state, self._player)
-        return _observation(info_state, self.state.legal_actions_mask(self._player))
+        return playing.make_observation(info_state, self.state.legal_actions_mask(self._player))
 
     def _reward(self) -> np.float32:
         """What was paid since the last reward, and what rounding withheld of earlier ones."""
@@ -172,52 +160,3 @@ class PlayerEnvironment(dm_env.Environment):
 
     def discount_spec(self) -> specs.BoundedArray:
         return specs.BoundedArray((), np.float32, 0.0, 1.0, "discount")
-
-
-def _checked_player(game: pyspiel.Game, player: int) -> int:
-    players = game.num_players()
-    if not 0 <= player < players:
-        raise GameError(f"{game} has no player {player}: choose one of 0 to {players - 1}.")
-    return player
-
-
-def _tensor(game: pyspiel.Game) -> tuple[Callable[[Any, int], list[float]], int]:
-    """(state, player) -> what the player observes, and how many numbers that is."""
-    kind = game.get_type()
-    if kind.provides_information_state_tensor:
-        return lambda state, player: state.information_state_tensor(
-            player
-        ), game.information_state_tensor_size()
-    if kind.provides_observation_tensor:
-        return lambda state, player: state.observation_tensor(player), game.observation_tensor_size()
-    raise GameError(
-        f"{game} offers no tensors to observe: train in it on the device (--oracle=device), which numbers "
-        "its information states, or choose another game."
-    )
-
-
-def _observation(info_state: Any, legal_actions: Any) -> Observation:
-    # Any: an `Observation` is declared with JAX's arrays, and may as well hold NumPy's.
-    arrays: tuple[Any, ...] = (
-        np.array(info_state, np.float32),
-        np.array(legal_actions, bool),
-        np.zeros(0, np.float32),
-    )
-    return Observation(*arrays)
-
-
-def _draw(rng: np.random.Generator, outcomes: Iterable[tuple[int, float]]) -> int:
-    """Draws an action by its probability."""
-    uniform = left = rng.random()
-    last = None
-    for action, probability in outcomes:
-        left -= probability
-        if left < 0.0:
-            return action
-        if probability > 0.0:
-            last = action
-    if last is None or not left < _ROUNDING:
-        raise ValueError(
-            f"probabilities add up to {uniform - left:g}, not to 1: check the opponents' policies."
-        )
-    return last

@@ -202,8 +202,8 @@ def _check_positive(name: str, value: float) -> None:
 _GAMES = ConditionalMPOConfig(
     policy_hidden_sizes=(64, 64),
     critic_hidden_sizes=(64, 64),
-    # Values jump from one information state to the next. Late in PSRO on Leduc smooth layers leave a median gap
-    # of 11 %, these of 2 %.
+    # Values jump from one information state to the next. Late in PSRO on Leduc smooth layers leave a median
+    # gap of 11 %, these of 2 %.
     rectified=True,
     learning_rate=0.01,
     final_learning_rate=1e-4,

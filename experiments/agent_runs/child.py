@@ -19,12 +19,14 @@ import agents.acme_compat  # noqa: F401
 
 # isort: split
 
+import jax
 import launchpad as lp
 from absl import flags
 from launchpad.nodes.python.local_multi_processing import PythonProcess
 
+from acme_psro import supervision
 from experiments.agent_runs import directory as run_directory
-from experiments.agent_runs import program
+from experiments.agent_runs import program, starts
 from experiments.agent_runs.checkpoints import open_checkpoints
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.parts import make_parts
@@ -38,20 +40,23 @@ _REQUEST_SECONDS = 2.0
 def main(config_json: str, directory: Path) -> None:
     """Builds and runs the program; exits with code 2 where the configuration is refused."""
     _end_with_parent()
+    starts.begin()
     flags.FLAGS(sys.argv[:1])
     config = AgentRunConfig.from_json(json.loads(config_json))
+    if config.lp_launch_type == "local_mp":
+        # What accelerators there are is the learner's process's.
+        jax.config.update("jax_platforms", "cpu")
     try:
         parts = make_parts(config)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(supervision.BAD_INPUT)
     run_directory.begin(directory, config)
     _log_to(directory / "program.log")
     with open_checkpoints(directory / "checkpoints") as checkpoints:
         run_directory.rewind(directory, checkpoints.read_counts().get("actor_steps", 0))
     made = program.make_program(config, parts, directory)
     resources = {label: PythonProcess(env=program.ON_CPU) for label in made.groups if label != "learner"}
-    code = 1
     try:
         manager = lp.launch(
             made,
@@ -61,8 +66,10 @@ def main(config_json: str, directory: Path) -> None:
         )
         threading.Thread(target=_bound_stopping, args=(manager.stop_event(),), daemon=True).start()
         code = _wait(manager, directory)
-    except BaseException:
+    except BaseException as error:
         traceback.print_exc()
+        run_directory.write_failure(directory, error)
+        code = 1
     # Launchpad would now wait for its nodes once more, for ever where one was lost; the process that
     # started this one ends them.
     sys.stdout.flush()

@@ -93,6 +93,7 @@ class AgentRunConfig:
       evaluation_episodes: episodes in an evaluation.
       distributed: whether to run as a Launchpad program.
       num_actors: actors of the program.
+      games_per_actor: of a game, how many each actor of the program plays side by side; 1: Acme's own loop.
       lp_launch_type: a name of `LAUNCH_TYPES`.
       checkpoint_seconds: time between two checkpoints.
     """
@@ -111,6 +112,7 @@ class AgentRunConfig:
     evaluation_episodes: int = 10
     distributed: bool = False
     num_actors: int = 1
+    games_per_actor: int = 16
     lp_launch_type: str = "local_mp"
     checkpoint_seconds: float = 60.0
 
@@ -118,7 +120,7 @@ class AgentRunConfig:
         check_known("agent", self.agent, RUN_AGENT_AGENTS)
         check_known("replay", self.replay, REPLAYS)
         check_known("lp_launch_type", self.lp_launch_type, LAUNCH_TYPES)
-        for name in ("actor_steps", "evaluate_every", "evaluation_episodes", "num_actors"):
+        for name in ("actor_steps", "evaluate_every", "evaluation_episodes", "num_actors", "games_per_actor"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, not {getattr(self, name)}.")
         if not 0 <= self.seed < 2**32:

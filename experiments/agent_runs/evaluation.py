@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import agents.acme_compat  # noqa: F401
@@ -22,10 +23,11 @@ import numpy as np
 from acme import core
 from acme.utils import counting, loggers
 
-from acme_psro import run_directory
+from acme_psro import mixtures, run_directory
 from acme_psro.games import traverse
-from acme_psro.games.tree import GameError, compile_game
+from acme_psro.games.tree import GameError, GameTree, compile_game
 from agents.core import AgentCore, Observation
+from experiments import policy_tables
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.parts import Agent, make_run_environment
 
@@ -92,16 +94,16 @@ def play(environment: dm_env.Environment, actor: core.Actor, episodes: int) -> R
 
 
 def make_exact_evaluation(config: AgentRunConfig, agent: AgentCore) -> Callable[[Any], ExactValue] | None:
-    """What evaluates an agent's variables exactly; None where the environment is no small game."""
+    """What evaluates an agent's variables exactly; None in large games, or if others draw together."""
     if config.kind != "openspiel":
         return None
     try:
         tree = compile_game(config.environment.partition(":")[2], _MAX_NODES)
     except GameError:
         return None
-    player = config.player
-    opponent = None if config.opponent is None else run_directory.read(config.opponent)
-    others = tree.uniform_policy() if opponent is None else opponent.mixture_table()
+    player, others = config.player, _table_of_others(tree, config)
+    if others is None:
+        return None
     best = traverse.best_response(tree, traverse.realisation_plan(tree, others), player).value
     rows = tree.infosets_of(player)
     seen = Observation(
@@ -119,3 +121,12 @@ def make_exact_evaluation(config: AgentRunConfig, agent: AgentCore) -> Callable[
         return ExactValue(float(returns[player]), best)
 
     return evaluate
+
+
+def _table_of_others(tree: GameTree, config: AgentRunConfig) -> np.ndarray | None:
+    """`[I, A]`: what the others play; None where they draw their policies together."""
+    if config.opponent is None:
+        return tree.uniform_policy()
+    if mixtures.exists(Path(config.opponent)):
+        return policy_tables.mixture_table(tree, Path(config.opponent), config.player)
+    return run_directory.read(config.opponent).mixture_table()

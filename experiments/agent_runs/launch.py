@@ -5,26 +5,25 @@ Light to import: what is heavy is imported by the process that needs it.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import json
 import logging
 import os
-import signal
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
+from acme_psro.process_groups import interruptible
+from acme_psro.supervision import Event, Failure, Job, run_all
 from experiments import command_line
+from experiments.agent_runs import compilation
 from experiments.agent_runs import directory as run_directory
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.progress import Progress
 
-_POLL_SECONDS = 0.5
-# Launchpad gives its nodes ten seconds to stop.
-_STOP_SECONDS = 20.0
+# Of a program that goes on, the learner and every actor write something every few seconds; it may take
+# minutes to compile, or to collect what learning begins with.
+HANG_SECONDS = 900.0
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -39,7 +38,7 @@ def run(config: AgentRunConfig, directory: Path, started: float) -> int:
     # What environments draw pictures with concerns nobody who trains in them.
     logging.getLogger("absl").setLevel(logging.WARNING)
     train = _train_as_program if config.distributed else _train_here
-    with _interruptible(), Progress(config.actor_steps) as progress:
+    with interruptible(), Progress(config.actor_steps) as progress:
         try:
             train(config, directory, started, progress)
         except KeyboardInterrupt:
@@ -56,20 +55,6 @@ def run(config: AgentRunConfig, directory: Path, started: float) -> int:
 def _say(error: Exception, code: int) -> int:
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     return code
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Makes a request to end (SIGTERM) what Ctrl-C is."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _draw(config: AgentRunConfig, directory: Path, progress: Progress) -> None:
@@ -95,91 +80,83 @@ def _train_as_program(config: AgentRunConfig, directory: Path, started: float, p
       ValueError: the configuration is refused.
       RuntimeError: the program failed.
     """
+    shown = _Shown(directory, progress)
+    job = make_job(config, directory)
+    run_all([job], hang_seconds=HANG_SECONDS, on_event=shown.note, on_poll=shown.update)
     finished = run_directory.read_finished(directory, config)
-    if finished is None:
-        finished = _run_program(config, directory, progress)
-    if not run_directory.is_evaluated(directory, config):
+    if finished is not None and not run_directory.is_evaluated(directory, config):
         from experiments.agent_runs import final
 
-        progress.show(final.evaluate(config, directory, finished, time.monotonic() - started))
+        progress.show(final.evaluate(config, directory, finished.counts, time.monotonic() - started))
 
 
-def _run_program(config: AgentRunConfig, directory: Path, progress: Progress) -> dict[str, float]:
-    """Runs the program to its end; returns its counts."""
-    with _program(config, directory) as (child, said):
-        shown = len(_evaluations(directory))
-        while child.poll() is None:
-            time.sleep(_POLL_SECONDS)
-            shown = _show(directory, progress, shown)
-        if child.returncode == command_line.BAD_INPUT:
-            raise ValueError(said.read_text().splitlines()[-1].removeprefix("error: "))
-    finished = run_directory.read_finished(directory, config)
-    if finished is None:
-        raise RuntimeError(_failure(child.returncode, directory))
-    return finished
+def make_job(config: AgentRunConfig, directory: Path, name: str = "program") -> Job:
+    """The Launchpad program of a run, for `acme_psro.supervision`; it goes on from its newest checkpoint.
 
+    Its environment may be added to: what is set there, such as visible devices, holds for the learner.
 
-def _failure(code: int, directory: Path) -> str:
-    """What a program left of its failure."""
-    log = directory / "program.log"
-    failure = run_directory.read_failure(directory)
-    if failure is not None:
-        return f"{failure['message']} ({failure['kind']}; see {log})"
-    return f"the program ended with code {code} before its last step; see {log}"
-
-
-@contextlib.contextmanager
-def _program(config: AgentRunConfig, directory: Path) -> Iterator[tuple[subprocess.Popen, Path]]:
-    """The child process, in a session of its own, of which nothing is left at the end.
-
-    Also yields the file where it says why it refuses a configuration; then it writes nothing else.
+    Args:
+      config: of the run.
+      directory: of the run; must be one that `directory.check` lets it begin or go on in.
+      name: for events and errors.
     """
-    command = [
+    command = (
         sys.executable,
         "-m",
         "experiments.agent_runs.child",
         json.dumps(config.to_json()),
         str(directory),
-    ]
+    )
     paths = [str(_ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    with tempfile.TemporaryDirectory(prefix="run_agent_") as scratch:
-        said = Path(scratch) / "said"
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "TMPDIR": scratch}
-        with open(said, "wb") as output:
-            child = subprocess.Popen(
-                command, stdout=output, stderr=output, env=environment, start_new_session=True
-            )
-        try:
-            yield child, said
-        finally:
-            _end(child)
+    return Job(
+        name,
+        command,
+        is_done=lambda: run_directory.read_finished(directory, config) is not None,
+        failure=functools.partial(_failure, directory),
+        landmark=functools.partial(run_directory.newest_checkpoint, directory),
+        signs=functools.partial(run_directory.signs_of_life, directory, config),
+        environment={"PYTHONPATH": os.pathsep.join(filter(None, paths))} | compilation.environment(),
+    )
 
 
-def _end(child: subprocess.Popen) -> None:
-    """Asks the child to stop, then leaves it and all that it started no choice."""
-    if child.poll() is None:
-        child.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(_STOP_SECONDS)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+def _failure(directory: Path, how: str) -> Failure:
+    """What a program left of its failure; or else how it ended."""
+    log = directory / "program.log"
+    failure = run_directory.read_failure(directory)
+    if failure is None:
+        return Failure(f"the program {how} (see {log})")
+    return Failure(f"{failure.message} ({failure.kind}; see {log})", failure.is_final)
 
 
-def _evaluations(directory: Path) -> list[dict[str, float]]:
-    from experiments.agent_runs import tables
+class _Shown:
+    """Shows what becomes of a program.
 
-    return tables.read(directory / "evaluation.csv")
+    Args:
+      directory: of the run.
+      progress: is told.
+    """
 
+    def __init__(self, directory: Path, progress: Progress) -> None:
+        self._directory = directory
+        self._progress = progress
+        self._evaluations = len(self._read("evaluation"))
 
-def _show(directory: Path, progress: Progress, shown: int) -> int:
-    """Shows what tables have grown by; returns how many evaluations were shown."""
-    from experiments.agent_runs import tables
+    def note(self, event: Event) -> None:
+        if event.kind == "failed":
+            self._progress.note(event.message)
 
-    rows = _evaluations(directory)
-    for row in rows[shown:]:
-        progress.show(row)
-    episodes = tables.read(directory / "actor.csv")
-    if episodes:
-        progress.advance(int(episodes[-1]["actor_steps"]), episodes[-1]["episode_return"])
-    return len(rows)
+    def update(self) -> None:
+        """Shows what the tables have grown by."""
+        rows = self._read("evaluation")
+        for row in rows[self._evaluations :]:
+            self._progress.show(row)
+        self._evaluations = len(rows)
+        episodes = self._read("actor")
+        if episodes:
+            last = episodes[-1]
+            self._progress.advance(int(last["actor_steps"]), last["episode_return"])
+
+    def _read(self, name: str) -> list[dict[str, float]]:
+        from experiments.agent_runs import tables
+
+        return tables.read(self._directory / f"{name}.csv")

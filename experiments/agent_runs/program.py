@@ -17,22 +17,26 @@ import agents.acme_compat  # noqa: F401
 # isort: split
 
 import dm_env
+import jax
 import launchpad as lp
 import reverb
 from acme import core
+from acme.jax import utils
 from acme.utils import counting
 
+from agents.batched_acting import BatchedLoop
 from agents.core import Key
 from agents.released_acme import DistributedLayout
 from experiments.agent_runs.checkpoints import open_checkpoints
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.evaluation import make_evaluation
+from experiments.agent_runs.game_batches import make_game_batch
 from experiments.agent_runs.logs import LoggerFactory
 from experiments.agent_runs.parts import Parts
 from experiments.agent_runs.workers import Evaluator, LearnerRunner, ReportingLoop, StepsLimiter, reporting
 from experiments.environments import make_environment
 
-# Acting is for one row at a time, and accelerators are the learner's.
+# Acting is for a few rows at a time, and accelerators are the learner's.
 ON_CPU = {
     "JAX_PLATFORMS": "cpu",
     "CUDA_VISIBLE_DEVICES": "",
@@ -98,8 +102,28 @@ class AgentLayout(DistributedLayout):
         actor_id: int,
     ) -> ReportingLoop:
         with reporting(self._directory):
-            loop = super().actor(random_key, replay, variable_source, counter, actor_id)
+            plays_side_by_side = self._config.kind == "openspiel" and self._config.games_per_actor > 1
+            make_loop = self._batched_loop if plays_side_by_side else super().actor
+            loop = make_loop(random_key, replay, variable_source, counter, actor_id)
             return ReportingLoop(loop, self._directory)
+
+    def _batched_loop(
+        self,
+        random_key: Key,
+        replay: reverb.Client,
+        variable_source: core.VariableSource,
+        counter: counting.Counter,
+        actor_id: int,
+    ) -> BatchedLoop:
+        """What Acme's `actor` makes, for many games."""
+        builder, spec = self._agent.builder, self._environment_spec
+        games_key, actor_key = jax.random.split(random_key)
+        games = make_game_batch(self._config, int(utils.sample_uint32(games_key)))
+        adder = builder.make_batch_adder(replay, games.num_games, games.nothing)
+        networks = self._network_factory(spec)
+        actor = builder.make_batched_actor(actor_key, networks, spec, variable_source, adder)
+        logger = self._actor_logger_fn(actor_id)
+        return BatchedLoop(games, actor, counting.Counter(counter, "actor"), logger)
 
     def coordinator(self, counter: counting.Counter, max_actor_steps: int) -> StepsLimiter:
         return StepsLimiter(counter, max_actor_steps, self._directory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,32 +19,42 @@ import launchpad as lp
 from acme import core
 from acme.utils import counting, signals
 
+from acme_psro import stored_policies
 from experiments.agent_runs import directory as run_directory
-from experiments.agent_runs import tables
+from experiments.agent_runs import export, starts, tables
 from experiments.agent_runs.checkpoints import Saved, open_checkpoints
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.evaluation import Row
 from experiments.agent_runs.logs import TableLogger
+from experiments.agent_runs.plateau import Plateau
 
 _POLL_SECONDS = 1.0
-# The learner may wait for experience that nobody will bring any more; nothing can interrupt it then.
+# The learner may wait for experience that nobody will bring any more; nothing can interrupt it then. Nor a
+# call to a node that has ended.
 _LAST_STEP_SECONDS = 2.0
+_CALL_SECONDS = 2.0
 
 
 class LearnerRunner(core.VariableSource, core.Worker):
-    """Steps a learner and keeps its checkpoints, until the program stops."""
+    """Steps a learner and keeps its checkpoints, until the program stops.
+
+    Where the program stops itself, the policy of a game is left as a file, too.
+    """
 
     def __init__(
         self, learner: core.Learner, counter: counting.Counter, config: AgentRunConfig, directory: Path
     ) -> None:
         self._learner = learner
         self._counter = counter
-        self._period = config.checkpoint_seconds
+        self._config = config
         self._directory = directory
         self._counts: dict[str, float] = {}
+        self._begun_at = 0.0
         self._started = time.monotonic()
+        self._made_at = time.time()
         self._error: BaseException | None = None
         self._stopping = threading.Event()
+        self._reading: threading.Thread | None = None
         with open_checkpoints(directory / "checkpoints") as checkpoints:
             saved = checkpoints.restore(learner.save())
             if saved is None:
@@ -52,6 +63,7 @@ class LearnerRunner(core.VariableSource, core.Worker):
         if saved is not None:
             learner.restore(saved.state)
             self._counts = saved.counts
+            self._begun_at = saved.counts.get("actor_steps", 0.0)
 
     def get_variables(self, names: Sequence[str]) -> list[Any]:
         return self._learner.get_variables(list(names))
@@ -63,8 +75,10 @@ class LearnerRunner(core.VariableSource, core.Worker):
             stepping.start()
             saved_at = time.monotonic()
             while stepping.is_alive() and not lp.wait_for_stop(_POLL_SECONDS):
-                self._counts = self._read_counts()
-                if time.monotonic() - saved_at > self._period:
+                self._update_counts()
+                if run_directory.is_ending(self._directory):
+                    break
+                if time.monotonic() - saved_at > self._config.checkpoint_seconds:
                     checkpoints.save(self._saved())
                     saved_at = time.monotonic()
             self._stopping.set()
@@ -72,18 +86,36 @@ class LearnerRunner(core.VariableSource, core.Worker):
             checkpoints.save(self._saved())
             if self._error is not None:
                 raise self._error
+            if run_directory.is_ending(self._directory):
+                self._finish()
 
     def _step(self) -> None:
         try:
+            self._learner.step()
+            starts.write(self._directory, self._begun_at, self._made_at)
             while not self._stopping.is_set():
                 self._learner.step()
         except BaseException as error:
             self._error = error
 
-    def _read_counts(self) -> dict[str, float]:
+    def _finish(self) -> None:
+        if self._config.kind == "openspiel":
+            stored_policies.write(run_directory.policy_file(self._directory), export.export(self._directory))
+        run_directory.finish(self._directory)
+        # Whoever ends before the program is stopped is taken for lost.
+        while not lp.wait_for_stop(_POLL_SECONDS):
+            pass
+
+    def _update_counts(self) -> None:
+        if self._reading is None or not self._reading.is_alive():
+            self._reading = threading.Thread(target=self._read_counts, daemon=True)
+            self._reading.start()
+        self._reading.join(_CALL_SECONDS)
+
+    def _read_counts(self) -> None:
         counts = {name: float(value) for name, value in self._counter.get_counts().items()}
         seconds = time.monotonic() - self._started
-        return counts | {"training_seconds": counts.get("training_seconds", 0.0) + seconds}
+        self._counts = counts | {"training_seconds": counts.get("training_seconds", 0.0) + seconds}
 
     def _saved(self) -> Saved:
         return Saved(self._learner.save(), self._counts)
@@ -102,20 +134,48 @@ class ReportingLoop(core.Worker):
 
 
 class StepsLimiter(core.Worker):
-    """Stops the program when the actors have made their steps."""
+    """Stops the program when the actors have made their steps or, earlier, at a plateau.
 
-    def __init__(self, counter: counting.Counter, max_actor_steps: int, directory: Path) -> None:
+    Args:
+      counter: of the whole program.
+      max_actor_steps: the budget.
+      directory: of the run.
+      plateau: of the evaluations, that ends the run; None: none does.
+    """
+
+    def __init__(
+        self,
+        counter: counting.Counter,
+        max_actor_steps: int,
+        directory: Path,
+        plateau: Plateau | None = None,
+    ) -> None:
         self._counter = counter
         self._max_actor_steps = max_actor_steps
         self._directory = directory
+        self._plateau = plateau
 
     def run(self) -> None:
-        while not lp.wait_for_stop(_POLL_SECONDS):
-            counts = self._counter.get_counts()
-            if counts.get("actor_steps", 0) >= self._max_actor_steps:
-                run_directory.write_finished(self._directory, counts)
-                lp.stop()
-                return
+        with reporting(self._directory):
+            while not lp.wait_for_stop(_POLL_SECONDS):
+                counts = self._counter.get_counts()
+                steps = counts.get("actor_steps", 0)
+                has_made_all = steps >= self._max_actor_steps
+                if has_made_all or self._is_at_plateau(steps):
+                    # The learner has all the time it needs to save; once told to stop, nodes have little.
+                    run_directory.write_ending(
+                        self._directory, counts, None if has_made_all else self._plateau
+                    )
+                    while not (
+                        run_directory.has_finished(self._directory) or lp.wait_for_stop(_POLL_SECONDS)
+                    ):
+                        pass
+                    lp.stop()
+                    return
+
+    def _is_at_plateau(self, steps: float) -> bool:
+        plateau = self._plateau
+        return plateau is not None and run_directory.is_at_plateau(self._directory, plateau, steps)
 
 
 class Evaluator(core.Worker):
@@ -143,7 +203,8 @@ class Evaluator(core.Worker):
     def run(self) -> None:
         period = self._config.evaluate_every
         with reporting(self._directory), signals.runtime_terminator():
-            evaluate = self._make_evaluation()
+            # Made when it is needed: at the start others are in more of a hurry.
+            make = functools.cache(self._make_evaluation)
             table = TableLogger(self._directory, "evaluation", "actor_steps")
             # A run that goes on has evaluated itself before.
             rows = tables.read(self._directory / "evaluation.csv")
@@ -154,7 +215,10 @@ class Evaluator(core.Worker):
                 steps = int(counts.get("actor_steps", 0))
                 if due <= steps < self._config.actor_steps:
                     due = (steps // period + 1) * period
-                    table.write(evaluate() | times(counts, time.monotonic() - started))
+                    row = make()() | times(counts, time.monotonic() - started)
+                    # The last one is made when the program has ended.
+                    if not run_directory.is_ending(self._directory):
+                        table.write(row)
 
 
 def times(counts: dict[str, float], seconds: float) -> dict[str, float]:

@@ -233,6 +233,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: pathlib.Path, launch
         (["--evaluate_every=0"], ["--evaluate_every"]),
         (["--evaluation_episodes=0"], ["--evaluation_episodes"]),
         (["--num_actors=0"], ["--num_actors"]),
+        (["--games_per_actor=0"], ["--games_per_actor"]),
         (["--seed=-1"], ["--seed"]),
         (["--checkpoint_seconds=-1"], ["--checkpoint_seconds"]),
         (["--replay=disk"], ["'disk'", "in_process, reverb"]),

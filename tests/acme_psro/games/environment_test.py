@@ -268,15 +268,3 @@ def test_probabilities_that_do_not_add_up_are_refused(probability: float, total:
     with pytest.raises(ValueError, match=f"probabilities add up to {total}, not to 1"):
         for _ in range(50):
             env.reset()
-
-
-def test_a_draw_never_takes_what_has_no_probability() -> None:
-    class Edge:
-        """The largest number below 1, which the sum of the probabilities may fall short of."""
-
-        def random(self) -> float:
-            return float(np.nextafter(1.0, 0.0))
-
-    third = 1.0 / 3.0
-    rounded = [(4, third), (5, third), (6, third - 1e-12), (7, 0.0)]
-    assert environment._draw(Edge(), rounded) == 6  # type: ignore[arg-type]

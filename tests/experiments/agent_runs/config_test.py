@@ -21,6 +21,7 @@ CONFIG = AgentRunConfig("crossq", "openspiel:kuhn_poker", 1000)
         ({"evaluate_every": -3}, ["--evaluate_every", "-3"]),
         ({"evaluation_episodes": 0}, ["--evaluation_episodes"]),
         ({"num_actors": 0}, ["--num_actors"]),
+        ({"games_per_actor": 0}, ["--games_per_actor must be at least 1, not 0"]),
         ({"seed": -1}, ["--seed", "0 to 4294967295", "-1"]),
         ({"seed": 2**32}, ["--seed", str(2**32)]),
         ({"checkpoint_seconds": -1.0}, ["--checkpoint_seconds", "-1.0"]),

@@ -75,6 +75,11 @@ class Launched:
                 found.append(process)
         return found
 
+    def child(self) -> psutil.Process:
+        """The process in which Launchpad launches the nodes."""
+        (found,) = [each for each in self.others() if "experiments.agent_runs.child" in each.cmdline()]
+        return found
+
     def wait_until(self, condition: Callable[[], Any], seconds: float = 180.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
@@ -153,8 +158,8 @@ def files_of(launched: Launched) -> Files:
     return Files(rows, {path.name for path in launched.directory.iterdir()})
 
 
-def assert_ended_well(launched: Launched, config: AgentRunConfig) -> None:
-    """Exit code 0, all that is promised, and nothing besides."""
+def assert_ended_well(launched: Launched, config: AgentRunConfig) -> str:
+    """Exit code 0, all that is promised, and nothing besides; returns what was printed."""
     code, out, err = launched.end()
     assert (code, err) == (0, ""), err
     assert out.splitlines()[-1] == f"curve: {launched.directory / 'evaluation.png'}"
@@ -165,16 +170,20 @@ def assert_ended_well(launched: Launched, config: AgentRunConfig) -> None:
         "config.json",
         "learner.csv",
         "actor.csv",
+        "starts.csv",
         "evaluation.png",
         "finished.json",
         "program.log",
     } <= names
-    assert "failure.json" not in names
+    assert not {"failure.json", "ending.json"} & names
+    assert ("policy.npz" in names) == (config.kind == "openspiel")
     assert (launched.directory / "evaluation.png").read_bytes().startswith(b"\x89PNG")
     finished = json.loads((launched.directory / "finished.json").read_text())
     assert rows[-1]["actor_steps"] == finished["actor_steps"] >= config.actor_steps
     assert rows[-1]["gradient_steps"] == finished["learner_gradient_steps"] > 0
+    assert finished["why"] == "budget"
     assert_sane(rows, config)
+    return out
 
 
 def assert_sane(rows: list[tables.Row], config: AgentRunConfig) -> None:
@@ -308,17 +317,16 @@ def test_learning_that_diverges_ends_the_program_with_its_message(
 
 
 @pytest.mark.slow
-def test_a_killed_actor_ends_the_program(
-    start: Start, kuhn: AgentRunConfig, checkpoint_of: CheckpointOf
+def test_a_program_that_loses_an_actor_is_launched_again_and_says_so(
+    start: Start, kuhn: AgentRunConfig
 ) -> None:
-    config = dataclasses.replace(kuhn, actor_steps=10_000_000, num_actors=2)
+    config = dataclasses.replace(kuhn, actor_steps=4000, evaluate_every=1000, num_actors=2)
     launched = start(config)
     launched.wait_until(launched.learns)
     launched.nodes("actor/1")[0].kill()
-    began = time.monotonic()
-    assert_failed(launched, "ended unexpectedly")
-    assert time.monotonic() - began < 25
-    assert_good_checkpoint(launched, config, checkpoint_of)
+    out = assert_ended_well(launched, config)
+    assert f"see {launched.directory / 'program.log'}); launching it again in 1 s (1 of 3)" in out
+    assert len(tables.read(launched.directory / "starts.csv")) == 2
 
 
 @pytest.mark.slow
@@ -348,9 +356,17 @@ def test_ctrl_c_ends_the_program_and_it_goes_on(
 
 
 @pytest.mark.slow
-def test_nothing_outlives_a_launcher_that_is_killed(start: Start, kuhn: AgentRunConfig) -> None:
+@pytest.mark.parametrize("also_the_child", [False, True])
+def test_nothing_outlives_a_launcher_that_is_killed(
+    also_the_child: bool, start: Start, kuhn: AgentRunConfig
+) -> None:
     launched = start(dataclasses.replace(kuhn, actor_steps=10_000_000))
     launched.wait_until(lambda: len(launched.nodes("actor")) == 1 and launched.learns())
     assert len(launched.others()) > 6
+    # Stopped first, so that it can do nothing about the end of its child.
+    launched.process.send_signal(signal.SIGSTOP)
+    if also_the_child:
+        launched.child().kill()
     launched.process.kill()
     launched.assert_gone(seconds=10)
+    assert list(launched.scratch.iterdir()) == []

@@ -19,13 +19,17 @@ import agents.acme_compat  # noqa: F401
 
 import launchpad as lp
 import numpy as np
+import psutil
 from acme.utils import counting
 
+from acme_psro import stored_policies
 from experiments.agent_runs import directory as run_directory
-from experiments.agent_runs import tables, workers
+from experiments.agent_runs import starts, tables, workers
 from experiments.agent_runs.checkpoints import Saved, open_checkpoints
 from experiments.agent_runs.config import AgentRunConfig
+from experiments.agent_runs.plateau import Plateau
 
+PLATEAU = Plateau(2)
 CONFIG = AgentRunConfig("crossq", "openspiel:kuhn_poker", 1000, evaluate_every=100, distributed=True)
 
 
@@ -113,7 +117,7 @@ def test_a_learner_that_fails_is_saved_and_says_why(
     with pytest.raises(RuntimeError, match="diverged"):
         runner.run()
     assert saved_in(tmp_path).state["steps"] == 5
-    assert run_directory.read_failure(tmp_path) == {"kind": "RuntimeError", "message": "diverged"}
+    assert run_directory.read_failure(tmp_path) == ("RuntimeError", "diverged", False)
 
 
 def test_checkpoints_are_made_at_the_start_and_at_intervals(
@@ -140,14 +144,96 @@ def test_the_program_stops_when_all_steps_are_made(
     counter = counting.Counter()
 
     def wait(seconds: float) -> bool:
-        counter.increment(actor_steps=400, learner_steps=3)
+        # The learner, once all is saved, and not before.
+        if run_directory.is_ending(tmp_path):
+            assert not stops
+            run_directory.finish(tmp_path)
+        else:
+            counter.increment(actor_steps=400, learner_steps=3)
         return False
 
     monkeypatch.setattr(lp, "wait_for_stop", wait)
     monkeypatch.setattr(lp, "stop", lambda: stops.append(counter.get_counts()["actor_steps"]))
-    workers.StepsLimiter(counter, 1000, tmp_path).run()
+    workers.StepsLimiter(counter, 1000, tmp_path, PLATEAU).run()
     assert stops == [1200]
-    assert run_directory.read_finished(tmp_path, CONFIG) == {"actor_steps": 1200, "learner_steps": 9}
+    finished = run_directory.read_finished(tmp_path, CONFIG)
+    assert finished == ({"actor_steps": 1200, "learner_steps": 9}, "budget")
+
+
+def test_the_program_stops_at_a_plateau_of_the_evaluations(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stops: list[float] = []
+    counter = counting.Counter()
+    table = tables.Table(tmp_path / "evaluation.csv", "actor_steps")
+
+    def wait(seconds: float) -> bool:
+        """100 steps, and an evaluation at the end of the first 60 of them."""
+        if run_directory.is_ending(tmp_path):
+            run_directory.finish(tmp_path)
+            return False
+        counter.increment(actor_steps=100)
+        steps = counter.get_counts()["actor_steps"]
+        row = {"actor_steps": steps - 40, "episode_return": min(steps, 300), "episode_return_stderr": 0.0}
+        table.write(row)
+        return False
+
+    monkeypatch.setattr(lp, "wait_for_stop", wait)
+    monkeypatch.setattr(lp, "stop", lambda: stops.append(counter.get_counts()["actor_steps"]))
+    workers.StepsLimiter(counter, 1000, tmp_path, PLATEAU).run()
+    # Of 100, 200, 300, 300, 300, 300 the last two are no better than the two before.
+    assert stops == [600]
+    finished = run_directory.read_finished(tmp_path, CONFIG, PLATEAU)
+    assert finished == ({"actor_steps": 600}, "plateau")
+
+
+def test_the_learner_says_that_the_program_has_finished_once_it_is_saved(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lp, "wait_for_stop", stop_after(3))
+    run_directory.begin(tmp_path, CONFIG)
+    run_directory.write_ending(tmp_path, {"actor_steps": 1000.0})
+    found: list[Any] = []
+    finish = run_directory.finish
+
+    def look(directory: pathlib.Path) -> None:
+        found.append(saved_in(directory).counts["actor_steps"])
+        finish(directory)
+
+    monkeypatch.setattr(run_directory, "finish", look)
+    policy = stored_policies.StoredPolicy({"kind": "uniform", "game": "kuhn_poker()", "player": 0}, {})
+    monkeypatch.setattr(workers.export, "export", lambda directory: policy)
+    workers.LearnerRunner(Learner(), counter_at(actor_steps=1000), CONFIG, tmp_path).run()
+    assert found == [1000]
+    assert run_directory.read_finished(tmp_path, CONFIG) is not None
+    assert stored_policies.read(run_directory.policy_file(tmp_path)).about == policy.about
+
+
+def test_a_learner_that_fails_at_the_end_has_not_finished(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lp, "wait_for_stop", stop_after(1000))
+    run_directory.begin(tmp_path, CONFIG)
+    run_directory.write_ending(tmp_path, {"actor_steps": 1000.0})
+    with pytest.raises(RuntimeError, match="diverged"):
+        workers.LearnerRunner(Learner(fails_at=3), counter_at(actor_steps=1000), CONFIG, tmp_path).run()
+    assert run_directory.read_finished(tmp_path, CONFIG) is None
+
+
+def test_starts_are_timed(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the child's first moment, here this process's; the second one goes on from a checkpoint."""
+    monkeypatch.setenv("AGENT_RUN_CHILD_STARTED", "0")
+    starts.begin()
+    for steps in (70.0, 90.0):
+        monkeypatch.setattr(lp, "wait_for_stop", stop_after(3))
+        before = time.time()
+        workers.LearnerRunner(Learner(), counter_at(actor_steps=steps), CONFIG, tmp_path).run()
+        after = time.time()
+        last = tables.read(tmp_path / "starts.csv")[-1]
+        began = psutil.Process().create_time()
+        assert last["learner_process_seconds"] == 0
+        assert before - began <= last["learner_made_seconds"] < last["first_step_seconds"] <= after - began
+    assert [row["actor_steps"] for row in tables.read(tmp_path / "starts.csv")] == [0, 70]
 
 
 def test_a_program_that_is_stopped_is_not_finished(
@@ -155,7 +241,7 @@ def test_a_program_that_is_stopped_is_not_finished(
 ) -> None:
     monkeypatch.setattr(lp, "wait_for_stop", lambda seconds: True)
     workers.StepsLimiter(counter_at(actor_steps=5000), 1000, tmp_path).run()
-    assert run_directory.read_finished(tmp_path, CONFIG) is None
+    assert not run_directory.is_ending(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +280,21 @@ def test_evaluations_are_made_where_they_are_due(
     assert [row["actor_steps"] for row in rows] == before + evaluated
 
 
+def test_no_evaluation_is_written_of_a_program_that_stops_itself(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last row is one of the checkpoint that is left."""
+    monkeypatch.setattr(lp, "wait_for_stop", stop_after(3))
+    monkeypatch.setattr(workers.signals, "runtime_terminator", contextlib.nullcontext)
+
+    def evaluate() -> dict[str, float]:
+        run_directory.write_ending(tmp_path, {"actor_steps": 140.0})
+        return {"episode_return": 0.5}
+
+    workers.Evaluator(CONFIG, tmp_path, counter_at(actor_steps=150), lambda: evaluate).run()
+    assert tables.read(tmp_path / "evaluation.csv") == []
+
+
 def test_an_actor_that_fails_says_why_and_the_first_is_told(tmp_path: pathlib.Path) -> None:
     class Loop:
         def run(self) -> None:
@@ -202,5 +303,4 @@ def test_an_actor_that_fails_says_why_and_the_first_is_told(tmp_path: pathlib.Pa
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             workers.ReportingLoop(Loop(), tmp_path).run()  # type: ignore[arg-type]
-    expected = {"kind": "ZeroDivisionError", "message": "no such luck"}
-    assert run_directory.read_failure(tmp_path) == expected
+    assert run_directory.read_failure(tmp_path) == ("ZeroDivisionError", "no such luck", True)

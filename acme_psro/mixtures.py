@@ -1,0 +1,169 @@
+"""Mixture directories: the opponents of a best response, as files.
+
+    mixture.json                  the game, who draws what how often, and every file's digest; written last
+    policies/player_P_KKKKK.npz   policy K of player P (see `acme_psro.stored_policies`)
+
+Policies are drawn once an episode: by every player for itself, by its marginal, or all at once, by one joint
+distribution over profiles (as a correlated equilibrium is).
+
+Dimensions: `P` players, `n_p` policies of player p, `K` profiles, `n` episodes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from acme_psro import mixture_weights, stored_policies
+from acme_psro.files import write_atomically
+from acme_psro.games.batched import Opponents
+from acme_psro.games.loading import load_game
+from acme_psro.mixture_weights import Joint as Joint
+from acme_psro.mixture_weights import MixtureError as MixtureError
+from acme_psro.mixture_weights import Weights
+from acme_psro.stored_policies import Decoder, StoredPolicy
+
+_VERSION = 1
+_FILE = "mixture.json"
+
+
+class Mixture(NamedTuple):
+    """Policies and how often they are drawn.
+
+    Attributes:
+      game: `str` of OpenSpiel's, turn-based.
+      policies: `[P][n_p]`; None where a policy is never drawn. The player who responds to the others may
+        have none at all, `()`: then what is drawn for it means nothing.
+      weights: see `Weights`.
+    """
+
+    game: str
+    policies: tuple[tuple[StoredPolicy | None, ...], ...]
+    weights: Weights
+
+
+def exists(directory: Path) -> bool:
+    """Whether there is a mixture in the directory."""
+    return (Path(directory) / _FILE).is_file()
+
+
+def write(directory: Path, mixture: Mixture) -> None:
+    """Writes a mixture, making the directory; a reader sees the old one, the new one, or an error.
+
+    Only policies with weight are written.
+
+    Raises:
+      MixtureError: weights that are no distributions, or of policies that are not there.
+      StoredPolicyError: a policy that cannot be stored, or of another game or another player.
+    """
+    directory = Path(directory)
+    weights = mixture_weights.check(mixture.weights, [len(policies) for policies in mixture.policies])
+    (directory / "policies").mkdir(parents=True, exist_ok=True)
+    (directory / _FILE).unlink(missing_ok=True)
+    digests = {}
+    for player, index in mixture_weights.drawn(weights, mixture.policies):
+        policy = mixture.policies[player][index]
+        if policy is None:
+            raise MixtureError(f"policy {index} of player {player} has weight and is missing: give it.")
+        stored_policies.check_fits(policy, mixture.game, player, f"policy {index} of player {player}")
+        path = _path(directory, player, index)
+        stored_policies.write(path, policy)
+        digests[path.name] = _digest(path.read_bytes())
+    data = {
+        "version": _VERSION,
+        "game": mixture.game,
+        "players": len(mixture.policies),
+        "populations": [len(policies) for policies in mixture.policies],
+        "weights": mixture_weights.to_json(weights),
+        "files": digests,
+    }
+    data["sha256"] = _digest(_canonical(data))
+    write_atomically(directory / _FILE, json.dumps(data, indent=1) + "\n")
+
+
+def load(directory: Path) -> Mixture:
+    """Reads a mixture; policies without weight are None.
+
+    Raises:
+      MixtureError: there is none, or it was truncated or altered.
+      StoredPolicyError: a policy is missing, or was truncated or altered.
+    """
+    directory = Path(directory)
+    data = _read_json(directory)
+    sizes = data["populations"]
+    weights = mixture_weights.check(mixture_weights.from_json(data["weights"]), sizes)
+    policies: list[list[StoredPolicy | None]] = [[None] * size for size in sizes]
+    for player, index in mixture_weights.drawn(weights, policies):
+        path = _path(directory, player, index)
+        policy = stored_policies.read(path)
+        stored_policies.check_fits(policy, data["game"], player, str(path))
+        if _digest(path.read_bytes()) != data["files"].get(path.name):
+            raise MixtureError(f"{path} is not the policy that the mixture was written with: write it again.")
+        policies[player][index] = policy
+    return Mixture(data["game"], tuple(map(tuple, policies)), weights)
+
+
+def read(directory: Path, decoders: Mapping[str, Decoder], game: str | None = None) -> Opponents:
+    """Reads a mixture as opponents: batch policies, and how they are drawn.
+
+    Args:
+      directory: that `write` made.
+      decoders: by kind of policy.
+      game: that the mixture must be of, as `load_game` takes it; None: of any.
+
+    Returns:
+      Opponents whose policies without weight raise a MixtureError when they are to play.
+
+    Raises:
+      MixtureError, StoredPolicyError: see `load`; or a policy that no decoder takes, or another game.
+    """
+    mixture = load(directory)
+    expected = mixture.game if game is None else str(load_game(game))
+    if mixture.game != expected:
+        raise MixtureError(
+            f"the mixture in {directory} plays {mixture.game}, not {expected}: choose another."
+        )
+    policies = tuple(
+        tuple(_never if policy is None else stored_policies.decode(policy, decoders) for policy in own)
+        for own in mixture.policies
+    )
+    return Opponents(policies, mixture_weights.make_draw(mixture.weights))
+
+
+def _never(states: Sequence[Any], player: int) -> np.ndarray:
+    raise MixtureError(f"a policy of player {player} that has no weight in the mixture was to play.")
+
+
+def _read_json(directory: Path) -> dict[str, Any]:
+    path = directory / _FILE
+    try:
+        text = path.read_bytes()
+    except OSError:
+        raise MixtureError(f"there is no mixture in {directory} (no {_FILE}).") from None
+    try:
+        data = json.loads(text)
+        intact = data.pop("sha256") == _digest(_canonical(data))
+    except (ValueError, KeyError, AttributeError, TypeError):
+        intact = False
+    if not intact:
+        raise MixtureError(f"{path} was truncated or altered: write the mixture again.")
+    if data["version"] != _VERSION:
+        raise MixtureError(f"{path} has version {data['version']}; this program reads {_VERSION}.")
+    return data
+
+
+def _path(directory: Path, player: int, index: int) -> Path:
+    return directory / "policies" / f"player_{player}_{index:05d}.npz"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _canonical(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, sort_keys=True).encode()

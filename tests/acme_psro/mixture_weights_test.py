@@ -1,0 +1,112 @@
+"""Tests of draws: how often policies come, by marginals and by joint distributions, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from acme_psro import mixture_weights
+from acme_psro.mixture_weights import Joint, MixtureError, Weights
+
+MARGINALS = (np.array([0.2, 0.0, 0.8]), np.array([1.0]), np.array([0.0, 0.5, 0.5, 0.0]))
+JOINT = Joint(np.array([[0, 0, 1], [2, 0, 2], [1, 0, 1]]), np.array([0.25, 0.75, 0.0]))
+DRAWS = 40_000
+
+
+def draws(weights: Weights, seed: int = 0, number: int = DRAWS) -> np.ndarray:
+    return mixture_weights.make_draw(weights)(np.random.default_rng(seed), number)
+
+
+def test_marginals_are_drawn_as_often_as_they_say_and_independently() -> None:
+    drawn = draws(MARGINALS)
+    assert drawn.shape == (DRAWS, 3)
+    assert np.issubdtype(drawn.dtype, np.integer)
+    for player, marginal in enumerate(MARGINALS):
+        shares = np.bincount(drawn[:, player], minlength=len(marginal)) / DRAWS
+        # Five standard errors; what has no weight never comes.
+        assert (np.abs(shares - marginal) <= 5 * np.sqrt(marginal * (1 - marginal) / DRAWS)).all()
+    both = np.mean((drawn[:, 0] == 0) & (drawn[:, 2] == 1))
+    assert abs(both - 0.1) < 5 * np.sqrt(0.1 * 0.9 / DRAWS)
+
+
+def test_profiles_are_drawn_whole() -> None:
+    drawn = draws(JOINT)
+    profiles, counts = np.unique(drawn, axis=0, return_counts=True)
+    assert profiles.tolist() == [[0, 0, 1], [2, 0, 2]]
+    assert abs(counts[0] / DRAWS - 0.25) < 5 * np.sqrt(0.25 * 0.75 / DRAWS)
+
+
+@pytest.mark.parametrize("weights", [MARGINALS, JOINT], ids=["marginals", "joint"])
+def test_equal_seeds_give_equal_draws(weights: Weights) -> None:
+    np.testing.assert_array_equal(draws(weights), draws(weights))
+    assert (draws(weights) != draws(weights, seed=1)).any()
+    assert draws(weights, number=0).shape == (0, 3)
+
+
+class Largest(np.random.Generator):
+    """Draws the largest numbers that there are."""
+
+    def __init__(self) -> None:
+        super().__init__(np.random.PCG64(0))
+
+    def random(self, size=None, dtype=np.float64, out=None):  # type: ignore[no-untyped-def]
+        return np.full(size, np.nextafter(1.0, 0.0))
+
+
+def test_rounding_never_leads_past_the_last_policy_with_weight() -> None:
+    tenths = np.full(10, 0.1)
+    weights = (np.append(tenths, 0.0), np.array([0.5, 0.5 - 9e-7, 0.0]))
+    drawn = mixture_weights.make_draw(weights)(Largest(), 2)
+    assert drawn.tolist() == [[9, 1], [9, 1]]
+
+
+def test_a_player_without_policies_is_drawn_nothing_for() -> None:
+    weights = mixture_weights.check((np.array([]), np.array([0.5, 0.5])), [0, 2])
+    assert set(draws(weights)[:, 0]) == {0}
+    assert mixture_weights.drawn(weights, [(), ("a", "b")]) == [(1, 0), (1, 1)]
+    joint = mixture_weights.check(Joint(np.array([[7, 1]]), np.array([1.0])), [0, 2])
+    assert draws(joint)[0].tolist() == [7, 1]
+    assert mixture_weights.drawn(joint, [(), ("a", "b")]) == [(1, 1)]
+
+
+def test_policies_without_weight_are_never_drawn() -> None:
+    populations = [("a", "b", "c"), ("a",), ("a", "b", "c", "d")]
+    assert mixture_weights.drawn(MARGINALS, populations) == [(0, 0), (0, 2), (1, 0), (2, 1), (2, 2)]
+    assert mixture_weights.drawn(JOINT, populations) == [(0, 0), (0, 2), (1, 0), (2, 1), (2, 2)]
+
+
+@pytest.mark.parametrize("weights", [MARGINALS, JOINT], ids=["marginals", "joint"])
+def test_weights_survive_json_bit_for_bit(weights: Weights) -> None:
+    again = mixture_weights.from_json(json.loads(json.dumps(mixture_weights.to_json(weights))))
+    assert type(again) is type(weights)
+    assert [each.tobytes() for each in again] == [each.tobytes() for each in weights]
+
+
+ONE = np.array([1.0])
+
+
+@pytest.mark.parametrize(
+    ("weights", "sizes", "message"),
+    [
+        ((ONE,), [1, 1], "1 marginals for 2 players"),
+        ((ONE, ONE), [1, 2], r"marginal of player 1 has shape \(1,\), for 2 policies"),
+        ((ONE, np.array([0.5, 0.4])), [1, 2], "marginal of player 1 sums to 0.9, not to 1"),
+        ((ONE, np.array([1.5, -0.5])), [1, 2], "marginal of player 1 has weights that are negative or NaN"),
+        ((ONE, np.array([np.nan, 1.0])), [1, 2], "negative or NaN"),
+        ((np.array([]), np.array([])), [0, 0], "only the player who responds may be without policies"),
+        (Joint(np.array([[0, 0]]), np.array([0.5])), [1, 1], "joint distribution sums to 0.5, not to 1"),
+        (Joint(np.array([[0, 2]]), ONE), [1, 2], "a policy of player 1 beyond its 2"),
+        (Joint(np.array([[0, -1]]), ONE), [1, 2], "a policy of player 1 beyond its 2"),
+        (Joint(np.array([[0.0, 1.0]]), ONE), [1, 2], "whole numbers of shape"),
+        (
+            Joint(np.array([[0], [0]]), np.array([0.5, 0.5])),
+            [1, 2],
+            r"shape \(2, 2\), .*, not int64 of shape \(2, 1\)",
+        ),
+    ],
+)
+def test_weights_that_are_none_are_refused_in_one_line(
+    weights: Weights, sizes: list[int], message: str
+) -> None:
+    with pytest.raises(MixtureError, match=rf"^[^\n]*{message}[^\n]*$"):
+        mixture_weights.check(weights, sizes)

@@ -1,0 +1,56 @@
+"""Servers whose tables tests can empty, item by item."""
+
+import collections
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import agents.acme_compat  # noqa: F401
+
+# isort: split
+
+import numpy as np
+import reverb
+import tree
+
+from agents import replay as replays
+from agents.replay import ReplayConfig
+
+# Of each column of an item its type, shape and bytes.
+Item = tuple[tuple[str, tuple[int, ...], bytes], ...]
+
+
+@contextlib.contextmanager
+def serve(replay: ReplayConfig, spec: Any, limiter: Any = None) -> Iterator[reverb.Client]:
+    """A server with the table that the replay asks for, but that gives every item once, in order."""
+    table = reverb.Table(
+        name=replay.table_name,
+        sampler=reverb.selectors.Fifo(),
+        remover=reverb.selectors.Fifo(),
+        max_size=100_000,
+        max_times_sampled=1,
+        rate_limiter=limiter or reverb.rate_limiters.MinSize(1),
+        signature=replays.make_table(replay, spec).info.signature,
+    )
+    server = reverb.Server([table])
+    try:
+        yield reverb.Client(f"localhost:{server.port}")
+    finally:
+        server.stop()
+
+
+def take_items(client: reverb.Client, replay: ReplayConfig) -> list[Item]:
+    """All items, in the order in which they came."""
+    size = client.server_info()[replay.table_name].current_size
+    samples = client.sample(replay.table_name, size, emit_timesteps=False, unpack_as_table_signature=True)
+    return [tuple(map(_column, tree.flatten(sample.data))) for sample in samples] if size else []
+
+
+def count(items: list[Item]) -> "collections.Counter[Item]":
+    """How often each is there."""
+    return collections.Counter(items)
+
+
+def _column(leaf: Any) -> tuple[str, tuple[int, ...], bytes]:
+    array = np.asarray(leaf)
+    return str(array.dtype), array.shape, array.tobytes()

@@ -1,0 +1,190 @@
+"""Tests of networks as stored policies: through a file and back they play as the agent that learned them."""
+
+import dataclasses
+import json
+import math
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pytest
+
+from acme_psro import stored_policies
+from acme_psro.games.loading import load_game
+from acme_psro.simulation import simulate
+from acme_psro.stored_policies import StoredPolicy, StoredPolicyError
+from agents import conditional_mpo, crossq
+from agents.core import Observation
+from experiments import policy_decoders
+
+SIZES = {"policy_hidden_sizes": (8, 4), "critic_hidden_sizes": (8,)}
+CONFIGS = {
+    "crossq": dataclasses.replace(crossq.PRESETS["games"], **SIZES),
+    "conditional_mpo": dataclasses.replace(conditional_mpo.PRESETS["games"], **SIZES),
+    "vmpo": dataclasses.replace(conditional_mpo.PRESETS["vmpo_games"], **SIZES),
+}
+
+
+class Made(NamedTuple):
+    """An agent's policy, and the same as data."""
+
+    core: Any
+    variables: Any
+    policy: StoredPolicy
+
+
+def make(agent: str, game: str, player: int = 0, seed: int = 0) -> Made:
+    """A policy with parameters out of the air, which is far from uniform."""
+    about = policy_decoders.about_network(load_game(game), player, agent, CONFIGS[agent])
+    core = policy_decoders.make_network(about).core
+    rng = np.random.default_rng(seed)
+    like = jax.eval_shape(lambda key: core.variables(core.init(key)), jax.random.PRNGKey(0))
+    # Variances are not negative.
+    variables = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: (
+            np.ones(leaf.shape, leaf.dtype)
+            if "variance" in jax.tree_util.keystr(path)
+            else rng.normal(0.0, 0.7, leaf.shape).astype(leaf.dtype)
+        ),
+        like,
+    )
+    return Made(core, variables, StoredPolicy(about, policy_decoders.to_arrays(variables)))
+
+
+def states_of(case: Any, player: int) -> tuple[list[Any], np.ndarray]:
+    """A state at each information state of the player, and their numbers."""
+    tree = case.tree
+    infosets, nodes = np.unique(np.where(tree.player == player, tree.infoset, -1), return_index=True)
+    keep = infosets >= 0
+    return [case.state_of(int(node)) for node in nodes[keep]], infosets[keep]
+
+
+@pytest.mark.games("kuhn_3p", "leduc", "catch")
+@pytest.mark.parametrize("agent", ["crossq", "conditional_mpo"])
+def test_a_network_plays_the_same_after_a_file(agent: str, case: Any, tmp_path: pathlib.Path) -> None:
+    player = case.tree.num_players - 1
+    made = make(agent, case.string, player)
+    stored_policies.write(tmp_path / "policy.npz", made.policy)
+    play = stored_policies.decode(stored_policies.read(tmp_path / "policy.npz"), policy_decoders.DECODERS)
+    states, infosets = states_of(case, player)
+    played = play(states, player)
+    legal = case.tree.legal_actions[infosets]
+    seen = Observation(case.tree.info_state[infosets], legal, np.zeros((len(infosets), 0), np.float32))
+    np.testing.assert_allclose(played, jax.jit(made.core.probs)(made.variables, seen), atol=1e-6)
+    assert played.dtype == np.float64
+    np.testing.assert_allclose(played.sum(axis=1), 1.0, atol=1e-12)
+    assert (played[~legal] == 0).all()
+    assert (played >= 0).all()
+    # It says something: not what an untrained network would.
+    assert np.abs(played - legal / legal.sum(axis=1, keepdims=True)).max() > 0.1
+
+
+def test_a_network_is_compiled_for_a_few_numbers_of_states_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor again for another policy of the same kind."""
+    traced = []
+    make_core = policy_decoders._AGENTS["crossq"].make_core
+
+    def counting(*given: Any) -> Any:
+        core = make_core(*given)
+        return core._replace(probs=lambda *of: traced.append(of[1].info_state.shape[0]) or core.probs(*of))
+
+    agents = {"crossq": policy_decoders._AGENTS["crossq"]._replace(make_core=counting)}
+    monkeypatch.setattr(policy_decoders, "_AGENTS", agents)
+    policy_decoders._compile.cache_clear()
+    try:
+        policies = [
+            policy_decoders.decode_network(make("crossq", "kuhn_poker", seed=s).policy) for s in (0, 1)
+        ]
+        state = load_game("kuhn_poker").new_initial_state()
+        for action in (0, 1):
+            state.apply_action(action)
+        for number in [*range(1, 40), 255, 256, 257, 1000, 1024, 1025, 3000]:
+            rows = [policy([state] * number, 0) for policy in policies]
+            for each in rows:
+                assert each.shape == (number, 2)
+                assert (each == each[0]).all() or np.ptp(each, axis=0).max() < 1e-6
+            assert np.abs(rows[0][0] - rows[1][0]).max() > 1e-3
+        assert sorted(traced) == [16, 64, 256, 1024]
+    finally:
+        policy_decoders._compile.cache_clear()
+
+
+def test_networks_of_all_agents_are_simulated_with() -> None:
+    made = [make(agent, "kuhn_poker(players=3)", player) for player, agent in enumerate(CONFIGS)]
+    policies = [[policy_decoders.decode_network(each.policy)] for each in made]
+    found = simulate("kuhn_poker(players=3)", policies, np.array([[0, 0, 0]]), 700, seed=0)
+    assert found.standard_error.max() < 0.5
+    np.testing.assert_allclose(found.mean.sum(), 0.0, atol=1e-12)
+
+
+def test_decoding_stays_on_the_cpu() -> None:
+    made = make("crossq", "kuhn_poker")
+    variables = policy_decoders.to_variables(made.core, made.policy.arrays)
+    assert {device.platform for leaf in jax.tree.leaves(variables) for device in leaf.devices()} == {"cpu"}
+
+
+def test_settings_survive_json() -> None:
+    config = dataclasses.replace(CONFIGS["conditional_mpo"], max_gradient_norm=math.inf, horizon=77)
+    about = policy_decoders.about_network(load_game("kuhn_poker"), 1, "conditional_mpo", config)
+    about = json.loads(json.dumps(about, allow_nan=False))
+    assert about["settings"]["max_gradient_norm"] == "inf"
+    assert policy_decoders.config_of(about) == config
+    # Made once for all policies of the kind.
+    assert policy_decoders.make_network(about).core is policy_decoders.make_network(about).core
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"agent": "dqn"}, "no agent named 'dqn' to decode; there are crossq, conditional_mpo, vmpo"),
+        ({"settings": {"momentum": 1}}, "cannot be built: crossq has no setting 'momentum'"),
+        ({"settings": {"learning_rate": -1.0}}, "cannot be built: CrossQ's learning_rate must be above 0"),
+        ({"settings": {"policy_hidden_sizes": "many"}}, "must be a list of whole numbers"),
+        ({"game": "coordinated_mp()"}, "cannot be built: .* offers no tensors to observe"),
+        ({"game": "no_such_game"}, "cannot be built: unknown game 'no_such_game'"),
+        ({"settings": None}, "cannot be built"),
+        ({"context": ["a"]}, "cannot be built"),
+    ],
+)
+def test_what_describes_no_network_is_refused_in_one_line(change: dict[str, Any], message: str) -> None:
+    policy = make("crossq", "kuhn_poker").policy
+    with pytest.raises(StoredPolicyError, match=rf"^[^\n]*{message}[^\n]*$"):
+        policy_decoders.decode_network(policy._replace(about=policy.about | change))
+
+
+@pytest.mark.parametrize("change", ["missing", "further", "shape", "type"])
+def test_arrays_of_other_networks_are_refused(change: str) -> None:
+    policy = make("crossq", "kuhn_poker").policy
+    arrays = dict(policy.arrays)
+    name = ".params['linear']['w']"
+    if change == "missing":
+        del arrays[name]
+    elif change == "further":
+        name = "further"
+        arrays[name] = np.zeros(3, np.float32)
+    elif change == "shape":
+        arrays[name] = arrays[name].T
+    else:
+        arrays[name] = arrays[name].astype(np.float64)
+    with pytest.raises(StoredPolicyError) as caught:
+        policy_decoders.decode_network(policy._replace(arrays=arrays))
+    assert str(caught.value) == f"the arrays are not of the network that is named beside them: see {name}."
+
+
+def test_a_network_that_diverged_is_refused_when_it_plays() -> None:
+    policy = make("crossq", "kuhn_poker").policy
+    arrays = {
+        name: np.full_like(array, np.nan) if array.dtype.kind == "f" else array
+        for name, array in policy.arrays.items()
+    }
+    play = policy_decoders.decode_network(policy._replace(arrays=arrays))
+    state = load_game("kuhn_poker").new_initial_state()
+    for action in (0, 1):
+        state.apply_action(action)
+    with pytest.raises(StoredPolicyError, match="probabilities that do not add up to 1: its policy diverged"):
+        play([state], 0)
+
+
+def test_every_kind_has_a_decoder() -> None:
+    assert set(policy_decoders.DECODERS) == {"uniform", "table", "network"}
