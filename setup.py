@@ -37,6 +37,7 @@ ACME_LAYER = [
     "numpy<2",
     "orbax-checkpoint>=0.11",
     "protobuf<3.20",
+    "psutil>=5.9",
     "rlax>=0.1.7",
     "setuptools<81",
     "tensorflow-cpu==2.8.4",

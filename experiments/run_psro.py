@@ -20,12 +20,12 @@ from acme_psro import evaluation, payoffs, population, psro, run_directory
 from acme_psro.checkpoint import Record
 from acme_psro.games.tree import DEFAULT_MAX_NODES, GameTree, compile_game
 from acme_psro.oracles.base import Oracle, Response
-from acme_psro.oracles.launchpad import LAUNCH_TYPES
 from acme_psro.progress import Progress, make_progress
 from acme_psro.solvers import SOLVERS, check_solver_fits, get_solver
 from acme_psro.summaries import EventWriter
 from acme_psro.supervision import JobError
 from experiments import command_line, configs, names
+from experiments.agent_runs.config import LAUNCH_TYPES
 
 _STARTED = time.monotonic()
 

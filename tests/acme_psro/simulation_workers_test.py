@@ -53,12 +53,14 @@ DECODERS = {**stored_policies.DECODERS, "trouble": decode}
 """
 
 _PARENT = """
-import pathlib, sys
+import pathlib, signal, sys
 import numpy as np
 from acme_psro.simulation_workers import Workers
 import trouble
 
 if __name__ == "__main__":
+    # What a shell starts in the background, as these tests may be, ignores Ctrl-C, and so do its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     directory = pathlib.Path(sys.argv[1])
     with Workers(2, trouble.DECODERS) as workers:
         paths = [[directory / "player_0.npz"], [directory / "player_1.npz"]]

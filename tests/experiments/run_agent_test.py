@@ -45,6 +45,7 @@ needs_acme = pytest.mark.skipif(sys.version_info >= (3, 11), reason="the Acme la
 def run_agent() -> Iterator[Any]:
     """The launcher. Others have flags of the same names, which this one's replace for as long."""
     defined, names = flags.FLAGS, ("agent", "seed", "output_dir", "resume")
+    names = (*names, "games_per_actor", "lp_launch_type")
     others = {name: defined[name] for name in names if name in defined}
     for name in others:
         delattr(defined, name)
@@ -53,6 +54,9 @@ def run_agent() -> Iterator[Any]:
     for flag in defined.get_flags_for_module(module.__name__):
         delattr(defined, flag.name)
     for name, flag in others.items():
+        # Launchpad, once imported, has one of them too.
+        if name in defined:
+            delattr(defined, name)
         defined[name] = flag
 
 

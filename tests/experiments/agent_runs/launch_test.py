@@ -320,7 +320,7 @@ def test_learning_that_diverges_ends_the_program_with_its_message(
 def test_a_program_that_loses_an_actor_is_launched_again_and_says_so(
     start: Start, kuhn: AgentRunConfig
 ) -> None:
-    config = dataclasses.replace(kuhn, actor_steps=4000, evaluate_every=1000, num_actors=2)
+    config = dataclasses.replace(kuhn, actor_steps=40_000, evaluate_every=10_000, num_actors=2)
     launched = start(config)
     launched.wait_until(launched.learns)
     launched.nodes("actor/1")[0].kill()

@@ -94,8 +94,8 @@ def program(
     monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
     monkeypatch.setattr("tempfile.tempdir", None)
     config = small(
-        actor_steps=4000,
-        evaluate_every=1000,
+        actor_steps=40_000,
+        evaluate_every=10_000,
         checkpoint_seconds=0.0,
         distributed=True,
         replay_settings={"samples_per_insert": 4.0},
