@@ -7,7 +7,8 @@ RUN_ARGS ?= --game=leduc_poker --oracle=device --agent=crossq --meta_solver=nash
 	--iterations=30 --seed=0 --output_dir=runs/leduc
 # A run that was cut short is gone on with; a finished one prints its result again.
 RESUME = $(if $(wildcard runs/leduc/config.json),--resume)
-PYTEST_ARGS ?=
+# Two processes keep two cores busy; a file's tests stay together, as they share what takes long to make.
+PYTEST_ARGS ?= --numprocesses=2 --dist=loadfile
 
 NEWER := 3.13 3.12 3.11
 PACKAGES := acme_psro agents experiments

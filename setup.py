@@ -71,6 +71,7 @@ setup(
     extras_require={
         "benchmarks": BENCHMARKS,
         "cuda": ["jax[cuda12]>=0.6.2"],
-        "test": ["mypy>=1.13", "pytest>=8.0", "ruff>=0.9"],
+        # pytest-xdist: tests in two processes.
+        "test": ["mypy>=1.13", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.9"],
     },
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import functools
 import threading
@@ -122,7 +123,10 @@ class LearnerRunner(core.VariableSource, core.Worker):
 
 
 class ReportingLoop(core.Worker):
-    """Runs an environment loop and says why it failed."""
+    """Runs an environment loop in a thread of its own and says why it failed.
+
+    Signals come to the main thread, and Reverb's writer crashes the process where one comes while it waits.
+    """
 
     def __init__(self, loop: acme.EnvironmentLoop, directory: Path) -> None:
         self._loop = loop
@@ -130,7 +134,16 @@ class ReportingLoop(core.Worker):
 
     def run(self) -> None:
         with reporting(self._directory):
-            self._loop.run()
+            acting = concurrent.futures.Future[None]()
+            thread = threading.Thread(target=self._act, args=(acting,), daemon=True)
+            thread.start()
+            acting.result()
+
+    def _act(self, acting: concurrent.futures.Future[None]) -> None:
+        try:
+            acting.set_result(self._loop.run())
+        except BaseException as error:
+            acting.set_exception(error)
 
 
 class StepsLimiter(core.Worker):

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import pathlib
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from experiments.agent_runs.checkpoints import Saved, open_checkpoints
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.plateau import Plateau
 
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 PLATEAU = Plateau(2)
 CONFIG = AgentRunConfig("crossq", "openspiel:kuhn_poker", 1000, evaluate_every=100, distributed=True)
 
@@ -304,3 +306,44 @@ def test_an_actor_that_fails_says_why_and_the_first_is_told(tmp_path: pathlib.Pa
         with pytest.raises(ZeroDivisionError):
             workers.ReportingLoop(Loop(), tmp_path).run()  # type: ignore[arg-type]
     assert run_directory.read_failure(tmp_path) == ("ZeroDivisionError", "no such luck", True)
+
+
+_WAITING_ACTOR = """
+import os, pathlib, signal, sys, threading
+import agents.acme_compat
+import numpy as np
+import reverb
+from absl import flags
+from acme.utils import signals
+from launchpad.launch import worker_manager
+from experiments.agent_runs import workers
+
+flags.FLAGS(["actor"])
+worker_manager.WorkerManager(register_in_thread=True)
+one = reverb.Table("t", reverb.selectors.Uniform(), reverb.selectors.Fifo(), 9, reverb.rate_limiters.Queue(1))
+server = reverb.Server([one])
+
+class Loop:
+    def run(self):
+        writer = reverb.Client(f"localhost:{server.port}").trajectory_writer(1)
+        threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        with signals.runtime_terminator():
+            while True:
+                writer.append([np.zeros(1)])
+                writer.create_item("t", 1.0, [writer.history[0][-1]])
+                try:
+                    writer.flush(1, timeout_ms=500)
+                except reverb.DeadlineExceededError:
+                    pass
+
+workers.ReportingLoop(Loop(), pathlib.Path(sys.argv[1])).run()
+print("ended")
+os._exit(0)
+"""
+
+
+def test_an_actor_that_waits_for_replay_can_be_asked_to_end(tmp_path: pathlib.Path) -> None:
+    command = [sys.executable, "-c", _WAITING_ACTOR, str(tmp_path)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, "ended" in ended.stdout) == (0, True), ended.stderr
+    assert run_directory.read_failure(tmp_path) is None
