@@ -31,8 +31,10 @@ from experiments.agent_runs.checkpoints import open_checkpoints
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.parts import make_parts
 
-# Launchpad gives its nodes ten.
-_STOP_SECONDS = 12.0
+# A node that is asked to stop ends itself after ten at the latest. Were they as few here, Launchpad would
+# kill this process along with it.
+_NOTICE_SECONDS = 30
+_STOP_SECONDS = _NOTICE_SECONDS + 2.0
 # For a request to stop to arrive, which comes before any node ends.
 _REQUEST_SECONDS = 2.0
 
@@ -41,7 +43,7 @@ def main(config_json: str, directory: Path) -> None:
     """Builds and runs the program; exits with code 2 where the configuration is refused."""
     _end_with_parent()
     starts.begin()
-    flags.FLAGS(sys.argv[:1])
+    flags.FLAGS([sys.argv[0], f"--lp_termination_notice_secs={_NOTICE_SECONDS}"])
     config = AgentRunConfig.from_json(json.loads(config_json))
     if config.lp_launch_type == "local_mp":
         # What accelerators there are is the learner's process's.
