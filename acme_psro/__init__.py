@@ -6,21 +6,35 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     from open_spiel.python.policy import Policy
 
+    from acme_psro.stored_policies import Decoder
 
-def load_policy(run_dir: str | os.PathLike[str]) -> Policy:
+
+def load_policy(run_dir: str | os.PathLike[str], decoders: Mapping[str, Decoder] | None = None) -> Policy:
     """The final mixture of a run as one OpenSpiel policy, weighted by reach.
 
     It plays the turn-based form of games with simultaneous moves. Loading it runs no code from the run.
 
+    Args:
+      run_dir: of `experiments.run_psro`.
+      decoders: of a run whose payoffs are simulated, what makes policies of its files, by kind; None: of
+        uniform policies and tables only. `experiments.policy_decoders.load_policy` has those of networks.
+
     Raises:
-      ValueError: there is no run, or no whole checkpoint of one.
+      ValueError: there is no run, no whole checkpoint of one, or a policy that no decoder takes.
     """
     from pathlib import Path
 
     from acme_psro import evaluation, run_directory
 
     run = run_directory.read(Path(run_dir))
-    return evaluation.openspiel_policy(run.tree, run.mixture_table())
+    table = run.mixture_table()
+    if run.tree is not None and table is not None:
+        return evaluation.openspiel_policy(run.tree, table)
+    from acme_psro import mixture_policy
+
+    state = run.record.state
+    return mixture_policy.of_files(run.game, state.populations, state.meta_strategy, decoders)

@@ -8,6 +8,7 @@ Layout, version 1:
 
 Files are written to a temporary name and renamed, the manifest last, so a run killed at any moment leaves
 the checkpoint before it whole. Reading verifies every digest and falls back to the newest whole checkpoint.
+What policies and payoffs are depends on the run: a `Format` makes bytes and arrays of them, and back.
 """
 
 from __future__ import annotations
@@ -16,16 +17,14 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from acme_psro.files import write_atomically
-from acme_psro.games.tree import GameTree
 from acme_psro.meta_strategy import MetaStrategy
-from acme_psro.population import Policy, make_policy
 from acme_psro.psro import PSROState
 
 VERSION = 1
@@ -50,18 +49,34 @@ class Record(NamedTuple):
     meta_strategies: list[MetaStrategy]
 
 
-def save(directory: Path, record: Record) -> None:
+class Format(NamedTuple):
+    """How policies and payoffs are kept; see `acme_psro.checkpoint_formats`.
+
+    Attributes:
+      pack_policy: policy -> the content of its file.
+      read_policy: (file, player) -> policy; raises a ValueError or KeyError where it does not fit.
+      pack_payoffs: payoffs -> arrays by name, "payoffs" among them.
+      unpack_payoffs: those arrays, among others -> payoffs; raises a KeyError where one is missing.
+    """
+
+    pack_policy: Callable[[Any], bytes]
+    read_policy: Callable[[Path, int], Any]
+    pack_payoffs: Callable[[Any], dict[str, np.ndarray]]
+    unpack_payoffs: Callable[[Mapping[str, np.ndarray]], Any]
+
+
+def save(directory: Path, record: Record, form: Format) -> None:
     """Writes a checkpoint; keeps the last few."""
     (directory / "policies").mkdir(parents=True, exist_ok=True)
     digests = {}
     for player, population in enumerate(record.state.populations):
         for index, policy in enumerate(population):
-            path = _policy_path(directory, player, index)
+            path = policy_path(directory, player, index)
             if not path.exists():
-                write_atomically(path, _pack({"table": policy.table}))
+                write_atomically(path, form.pack_policy(policy))
             digests[str(path.relative_to(directory))] = _digest(path.read_bytes())
     name = f"state_{record.state.iteration:05d}"
-    arrays = _pack(_state_arrays(record))
+    arrays = pack(_strategy_arrays(record) | form.pack_payoffs(record.state.payoffs))
     write_atomically(directory / f"{name}.npz", arrays)
     digests[f"{name}.npz"] = _digest(arrays)
     manifest = {
@@ -87,7 +102,7 @@ def exists(directory: Path) -> bool:
     return bool(_manifests(directory))
 
 
-def restore(directory: Path, tree: GameTree, warn: Callable[[str], None]) -> Record:
+def restore(directory: Path, form: Format, warn: Callable[[str], None]) -> Record:
     """Reads the newest whole checkpoint.
 
     Args:
@@ -101,7 +116,7 @@ def restore(directory: Path, tree: GameTree, warn: Callable[[str], None]) -> Rec
         raise CheckpointError(f"there is no checkpoint in {directory}: start the run without --resume.")
     for manifest in manifests:
         try:
-            return _read(directory, manifest, tree)
+            return _read(directory, manifest, form)
         except CheckpointError as error:
             warn(f"checkpoint {manifest.stem} cannot be used: {error}")
     raise CheckpointError(
@@ -119,7 +134,7 @@ def prune(directory: Path, record: Record) -> None:
             manifest.unlink()
             manifest.with_suffix(".npz").unlink(missing_ok=True)
     needed = {
-        _policy_path(directory, player, index)
+        policy_path(directory, player, index)
         for player, population in enumerate(record.state.populations)
         for index in range(len(population))
     }
@@ -130,7 +145,7 @@ def prune(directory: Path, record: Record) -> None:
         unfinished.unlink()
 
 
-def _read(directory: Path, path: Path, tree: GameTree) -> Record:
+def _read(directory: Path, path: Path, form: Format) -> Record:
     try:
         manifest: dict[str, Any] = json.loads(path.read_bytes())
         claimed = manifest.pop("sha256")
@@ -148,16 +163,17 @@ def _read(directory: Path, path: Path, tree: GameTree) -> Record:
     sizes = manifest["populations"]
     try:
         populations = tuple(
-            tuple(_read_policy(directory, tree, player, index) for index in range(size))
+            tuple(form.read_policy(policy_path(directory, player, index), player) for index in range(size))
             for player, size in enumerate(sizes)
         )
-        arrays = _unpack(directory / f"{path.stem}.npz")
+        arrays = unpack(directory / f"{path.stem}.npz")
+        payoffs = form.unpack_payoffs(arrays)
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"it does not fit the game: {error}") from None
     strategies = _split_strategies(arrays, len(manifest["metrics"]), len(sizes))
     state = PSROState(
         populations=populations,
-        payoffs=arrays["payoffs"],
+        payoffs=payoffs,
         meta_strategy=strategies[-1],
         iteration=manifest["iteration"],
         responses=(),
@@ -166,12 +182,8 @@ def _read(directory: Path, path: Path, tree: GameTree) -> Record:
     return Record(state, manifest["metrics"], strategies)
 
 
-def _read_policy(directory: Path, tree: GameTree, player: int, index: int) -> Policy:
-    return make_policy(tree, player, _unpack(_policy_path(directory, player, index))["table"])
-
-
-def _state_arrays(record: Record) -> dict[str, np.ndarray]:
-    arrays = {"payoffs": record.state.payoffs}
+def _strategy_arrays(record: Record) -> dict[str, np.ndarray]:
+    arrays = {}
     for player in range(len(record.state.populations)):
         marginals = [strategy.marginals[player] for strategy in record.meta_strategies]
         arrays[f"lengths_{player}"] = np.array([len(marginal) for marginal in marginals])
@@ -186,7 +198,8 @@ def _split_strategies(arrays: dict[str, np.ndarray], rows: int, players: int) ->
     return [MetaStrategy(tuple(of_player[row] for of_player in marginals)) for row in range(rows)]
 
 
-def _policy_path(directory: Path, player: int, index: int) -> Path:
+def policy_path(directory: Path, player: int, index: int) -> Path:
+    """The file of a player's policy."""
     return directory / "policies" / f"player_{player}_{index:05d}.npz"
 
 
@@ -195,13 +208,20 @@ def _manifests(directory: Path) -> list[Path]:
     return sorted(directory.glob("state_*.json"), key=lambda path: (len(path.name), path.name), reverse=True)
 
 
-def _pack(arrays: dict[str, np.ndarray]) -> bytes:
+def pack(arrays: dict[str, np.ndarray]) -> bytes:
+    """Arrays by name, compressed; equal arrays give equal bytes."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
-def _unpack(path: Path) -> dict[str, np.ndarray]:
+def unpack(path: Path) -> dict[str, np.ndarray]:
+    """What `pack` made; never unpickles.
+
+    Raises:
+      ValueError: objects, which would have to be unpickled.
+      BadZipFile: none of these.
+    """
     with np.load(path, allow_pickle=False) as stored:
         return dict(stored)
 

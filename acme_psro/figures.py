@@ -63,11 +63,15 @@ _LINEAR_GAP = 3.0
 
 
 class Line(NamedTuple):
-    """One curve: a name for the legend, `y` [N] over `x` [N]; not finite values leave a hole."""
+    """One curve: a name for the legend, `y` [N] over `x` [N]; not finite values leave a hole.
+
+    Where `error` [N] is given, bars reach so far up and down from `y`.
+    """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
+    error: Sequence[float] | None = None
 
 
 def suits_log_scale(values: Sequence[float]) -> bool:
@@ -96,7 +100,8 @@ def draw_convergence(name: str, lines: Sequence[Line], x_label: str, y_label: st
         if suits_log_scale(values):
             _use_log_axis(axes, values)
         else:
-            _start_at_zero(axes, values)
+            errors = [error for line in lines for error in line.error or [0.0] * len(line.y)]
+            _start_at_zero(axes, [*values, *np.add(values, errors).tolist()])
         _use_whole_numbers(axes, x=x_label == "iteration")
 
     return _draw(name, f"{y_label} over {x_label}", 270, draw)
@@ -248,6 +253,9 @@ def _draw_lines(axes: Axes, lines: Sequence[Line], joined: bool = True) -> None:
             markeredgewidth=0,
             label=line.name,
         )
+        if line.error is not None:
+            colour = _SERIES[index % len(_SERIES)]
+            axes.errorbar(line.x, line.y, line.error, fmt="none", ecolor=colour, elinewidth=1.0, capsize=2.0)
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),

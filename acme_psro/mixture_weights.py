@@ -52,6 +52,16 @@ def make_draw(weights: Weights) -> Draw:
     return draw
 
 
+def spread(marginal: np.ndarray, rng: np.random.Generator, n: int) -> np.ndarray:
+    """`[n]` int: policies by their weights, each as often as its own has it to within one, in any order.
+
+    Each place by itself is drawn by the weights, so that means over all are those of plain draws.
+    """
+    places = (rng.random() + np.arange(n)) / n
+    # Rounding may take the last place to 1 itself, which is nobody's.
+    return rng.permutation(_place(_bounds(marginal), np.minimum(places, np.nextafter(1.0, 0.0))))
+
+
 def _bounds(probabilities: np.ndarray) -> np.ndarray:
     """Where each one's part of [0, 1) ends; the last that is above 0 ends at 1 whatever rounding did."""
     sums = np.cumsum(probabilities)

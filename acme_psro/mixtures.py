@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,6 +51,13 @@ class Mixture(NamedTuple):
 def exists(directory: Path) -> bool:
     """Whether there is a mixture in the directory."""
     return (Path(directory) / _FILE).is_file()
+
+
+def remove(directory: Path) -> None:
+    """Removes a mixture, if there is one; cut off half-way, it leaves none."""
+    if Path(directory).is_dir():
+        (Path(directory) / _FILE).unlink(missing_ok=True)
+        shutil.rmtree(directory)
 
 
 def write(directory: Path, mixture: Mixture) -> None:
@@ -128,6 +136,15 @@ def read(directory: Path, decoders: Mapping[str, Decoder], game: str | None = No
         raise MixtureError(
             f"the mixture in {directory} plays {mixture.game}, not {expected}: choose another."
         )
+    return opponents_of(mixture, decoders)
+
+
+def opponents_of(mixture: Mixture, decoders: Mapping[str, Decoder]) -> Opponents:
+    """A mixture as opponents, see `read`.
+
+    Raises:
+      StoredPolicyError: a policy that no decoder takes.
+    """
     policies = tuple(
         tuple(_never if policy is None else stored_policies.decode(policy, decoders) for policy in own)
         for own in mixture.policies

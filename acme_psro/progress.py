@@ -28,6 +28,11 @@ def count_players(row: Mapping[str, float]) -> int:
     return players
 
 
+def is_bounded(row: Mapping[str, float]) -> bool:
+    """Returns whether a metrics row has lower bounds with standard errors in place of exact figures."""
+    return "nash_conv_stderr" in row
+
+
 def format_value(value: float) -> str:
     """Returns a game value (NashConv, gain) in at most 9 characters; `-` where it is not finite."""
     if not math.isfinite(value):
@@ -35,6 +40,13 @@ def format_value(value: float) -> str:
     if value == 0.0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.4f}"
     return f"{value:.2e}"
+
+
+def format_bound(row: Mapping[str, float], name: str) -> str:
+    """Returns a value of a row; where only a lower bound is known, `>= 0.1230 ± 0.0040`."""
+    value, error = row.get(name, math.nan), row.get(f"{name}_stderr", math.nan)
+    text = format_value(value)
+    return f">= {text} ± {format_value(error)}" if math.isfinite(value) and math.isfinite(error) else text
 
 
 def format_percent(fraction: float) -> str:
@@ -75,7 +87,7 @@ class Progress(abc.ABC):
 
     @abc.abstractmethod
     def update(self, row: Mapping[str, float]) -> None:
-        """Shows the metrics row of a finished iteration."""
+        """Shows the metrics row of a finished iteration, again where more has become known of it."""
 
     @abc.abstractmethod
     def note(self, text: str) -> None:
@@ -104,16 +116,21 @@ class PlainProgress(Progress):
         """Writes nothing: the line comes with the numbers."""
 
     def update(self, row: Mapping[str, float]) -> None:
+        # A row whose figures are not known yet comes again.
+        if math.isnan(row["nash_conv"]):
+            return
         width = len(str(self._iterations))
         players = count_players(row)
         # A gap takes at most 5 characters up to 999.9, and " / " stands between two.
-        gaps = f"{format_gaps(row):>{8 * players - 1}}"
+        gaps = f"  best-response gap {format_gaps(row):>{8 * players - 1}}"
         populations = f"{format_populations(row):>{(width + 4) * players - 3}}"
+        bounded = is_bounded(row)
+        value_width = 24 if bounded else 9
         self.note(
             f"iteration {row['iteration']:{width}.0f}/{self._iterations}"
-            f"  NashConv {format_value(row['nash_conv']):>9}"
-            f"  exploitability {format_value(row['exploitability']):>9}"
-            f"  best-response gap {gaps}"
+            f"  NashConv {format_bound(row, 'nash_conv'):>{value_width}}"
+            f"  exploitability {format_bound(row, 'exploitability'):>{value_width}}"
+            f"{'' if bounded else gaps}"
             f"  populations {populations}"
             f"  {format_duration(row['wall_seconds']):>12}"
         )
@@ -165,6 +182,8 @@ class LiveProgress(Progress):
         self._live.refresh()
 
     def update(self, row: Mapping[str, float]) -> None:
+        if self._rows and self._rows[-1]["iteration"] == row["iteration"]:
+            self._rows.pop()
         self._rows.append(dict(row))
         self._completed = int(row["iteration"])
         self._live.refresh()
@@ -233,8 +252,8 @@ def _table(rows: collections.deque[Mapping[str, float]]) -> Table:
     for row in tuple(rows):
         table.add_row(
             f"{row['iteration']:.0f}",
-            format_value(row["nash_conv"]),
-            format_value(row["exploitability"]),
+            format_bound(row, "nash_conv"),
+            format_bound(row, "exploitability"),
             format_gaps(row),
             format_populations(row),
             format_duration(row["wall_seconds"]),

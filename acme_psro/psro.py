@@ -1,24 +1,25 @@
 """Policy-space response oracles (Lanctot et al. 2017): the outer loop, and nothing but it.
 
 One iteration: every player's best response to the others' meta-strategy joins its population, the payoff
-tensor grows, the meta-solver answers with a new meta-strategy. Oracle, payoffs and solver are passed in.
+tensor grows, the meta-solver answers with a new meta-strategy. Oracle, payoffs and solver are passed in, and
+what a policy is and how payoffs are kept is between them: the loop looks into neither.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from acme_psro import meta_game
 from acme_psro.meta_strategy import MetaStrategy
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
-from acme_psro.population import Policy, Population
 
-# (populations, payoffs known so far) -> payoffs of all profiles, [P, n_1, .., n_P].
-FillPayoffs = Callable[[Sequence[Population], np.ndarray], np.ndarray]
-SolveMetaGame = Callable[[np.ndarray], MetaStrategy]
+# (populations, payoffs known so far) -> payoffs of all profiles: an array `[P, n_1, .., n_P]`, or an
+# `acme_psro.sampled_payoffs.SampledPayoffs`.
+FillPayoffs = Callable[[Sequence[tuple[Any, ...]], Any], Any]
+SolveMetaGame = Callable[[Any], MetaStrategy]
 
 
 class PSROState(NamedTuple):
@@ -26,7 +27,7 @@ class PSROState(NamedTuple):
 
     Attributes:
       populations: one a player.
-      payoffs: `[P, n_1, .., n_P]` float64.
+      payoffs: `[P, n_1, .., n_P]` float64, or an `acme_psro.sampled_payoffs.SampledPayoffs`.
       meta_strategy: the meta-solver's answer to them.
       iteration: iterations done.
       episodes: games played by the oracle so far.
@@ -35,8 +36,8 @@ class PSROState(NamedTuple):
       responses: what the oracle returned in the last iteration, one a player; empty before the first.
     """
 
-    populations: tuple[Population, ...]
-    payoffs: np.ndarray
+    populations: tuple[tuple[Any, ...], ...]
+    payoffs: Any
     meta_strategy: MetaStrategy
     iteration: int
     episodes: int
@@ -45,11 +46,25 @@ class PSROState(NamedTuple):
     responses: tuple[Response, ...]
 
 
-def initialise(policies: Sequence[Policy], *, payoffs: FillPayoffs, solve: SolveMetaGame) -> PSROState:
-    """The state before the first iteration: one policy a player."""
+def initialise(
+    policies: Sequence[Any], *, payoffs: FillPayoffs, solve: SolveMetaGame, known: Any = None
+) -> PSROState:
+    """The state before the first iteration: one policy a player.
+
+    Args:
+      known: payoffs of populations without policies; an array of them by default.
+    """
     populations = tuple((policy,) for policy in policies)
-    filled = payoffs(populations, meta_game.empty(len(policies)))
+    filled = payoffs(populations, meta_game.empty(len(policies)) if known is None else known)
     return PSROState(populations, filled, solve(filled), 0, 0, 0, 0, ())
+
+
+def tasks_of(state: PSROState) -> list[BestResponseTask]:
+    """What the oracle is asked in the next iteration: a best response for every player."""
+    return [
+        BestResponseTask(player, state.populations, state.meta_strategy, state.payoffs)
+        for player in range(len(state.populations))
+    ]
 
 
 def step(
@@ -65,11 +80,7 @@ def step(
     Args:
       key: `[2]` uint32, used up.
     """
-    tasks = [
-        BestResponseTask(player, state.populations, state.meta_strategy)
-        for player in range(len(state.populations))
-    ]
-    responses = tuple(oracle(key, tasks))
+    responses = tuple(oracle(key, tasks_of(state)))
     populations = tuple(
         population if response.policy is None else (*population, response.policy)
         for population, response in zip(state.populations, responses, strict=True)

@@ -20,6 +20,10 @@ MetaStrategies = Sequence[Sequence[np.ndarray]]
 TARGET_GAP = 0.03
 _LATEST_ROWS = 10
 _NO_GAPS = '<p class="note">No best response was learned, so there are no gaps to show.</p>'
+_UNKNOWN_GAPS = (
+    '<p class="note">The game was not compiled: what a best response gains is not known, so there are no '
+    "gaps to show.</p>"
+)
 
 _CSS = """
 :root {
@@ -85,7 +89,8 @@ def write_report(
     Args:
         path: the file to write, replaced atomically.
         config: the configuration, shown whole; `game` gives the title. Values may be nested.
-        metrics: the rows of metrics.csv, the initial population first; at least one.
+        metrics: the rows of metrics.csv, the initial population first; at least one. Where they have
+            standard errors, as `nash_conv_stderr`, figures are shown as lower bounds; the last may be nan.
         payoffs: `[P, n_0, .., n_{P-1}]` payoff tensor of the final populations, in the game's
             units; nan where unknown.
         meta_strategies: entry i holds the meta-strategies after iteration i, one `[n_p]` vector of
@@ -111,7 +116,7 @@ def write_report(
                 *([gaps] if gaps else []),
             ]
         ),
-        "" if gaps else _NO_GAPS,
+        "" if gaps else (_UNKNOWN_GAPS if progress.is_bounded(metrics[-1]) else _NO_GAPS),
         f"<h2>Latest iterations</h2>{_latest(metrics)}",
         f"<h2>Configuration</h2>{_config(config)}",
     ]
@@ -153,8 +158,9 @@ def _head(config: Mapping[str, object], metrics: Sequence[Row], outcome: str) ->
     ]
     gaps = [gap for p in range(players) if math.isfinite(gap := _relative_gap(last, p))]
     numbers = [
-        (name, progress.format_value(last[key]), f"{progress.format_value(first[key])} at first")
+        (name, _value(last, key), f"{bound}{_value(first, key)} at first")
         for name, key in (("Exploitability", "exploitability"), ("NashConv", "nash_conv"))
+        for bound in ["lower bound; " if progress.is_bounded(last) else ""]
     ]
     numbers += [
         ("Iterations", f"{last['iteration']:.0f}", f"{players} players"),
@@ -197,11 +203,17 @@ def _convergence(metrics: Sequence[Row]) -> list[str]:
         f"NashConv is what the {players} players together gain by exact best responses to the "
         f"mixture; exploitability is NashConv / {players}. {scale}"
     )
+    if progress.is_bounded(metrics[-1]):
+        meaning = (
+            f"Lower bounds: what the {players} players together gain, in simulated games, by responses that "
+            f"were trained against the mixture; bars are one standard error up and down. Exploitability is "
+            f"NashConv / {players}. {scale}"
+        )
     parts = []
     for (heading, name, x, x_label), caption in zip(axes, (meaning, more), strict=True):
         lines = [
-            figures.Line("exploitability", x, exploitability),
-            figures.Line("NashConv", x, nash_conv),
+            figures.Line("exploitability", x, exploitability, _errors(metrics, "exploitability")),
+            figures.Line("NashConv", x, nash_conv, _errors(metrics, "nash_conv")),
         ]
         svg = figures.draw_convergence(f"convergence-{name}", lines, x_label, "game units")
         parts.append(_figure(heading, svg, caption))
@@ -274,18 +286,21 @@ def _latest(metrics: Sequence[Row]) -> str:
             f"{row['iteration']:.0f}",
             progress.format_duration(row["wall_seconds"]),
             f"{row['episodes']:,.0f}",
-            progress.format_value(row["nash_conv"]),
-            progress.format_value(row["exploitability"]),
-            *(progress.format_value(row.get(f"gain_{p}", math.nan)) for p in players),
+            _value(row, "nash_conv"),
+            _value(row, "exploitability"),
+            *(_value(row, f"gain_{p}") for p in players),
             progress.format_gaps(row),
             progress.format_populations(row),
         ]
         for row in metrics[-_LATEST_ROWS:]
     ]
-    note = (
-        '<p class="note">Gain: what the player gains by an exact best response to the mixture. '
-        "Gaps and population sizes are in the order of the players.</p>"
-    )
+    gain = "what the player gains by an exact best response to the mixture"
+    if progress.is_bounded(metrics[-1]):
+        gain = (
+            "what the player gains by a response that was trained against the mixture, with its standard "
+            "error: a lower bound on what there is to gain"
+        )
+    note = f'<p class="note">Gain: {gain}. Gaps and population sizes are in the order of the players.</p>'
     return _table("numbers", header, rows) + note
 
 
@@ -331,6 +346,14 @@ def _count(number: float) -> str:
     if number >= 1e6:
         return f"{number / 1e6:.1f} million"
     return f"{number:,.0f}"
+
+
+def _value(row: Row, name: str) -> str:
+    return html.escape(progress.format_bound(row, name)).replace("&gt;=", "≥")
+
+
+def _errors(metrics: Sequence[Row], name: str) -> list[float] | None:
+    return _column(metrics, f"{name}_stderr") if progress.is_bounded(metrics[-1]) else None
 
 
 def _column(metrics: Sequence[Row], name: str) -> list[float]:

@@ -10,12 +10,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from acme_psro import checkpoint, evaluation
+from acme_psro import checkpoint, checkpoint_formats, evaluation
+from acme_psro.checkpoint import Format
 from acme_psro.files import write_atomically, write_csv
 from acme_psro.games.tree import DEFAULT_MAX_NODES, GameTree, compile_game
 
-# What a run may be resumed with a different value of: it says how far to go, not what to do.
-_MAY_DIFFER = ("iterations",)
+# What a run may be resumed with another value of: how far to go and by which means, not what to do.
+_MAY_DIFFER = (
+    "iterations",
+    "launchpad.learner_devices",
+    "launchpad.max_parallel_programs",
+    "simulation.payoff_workers",
+)
+# What runs do not say of themselves that were begun before there was a choice.
+_ONCE = {"payoffs": "exact"}
 
 Config = Mapping[str, Any]
 
@@ -29,16 +37,24 @@ class Run(NamedTuple):
 
     Attributes:
       config: as in `config.json`.
-      tree: the game.
+      game: `str` of OpenSpiel's, turn-based.
+      tree: the game compiled; None where payoffs are simulated, and policies are
+        `acme_psro.stored_populations.PolicyFile`s.
       record: the newest whole checkpoint.
     """
 
     config: Config
-    tree: GameTree
+    game: str
+    tree: GameTree | None
     record: checkpoint.Record
 
-    def mixture_table(self) -> np.ndarray:
-        """`[I, A]`: the one policy that plays like the newest mixture, weighted by reach."""
+    def mixture_table(self) -> np.ndarray | None:
+        """`[I, A]`: the one policy that plays like the newest mixture, weighted by reach.
+
+        None where the game was not compiled.
+        """
+        if self.tree is None:
+            return None
         state = self.record.state
         return evaluation.mixture_table(self.tree, state.populations, state.meta_strategy)
 
@@ -101,13 +117,13 @@ def write_config(directory: Path, config: Config) -> None:
     write_atomically(directory / "config.json", json.dumps(config, indent=2) + "\n")
 
 
-def write_record(directory: Path, record: checkpoint.Record) -> None:
+def write_record(directory: Path, record: checkpoint.Record, form: Format) -> None:
     """Writes a checkpoint, then `metrics.csv` from it."""
-    checkpoint.save(directory / "checkpoints", record)
+    checkpoint.save(directory / "checkpoints", record, form)
     write_csv(directory / "metrics.csv", record.metrics)
 
 
-def resume(directory: Path, tree: GameTree, warn: Callable[[str], None]) -> checkpoint.Record | None:
+def resume(directory: Path, form: Format, warn: Callable[[str], None]) -> checkpoint.Record | None:
     """The newest whole checkpoint, and the directory as it was right after it.
 
     Returns:
@@ -118,7 +134,7 @@ def resume(directory: Path, tree: GameTree, warn: Callable[[str], None]) -> chec
     """
     if not checkpoint.exists(directory / "checkpoints"):
         return None
-    record = checkpoint.restore(directory / "checkpoints", tree, warn)
+    record = checkpoint.restore(directory / "checkpoints", form, warn)
     checkpoint.prune(directory / "checkpoints", record)
     write_csv(directory / "metrics.csv", record.metrics)
     return record
@@ -143,8 +159,20 @@ def read(directory: str | Path, warn: Callable[[str], None] = lambda line: None)
         game, max_nodes = str(config["game"]), int(config.get("max_nodes", DEFAULT_MAX_NODES))
     except (KeyError, TypeError, ValueError):
         raise RunDirectoryError(f"{path} names no game: it was altered.") from None
-    tree = compile_game(game, max_nodes)
-    return Run(config, tree, checkpoint.restore(directory / "checkpoints", tree, warn))
+    if is_sampled(config):
+        from acme_psro.games.loading import load_game
+
+        tree, game = None, str(load_game(game))
+        form = checkpoint_formats.of_files(game)
+    else:
+        tree = compile_game(game, max_nodes)
+        game, form = tree.game_string, checkpoint_formats.of_tree(tree)
+    return Run(config, game, tree, checkpoint.restore(directory / "checkpoints", form, warn))
+
+
+def is_sampled(config: Config) -> bool:
+    """Whether a run's payoffs are simulated, and its game is not compiled."""
+    return bool({**_ONCE, **config}["payoffs"] == "sampled")
 
 
 def read_config(path: Path) -> Config:
@@ -166,6 +194,8 @@ def _differences(old: Config, new: Config, may_differ: Collection[str]) -> list[
     """What differs, as `name: old, not new`, nested names joined by dots."""
     # Through JSON and back, so that tuples compare equal to the lists they are written as.
     flat_old, flat_new = _flatten(old), _flatten(json.loads(json.dumps(new)))
+    if flat_new.get("payoffs") is not None:
+        flat_old = {**_ONCE, **flat_old}
     names = [name for name in {**flat_old, **flat_new} if name not in may_differ]
     return [
         f"{name} is {flat_old.get(name)}, not {flat_new.get(name)}"

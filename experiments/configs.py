@@ -14,6 +14,7 @@ from acme_psro.solvers import get_solver
 from experiments.names import PSRO_AGENTS, check_known
 
 ORACLES = ("exact", "device", "launchpad")
+PAYOFFS = ("auto", "exact", "sampled")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +28,14 @@ class PSROConfig:
       meta_solver: a name of `acme_psro.solvers.SOLVERS`.
       iterations: of the outer loop, at most.
       seed: of everything random.
-      max_nodes: refuse games with more.
+      max_nodes: games with more are not compiled.
       tolerance: stop once no player gains more than this, in the game's utility units.
       device: settings of the device oracle, see `acme_psro.oracles.training.DeviceConfig`.
       launchpad: settings of the Launchpad oracle, see `acme_psro.oracles.launchpad.LaunchpadConfig`.
       agent_settings: over the agent's preset "games", see `agents.crossq.config.CrossQConfig`.
+      payoffs: a name of `PAYOFFS`: "exact" where the game compiles, "sampled", by play, in games of any size;
+        "auto" is exact where it can be.
+      simulation: of sampled payoffs, see `acme_psro.simulated_games.SimulationConfig`.
     """
 
     game: str
@@ -45,9 +49,14 @@ class PSROConfig:
     device: dict[str, Any] = dataclasses.field(default_factory=dict)
     launchpad: dict[str, Any] = dataclasses.field(default_factory=dict)
     agent_settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    payoffs: str = "auto"
+    simulation: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_known("oracle", self.oracle, ORACLES)
+        check_known("kind of payoffs", self.payoffs, PAYOFFS)
+        if self.payoffs == "sampled" and self.oracle != "launchpad":
+            raise ValueError(f"--payoffs=sampled needs --oracle=launchpad: {self.oracle} compiles the game.")
         check_known("agent", self.agent, PSRO_AGENTS)
         get_solver(self.meta_solver)
         for name in ("iterations", "max_nodes"):

@@ -1,4 +1,4 @@
-"""Evaluates a finished or running PSRO run exactly; one JSON object on standard output.
+"""Evaluates a finished or running PSRO run; one JSON object on standard output.
 
 python -m experiments.evaluate --run_dir=DIR
 """
@@ -6,13 +6,16 @@ python -m experiments.evaluate --run_dir=DIR
 from __future__ import annotations
 
 import json
+import math
 import sys
 from typing import Any
 
 from absl import flags
 
 from acme_psro import evaluation, run_directory
+from acme_psro.games.tree import GameTree
 from experiments import command_line
+from experiments.psro_runs.rows import is_known
 
 flags.DEFINE_string("run_dir", None, "Run directory of experiments.run_psro.")
 
@@ -20,19 +23,61 @@ FLAGS = flags.FLAGS
 
 
 def describe(run: run_directory.Run) -> dict[str, Any]:
-    """The figures of a run's last mixture, in the game's utility units."""
-    state = run.record.state
-    figures = evaluation.evaluate(run.tree, state.populations, state.meta_strategy)
+    """The figures of a run's last mixture, in the game's utility units.
+
+    Where payoffs are simulated they are of the last mixture that exploiters were trained against, with
+    standard errors, and gains are lower bounds; None where nothing is known yet.
+    """
+    figures = _sampled(run) if run.tree is None else _exact(run, run.tree)
     return {
-        "game": run.tree.game_string,
-        "players": run.tree.num_players,
+        "game": run.game,
+        "players": len(run.record.state.populations),
+        **figures,
+        "meta_solver": run.config.get("meta_solver"),
+    }
+
+
+def _exact(run: run_directory.Run, tree: GameTree) -> dict[str, Any]:
+    state = run.record.state
+    figures = evaluation.evaluate(tree, state.populations, state.meta_strategy)
+    return {
         "iterations": state.iteration,
         "nash_conv": figures.nash_conv,
         "exploitability": figures.exploitability,
         "per_player_gain": figures.per_player_gain.tolist(),
         "expected_returns": figures.expected_returns.tolist(),
         "populations": [len(population) for population in state.populations],
-        "meta_solver": run.config.get("meta_solver"),
+    }
+
+
+def _sampled(run: run_directory.Run) -> dict[str, Any]:
+    # It imports JAX, which exact figures do without.
+    from acme_psro import simulated_games
+
+    record = run.record
+    index = max((i for i, row in enumerate(record.metrics) if is_known(row)), default=0)
+    row, strategy = record.metrics[index], record.meta_strategies[index]
+    players = range(len(record.state.populations))
+    returns = simulated_games.mixture_values(record.state.payoffs, strategy)
+
+    def of(*names: str) -> list[float | None]:
+        return [row[name] if math.isfinite(row[name]) else None for name in names]
+
+    (nash_conv, nash_conv_error), (value, error) = (
+        of(name, f"{name}_stderr") for name in ("nash_conv", "exploitability")
+    )
+    return {
+        "iterations": row["iteration"],
+        "nash_conv": nash_conv,
+        "nash_conv_stderr": nash_conv_error,
+        "exploitability": value,
+        "exploitability_stderr": error,
+        "lower_bound": True,
+        "per_player_gain": of(*(f"gain_{player}" for player in players)),
+        "per_player_gain_stderr": of(*(f"gain_{player}_stderr" for player in players)),
+        "expected_returns": [each.value for each in returns],
+        "expected_returns_stderr": [each.standard_error for each in returns],
+        "populations": [row[f"population_{player}"] for player in players],
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from acme_psro import load_policy, mixtures
+from acme_psro import evaluation, mixtures, run_directory, stored_populations
 from acme_psro.games import batched, environment
 from acme_psro.games.loading import load_game
 from experiments.policy_decoders import DECODERS
@@ -26,12 +26,36 @@ def read(directory: str, game: str) -> environment.Opponents:
     Raises:
       ValueError: neither a run nor a mixture, or one of another game.
     """
-    if mixtures.exists(Path(directory)):
-        return one_game(mixtures.read(Path(directory), DECODERS, game), game)
-    expected, policy = str(load_game(game)), load_policy(directory)
-    if str(policy.game) != expected:
-        raise ValueError(f"the run in {directory} plays {policy.game}, not {expected}: choose another.")
-    return environment.fixed(policy)
+    found = _find(Path(directory), game)
+    return environment.fixed(found) if isinstance(found, Policy) else one_game(found, game)
+
+
+def read_batched(directory: str, game: str) -> batched.Opponents:
+    """What the others play in many games side by side, from either kind of directory.
+
+    Raises:
+      ValueError: neither a run nor a mixture, or one of another game.
+    """
+    found = _find(Path(directory), game)
+    if not isinstance(found, Policy):
+        return found
+    return batched.fixed([batched.of_openspiel(found)] * found.game.num_players())
+
+
+def _find(directory: Path, game: str) -> Policy | batched.Opponents:
+    """The one policy that plays like the mixture, where there is a table of it; else what is drawn."""
+    if mixtures.exists(directory):
+        return mixtures.read(directory, DECODERS, game)
+    run, expected = run_directory.read(directory), str(load_game(game))
+    if run.game != expected:
+        raise ValueError(f"the run in {directory} plays {run.game}, not {expected}: choose another.")
+    table = run.mixture_table()
+    if run.tree is not None and table is not None:
+        return evaluation.openspiel_policy(run.tree, table)
+    # Drawing a policy for an episode asks one where weighing them by reach asks all, at every decision.
+    state = run.record.state
+    loaded = stored_populations.load_mixture(run.game, state.populations, state.meta_strategy)
+    return mixtures.opponents_of(loaded, DECODERS)
 
 
 def one_game(opponents: batched.Opponents, game: str) -> environment.Opponents:

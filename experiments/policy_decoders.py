@@ -1,8 +1,9 @@
 """Decoders of all kinds of stored policies, networks of our agents among them; nothing of Acme is imported.
 
 A policy of kind "network" says of itself, beside what all do: "agent", a name of `RUN_AGENT_AGENTS`;
-"settings", the agent's whole configuration; "context", the numbers of context that its network is given. Its
-arrays are the leaves of `core.variables(state)`, by their `jax.tree_util.keystr` paths.
+"settings", the agent's whole configuration; "context", the numbers of context that its network is given; and
+maybe "greedy", whether it always takes the action that its network gives the greatest probability. Its arrays
+are the leaves of `core.variables(state)`, by their `jax.tree_util.keystr` paths.
 
 Dimensions: `n` states, `A` actions, `D` numbers of an information state, `C` numbers of context.
 """
@@ -12,13 +13,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import os
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
 import pyspiel
 
+import acme_psro
 from acme_psro import stored_policies
 from acme_psro.games import playing
 from acme_psro.games.batched import BatchPolicy
@@ -27,6 +30,9 @@ from acme_psro.stored_policies import Decoder, StoredPolicy, StoredPolicyError
 from agents import conditional_mpo, crossq
 from agents.core import AgentCore, Observation
 from experiments import settings
+
+if TYPE_CHECKING:
+    from open_spiel.python.policy import Policy as OpenSpielPolicy
 
 # Rows that a network is called with: as few as hold the states, so that it is compiled once for each.
 _BUCKETS = (16, 64, 256, 1024)
@@ -58,11 +64,13 @@ class Network(NamedTuple):
       core: the agent.
       probs: (variables, Observation `[n, ..]`) -> `[n, A]` float32, compiled once for each `n`.
       context: `[C]` float32, given to the network in every state.
+      greedy: whether the most probable action is always taken, the first of several.
     """
 
     core: AgentCore
     probs: Callable[[Any, Observation], jax.Array]
     context: np.ndarray
+    greedy: bool = False
 
 
 def about_network(game: pyspiel.Game, player: int, agent: str, config: Any) -> dict[str, Any]:
@@ -104,12 +112,15 @@ def make_network(about: dict[str, Any]) -> Network:
         game = load_game(about["game"])
         shapes = (playing.tensor_of(game)[1], game.num_distinct_actions(), len(context))
         core, probs = _compile(about["agent"], config, shapes)
+        greedy = about.get("greedy", False)
+        if not isinstance(greedy, bool):
+            raise StoredPolicyError(f"whether a policy is greedy must be true or false, not {greedy!r}.")
     except StoredPolicyError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise StoredPolicyError(f"the network of a stored policy cannot be built: {reason}") from None
-    return Network(core, probs, context)
+    return Network(core, probs, context, greedy)
 
 
 def config_of(about: dict[str, Any]) -> Any:
@@ -201,7 +212,8 @@ def probabilities(network: Network, variables: Any, info_state: np.ndarray, lega
     # Written so that NaN is caught.
     if not (np.abs(sums - 1) <= _TOLERANCE).all():
         raise StoredPolicyError("a network gave probabilities that do not add up to 1: its policy diverged.")
-    return whole / sums
+    # Argmax over what is 0 where illegal: some legal action is above 0.
+    return np.eye(whole.shape[1])[whole.argmax(axis=1)] if network.greedy else whole / sums
 
 
 def _padding(rows: int, width: int, num_actions: int, context: int) -> Observation:
@@ -215,3 +227,12 @@ def _padding(rows: int, width: int, num_actions: int, context: int) -> Observati
 
 
 DECODERS: dict[str, Decoder] = {**stored_policies.DECODERS, "network": decode_network}
+
+
+def load_policy(run_dir: str | os.PathLike[str]) -> OpenSpielPolicy:
+    """`acme_psro.load_policy` of any run, also where policies are networks.
+
+    Raises:
+      ValueError: there is no run, no whole checkpoint of one, or a policy that cannot be decoded.
+    """
+    return acme_psro.load_policy(run_dir, DECODERS)

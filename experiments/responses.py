@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from acme_psro import supervision
-from acme_psro.oracles.launchpad import LaunchpadConfig, Learned, Program, RunPrograms
-from experiments.agent_runs import directory, launch, tables
+from acme_psro.oracles.programs import LaunchpadConfig, Learned, Program, RunPrograms
+from experiments.agent_runs import directory, launch, placement, tables
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.configs import PSROConfig
 
+# For a curve; a plateau must be seen long before the budget is spent.
 _EVALUATIONS = 5
+_EVALUATIONS_PER_PATIENCE = 10
+_EPISODES = 10
+_EPISODES_FOR_PLATEAU = 100
 
 
 def make_run_programs(config: PSROConfig, note: Callable[[str], None]) -> RunPrograms:
@@ -24,12 +28,20 @@ def make_run_programs(config: PSROConfig, note: Callable[[str], None]) -> RunPro
       ValueError: a setting that is not allowed.
     """
     settings = LaunchpadConfig(**config.launchpad)
+    if settings.plateau_min_improvement and not settings.plateau_patience:
+        raise ValueError("plateau_min_improvement needs a plateau_patience of at least 2 evaluations.")
+    placement.check(settings.learner_devices)
 
     def run_programs(programs: Sequence[Program]) -> list[Learned]:
-        runs = [make_run_config(config, settings, program) for program in programs]
+        devices = placement.assign(settings.learner_devices, len(programs))
+        sharing = placement.count_sharing(devices, settings.max_parallel_programs)
+        runs = [
+            make_run_config(config, settings, program, seen)
+            for program, seen in zip(programs, devices, strict=True)
+        ]
         jobs = [
-            launch.make_job(run, program.directory, f"player {program.player}'s response")
-            for run, program in zip(runs, programs, strict=True)
+            launch.make_job(run, program.directory, f"player {program.player}'s response", number)
+            for run, program, number in zip(runs, programs, sharing, strict=True)
         ]
         supervision.run_all(
             jobs,
@@ -42,8 +54,12 @@ def make_run_programs(config: PSROConfig, note: Callable[[str], None]) -> RunPro
     return run_programs
 
 
-def make_run_config(config: PSROConfig, settings: LaunchpadConfig, program: Program) -> AgentRunConfig:
-    """The run of one agent that a program is."""
+def make_run_config(
+    config: PSROConfig, settings: LaunchpadConfig, program: Program, learner_devices: str = ""
+) -> AgentRunConfig:
+    """The run of one agent that a program is, and which devices its learner sees."""
+    patience = settings.plateau_patience
+    evaluations = _EVALUATIONS_PER_PATIENCE * patience if patience else _EVALUATIONS
     return AgentRunConfig(
         agent=config.agent,
         environment=f"openspiel:{program.game}",
@@ -52,11 +68,15 @@ def make_run_config(config: PSROConfig, settings: LaunchpadConfig, program: Prog
         player=program.player,
         opponent=str(program.opponents),
         agent_settings=config.agent_settings,
-        evaluate_every=max(1, settings.actor_steps // _EVALUATIONS),
+        evaluate_every=max(1, settings.actor_steps // evaluations),
+        evaluation_episodes=_EPISODES_FOR_PLATEAU if patience else _EPISODES,
+        plateau_patience=patience,
+        plateau_min_improvement=settings.plateau_min_improvement,
         distributed=True,
         num_actors=settings.actors_per_response,
         games_per_actor=settings.games_per_actor,
         lp_launch_type=settings.lp_launch_type,
+        learner_devices=learner_devices,
     )
 
 

@@ -3,6 +3,8 @@
 python -m experiments.run_agent --agent=crossq --environment=dm_control:cartpole:swingup --actor_steps=50000
 python -m experiments.run_agent --agent=crossq --environment=openspiel:leduc_poker --actor_steps=200000 \
     --distributed --num_actors=2 --lp_launch_type=local_mp
+
+experiments/agent_runs/README.md says how a program is laid out, and how it is sent to Vertex AI.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from absl import flags
 
 from experiments import command_line, environments, names
 from experiments.agent_runs import directory as run_directory
-from experiments.agent_runs import installed, launch
-from experiments.agent_runs.config import LAUNCH_TYPES, REPLAYS, AgentRunConfig
+from experiments.agent_runs import installed, launch, placement, vertex_ai_checks
+from experiments.agent_runs.config import ACCELERATORS, LAUNCH_TYPES, REPLAYS, AgentRunConfig
 
 _STARTED = time.monotonic()
 
@@ -37,10 +39,18 @@ flags.DEFINE_multi_string("set_replay", [], "NAME=VALUE, a setting of the replay
 flags.DEFINE_string("replay", "in_process", f"Where experience is kept: {', '.join(REPLAYS)}.")
 flags.DEFINE_integer("evaluate_every", 10_000, "Decisions between two evaluations.")
 flags.DEFINE_integer("evaluation_episodes", 10, "Episodes in an evaluation.")
+flags.DEFINE_integer(
+    "plateau_patience", 0, "Evaluations without gain that end the run, at least 2; 0: none do."
+)
+flags.DEFINE_float("plateau_min_improvement", 0.0, "What counts as gain, in units of the return.")
 flags.DEFINE_boolean("distributed", False, "Run as a Launchpad program.")
 flags.DEFINE_integer("num_actors", 1, "Actors of the program.")
 flags.DEFINE_integer("games_per_actor", 16, "Of a game, how many each actor plays side by side.")
 flags.DEFINE_string("lp_launch_type", "local_mp", f"How the program runs: {', '.join(LAUNCH_TYPES)}.")
+flags.DEFINE_string("learner_devices", "", "CUDA devices that the learner sees, such as 0,1; all by default.")
+flags.DEFINE_string(
+    "learner_accelerator", "T4", f"Of the learner's machine in Vertex AI: {', '.join(ACCELERATORS)}."
+)
 flags.DEFINE_float("checkpoint_seconds", 60.0, "Time between two checkpoints.")
 
 FLAGS = flags.FLAGS
@@ -65,10 +75,14 @@ def build_config() -> AgentRunConfig:
         replay_settings=parse_settings("set_replay", FLAGS.set_replay),
         evaluate_every=FLAGS.evaluate_every,
         evaluation_episodes=FLAGS.evaluation_episodes,
+        plateau_patience=FLAGS.plateau_patience,
+        plateau_min_improvement=FLAGS.plateau_min_improvement,
         distributed=FLAGS.distributed,
         num_actors=FLAGS.num_actors,
         games_per_actor=FLAGS.games_per_actor,
         lp_launch_type=FLAGS.lp_launch_type,
+        learner_devices=FLAGS.learner_devices,
+        learner_accelerator=FLAGS.learner_accelerator,
         checkpoint_seconds=FLAGS.checkpoint_seconds,
     )
 
@@ -96,8 +110,12 @@ def main() -> None:
     with command_line.bad_input():
         config = build_config()
         directory = Path(FLAGS.output_dir or _default_directory(config))
+        if config.lp_launch_type == "vertex_ai":
+            installed.check_acme_layer()
+            vertex_ai_checks.check(config, directory)
         run_directory.check(directory, config, FLAGS.resume)
         installed.check_acme_layer()
+        placement.check(config.learner_devices)
     sys.exit(launch.run(config, directory, _STARTED))
 
 

@@ -29,9 +29,11 @@ def load_game(game_string: str) -> pyspiel.Game:
         _register_python_games()
     known = [game.short_name for game in pyspiel.registered_games()]
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        near += [game for game in known if len(name) > 2 and name in game and game not in near][:3]
-        hint = f"did you mean {', '.join(near)}?" if near else f"OpenSpiel has {len(known)} games."
+        # Games in Python are known once somebody has imported them; what is said does not hang on that.
+        asked = [game for game in known if name.startswith("python_") or not game.startswith("python_")]
+        near = difflib.get_close_matches(name, asked, n=3, cutoff=0.5)
+        near += [game for game in asked if len(name) > 2 and name in game and game not in near][:3]
+        hint = f"did you mean {', '.join(near)}?" if near else f"OpenSpiel has {len(asked)} games."
         raise GameError(f"unknown game {name!r}: {hint}")
     try:
         with _quiet():

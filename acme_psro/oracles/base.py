@@ -1,15 +1,18 @@
-"""What every oracle takes and gives."""
+"""What every oracle takes and gives.
+
+A policy is whatever populations hold: an `acme_psro.population.Policy` in a game that was compiled, an
+`acme_psro.stored_populations.PolicyFile` where payoffs are simulated.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from acme_psro.meta_strategy import MetaStrategy
-from acme_psro.population import Policy, Population
 
 
 class BestResponseTask(NamedTuple):
@@ -19,11 +22,13 @@ class BestResponseTask(NamedTuple):
       player: who responds.
       populations: of all players.
       meta_strategy: by which the others draw their policies.
+      payoffs: of the populations' profiles, as the outer loop has them; None where nobody asks for them.
     """
 
     player: int
-    populations: tuple[Population, ...]
+    populations: tuple[tuple[Any, ...], ...]
     meta_strategy: MetaStrategy
+    payoffs: Any = None
 
 
 class Response(NamedTuple):
@@ -31,21 +36,23 @@ class Response(NamedTuple):
 
     Attributes:
       policy: the response, or None where nothing was found that gains over the mixture.
-      gain: what the response gains over the mixture, in utility units; exact, also for one not kept.
-      best_gain: what an exact best response gains.
+      gain: what the response gains over the mixture, in utility units, also for one not kept.
+      best_gain: what an exact best response gains; NaN where nobody knows.
       episodes: games played for it.
       env_steps: decisions taken by the learning player.
       gradient_steps: optimiser updates of the critic.
       metrics: the learner's own figures at the end of training.
+      standard_error: of the gain; 0 where it is exact.
     """
 
-    policy: Policy | None
+    policy: Any
     gain: float
     best_gain: float
     episodes: int = 0
     env_steps: int = 0
     gradient_steps: int = 0
     metrics: Mapping[str, float] = MappingProxyType({})
+    standard_error: float = 0.0
 
 
 # key `[2]` uint32 (raw bits, split before every use) and tasks in, one response a task out.

@@ -6,10 +6,15 @@ import dataclasses
 import math
 from typing import Any, NamedTuple
 
+from experiments.agent_runs import placement
+from experiments.agent_runs.plateau import Plateau
 from experiments.names import RUN_AGENT_AGENTS, check_known
 
-LAUNCH_TYPES = ("local_mt", "local_mp")
+LOCAL_LAUNCH_TYPES = ("local_mt", "local_mp")
+LAUNCH_TYPES = (*LOCAL_LAUNCH_TYPES, "vertex_ai")
 REPLAYS = ("in_process", "reverb")
+# Those that XManager knows machines of Vertex AI for.
+ACCELERATORS = ("none", "P100", "V100", "T4", "A100")
 
 
 class _Setting(NamedTuple):
@@ -91,10 +96,15 @@ class AgentRunConfig:
       replay_settings: see `agents.builder.ReplayConfig`.
       evaluate_every: decisions between two evaluations.
       evaluation_episodes: episodes in an evaluation.
+      plateau_patience: evaluations, at least 2: the run ends before its `actor_steps` where the last so many
+        are no better than those before, see `experiments.agent_runs.plateau`; 0: it never does.
+      plateau_min_improvement: of the mean return, what counts as better.
       distributed: whether to run as a Launchpad program.
       num_actors: actors of the program.
       games_per_actor: of a game, how many each actor of the program plays side by side; 1: Acme's own loop.
       lp_launch_type: a name of `LAUNCH_TYPES`.
+      learner_devices: which of the CUDA devices that JAX shows here the learner sees, as "0,1"; "": all.
+      learner_accelerator: of the learner's machine in Vertex AI, see `experiments.agent_runs.vertex_ai`.
       checkpoint_seconds: time between two checkpoints.
     """
 
@@ -110,10 +120,14 @@ class AgentRunConfig:
     replay_settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     evaluate_every: int = 10_000
     evaluation_episodes: int = 10
+    plateau_patience: int = 0
+    plateau_min_improvement: float = 0.0
     distributed: bool = False
     num_actors: int = 1
     games_per_actor: int = 16
     lp_launch_type: str = "local_mp"
+    learner_devices: str = ""
+    learner_accelerator: str = "T4"
     checkpoint_seconds: float = 60.0
 
     def __post_init__(self) -> None:
@@ -127,6 +141,39 @@ class AgentRunConfig:
             raise ValueError(f"--seed must be from 0 to {2**32 - 1}, not {self.seed}.")
         if not self.checkpoint_seconds >= 0:
             raise ValueError(f"--checkpoint_seconds must not be negative, not {self.checkpoint_seconds}.")
+        self._check_plateau()
+        placement.parse(self.learner_devices)
+        self._check_cloud()
+
+    def _check_plateau(self) -> None:
+        if self.plateau_patience:
+            Plateau(self.plateau_patience, self.plateau_min_improvement)
+            if self.evaluation_episodes < 2:
+                raise ValueError(
+                    "--plateau_patience needs --evaluation_episodes of at least 2, to know errors."
+                )
+        elif self.plateau_min_improvement:
+            raise ValueError(
+                "--plateau_min_improvement needs a --plateau_patience of at least 2 evaluations."
+            )
+
+    def _check_cloud(self) -> None:
+        check_known("learner_accelerator", self.learner_accelerator, ACCELERATORS)
+        if self.lp_launch_type != "vertex_ai":
+            return
+        if not self.distributed:
+            raise ValueError("--lp_launch_type=vertex_ai is for programs: add --distributed.")
+        if self.learner_devices:
+            raise ValueError(
+                "--learner_devices is for learners on this machine: give --learner_accelerator in Vertex AI."
+            )
+
+    @property
+    def plateau(self) -> Plateau | None:
+        """What ends the run before its budget; None: nothing."""
+        if not self.plateau_patience:
+            return None
+        return Plateau(self.plateau_patience, self.plateau_min_improvement)
 
     @property
     def kind(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -28,6 +29,8 @@ _MAY_DIFFER = (
     "evaluate_every",
     "evaluation_episodes",
     "games_per_actor",
+    "learner_accelerator",
+    "learner_devices",
     "lp_launch_type",
     "num_actors",
     "plateau_min_improvement",
@@ -141,21 +144,21 @@ def is_ending(directory: Path) -> bool:
     return (directory / "ending.json").exists() or has_finished(directory)
 
 
-def read_finished(directory: Path, config: AgentRunConfig, plateau: Plateau | None = None) -> Finished | None:
+def read_finished(directory: Path, config: AgentRunConfig) -> Finished | None:
     """How the program ended, if it made all the configured steps or ended at the configured plateau."""
     counts = _read(directory / "finished.json")
     if counts is None:
         return None
     why, reached = counts.pop("why", "budget"), counts.pop("plateau", None)
     made_all = counts.get("actor_steps", 0) >= config.actor_steps
-    at_plateau = plateau is not None and reached == dataclasses.asdict(plateau)
+    at_plateau = config.plateau is not None and reached == dataclasses.asdict(config.plateau)
     return Finished(counts, why) if made_all or at_plateau else None
 
 
-def is_at_plateau(directory: Path, plateau: Plateau, actor_steps: float) -> bool:
+def is_at_plateau(directory: Path, plateau: Plateau, actor_steps: float = math.inf) -> bool:
     """Whether evaluations say so that were made before so many steps.
 
-    The last evaluation of the run, at its last step, is then one of its own.
+    The last evaluation of a program, at its last step, is then one of its own.
     """
     rows = tables.read(directory / "evaluation.csv")
     if not rows or rows[-1]["actor_steps"] >= actor_steps:
@@ -166,12 +169,15 @@ def is_at_plateau(directory: Path, plateau: Plateau, actor_steps: float) -> bool
     return has_plateaued(returns, errors, plateau)
 
 
-def is_evaluated(directory: Path, config: AgentRunConfig, plateau: Plateau | None = None) -> bool:
-    """Whether `evaluation.csv` has its last row."""
+def evaluated_at(directory: Path) -> float:
+    """The steps that the newest row of `evaluation.csv` was made at; -1 where there is none."""
     rows = tables.read(directory / "evaluation.csv")
-    finished = read_finished(directory, config, plateau)
-    last = config.actor_steps if finished is None else finished.counts["actor_steps"]
-    return bool(rows) and rows[-1]["actor_steps"] >= last
+    return rows[-1]["actor_steps"] if rows else -1.0
+
+
+def is_evaluated(directory: Path, finished: Finished) -> bool:
+    """Whether `evaluation.csv` has the last row of a program that ended like that."""
+    return evaluated_at(directory) >= finished.counts["actor_steps"]
 
 
 def policy_file(directory: Path) -> Path:

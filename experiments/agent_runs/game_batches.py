@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import agents.acme_compat  # noqa: F401
 
 # isort: split
 
 import numpy as np
 
-from acme_psro import load_policy, mixtures
-from acme_psro.games import batched
-from acme_psro.games.batched import GameBatch, Opponents, Steps
-from acme_psro.games.loading import load_game
+from acme_psro.games.batched import GameBatch, Steps
 from agents.core import Observation
+from experiments import mixture_opponents
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.environment_wrappers import NonFiniteError
-from experiments.policy_decoders import DECODERS
 
 
 class FiniteGames:
@@ -65,16 +60,6 @@ def make_game_batch(config: AgentRunConfig, seed: int) -> FiniteGames:
       ValueError: there is no such game, player or opponent.
     """
     game = config.environment.partition(":")[2]
-    opponents = None if config.opponent is None else _read_opponents(Path(config.opponent), game)
+    opponents = None if config.opponent is None else mixture_opponents.read_batched(config.opponent, game)
     games = GameBatch(game, config.player, config.games_per_actor, opponents, seed)
     return FiniteGames(games, config.environment)
-
-
-def _read_opponents(directory: Path, game: str) -> Opponents:
-    """What `experiments.mixture_opponents` reads for one game, for many."""
-    if mixtures.exists(directory):
-        return mixtures.read(directory, DECODERS, game)
-    expected, policy = str(load_game(game)), load_policy(directory)
-    if str(policy.game) != expected:
-        raise ValueError(f"the run in {directory} plays {policy.game}, not {expected}: choose another.")
-    return batched.fixed([batched.of_openspiel(policy)] * policy.game.num_players())

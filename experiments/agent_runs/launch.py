@@ -16,7 +16,7 @@ from pathlib import Path
 from acme_psro.process_groups import interruptible
 from acme_psro.supervision import Event, Failure, Job, run_all
 from experiments import command_line
-from experiments.agent_runs import compilation
+from experiments.agent_runs import compilation, placement
 from experiments.agent_runs import directory as run_directory
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.progress import Progress
@@ -38,9 +38,11 @@ def run(config: AgentRunConfig, directory: Path, started: float) -> int:
     # What environments draw pictures with concerns nobody who trains in them.
     logging.getLogger("absl").setLevel(logging.WARNING)
     train = _train_as_program if config.distributed else _train_here
+    if config.lp_launch_type == "vertex_ai":
+        train = _train_in_cloud
     with interruptible(), Progress(config.actor_steps) as progress:
         try:
-            train(config, directory, started, progress)
+            has_ended = train(config, directory, started, progress)
         except KeyboardInterrupt:
             progress.note("stopped; --resume goes on from the last checkpoint")
             return 1
@@ -48,7 +50,8 @@ def run(config: AgentRunConfig, directory: Path, started: float) -> int:
             return _say(error, command_line.BAD_INPUT)
         except RuntimeError as error:
             return _say(error, 1)
-        _draw(config, directory, progress)
+        if has_ended:
+            _draw(config, directory, progress)
     return 0
 
 
@@ -67,13 +70,15 @@ def _draw(config: AgentRunConfig, directory: Path, progress: Progress) -> None:
     progress.note(f"curve: {path}")
 
 
-def _train_here(config: AgentRunConfig, directory: Path, started: float, progress: Progress) -> None:
+def _train_here(config: AgentRunConfig, directory: Path, started: float, progress: Progress) -> bool:
+    os.environ.update(placement.environment(config.learner_devices))
     from experiments.agent_runs import local
 
     local.train(config, directory, started, progress)
+    return True
 
 
-def _train_as_program(config: AgentRunConfig, directory: Path, started: float, progress: Progress) -> None:
+def _train_as_program(config: AgentRunConfig, directory: Path, started: float, progress: Progress) -> bool:
     """Runs the program in a child process and evaluates what it learned; a finished one is left as it is.
 
     Raises:
@@ -83,22 +88,51 @@ def _train_as_program(config: AgentRunConfig, directory: Path, started: float, p
     shown = _Shown(directory, progress)
     job = make_job(config, directory)
     run_all([job], hang_seconds=HANG_SECONDS, on_event=shown.note, on_poll=shown.update)
+    _conclude(config, directory, started, progress)
+    return True
+
+
+def _train_in_cloud(config: AgentRunConfig, directory: Path, started: float, progress: Progress) -> bool:
+    """Sends the program to Vertex AI, or evaluates what one that was sent before has learned.
+
+    Raises:
+      ValueError: the configuration is refused.
+      RuntimeError: the program could not be sent.
+    """
+    if run_directory.read_finished(directory, config) is not None:
+        _conclude(config, directory, started, progress)
+        return True
+    from experiments.agent_runs import vertex_ai
+
+    vertex_ai.send(config, directory)
+    progress.note(
+        f"sent to Vertex AI: once {directory / 'finished.json'} is there, --resume evaluates the run"
+    )
+    return False
+
+
+def _conclude(config: AgentRunConfig, directory: Path, started: float, progress: Progress) -> None:
+    """Evaluates what a program that has ended learned, unless that is done."""
     finished = run_directory.read_finished(directory, config)
-    if finished is not None and not run_directory.is_evaluated(directory, config):
+    if finished is None:
+        return
+    if not run_directory.is_evaluated(directory, finished):
+        os.environ.update(placement.environment(config.learner_devices))
         from experiments.agent_runs import final
 
         progress.show(final.evaluate(config, directory, finished.counts, time.monotonic() - started))
+    if finished.why == "plateau":
+        progress.note(f"ended at a plateau after {finished.counts['actor_steps']:,.0f} steps")
 
 
-def make_job(config: AgentRunConfig, directory: Path, name: str = "program") -> Job:
+def make_job(config: AgentRunConfig, directory: Path, name: str = "program", sharing_devices: int = 1) -> Job:
     """The Launchpad program of a run, for `acme_psro.supervision`; it goes on from its newest checkpoint.
-
-    Its environment may be added to: what is set there, such as visible devices, holds for the learner.
 
     Args:
       config: of the run.
       directory: of the run; must be one that `directory.check` lets it begin or go on in.
       name: for events and errors.
+      sharing_devices: learners that may be on the learner's devices at the same time, itself included.
     """
     command = (
         sys.executable,
@@ -115,7 +149,9 @@ def make_job(config: AgentRunConfig, directory: Path, name: str = "program") -> 
         failure=functools.partial(_failure, directory),
         landmark=functools.partial(run_directory.newest_checkpoint, directory),
         signs=functools.partial(run_directory.signs_of_life, directory, config),
-        environment={"PYTHONPATH": os.pathsep.join(filter(None, paths))} | compilation.environment(),
+        environment={"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        | compilation.environment()
+        | placement.environment(config.learner_devices, sharing_devices),
     )
 
 

@@ -122,6 +122,7 @@ class _Run:
         self._episodes = LoggerFactory(directory)("actor", "actor_steps")
         self._evaluations = TableLogger(directory, "evaluation", "actor_steps")
         self._saved_at = time.monotonic()
+        self._at_plateau = self._is_at_plateau()
 
     @property
     def actor_steps(self) -> int:
@@ -129,10 +130,10 @@ class _Run:
         return int(self._counter.get_counts().get("actor_steps", 0))
 
     def train(self, progress: Progress) -> None:
-        """Goes on to the end."""
+        """Goes on to the end: all steps made, or a plateau."""
         config = self._config
         due = (self.actor_steps // config.evaluate_every + 1) * config.evaluate_every
-        while self.actor_steps < config.actor_steps:
+        while not self._has_ended():
             result = self._loop.run_episode()
             self._episodes.write(result)
             progress.advance(self.actor_steps, float(result["episode_return"]))
@@ -142,9 +143,18 @@ class _Run:
                 self.save()
             elif time.monotonic() - self._saved_at > config.checkpoint_seconds:
                 self.save()
-        if not run_directory.is_evaluated(self._directory, config):
-            # The run was stopped at its last evaluation.
+        if run_directory.evaluated_at(self._directory) < self.actor_steps:
+            # The run was stopped at its last evaluation, or between two that are enough for another plateau.
             progress.show(self._write_evaluation())
+        if self.actor_steps < config.actor_steps:
+            progress.note(f"ended at a plateau after {self.actor_steps:,} steps")
+
+    def _has_ended(self) -> bool:
+        return self._at_plateau or self.actor_steps >= self._config.actor_steps
+
+    def _is_at_plateau(self) -> bool:
+        plateau = self._config.plateau
+        return plateau is not None and run_directory.is_at_plateau(self._directory, plateau)
 
     def save(self) -> None:
         """Writes a checkpoint."""
@@ -161,6 +171,7 @@ class _Run:
             **self._clock.read(),
         }
         self._evaluations.write(row)
+        self._at_plateau = self._is_at_plateau()
         return row
 
 

@@ -24,7 +24,9 @@ class Plateau:
 
     def __post_init__(self) -> None:
         if self.patience < 2:
-            raise ValueError(f"--plateau_patience must be at least 2 evaluations, not {self.patience}.")
+            raise ValueError(
+                f"--plateau_patience must be 0, for none, or at least 2 evaluations, not {self.patience}."
+            )
         if not 0 <= self.min_improvement < math.inf:
             raise ValueError(
                 f"--plateau_min_improvement must be at least 0 and finite, not {self.min_improvement}."

@@ -126,7 +126,7 @@ class AgentLayout(DistributedLayout):
         return BatchedLoop(games, actor, counting.Counter(counter, "actor"), logger)
 
     def coordinator(self, counter: counting.Counter, max_actor_steps: int) -> StepsLimiter:
-        return StepsLimiter(counter, max_actor_steps, self._directory)
+        return StepsLimiter(counter, max_actor_steps, self._directory, self._config.plateau)
 
     def evaluator(
         self,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro import checkpoint, payoffs, psro
+from acme_psro import checkpoint, checkpoint_formats, payoffs, psro
 from acme_psro.games.tree import GameTree, compile_game
 from acme_psro.oracles import exact
 from acme_psro.population import uniform_policy
@@ -22,6 +22,10 @@ from acme_psro.solvers import get_solver
 @functools.cache
 def _tree(game: str = "kuhn_poker") -> GameTree:
     return compile_game(game, cache=False)
+
+
+def _form(game: str = "kuhn_poker") -> checkpoint.Format:
+    return checkpoint_formats.of_tree(_tree(game))
 
 
 @functools.cache
@@ -54,12 +58,12 @@ def _row(iteration: int) -> dict[str, float]:
 
 def _save(directory: pathlib.Path, last: int, **run: str) -> None:
     for record in _records(**run)[: last + 1]:
-        checkpoint.save(directory, record)
+        checkpoint.save(directory, record, _form())
 
 
 def _restore(directory: pathlib.Path, game: str = "kuhn_poker") -> tuple[checkpoint.Record, list[str]]:
     warnings: list[str] = []
-    return checkpoint.restore(directory, _tree(game), warnings.append), warnings
+    return checkpoint.restore(directory, _form(game), warnings.append), warnings
 
 
 def _assert_same(restored: checkpoint.Record, saved: checkpoint.Record) -> None:
@@ -238,7 +242,7 @@ def test_a_checkpoint_of_another_game_does_not_fit(tmp_path: pathlib.Path) -> No
     _save(tmp_path, 1)
     warnings: list[str] = []
     with pytest.raises(checkpoint.CheckpointError):
-        checkpoint.restore(tmp_path, _tree("matrix_rps"), warnings.append)
+        checkpoint.restore(tmp_path, _form("matrix_rps"), warnings.append)
     assert len(warnings) == 2
     assert all("does not fit the game" in line for line in warnings)
 
@@ -273,10 +277,10 @@ def test_pickles_are_never_loaded_however_well_signed(tmp_path: pathlib.Path, fi
     warnings: list[str] = []
     if file.startswith("policies"):
         with pytest.raises(checkpoint.CheckpointError):
-            checkpoint.restore(directory, _tree(), warnings.append)
+            checkpoint.restore(directory, _form(), warnings.append)
         assert len(warnings) == 3
     else:
-        _assert_same(checkpoint.restore(directory, _tree(), warnings.append), _records()[1])
+        _assert_same(checkpoint.restore(directory, _form(), warnings.append), _records()[1])
         assert len(warnings) == 1
     assert not mark.exists()
 
@@ -309,7 +313,7 @@ def test_a_run_killed_while_it_writes_keeps_the_checkpoint_before(
     with monkeypatch.context() as patched, pytest.raises(_Killed):
         patched.setattr(os, "replace", killed)
         # Two policies, the arrays and the manifest.
-        checkpoint.save(tmp_path, _records()[2])
+        checkpoint.save(tmp_path, _records()[2], _form())
     after = _contents(tmp_path)
     assert {path: after.get(path) for path in before} == before
     assert len(after) == len(before) + survived
@@ -351,7 +355,7 @@ def test_prune_removes_what_the_record_does_not_stand_on(tmp_path: pathlib.Path)
     assert policies == {f"player_{p}_{k:05d}.npz" for p, size in enumerate(sizes) for k in range(size)}
     # The run goes on and writes anew what was removed.
     for record in _records()[4:]:
-        checkpoint.save(tmp_path, record)
+        checkpoint.save(tmp_path, record, _form())
     again, warnings = _restore(tmp_path)
     _assert_same(again, _records()[5])
     assert warnings == []
@@ -362,5 +366,5 @@ def test_prune_after_an_altered_policy_has_it_written_anew(tmp_path: pathlib.Pat
     _flip(tmp_path / "policies" / "player_1_00004.npz")
     restored, _ = _restore(tmp_path)
     checkpoint.prune(tmp_path, restored)
-    checkpoint.save(tmp_path, _records()[5])
+    checkpoint.save(tmp_path, _records()[5], _form())
     _assert_same(_restore(tmp_path)[0], _records()[5])

@@ -138,3 +138,16 @@ def test_same_input_gives_the_same_bytes_and_leaves_matplotlib_as_it_was() -> No
     draw = [figures.draw_payoffs("p", np.eye(3), "y", "x") for _ in range(2)]
     assert draw[0] == draw[1]
     assert dict(matplotlib.rcParams) == before
+
+
+def test_errors_are_bars_where_they_are_given(recwarn: pytest.WarningsRecorder) -> None:
+    x, y = [0, 1, 2, 3], [1.0, 0.1, math.nan, 0.01]
+    plain, barred = (
+        figures.draw_convergence("c", [figures.Line("x", x, y, error)], "iteration", "y")
+        for error in (None, [0.1, 0.2, math.nan, 0.05])
+    )
+    assert barred.count("<path") + barred.count("<use") > plain.count("<path") + plain.count("<use")
+    assert "nan" not in barred
+    # Bars that reach below zero leave the axis logarithmic.
+    assert {"0.01", "0.1", "1"} <= set(_texts(barred))
+    assert not recwarn.list

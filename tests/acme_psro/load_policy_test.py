@@ -11,7 +11,7 @@ import pytest
 from open_spiel.python.algorithms import expected_game_score, exploitability
 
 import acme_psro
-from acme_psro import checkpoint, evaluation, payoffs, psro, run_directory
+from acme_psro import checkpoint, checkpoint_formats, evaluation, payoffs, psro, run_directory
 from acme_psro.games.tree import compile_game
 from acme_psro.oracles import exact
 from acme_psro.population import uniform_policy
@@ -35,7 +35,8 @@ def _run(directory: pathlib.Path, game: str, solver: str, iterations: int) -> ev
     )
     *_, state = steps
     run_directory.write_config(directory, {"game": game})
-    run_directory.write_record(directory, checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy]))
+    record = checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy])
+    run_directory.write_record(directory, record, checkpoint_formats.of_tree(tree))
     return evaluation.evaluate(tree, state.populations, state.meta_strategy)
 
 

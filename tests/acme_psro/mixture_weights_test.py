@@ -110,3 +110,14 @@ def test_weights_that_are_none_are_refused_in_one_line(
 ) -> None:
     with pytest.raises(MixtureError, match=rf"^[^\n]*{message}[^\n]*$"):
         mixture_weights.check(weights, sizes)
+
+
+def test_spread_policies_come_as_often_as_they_weigh_in_any_order() -> None:
+    marginal = np.array([0.0, 0.25, 0.333, 0.417, 0.0])
+    drawn = mixture_weights.spread(marginal, np.random.default_rng(3), 1000)
+    assert (np.abs(np.bincount(drawn, minlength=5) - 1000 * marginal) < 1).all()
+    assert (np.diff(drawn) < 0).sum() > 200
+    again, other = (mixture_weights.spread(marginal, np.random.default_rng(s), 1000) for s in (3, 4))
+    assert (drawn == again).all() and (drawn != other).any()
+    # Never one that weighs nothing, whatever rounding does.
+    assert mixture_weights.spread(np.array([1.0, 0.0]), np.random.default_rng(0), 3).tolist() == [0, 0, 0]

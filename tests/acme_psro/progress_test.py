@@ -213,3 +213,50 @@ def test_killed_process_leaves_the_cursor_visible() -> None:
     assert result.returncode == -9
     assert "training" in written
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
+
+
+def _bounded(row: dict[str, float], error: float = 0.03) -> dict[str, float]:
+    return row | {"nash_conv_stderr": error, "exploitability_stderr": error / 2}
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ({"gain": 0.5}, "0.5000"),
+        ({"gain": math.nan}, "-"),
+        ({}, "-"),
+        ({"gain": 0.5, "gain_stderr": 0.012}, ">= 0.5000 ± 0.0120"),
+        ({"gain": math.nan, "gain_stderr": math.nan}, "-"),
+    ],
+)
+def test_format_bound(row: dict[str, float], text: str) -> None:
+    assert progress.format_bound(row, "gain") == text
+
+
+def test_plain_lines_wait_for_lower_bounds_and_show_their_errors() -> None:
+    stream = io.StringIO()
+    with progress.make_progress(20, stream) as display:
+        display.update(_bounded(_row(0, nash_conv=math.nan, gap=math.nan)))
+        assert stream.getvalue() == ""
+        display.update(_bounded(_row(0, nash_conv=4.75, gap=math.nan)))
+        display.update(_bounded(_row(1, nash_conv=math.nan, gap=math.nan)))
+        display.update(_bounded(_row(1, nash_conv=123456.0, gap=math.nan), 98765.0))
+    first, second = stream.getvalue().splitlines()
+    assert " ".join(first.split()) == (
+        "iteration 0/20 NashConv >= 4.7500 ± 0.0300 exploitability >= 2.3750 ± 0.0150 populations 1 / 1 0.0 s"
+    )
+    assert len(first) == len(second)
+
+
+def test_a_live_row_is_replaced_where_more_is_known_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "110")
+    stream = _Terminal()
+    with progress.make_progress(20, stream, True) as display:
+        display.update(_bounded(_row(0, nash_conv=math.nan, gap=math.nan)))
+        display.update(_bounded(_row(0, nash_conv=0.25, gap=math.nan)))
+        display.update(_bounded(_row(1, nash_conv=math.nan, gap=math.nan)))
+        stream.seek(0)
+        stream.truncate()
+    lines = [line.split() for line in _text(stream).splitlines()]
+    assert [line[0] for line in lines if line and line[0] in ("0", "1")] == ["0", "1"]
+    assert ">= 0.2500 ± 0.0300" in _text(stream)

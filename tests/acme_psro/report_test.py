@@ -222,3 +222,42 @@ def test_import_leaves_matplotlib_and_pyplot_alone(tmp_path: pathlib.Path) -> No
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
+
+
+def _bounded(metrics: list[dict[str, float]], last_known: bool = True) -> list[dict[str, float]]:
+    """Rows of a run whose payoffs are simulated."""
+    rows = []
+    for index, row in enumerate(metrics):
+        known = last_known or index < len(metrics) - 1
+        errors = {f"{name}_stderr": 0.04 for name in ("nash_conv", "exploitability", "gain_0", "gain_1")}
+        unknown = dict.fromkeys([*errors, "nash_conv", "exploitability", "gain_0", "gain_1"], math.nan)
+        rows.append(
+            row | errors | ({} if known else unknown) | {"gap_0": math.nan, "relative_gap_0": math.nan}
+        )
+    return rows
+
+
+def test_lower_bounds_are_named_and_have_errors(tmp_path: pathlib.Path) -> None:
+    _, page = _write(tmp_path, metrics=_bounded(_metrics(3, gap=math.nan)))
+    for words in (
+        "Exploitability ≥ 0.2500 ± 0.0400 lower bound; ≥ 2.0000 ± 0.0400 at first",
+        "NashConv ≥ 0.5000 ± 0.0400",
+        "Lower bounds: what the 2 players together gain, in simulated games",
+        "bars are one standard error up and down",
+        "what a best response gains is not known",
+        "by a response that was trained against the mixture",
+    ):
+        assert words in page.text
+    assert "exact best response" not in page.text
+    assert "No best response was learned" not in page.text
+
+
+def test_figures_that_are_not_known_yet_are_left_out(
+    tmp_path: pathlib.Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    for iterations in (3, 0):
+        metrics = _bounded(_metrics(iterations, gap=math.nan), last_known=False)
+        text, page = _write(tmp_path, iterations, metrics=metrics)
+        assert "Exploitability - lower bound" in page.text
+        assert "nan" not in text
+    assert not recwarn.list

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro import checkpoint, payoffs, psro, run_directory
+from acme_psro import checkpoint, checkpoint_formats, payoffs, psro, run_directory
 from acme_psro.games.tree import GameTree, compile_game
 from acme_psro.population import uniform_policy
 from acme_psro.solvers import get_solver
@@ -26,6 +26,10 @@ def _tree() -> GameTree:
     return compile_game("kuhn_poker", cache=False)
 
 
+def _form() -> checkpoint.Format:
+    return checkpoint_formats.of_tree(_tree())
+
+
 def _record(iteration: int = 0) -> checkpoint.Record:
     tree = _tree()
     policies = [uniform_policy(tree, player) for player in range(2)]
@@ -41,7 +45,7 @@ def _record(iteration: int = 0) -> checkpoint.Record:
 def _run(directory: pathlib.Path, iterations: int = 0) -> None:
     run_directory.write_config(directory, _CONFIG)
     for iteration in range(iterations + 1):
-        run_directory.write_record(directory, _record(iteration))
+        run_directory.write_record(directory, _record(iteration), _form())
 
 
 def _contents(directory: pathlib.Path) -> dict[pathlib.Path, bytes]:
@@ -108,11 +112,27 @@ def test_a_run_may_go_on_for_longer(tmp_path: pathlib.Path) -> None:
     run_directory.check(tmp_path, {**_CONFIG, "iterations": 50}, resume=True)
 
 
+def test_a_run_may_go_on_by_other_means(tmp_path: pathlib.Path) -> None:
+    before = {**_CONFIG, "launchpad": {"learner_devices": "0", "actor_steps": 5}}
+    run_directory.write_config(tmp_path, before)
+    after = {"launchpad": {"learner_devices": "0,1", "actor_steps": 5}, "simulation": {"payoff_workers": 3}}
+    run_directory.check(tmp_path, {**_CONFIG, **after}, resume=True)
+    assert "actor_steps" in _refusal(tmp_path, {**_CONFIG, "launchpad": {"actor_steps": 6}}, resume=True)
+
+
+def test_runs_of_before_there_was_a_choice_of_payoffs_are_exact(tmp_path: pathlib.Path) -> None:
+    _run(tmp_path)
+    run_directory.check(tmp_path, {**_CONFIG, "payoffs": "exact"}, resume=True)
+    message = _refusal(tmp_path, {**_CONFIG, "payoffs": "sampled"}, resume=True)
+    assert "payoffs is exact, not sampled" in message
+    assert not run_directory.is_sampled(_CONFIG)
+
+
 def test_a_run_killed_before_its_first_checkpoint_may_begin_again_either_way(tmp_path: pathlib.Path) -> None:
     run_directory.write_config(tmp_path, _CONFIG)
     for resume in (False, True):
         run_directory.check(tmp_path, _CONFIG, resume)
-    assert run_directory.resume(tmp_path, _tree(), pytest.fail) is None
+    assert run_directory.resume(tmp_path, _form(), pytest.fail) is None
 
 
 def test_checkpoints_without_a_configuration_are_not_begun_upon(tmp_path: pathlib.Path) -> None:
@@ -151,7 +171,7 @@ def test_resume_takes_metrics_back_to_the_checkpoint_it_goes_on_from(tmp_path: p
     _run(tmp_path, 3)
     (tmp_path / "checkpoints" / "state_00003.npz").write_bytes(b"")
     warnings: list[str] = []
-    record = run_directory.resume(tmp_path, _tree(), warnings.append)
+    record = run_directory.resume(tmp_path, _form(), warnings.append)
     assert record is not None
     assert record.state.iteration == 2
     assert len(warnings) == 1
@@ -165,7 +185,7 @@ def test_resume_where_nothing_is_whole_changes_nothing(tmp_path: pathlib.Path) -
         path.write_bytes(b"")
     before = _contents(tmp_path)
     with pytest.raises(checkpoint.CheckpointError):
-        run_directory.resume(tmp_path, _tree(), lambda line: None)
+        run_directory.resume(tmp_path, _form(), lambda line: None)
     assert _contents(tmp_path) == before
 
 
@@ -175,11 +195,12 @@ def test_reading_gives_the_newest_whole_checkpoint_and_changes_nothing(tmp_path:
     before, warnings = _contents(tmp_path), []
     run = run_directory.read(tmp_path, warnings.append)
     assert run.config["game"] == "kuhn_poker"
-    assert run.tree.game_string == "kuhn_poker()"
+    assert run.tree is not None
+    assert run.game == run.tree.game_string == "kuhn_poker()"
     assert run.record.state.iteration == 1
     np.testing.assert_array_equal(run.record.state.payoffs, _record().state.payoffs)
     # All that the populations hold.
-    np.testing.assert_allclose(run.mixture_table(), _tree().uniform_policy())
+    np.testing.assert_allclose(run.mixture_table(), _tree().uniform_policy())  # type: ignore[arg-type]
     assert len(warnings) == 1
     assert _contents(tmp_path) == before
 

@@ -28,6 +28,8 @@ from experiments import agents, configs, names
         ("device", {"num_envs": 0}, "num_envs must be at least 1, not 0"),
         ("device", {"gradient_steps": -5}, "--gradient_steps_per_response must be at least 1, not -5"),
         ("device", {"max_extensions": -1}, "max_extensions must be at least 0, not -1"),
+        ("payoffs", "guessed", "no kind of payoffs named 'guessed'; use one of auto, exact, sampled"),
+        ("payoffs", "sampled", "--payoffs=sampled needs --oracle=launchpad: device compiles the game"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(setting: str, value: Any, says: str) -> None:
@@ -47,6 +49,7 @@ def test_defaults_are_the_documented_ones() -> None:
     config = configs.PSROConfig("kuhn_poker")
     chosen = (config.oracle, config.agent, config.meta_solver, config.seed, config.max_nodes)
     assert chosen == ("device", "crossq", "nash", 0, DEFAULT_MAX_NODES)
+    assert (config.payoffs, config.simulation) == ("auto", {})
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.seed = 1  # type: ignore[misc]
 

@@ -18,7 +18,7 @@ import gymnasium
 from dm_control import suite
 from dm_env import specs
 
-from acme_psro import checkpoint, payoffs, psro, run_directory
+from acme_psro import checkpoint, checkpoint_formats, payoffs, psro, run_directory
 from acme_psro.games import traverse
 from acme_psro.games.tree import compile_game
 from acme_psro.oracles import exact
@@ -281,7 +281,8 @@ def leave_run(directory: pathlib.Path, game: str) -> float:
     )
     *_, state = steps
     run_directory.write_config(directory, {"game": game})
-    run_directory.write_record(directory, checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy]))
+    record = checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy])
+    run_directory.write_record(directory, record, checkpoint_formats.of_tree(tree))
     # The others' part of the mixture's plan, and the uniform policy's for player 1.
     plan = mixture(tree, state.populations, state.meta_strategy.marginals)
     uniform = traverse.realisation_plan(tree, tree.uniform_policy())

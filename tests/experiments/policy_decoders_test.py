@@ -16,7 +16,7 @@ from acme_psro.simulation import simulate
 from acme_psro.stored_policies import StoredPolicy, StoredPolicyError
 from agents import conditional_mpo, crossq
 from agents.core import Observation
-from experiments import policy_decoders
+from experiments import policy_decoders, policy_tables
 
 SIZES = {"policy_hidden_sizes": (8, 4), "critic_hidden_sizes": (8,)}
 CONFIGS = {
@@ -188,3 +188,25 @@ def test_a_network_that_diverged_is_refused_when_it_plays() -> None:
 
 def test_every_kind_has_a_decoder() -> None:
     assert set(policy_decoders.DECODERS) == {"uniform", "table", "network"}
+
+
+@pytest.mark.games("leduc")
+def test_a_greedy_network_takes_its_most_probable_action(case: Any) -> None:
+    policy = make("crossq", case.string).policy
+    states, infosets = states_of(case, 0)
+    said = [policy.about, policy.about | {"greedy": False}, policy.about | {"greedy": True}]
+    plain, same, greedy = (
+        policy_decoders.decode_network(policy._replace(about=about))(states, 0) for about in said
+    )
+    np.testing.assert_array_equal(plain, same)
+    np.testing.assert_array_equal(greedy, np.eye(greedy.shape[1])[plain.argmax(axis=1)])
+    assert not (greedy == plain).all() and greedy.dtype == np.float64
+    # On a compiled game it is the same.
+    table = policy_tables.make_table(case.tree, policy._replace(about=said[2]))
+    np.testing.assert_array_equal(table[infosets - case.tree.infosets_of(0).start], greedy)
+
+
+def test_to_be_greedy_is_true_or_false() -> None:
+    policy = make("crossq", "kuhn_poker").policy
+    with pytest.raises(StoredPolicyError, match="greedy must be true or false, not 1"):
+        policy_decoders.decode_network(policy._replace(about=policy.about | {"greedy": 1}))

@@ -5,9 +5,12 @@ import sys
 
 import pytest
 
+from acme_psro import supervision
 from acme_psro.games.tree import compile_game
 from acme_psro.oracles.launchpad import LaunchpadConfig, Program
 from experiments import configs, responses
+from experiments.agent_runs import placement
+from experiments.agent_runs.plateau import Plateau
 
 
 def make_program(directory: pathlib.Path, player: int = 1) -> Program:
@@ -24,7 +27,73 @@ def test_a_program_is_a_run_of_the_agent_against_the_mixture(tmp_path: pathlib.P
     assert (run.opponent, run.seed) == (str(tmp_path / "opponents"), 7)
     assert (run.actor_steps, run.num_actors, run.games_per_actor) == (100, 3, 5)
     assert run.distributed and run.lp_launch_type == "local_mt"
-    assert run.evaluate_every == 20
+    assert (run.evaluate_every, run.evaluation_episodes) == (20, 10)
+    assert (run.plateau, run.learner_devices) == (None, "")
+
+
+def test_a_program_that_may_end_at_a_plateau_is_judged_more_often(tmp_path: pathlib.Path) -> None:
+    config = configs.PSROConfig("kuhn_poker", oracle="launchpad")
+    settings = LaunchpadConfig(actor_steps=6000, plateau_patience=3, plateau_min_improvement=0.25)
+    run = responses.make_run_config(config, settings, make_program(tmp_path))
+    assert run.plateau == Plateau(3, 0.25)
+    # Two times three evaluations, which are needed to see one, are a fifth of the budget.
+    assert (run.evaluate_every, run.evaluation_episodes) == (200, 100)
+
+
+@pytest.mark.parametrize(
+    ("devices", "at_once", "seen", "fractions"),
+    [
+        ("", 1, [None, None, None], [None, None, None]),
+        ("", 2, [None, None, None], ["0.375", "0.375", "0.375"]),
+        ("0,1", 2, ["0", "1", "0"], ["0.375", None, "0.375"]),
+        ("0,1,2", 3, ["0", "1", "2"], [None, None, None]),
+        ("1", 1, ["1", "1", "1"], [None, None, None]),
+    ],
+)
+def test_learners_of_parallel_programs_have_devices_in_turn(
+    devices: str,
+    at_once: int,
+    seen: list[str | None],
+    fractions: list[str | None],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[supervision.Job] = []
+
+    class AllStartedError(Exception):
+        pass
+
+    def run_all(jobs: list[supervision.Job], **options: object) -> None:
+        assert options["at_once"] == at_once
+        given.extend(jobs)
+        raise AllStartedError
+
+    for name in ("CUDA_VISIBLE_DEVICES", "XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_PREALLOCATE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(supervision, "run_all", run_all)
+    monkeypatch.setattr(placement, "_count_devices", lambda: 3)
+    settings = {"learner_devices": devices, "max_parallel_programs": at_once}
+    config = configs.PSROConfig("kuhn_poker", oracle="launchpad", launchpad=settings)
+    run_programs = responses.make_run_programs(config, print)
+    with pytest.raises(AllStartedError):
+        run_programs([make_program(tmp_path / str(player), player) for player in range(3)])
+    assert [job.environment.get("CUDA_VISIBLE_DEVICES") for job in given] == seen
+    assert [job.environment.get("XLA_PYTHON_CLIENT_MEM_FRACTION") for job in given] == fractions
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"plateau_min_improvement": 0.1}, "plateau_min_improvement needs a plateau_patience"),
+        ({"learner_devices": "5"}, "--learner_devices=5 asks for device 5, but JAX shows 1 CUDA device here"),
+    ],
+)
+def test_settings_that_cannot_be_followed_are_refused_before_anything_runs(
+    settings: dict, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placement, "_count_devices", lambda: 1)
+    with pytest.raises(ValueError, match=message):
+        responses.make_run_programs(configs.PSROConfig("kuhn_poker", launchpad=settings), print)
 
 
 def test_a_setting_that_there_is_not_is_refused(tmp_path: pathlib.Path) -> None:

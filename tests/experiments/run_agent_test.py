@@ -45,7 +45,8 @@ needs_acme = pytest.mark.skipif(sys.version_info >= (3, 11), reason="the Acme la
 def run_agent() -> Iterator[Any]:
     """The launcher. Others have flags of the same names, which this one's replace for as long."""
     defined, names = flags.FLAGS, ("agent", "seed", "output_dir", "resume")
-    names = (*names, "games_per_actor", "lp_launch_type")
+    names += ("games_per_actor", "lp_launch_type", "learner_devices")
+    names += ("plateau_patience", "plateau_min_improvement")
     others = {name: defined[name] for name in names if name in defined}
     for name in others:
         delattr(defined, name)
@@ -89,6 +90,8 @@ def test_flags_say_what_is_run(tmp_path: pathlib.Path, launch: Launch) -> None:
         "--player=1",
         "--evaluate_every=30",
         "--evaluation_episodes=5",
+        "--plateau_patience=7",
+        "--plateau_min_improvement=0.5",
         "--set=q_reduction=min",
         "--set=learning_rate=0.01",
         f"--output_dir={directory}",
@@ -109,6 +112,8 @@ def test_flags_say_what_is_run(tmp_path: pathlib.Path, launch: Launch) -> None:
         player=1,
         evaluate_every=30,
         evaluation_episodes=5,
+        plateau_patience=7,
+        plateau_min_improvement=0.5,
         agent_settings={
             "critic_hidden_sizes": [8],
             "policy_hidden_sizes": [8],
@@ -241,7 +246,15 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: pathlib.Path, launch
         (["--seed=-1"], ["--seed"]),
         (["--checkpoint_seconds=-1"], ["--checkpoint_seconds"]),
         (["--replay=disk"], ["'disk'", "in_process, reverb"]),
-        (["--lp_launch_type=vertex_ai"], ["lp_launch_type", "vertex_ai"]),
+        (["--lp_launch_type=test_mt"], ["lp_launch_type", "test_mt"]),
+        (["--lp_launch_type=vertex_ai"], ["--lp_launch_type=vertex_ai", "--distributed"]),
+        (["--lp_launch_type=vertex_ai", "--distributed"], ["--output_dir", "/gcs/BUCKET/RUN"]),
+        (["--learner_accelerator=K80"], ["learner_accelerator", "'K80'", "T4"]),
+        (["--learner_devices=a"], ["--learner_devices", "such as 0,1", "'a'"]),
+        (["--learner_devices=1000"], ["--learner_devices=1000 asks for", "JAX shows"]),
+        (["--plateau_patience=1"], ["--plateau_patience", "at least 2", "not 1"]),
+        (["--plateau_patience=2", "--plateau_min_improvement=-1"], ["--plateau_min_improvement"]),
+        (["--plateau_min_improvement=1"], ["--plateau_min_improvement needs", "--plateau_patience"]),
         (["--player=2"], ["no player 2", "0 to 1"]),
         (["--player=-1"], ["no player -1"]),
         (["--environment=dm_control:cartpole:balance", "--player=1"], ["--player", "openspiel:GAME"]),

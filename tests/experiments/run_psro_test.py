@@ -18,6 +18,7 @@ import pytest
 
 from acme_psro.files import read_csv
 from experiments import configs, run_psro
+from experiments.psro_runs import compiled
 from tests.experiments.launching import Ended, Launch, contents, exit_code, make_launch, start
 
 _COLUMNS = [
@@ -424,4 +425,4 @@ def test_a_real_process_refuses_with_exit_code_2_and_no_traceback(tmp_path: path
 @pytest.mark.parametrize("oracle", configs.ORACLES)
 def test_every_oracle_keeps_responses_by_the_runs_tolerance(oracle: str, tmp_path: pathlib.Path) -> None:
     config = configs.PSROConfig(game="kuhn_poker", oracle=oracle, tolerance=0.25)
-    assert run_psro._prepare_oracle(config, tmp_path).keywords["tolerance"] == 0.25
+    assert compiled.prepare_oracle(config, tmp_path, print).keywords["tolerance"] == 0.25

@@ -13,7 +13,7 @@ from acme_psro.games.tree import GameTree
 from acme_psro.meta_strategy import MetaStrategy
 from acme_psro.oracles import exact
 from acme_psro.oracles.base import BestResponseTask
-from acme_psro.oracles.launchpad import LaunchpadConfig, Learned, Program, make_oracle
+from acme_psro.oracles.launchpad import Learned, Program, make_oracle
 from acme_psro.population import make_policy, mixture, uniform_policy
 
 Tables = Callable[[GameTree, int], np.ndarray]
@@ -166,16 +166,3 @@ def _worst_of(tree: GameTree, player: int, directory: pathlib.Path) -> pathlib.P
     policy = make_policy(tree, player, table)
     stored_policies.write(path, stored_policies.from_tree_policy(tree, player, policy))
     return path
-
-
-@pytest.mark.parametrize(
-    "name", ["actor_steps", "actors_per_response", "games_per_actor", "max_parallel_programs"]
-)
-def test_refuses_budgets_of_nothing(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):
-        LaunchpadConfig(**{name: 0})
-
-
-def test_unknown_launch_types_list_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="no lp_launch_type named 'vertex'; there are local_mp, local_mt"):
-        LaunchpadConfig(lp_launch_type="vertex")

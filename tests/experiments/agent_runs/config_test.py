@@ -7,6 +7,7 @@ import math
 import pytest
 
 from experiments.agent_runs.config import AgentRunConfig
+from experiments.agent_runs.plateau import Plateau
 
 CONFIG = AgentRunConfig("crossq", "openspiel:kuhn_poker", 1000)
 
@@ -16,7 +17,22 @@ CONFIG = AgentRunConfig("crossq", "openspiel:kuhn_poker", 1000)
     [
         ({"agent": "dqn"}, ["no agent named 'dqn'", "crossq"]),
         ({"replay": "disk"}, ["no replay named 'disk'", "in_process", "reverb"]),
-        ({"lp_launch_type": "vertex_ai"}, ["'vertex_ai'", "local_mt", "local_mp"]),
+        ({"lp_launch_type": "test_mt"}, ["'test_mt'", "local_mt", "local_mp", "vertex_ai"]),
+        ({"lp_launch_type": "vertex_ai"}, ["--lp_launch_type=vertex_ai", "add --distributed"]),
+        (
+            {"lp_launch_type": "vertex_ai", "distributed": True, "learner_devices": "0"},
+            ["--learner_devices", "this machine", "--learner_accelerator"],
+        ),
+        ({"learner_accelerator": "K80"}, ["'K80'", "none, P100, V100, T4, A100"]),
+        ({"learner_devices": "0;1"}, ["--learner_devices", "such as 0,1", "'0;1'"]),
+        ({"plateau_patience": 1}, ["--plateau_patience must be 0, for none, or at least 2", "not 1"]),
+        ({"plateau_patience": -2}, ["--plateau_patience must be 0, for none, or at least 2", "not -2"]),
+        (
+            {"plateau_patience": 2, "plateau_min_improvement": math.nan},
+            ["--plateau_min_improvement", "at least 0", "nan"],
+        ),
+        ({"plateau_min_improvement": 0.1}, ["--plateau_min_improvement needs", "--plateau_patience"]),
+        ({"plateau_patience": 2, "evaluation_episodes": 1}, ["--evaluation_episodes of at least 2"]),
         ({"actor_steps": 0}, ["--actor_steps", "at least 1", "not 0"]),
         ({"evaluate_every": -3}, ["--evaluate_every", "-3"]),
         ({"evaluation_episodes": 0}, ["--evaluation_episodes"]),
@@ -41,6 +57,13 @@ def test_the_bounds_themselves_are_allowed() -> None:
     assert (config.seed, config.checkpoint_seconds) == (2**32 - 1, 0.0)
 
 
+def test_a_plateau_is_what_patience_asks_for() -> None:
+    assert CONFIG.plateau is None
+    patient = dataclasses.replace(CONFIG, plateau_patience=3, plateau_min_improvement=0.5)
+    assert patient.plateau == Plateau(3, 0.5)
+    assert dataclasses.replace(CONFIG, plateau_patience=2).plateau == Plateau(2)
+
+
 def test_a_configuration_survives_json() -> None:
     config = dataclasses.replace(
         CONFIG,
@@ -48,8 +71,18 @@ def test_a_configuration_survives_json() -> None:
         replay_settings={"batch_size": 4},
         opponent="runs/leduc",
         distributed=True,
+        plateau_patience=4,
+        plateau_min_improvement=0.25,
+        learner_devices="1,0",
     )
     assert AgentRunConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_a_configuration_from_before_there_was_a_choice_is_read() -> None:
+    data = CONFIG.to_json()
+    for name in ("plateau_patience", "plateau_min_improvement", "learner_devices", "learner_accelerator"):
+        del data[name]
+    assert AgentRunConfig.from_json(data) == CONFIG
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro import checkpoint, payoffs, psro, run_directory
+from acme_psro import checkpoint, checkpoint_formats, payoffs, psro, run_directory
 from acme_psro.games import traverse
 from acme_psro.games.tree import compile_game
 from acme_psro.oracles import exact
@@ -139,7 +139,8 @@ def kuhn_mixture(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         converged=lambda state: False,
     )
     run_directory.write_config(directory, {"game": "kuhn_poker"})
-    run_directory.write_record(directory, checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy]))
+    record = checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy])
+    run_directory.write_record(directory, record, checkpoint_formats.of_tree(tree))
     return directory
 
 

@@ -14,6 +14,7 @@ from experiments.agent_runs.plateau import Plateau
 
 PLATEAU = Plateau(2, 0.1)
 CONFIG = AgentRunConfig("crossq", "openspiel:kuhn_poker", 1000)
+PATIENT = dataclasses.replace(CONFIG, plateau_patience=2, plateau_min_improvement=0.1)
 
 
 @pytest.fixture
@@ -49,6 +50,9 @@ def test_the_configuration_is_read_back(begun: pathlib.Path) -> None:
         {"evaluate_every": 5, "evaluation_episodes": 6},
         {"replay": "reverb"},
         {"games_per_actor": 1},
+        {"plateau_patience": 3, "plateau_min_improvement": 0.1},
+        {"learner_devices": "1"},
+        {"distributed": True, "lp_launch_type": "vertex_ai", "learner_accelerator": "V100"},
     ],
 )
 def test_a_run_goes_on_with_other_means_and_further(begun: pathlib.Path, change: dict) -> None:
@@ -157,12 +161,16 @@ def test_finished_is_what_reached_the_configured_plateau(tmp_path: pathlib.Path)
     counts = {"actor_steps": 300.0}
     directory.write_ending(tmp_path, counts, PLATEAU)
     directory.finish(tmp_path)
-    assert directory.read_finished(tmp_path, CONFIG, PLATEAU) == directory.Finished(counts, "plateau")
-    # It goes on where more patience is asked for, or none.
-    for other in (None, Plateau(3, 0.1), Plateau(2, 0.0)):
-        assert directory.read_finished(tmp_path, CONFIG, other) is None
+    assert directory.read_finished(tmp_path, PATIENT) == directory.Finished(counts, "plateau")
+    # It goes on where more patience is asked for, or no plateau.
+    for other in (
+        CONFIG,
+        dataclasses.replace(PATIENT, plateau_patience=3),
+        dataclasses.replace(PATIENT, plateau_min_improvement=0.0),
+    ):
+        assert directory.read_finished(tmp_path, other) is None
     enough = dataclasses.replace(CONFIG, actor_steps=300)
-    assert directory.read_finished(tmp_path, enough, None) == directory.Finished(counts, "plateau")
+    assert directory.read_finished(tmp_path, enough) == directory.Finished(counts, "plateau")
 
 
 def write_evaluations(place: pathlib.Path, *returns: float, **columns: float) -> None:
@@ -185,6 +193,8 @@ def test_a_run_ends_later_than_its_last_evaluation_on_the_way(tmp_path: pathlib.
     write_evaluations(tmp_path, 1.0, 1.0, 1.0, 1.0)
     assert not directory.is_at_plateau(tmp_path, PLATEAU, 400)
     assert directory.is_at_plateau(tmp_path, PLATEAU, 401)
+    # In one process the last one on the way is the last of all.
+    assert directory.is_at_plateau(tmp_path, PLATEAU)
 
 
 def test_exact_values_decide_where_there_are_any(tmp_path: pathlib.Path) -> None:
@@ -193,21 +203,14 @@ def test_exact_values_decide_where_there_are_any(tmp_path: pathlib.Path) -> None
 
 
 def test_evaluated_is_what_has_a_row_at_the_end(tmp_path: pathlib.Path) -> None:
-    assert not directory.is_evaluated(tmp_path, CONFIG)
+    finished = directory.Finished({"actor_steps": 1000.0}, "budget")
+    assert directory.evaluated_at(tmp_path) == -1
+    assert not directory.is_evaluated(tmp_path, finished)
     table = tables.Table(tmp_path / "evaluation.csv", "actor_steps")
     for steps, evaluated in ((999.0, False), (1000.0, True)):
         table.write({"actor_steps": steps})
-        assert directory.is_evaluated(tmp_path, CONFIG) == evaluated
-
-
-def test_what_ended_at_a_plateau_has_its_last_row_there(tmp_path: pathlib.Path) -> None:
-    write_evaluations(tmp_path, 1.0, 1.0, 1.0, 1.0)
-    directory.write_ending(tmp_path, {"actor_steps": 500.0}, PLATEAU)
-    directory.finish(tmp_path)
-    assert not directory.is_evaluated(tmp_path, CONFIG, PLATEAU)
-    tables.Table(tmp_path / "evaluation.csv", "actor_steps").write({"actor_steps": 500.0})
-    assert directory.is_evaluated(tmp_path, CONFIG, PLATEAU)
-    assert not directory.is_evaluated(tmp_path, CONFIG)
+        assert directory.evaluated_at(tmp_path) == steps
+        assert directory.is_evaluated(tmp_path, finished) == evaluated
 
 
 def test_the_newest_checkpoint_is_told_by_its_steps(begun: pathlib.Path) -> None:

@@ -20,7 +20,7 @@ from acme_psro.games import playing, traverse
 from acme_psro.games.tree import compile_game
 from acme_psro.population import combine, make_policy, uniform_policy
 from agents.core import Observation
-from experiments.agent_runs import game_batches
+from experiments import mixture_opponents
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.game_batches import FiniteGames, make_game_batch
 from experiments.environment_wrappers import NonFiniteError
@@ -92,13 +92,17 @@ def test_games_stop_at_what_is_no_number(field: str, monkeypatch: pytest.MonkeyP
 def test_the_opponents_of_a_run_are_its_mixture(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As `load_policy` gives it, for both players and for the run's game only."""
-    from open_spiel.python.policy import UniformRandomPolicy
+    """As one policy for both players, and for the run's game only."""
+    tree = compile_game("kuhn_poker", cache=False)
 
-    from acme_psro.games.loading import load_game
+    class Run:
+        game = tree.game_string
 
-    policy = UniformRandomPolicy(load_game("kuhn_poker"))
-    monkeypatch.setattr(game_batches, "load_policy", lambda directory: policy)
+        def mixture_table(self) -> Any:
+            return tree.uniform_policy()
+
+    Run.tree = tree  # type: ignore[attr-defined]
+    monkeypatch.setattr(mixture_opponents.run_directory, "read", lambda directory: Run())
     config = dataclasses.replace(CONFIG, opponent=str(tmp_path))
     games = make_game_batch(config, seed=0)._games
     assert [len(policies) for policies in games._policies] == [1, 1]

@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 from acme_psro.games.tree import compile_game
-from experiments.agent_runs import tables
+from experiments.agent_runs import launch, program, tables
 from experiments.agent_runs.config import AgentRunConfig
 
 MakeConfig = Callable[..., AgentRunConfig]
@@ -116,7 +116,8 @@ class Launched:
 
 def _flags(config: AgentRunConfig) -> Iterator[str]:
     yield from ("--distributed", f"--agent={config.agent}", f"--environment={config.environment}")
-    for name in ("actor_steps", "evaluate_every", "evaluation_episodes", "num_actors", "lp_launch_type"):
+    names = ("actor_steps", "evaluate_every", "evaluation_episodes", "num_actors", "lp_launch_type")
+    for name in (*names, "plateau_patience", "plateau_min_improvement"):
         yield f"--{name}={getattr(config, name)}"
     for flag, settings in (("set", config.agent_settings), ("set_replay", config.replay_settings)):
         yield from (f"--{flag}={name}={json.dumps(value)}" for name, value in settings.items())
@@ -241,6 +242,124 @@ def test_what_a_program_cannot_be_built_from_is_refused_before_anything_is_writt
     assert err == "error: unknown game 'kuhn_pokr': did you mean kuhn_poker, leduc_poker, universal_poker?\n"
     assert not launched.directory.exists()
     assert list(launched.scratch.iterdir()) == []
+
+
+def test_a_learner_sees_the_devices_that_are_asked_for(
+    kuhn: AgentRunConfig, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that run beside it with the same ones have a part of their memory each."""
+    for name in ("CUDA_VISIBLE_DEVICES", "XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_PREALLOCATE"):
+        monkeypatch.delenv(name, raising=False)
+    usual = launch.make_job(kuhn, tmp_path).environment
+    assert not {"CUDA_VISIBLE_DEVICES", "XLA_PYTHON_CLIENT_MEM_FRACTION"} & set(usual)
+    placed = dataclasses.replace(kuhn, learner_devices="1")
+    shared = launch.make_job(placed, tmp_path, sharing_devices=3).environment
+    assert shared == {**usual, "CUDA_VISIBLE_DEVICES": "1", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.250"}
+
+
+def test_a_run_in_one_process_sees_them_too(
+    small: MakeConfig, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from experiments.agent_runs import local
+
+    seen: list[str | None] = []
+    monkeypatch.setattr(os, "environ", os.environ | {"CUDA_VISIBLE_DEVICES": "4,5"})
+    monkeypatch.setattr(local, "train", lambda *_: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]))
+    monkeypatch.setattr(launch, "_draw", lambda *_: None)
+    assert launch.run(small(learner_devices="1"), tmp_path, time.monotonic()) == 0
+    assert seen == ["5"]
+
+
+# Runs the child, but for the nodes: of each group there is one that only says what it sees.
+_CHILD = """
+import functools
+import json
+import os
+import pathlib
+import sys
+
+from experiments.agent_runs import child
+import launchpad as lp
+
+launch, place = lp.launch, pathlib.Path(sys.argv[3])
+
+
+def say(label, place):
+    (place / f"{label}.json").write_text(json.dumps(dict(os.environ)))
+    lp.wait_for_stop()
+
+
+def launch_others(made, launch_type, local_resources, terminal):
+    (place / "resources.json").write_text(json.dumps({k: dict(v.env) for k, v in local_resources.items()}))
+    others = lp.Program("others")
+    for label in made.groups:
+        with others.group(label):
+            others.add_node(lp.PyNode(functools.partial(say, label, place)))
+    return launch(others, launch_type=launch_type, local_resources=local_resources, terminal=terminal)
+
+
+lp.launch = launch_others
+child.main(sys.argv[1], pathlib.Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+def test_only_the_learners_process_sees_accelerators(
+    kuhn: AgentRunConfig, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,7")
+    job = launch.make_job(dataclasses.replace(kuhn, learner_devices="1"), tmp_path / "run", sharing_devices=2)
+    (tmp_path / "child.py").write_text(_CHILD)
+    command = [sys.executable, str(tmp_path / "child.py"), *job.command[3:], str(tmp_path)]
+    labels = {"actor", "counter", "evaluator", "learner", "replay"}
+    child = subprocess.Popen(command, cwd=ROOT, env=os.environ | job.environment, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not all((tmp_path / f"{label}.json").exists() for label in labels):
+            assert child.poll() is None and time.monotonic() < deadline
+            time.sleep(0.2)
+        time.sleep(0.2)
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    resources = json.loads((tmp_path / "resources.json").read_text())
+    assert resources == dict.fromkeys(labels - {"learner"}, program.ON_CPU)
+    seen = {label: json.loads((tmp_path / f"{label}.json").read_text()) for label in labels}
+    for label in labels - {"learner"}:
+        assert {name: seen[label][name] for name in program.ON_CPU} == program.ON_CPU
+    assert seen["learner"]["CUDA_VISIBLE_DEVICES"] == "7"
+    assert seen["learner"]["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.375"
+    assert "OMP_NUM_THREADS" in os.environ or "OMP_NUM_THREADS" not in seen["learner"]
+
+
+@pytest.mark.slow
+def test_a_program_ends_at_a_plateau_and_goes_on_with_more_patience(
+    start: Start, kuhn: AgentRunConfig
+) -> None:
+    """Against which nothing is an improvement, so that it ends as soon as there are enough evaluations."""
+    config = dataclasses.replace(
+        kuhn, actor_steps=10_000_000, plateau_patience=2, plateau_min_improvement=9.0
+    )
+    launched = start(config)
+    code, out, err = launched.end()
+    assert (code, err) == (0, "")
+    launched.assert_gone()
+    finished = json.loads((launched.directory / "finished.json").read_text())
+    assert (finished["why"], finished["plateau"]) == ("plateau", {"patience": 2, "min_improvement": 9.0})
+    rows, names = files_of(launched)
+    assert rows[-1]["actor_steps"] == finished["actor_steps"] < 10_000_000
+    assert len(rows) >= 5 and {"policy.npz", "evaluation.png"} <= names
+    assert_sane(rows, config)
+    said = f"ended at a plateau after {finished['actor_steps']:,.0f} steps"
+    assert out.splitlines()[-2] == said
+    # What has ended is left alone, until it is asked for more.
+    code, out, err = start(config, "--resume").end()
+    assert (code, out.splitlines()[0], err) == (0, said, "")
+    assert files_of(launched).rows == rows
+    further = dataclasses.replace(config, plateau_patience=3, plateau_min_improvement=9.0)
+    assert start(further, "--resume").end()[0] == 0
+    assert len(files_of(launched).rows) > len(rows)
 
 
 @pytest.mark.slow

@@ -197,6 +197,56 @@ def test_a_run_goes_on_for_more_steps(
     assert after.counts["learner_gradient_steps"] > rows_of(finished)[-1]["gradient_steps"]
 
 
+# Against which nothing is an improvement: a run ends as soon as there are enough evaluations.
+PLATEAU = {"plateau_patience": 2, "plateau_min_improvement": 9.0}
+
+
+def test_a_run_ends_at_a_plateau(
+    small: MakeConfig,
+    run: Run,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    checkpoint_of: CheckpointOf,
+) -> None:
+    config = small(actor_steps=400, **PLATEAU)
+    assert run(config, tmp_path / "run") == 0
+    assert_sane(tmp_path / "run", [40, 80, 120, 160])
+    *_, ended, curve = capsys.readouterr().out.splitlines()
+    assert ended in ("ended at a plateau after 160 steps", "ended at a plateau after 161 steps")
+    assert curve.startswith("curve: ")
+    steps = rows_of(tmp_path / "run")[-1]["actor_steps"]
+    assert checkpoint_of(tmp_path / "run", config).counts["actor_steps"] == steps
+    # It has ended, unless it is asked for more patience.
+    assert run(config, tmp_path / "run") == 0
+    assert_sane(tmp_path / "run", [40, 80, 120, 160])
+    assert run(dataclasses.replace(config, plateau_patience=3), tmp_path / "run") == 0
+    assert_sane(tmp_path / "run", [40, 80, 120, 160, 200, 240])
+
+
+def test_a_run_that_ends_at_both_has_spent_its_budget(
+    small: MakeConfig, run: Run, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(small(actor_steps=160, **PLATEAU), tmp_path / "run") == 0
+    assert_sane(tmp_path / "run", [40, 80, 120, 160])
+    assert "plateau" not in capsys.readouterr().out
+
+
+def test_a_plateau_in_what_was_evaluated_before_ends_a_run_that_is_gone_on_with(
+    small: MakeConfig,
+    run: Run,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its last row is where it ends, between two evaluations."""
+    config = small(actor_steps=400)
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "Progress", lambda actor_steps: Interrupted(actor_steps, 180))
+        assert run(config, tmp_path / "run") == 1
+    assert_sane(tmp_path / "run", [40, 80, 120, 160])
+    assert run(dataclasses.replace(config, **PLATEAU), tmp_path / "run") == 0
+    assert_sane(tmp_path / "run", [40, 80, 120, 160, 180])
+
+
 class Interrupted(Progress):
     """Stops as Ctrl-C would, after an episode that reached so many steps."""
 

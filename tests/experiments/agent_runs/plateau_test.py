@@ -69,7 +69,7 @@ def test_runs_that_improve_go_on_and_flat_ones_end() -> None:
 @pytest.mark.parametrize(
     ("patience", "min_improvement", "message"),
     [
-        (1, 0.0, "--plateau_patience must be at least 2 evaluations, not 1"),
+        (1, 0.0, "--plateau_patience must be 0, for none, or at least 2 evaluations, not 1"),
         (3, -0.1, "--plateau_min_improvement must be at least 0"),
         (3, math.nan, "--plateau_min_improvement must be at least 0"),
         (3, math.inf, "--plateau_min_improvement must be at least 0"),

@@ -1,6 +1,7 @@
 """Tests of what the nodes of a program run, one by one."""
 
 import contextlib
+import dataclasses
 import itertools
 import pathlib
 import subprocess
@@ -185,7 +186,7 @@ def test_the_program_stops_at_a_plateau_of_the_evaluations(
     workers.StepsLimiter(counter, 1000, tmp_path, PLATEAU).run()
     # Of 100, 200, 300, 300, 300, 300 the last two are no better than the two before.
     assert stops == [600]
-    finished = run_directory.read_finished(tmp_path, CONFIG, PLATEAU)
+    finished = run_directory.read_finished(tmp_path, dataclasses.replace(CONFIG, plateau_patience=2))
     assert finished == ({"actor_steps": 600}, "plateau")
 
 
@@ -218,7 +219,7 @@ def test_a_learner_that_fails_at_the_end_has_not_finished(
     run_directory.begin(tmp_path, CONFIG)
     run_directory.write_ending(tmp_path, {"actor_steps": 1000.0})
     with pytest.raises(RuntimeError, match="diverged"):
-        workers.LearnerRunner(Learner(fails_at=3), counter_at(actor_steps=1000), CONFIG, tmp_path).run()
+        workers.LearnerRunner(Learner(fails_at=0), counter_at(actor_steps=1000), CONFIG, tmp_path).run()
     assert run_directory.read_finished(tmp_path, CONFIG) is None
 
 

@@ -1,0 +1,1 @@
+"""What a run of `experiments.run_psro` is made of."""

@@ -1,0 +1,46 @@
+"""Populations of policies as files."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from acme_psro import stored_policies, stored_populations
+from acme_psro.games.loading import load_game
+from acme_psro.meta_strategy import MetaStrategy
+from acme_psro.stored_policies import StoredPolicyError
+from acme_psro.stored_populations import PolicyFile
+
+GAME = "kuhn_poker()"
+
+
+def test_a_policy_that_was_written_is_read_as_the_same_file(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "new" / "policy.npz"
+    written = stored_populations.write(path, stored_policies.uniform(load_game(GAME), 1))
+    assert written == PolicyFile(path) == stored_populations.read(path, GAME, 1)
+    with pytest.raises(StoredPolicyError, match="is of player 1"):
+        stored_populations.read(path, GAME, 0)
+    with pytest.raises(StoredPolicyError, match=r"not leduc_poker\(\)"):
+        stored_populations.read(path, "leduc_poker()", 1)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(StoredPolicyError, match="truncated or altered"):
+        stored_populations.read(path, GAME, 1)
+
+
+def test_a_mixture_reads_what_has_weight(tmp_path: pathlib.Path) -> None:
+    drawn = [
+        stored_populations.write(tmp_path / f"{player}.npz", stored_policies.uniform(load_game(GAME), player))
+        for player in range(2)
+    ]
+    nowhere = PolicyFile(tmp_path / "nowhere.npz")
+    strategy = MetaStrategy((np.array([0.0, 1.0]), np.array([1.0])))
+    loaded = stored_populations.load_mixture(GAME, [(nowhere, drawn[0]), (drawn[1],)], strategy)
+    assert loaded.game == GAME and loaded.weights is strategy.marginals
+    assert loaded.policies[0][0] is None
+    assert [
+        policy.about["player"] for policy in (loaded.policies[0][1], loaded.policies[1][0]) if policy
+    ] == [0, 1]
+    with pytest.raises(StoredPolicyError, match="cannot be read"):
+        stored_populations.load_mixture(
+            GAME, [(nowhere,), (drawn[1],)], MetaStrategy((np.ones(1), np.ones(1)))
+        )
