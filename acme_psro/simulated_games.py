@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from acme_psro import mixture_weights, sampled_payoffs, simulation
+from acme_psro import cores, mixture_weights, sampled_payoffs, simulation
 from acme_psro.meta_strategy import MetaStrategy
 from acme_psro.oracles.base import BestResponseTask
 from acme_psro.sampled_payoffs import SampledPayoffs, Solve
@@ -26,10 +25,6 @@ from acme_psro.stored_populations import PolicyFile
 Simulate = Callable[
     [str, Sequence[Sequence[Path]], np.ndarray, "int | np.ndarray", int, "int | np.ndarray"], SampledReturns
 ]
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +41,7 @@ class SimulationConfig:
     payoff_episodes: int = 200
     extra_payoff_episodes: int = 2000
     gain_episodes: int = 2000
-    payoff_workers: int = dataclasses.field(default_factory=_num_cores)
+    payoff_workers: int = dataclasses.field(default_factory=cores.count)
 
     def __post_init__(self) -> None:
         least = {"payoff_episodes": 2, "extra_payoff_episodes": 0, "gain_episodes": 2, "payoff_workers": 1}

@@ -31,6 +31,9 @@ def make_run_programs(config: PSROConfig, note: Callable[[str], None]) -> RunPro
     if settings.plateau_min_improvement and not settings.plateau_patience:
         raise ValueError("plateau_min_improvement needs a plateau_patience of at least 2 evaluations.")
     placement.check(settings.learner_devices)
+    placement.check_actors(
+        "actors_per_response", settings.actors_per_response, settings.max_parallel_programs
+    )
 
     def run_programs(programs: Sequence[Program]) -> list[Learned]:
         devices = placement.assign(settings.learner_devices, len(programs))

@@ -116,6 +116,8 @@ def main() -> None:
         run_directory.check(directory, config, FLAGS.resume)
         installed.check_acme_layer()
         placement.check(config.learner_devices)
+        if config.distributed and config.lp_launch_type != "vertex_ai":
+            placement.check_actors("num_actors", config.num_actors)
     sys.exit(launch.run(config, directory, _STARTED))
 
 

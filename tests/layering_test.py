@@ -16,7 +16,7 @@ PACKAGES = ("agents", "acme_psro", "experiments")
 # A module may import from its own row and from the rows above it. The longest pattern that fits a
 # module's name places it; `*` stands for any characters, dots included.
 LEVELS = (
-    ("acme_psro.files", "acme_psro.process_groups", "acme_psro.supervision"),
+    ("acme_psro.cores", "acme_psro.files", "acme_psro.process_groups", "acme_psro.supervision"),
     ("agents", "agents.core", "agents.gradients", "agents.acme_compat"),
     ("agents.*",),
     (

@@ -1,4 +1,4 @@
-"""Which accelerators a learner sees, and how much of their memory it takes.
+"""Which accelerators a learner sees, how much of their memory it takes, and how many actors may be beside it.
 
 Light to import: JAX, which takes hold of every accelerator that it sees, is asked in a process of its own.
 """
@@ -11,7 +11,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from acme_psro import cores
+
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+# Where actors wait for each other, more of them are no faster; and each takes half a GiB.
+_MOST_ACTORS_PER_CORE = 8
 # What JAX takes of a device's memory when it starts, where nobody says otherwise.
 _USUAL_FRACTION = 0.75
 # What users say otherwise with. JAX refuses to be given both fractions.
@@ -61,6 +65,27 @@ def check(devices: str) -> None:
     if missing:
         raise ValueError(
             f"--learner_devices={devices} asks for CUDA devices, but JAX shows none here: leave it out."
+        )
+
+
+def check_actors(flag: str, actors: int, programs: int = 1) -> None:
+    """Checks that so many actors make sense on this machine.
+
+    Args:
+      flag: that asks for them, for the message.
+      actors: of each program.
+      programs: that run side by side.
+
+    Raises:
+      ValueError: they do not.
+    """
+    available = cores.count()
+    most = _MOST_ACTORS_PER_CORE * available // programs
+    if actors > max(most, 1):
+        beside = f" in each of {programs} programs side by side" if programs > 1 else ""
+        raise ValueError(
+            f"--{flag}={actors} asks for {actors} actors{beside} on {available} cores: give at most "
+            f"{max(most, 1)}, and more --games_per_actor."
         )
 
 

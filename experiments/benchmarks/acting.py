@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from absl import flags
 
+from acme_psro import cores
 from acme_psro.games.environment import PlayerEnvironment
 from experiments import command_line
 from experiments.benchmarks import acting_sides, table
@@ -44,7 +45,7 @@ def main() -> None:
     print(
         f"steps a second of one actor, {FLAGS.games_per_actor} games side by side in ours; CrossQ with "
         f"hidden units {acting_sides.CONFIG.policy_hidden_sizes}, a Reverb server for each actor, all on the "
-        f"same {table.num_cores()} cores; median of {FLAGS.repetitions}\n"
+        f"same {cores.count()} cores; median of {FLAGS.repetitions}\n"
     )
     rows, met = [], []
     for game in FLAGS.games:

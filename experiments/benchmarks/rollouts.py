@@ -20,6 +20,7 @@ import numpy as np
 import pyspiel
 from absl import flags
 
+from acme_psro import cores
 from acme_psro.games import rollout, traverse
 from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree, compile_game
@@ -186,7 +187,7 @@ def main() -> None:
     fastest, _ = measure_loop(fastest_loop, game)
     print(
         f"ours: {FLAGS.lanes:,} lanes of {FLAGS.games_per_lane:,} games on {jax.devices()[0].platform}, "
-        f"{table.num_cores()} cores at its disposal, traced and compiled in "
+        f"{cores.count()} cores at its disposal, traced and compiled in "
         f"{table.seconds(compile_seconds)} (not counted below); the Python loops use one core\n"
     )
     sides = {_OURS: ours, _EXAMPLE: example, _FASTEST: fastest}

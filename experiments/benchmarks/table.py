@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from absl import flags
+
+from acme_psro import cores
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -38,7 +39,7 @@ def print_machine() -> None:
         for name, package in (("JAX", "jax"), ("OpenSpiel", "open_spiel"))
     ]
     print(
-        f"machine: {_cpu_model()}, {num_cores()} cores; Python {platform.python_version()}, "
+        f"machine: {_cpu_model()}, {cores.count()} cores; Python {platform.python_version()}, "
         + ", ".join(versions),
         flush=True,
     )
@@ -48,13 +49,6 @@ def print_bar(what: str, met: bool | None) -> None:
     """Prints whether a bar is met; None where it does not apply to what was measured."""
     verdict = {True: "met", False: "MISSED", None: "not judged"}[met]
     print(f"bar: {what}: {verdict}", flush=True)
-
-
-def num_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _cpu_model() -> str:

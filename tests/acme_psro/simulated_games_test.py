@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro import simulated_games, simulation, stored_policies, stored_populations
+from acme_psro import simulation, stored_policies, stored_populations
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree, compile_game
 from acme_psro.meta_strategy import MetaStrategy
@@ -138,5 +138,5 @@ def test_budgets_that_say_nothing_are_refused(name: str, least: int) -> None:
 
 
 def test_there_are_as_many_workers_as_cores_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulated_games.os, "sched_getaffinity", lambda process: {3, 4, 5}, raising=False)
+    monkeypatch.setattr("acme_psro.cores.os.sched_getaffinity", lambda process: {3, 4, 5}, raising=False)
     assert SimulationConfig().payoff_workers == 3

@@ -85,6 +85,7 @@ def test_learners_of_parallel_programs_have_devices_in_turn(
     ("settings", "message"),
     [
         ({"plateau_min_improvement": 0.1}, "plateau_min_improvement needs a plateau_patience"),
+        ({"actors_per_response": 5000}, "--actors_per_response=5000 asks for 5000 actors on "),
         ({"learner_devices": "5"}, "--learner_devices=5 asks for device 5, but JAX shows 1 CUDA device here"),
     ],
 )

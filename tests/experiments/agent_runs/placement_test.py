@@ -135,3 +135,13 @@ def test_jax_is_asked_for_devices_in_a_process_of_its_own(monkeypatch: pytest.Mo
 def test_the_module_is_light_to_import() -> None:
     script = "import sys; from experiments.agent_runs import placement; assert 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(("cores", "programs", "most"), [(2, 1, 16), (2, 3, 5), (1, 20, 1)])
+def test_actors_beyond_what_cores_can_use_are_refused(
+    cores: int, programs: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("acme_psro.cores.count", lambda: cores)
+    placement.check_actors("num_actors", most, programs)
+    with pytest.raises(ValueError, match=rf"^--num_actors={most + 1} asks for .* give at most {most}, and"):
+        placement.check_actors("num_actors", most + 1, programs)
