@@ -17,6 +17,7 @@ from absl import flags
 from acme_psro import run_directory
 from acme_psro.checkpoint import Record
 from acme_psro.games.tree import DEFAULT_MAX_NODES
+from acme_psro.process_groups import interruptible
 from acme_psro.solvers import SOLVERS
 from experiments import command_line, configs, names
 from experiments.agent_runs.config import LOCAL_LAUNCH_TYPES
@@ -123,8 +124,10 @@ def main() -> None:
     # What a program refuses is the user's; elsewhere an error is ours.
     with command_line.bad_input() if config.oracle == "launchpad" else contextlib.nullcontext():
         try:
-            with contextlib.closing(kind):
+            with interruptible(), contextlib.closing(kind):
                 record = training.train(kind, directory, restored)
+        except KeyboardInterrupt:
+            sys.exit("stopped; --resume goes on with the run.")
         except kind.failures as error:
             sys.exit(f"error: {error}; --resume goes on with the run.")
     _write_report(directory, kind, record)

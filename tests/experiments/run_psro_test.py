@@ -189,8 +189,10 @@ def test_a_truncated_checkpoint_costs_an_iteration_and_changes_nothing(
     assert (again.code, again.err) == (0, "")
 
 
-def _kill_after_two_iterations(*arguments: str, directory: pathlib.Path, **environment: str) -> int:
-    """Starts a run, kills it without warning, and returns how many iterations it had done."""
+def _end_after_two_iterations(
+    number: signal.Signals, *arguments: str, directory: pathlib.Path, **environment: str
+) -> tuple[int, str]:
+    """Starts a run, sends it a signal, and returns its exit code and what it said of that."""
     process = _process(*arguments, f"--output_dir={directory}", **environment)
     metrics, deadline = directory / "metrics.csv", time.monotonic() + 120
     try:
@@ -198,12 +200,25 @@ def _kill_after_two_iterations(*arguments: str, directory: pathlib.Path, **envir
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=30)
+        process.send_signal(number)
+        return process.wait(timeout=30), process.communicate()[1]
     finally:
         process.kill()
-    assert process.returncode == -signal.SIGKILL
-    return len(read_csv(metrics)) - 1
+
+
+def _kill_after_two_iterations(*arguments: str, directory: pathlib.Path, **environment: str) -> int:
+    """Starts a run, kills it without warning, and returns how many iterations it had done."""
+    ended = _end_after_two_iterations(signal.SIGKILL, *arguments, directory=directory, **environment)
+    assert ended[0] == -signal.SIGKILL
+    return len(read_csv(directory / "metrics.csv")) - 1
+
+
+def test_a_run_that_is_asked_to_end_says_how_to_go_on(tmp_path: pathlib.Path, launch: Launch) -> None:
+    run = tmp_path / "run"
+    ended = _end_after_two_iterations(signal.SIGTERM, *_LEDUC, "--iterations=500", directory=run)
+    assert ended == (1, "stopped; --resume goes on with the run.\n")
+    done = len(read_csv(run / "metrics.csv")) - 1
+    assert launch(*_LEDUC, f"--output_dir={run}", f"--iterations={done + 1}", "--resume").code == 0
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path: pathlib.Path, launch: Launch) -> None:
