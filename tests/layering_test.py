@@ -97,6 +97,8 @@ MAY_IMPORT_ACME_LAYER = (
     "acme_psro.program",
     "experiments.agent_runs.*",
     "experiments.benchmarks.acting_sides",
+    "experiments.benchmarks.program_scaling.probes",
+    "experiments.benchmarks.program_scaling.replay_server",
     "experiments.benchmarks.peer_scripts.acme_sac",
     "experiments.environment_wrappers",
 )

@@ -1,0 +1,1 @@
+"""How programs scale: real ones watched, their parts measured, and a simulation of both."""
