@@ -241,6 +241,8 @@ class DistributedLayout(distributed_layout.DistributedLayout):
       evaluate: whether one more actor only shows how good the policy is.
       max_number_of_steps: of all actors, after which the program stops itself.
       checkpointing_config: where Acme writes its checkpoints; by default below the home directory.
+      replay_with_learner: whether replay's server is a thread of the learner's process, which then reads
+        from it without a network between.
     """
 
     def __init__(
@@ -256,6 +258,7 @@ class DistributedLayout(distributed_layout.DistributedLayout):
         evaluate: bool = True,
         max_number_of_steps: int | None = None,
         checkpointing_config: distributed_layout.CheckpointingConfig | None = None,
+        replay_with_learner: bool = False,
     ) -> None:
         spec = environment_spec or specs.make_environment_spec(environment_factory(seed))
         released = ReleasedBuilder(builder, network_factory, spec, logger_fn)
@@ -272,6 +275,7 @@ class DistributedLayout(distributed_layout.DistributedLayout):
             evaluator_factories=[evaluator] if evaluate else [],
             max_number_of_steps=max_number_of_steps,
             checkpointing_config=checkpointing_config,
+            multithreading_colocate_learner_and_reverb=replay_with_learner,
         )
 
     # The nodes are bound methods. Those of this class are unpickled by importing this module, and so by

@@ -47,6 +47,7 @@ flags.DEFINE_boolean("distributed", False, "Run as a Launchpad program.")
 flags.DEFINE_integer("num_actors", 1, "Actors of the program.")
 flags.DEFINE_integer("games_per_actor", 16, "Of a game, how many each actor plays side by side.")
 flags.DEFINE_string("lp_launch_type", "local_mp", f"How the program runs: {', '.join(LAUNCH_TYPES)}.")
+flags.DEFINE_boolean("replay_with_learner", True, "With local_mp, have replay in the learner's process.")
 flags.DEFINE_string("learner_devices", "", "CUDA devices that the learner sees, such as 0,1; all by default.")
 flags.DEFINE_string(
     "learner_accelerator", "T4", f"Of the learner's machine in Vertex AI: {', '.join(ACCELERATORS)}."
@@ -81,6 +82,7 @@ def build_config() -> AgentRunConfig:
         num_actors=FLAGS.num_actors,
         games_per_actor=FLAGS.games_per_actor,
         lp_launch_type=FLAGS.lp_launch_type,
+        replay_with_learner=FLAGS.replay_with_learner,
         learner_devices=FLAGS.learner_devices,
         learner_accelerator=FLAGS.learner_accelerator,
         checkpoint_seconds=FLAGS.checkpoint_seconds,

@@ -103,6 +103,8 @@ class AgentRunConfig:
       num_actors: actors of the program.
       games_per_actor: of a game, how many each actor of the program plays side by side; 1: Acme's own loop.
       lp_launch_type: a name of `LAUNCH_TYPES`.
+      replay_with_learner: with local_mp, whether replay is in the learner's process, which then draws from it
+        without a network between, or in one of its own.
       learner_devices: which of the CUDA devices that JAX shows here the learner sees, as "0,1"; "": all.
       learner_accelerator: of the learner's machine in Vertex AI, see `experiments.agent_runs.vertex_ai`.
       checkpoint_seconds: time between two checkpoints.
@@ -126,6 +128,7 @@ class AgentRunConfig:
     num_actors: int = 1
     games_per_actor: int = 16
     lp_launch_type: str = "local_mp"
+    replay_with_learner: bool = True
     learner_devices: str = ""
     learner_accelerator: str = "T4"
     checkpoint_seconds: float = 60.0
@@ -167,6 +170,11 @@ class AgentRunConfig:
             raise ValueError(
                 "--learner_devices is for learners on this machine: give --learner_accelerator in Vertex AI."
             )
+
+    @property
+    def has_replay_process(self) -> bool:
+        """Whether the program's replay is a node of its own."""
+        return self.lp_launch_type != "local_mp" or not self.replay_with_learner
 
     @property
     def plateau(self) -> Plateau | None:

@@ -36,6 +36,7 @@ _MAY_DIFFER = (
     "plateau_min_improvement",
     "plateau_patience",
     "replay",
+    "replay_with_learner",
 )
 # Mistakes, in the input or in code; and what learning or an environment has come to.
 _FINAL = (

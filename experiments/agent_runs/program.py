@@ -64,6 +64,7 @@ class AgentLayout(DistributedLayout):
             logger_fn=LoggerFactory(directory),
             evaluate=False,
             max_number_of_steps=config.actor_steps,
+            replay_with_learner=not config.has_replay_process,
         )
         self._config = config
         self._agent = parts.agent

@@ -47,6 +47,7 @@ def test_the_configuration_is_read_back(begun: pathlib.Path) -> None:
         {"actor_steps": 2000},
         {"checkpoint_seconds": 1.0},
         {"distributed": True, "num_actors": 3, "lp_launch_type": "local_mt"},
+        {"distributed": True, "replay_with_learner": False},
         {"evaluate_every": 5, "evaluation_episodes": 6},
         {"replay": "reverb"},
         {"games_per_actor": 1},

@@ -309,7 +309,8 @@ def test_only_the_learners_process_sees_accelerators(
 ) -> None:
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,7")
-    job = launch.make_job(dataclasses.replace(kuhn, learner_devices="1"), tmp_path / "run", sharing_devices=2)
+    config = dataclasses.replace(kuhn, learner_devices="1", replay_with_learner=False)
+    job = launch.make_job(config, tmp_path / "run", sharing_devices=2)
     (tmp_path / "child.py").write_text(_CHILD)
     command = [sys.executable, str(tmp_path / "child.py"), *job.command[3:], str(tmp_path)]
     labels = {"actor", "counter", "evaluator", "learner", "replay"}

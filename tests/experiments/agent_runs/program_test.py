@@ -48,6 +48,8 @@ CONFIG = AgentRunConfig(
     },
     replay_settings={"batch_size": 16, "min_replay_size": 40, "samples_per_insert": 4.0},
     distributed=True,
+    # Nodes that share a process have no handles of their own.
+    replay_with_learner=False,
 )
 
 
@@ -58,6 +60,25 @@ def test_counts_go_on_from_the_checkpoint(tmp_path: pathlib.Path) -> None:
     with open_checkpoints(tmp_path / "checkpoints") as checkpoints:
         checkpoints.save(Saved({"steps": np.int32(0)}, counts))
     assert layout.counter().get_counts() == counts
+
+
+@pytest.mark.parametrize(
+    ("launch_type", "with_learner", "is_on_its_own"),
+    [
+        ("local_mp", True, False),
+        ("local_mp", False, True),
+        ("local_mt", True, True),
+        ("vertex_ai", True, True),
+    ],
+)
+def test_replay_is_with_the_learner_where_both_have_processes(
+    launch_type: str, with_learner: bool, is_on_its_own: bool, tmp_path: pathlib.Path
+) -> None:
+    changes = {"lp_launch_type": launch_type, "replay_with_learner": with_learner}
+    config = AgentRunConfig(**CONFIG.to_json() | changes)
+    made = program.make_program(config, make_parts(config), tmp_path)
+    assert ("replay" in made.groups) is is_on_its_own
+    assert len(made.groups["learner"]) == 1
 
 
 def test_environments_are_made_elsewhere_from_what_was_sent() -> None:

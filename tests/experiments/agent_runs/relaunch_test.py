@@ -89,7 +89,9 @@ def program(
     small: Callable[..., AgentRunConfig],
     compiled: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> Program:
+    """Its replay has a process of its own where that is to be killed."""
     (tmp_path / "scratch").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
     monkeypatch.setattr("tempfile.tempdir", None)
@@ -99,6 +101,7 @@ def program(
         checkpoint_seconds=0.0,
         distributed=True,
         replay_settings={"samples_per_insert": 4.0},
+        replay_with_learner=request.node.callspec.params["victim"] != "replay/0",
     )
     environment = {
         "JAX_COMPILATION_CACHE_DIR": str(compiled),
