@@ -12,6 +12,7 @@ with as many as they can use, an actor having one to itself.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import tempfile
@@ -41,6 +42,7 @@ flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string.")
 flags.DEFINE_enum("agent", "crossq", _AGENTS, "What learns.")
 flags.DEFINE_integer("player", 0, "Whose decisions are learned.")
 flags.DEFINE_integer("games_per_actor", 16, "Games that an actor plays side by side.")
+flags.DEFINE_boolean("replay_with_learner", True, "Have replay in the learner's process.")
 flags.DEFINE_list("actors", ["1", "2", "4"], "Numbers of actors to measure.")
 flags.DEFINE_list("simulated_actors", ["1", "2", "4", "8", "16", "32", "64"], "And to simulate.")
 flags.DEFINE_float("settle_seconds", 3.0, "From a program's first gradient step until it is watched.")
@@ -70,6 +72,8 @@ def main() -> None:
         f"{FLAGS.agent} as player {FLAGS.player} of {FLAGS.game}, {FLAGS.games_per_actor} games an actor, "
         f"seed {FLAGS.seed}; programs are watched for {FLAGS.watch_seconds:g} s"
     )
+    where = "the learner's process" if FLAGS.replay_with_learner else "a process of its own"
+    print(f"replay is in {where}")
     # What else runs takes part of the cores from programs, and not from their simulation.
     print(f"load of the machine before: {os.getloadavg()[0]:.1f}\n", flush=True)
     try:
@@ -111,9 +115,10 @@ def _check() -> None:
 
 
 def _configure(num_actors: int, learns: bool) -> AgentRunConfig:
-    return programs.make_config(
+    made = programs.make_config(
         FLAGS.agent, FLAGS.game, FLAGS.player, FLAGS.games_per_actor, FLAGS.seed, num_actors, learns
     )
+    return dataclasses.replace(made, replay_with_learner=FLAGS.replay_with_learner)
 
 
 def _watch_all(chosen: Mapping[Program, AgentRunConfig], scratch: Path) -> dict[Program, Watched]:

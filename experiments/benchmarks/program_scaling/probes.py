@@ -7,6 +7,7 @@ each thread has had of CPUs meanwhile.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import itertools
 import json
 import sys
@@ -39,6 +40,7 @@ from experiments.benchmarks.program_scaling.services import Cost, Usage
 # Done before anything counts: what is compiled is compiled then, and buffers are full.
 _FIRST_STEPS, _FIRST_SAMPLES, _FIRST_CALLS = 1000, 12, 5
 _RECORDED_STEPS = 64
+_FILLING_DECISIONS = 20_000
 _WRITERS = 4
 
 
@@ -154,10 +156,11 @@ def side_by_side(probes: Sequence[Probe]) -> Probe:
 
 def probe_learner(config: AgentRunConfig, seconds: float, port: int, server: int) -> dict[str, Cost]:
     """A drawn decision; a gradient step; a request for variables, and one from another process' side."""
-    parts, client = make_parts(config), reverb.Client(f"localhost:{port}")
-    samples = parts.agent.builder.make_dataset_iterator(client)
-    drawn = next(samples)
-    costs = {"reading": measure(reading(samples, parts), seconds, psutil.Process(server))}
+    parts = make_parts(config)
+    with _replay(config, parts, port, server) as (client, process):
+        samples = parts.agent.builder.make_dataset_iterator(client)
+        drawn = next(samples)
+        costs = {"reading": measure(reading(samples, parts), seconds, process)}
     learner = make_learner(config, parts, itertools.repeat(drawn))
     costs["learning"] = measure(learning(learner, parts), seconds)
     costs["variables"] = measure(fetching(learner), seconds)
@@ -169,6 +172,20 @@ def probe_learner(config: AgentRunConfig, seconds: float, port: int, server: int
     finally:
         node.Stop()
     return costs
+
+
+@contextlib.contextmanager
+def _replay(
+    config: AgentRunConfig, parts: Parts, port: int, server: int
+) -> Iterator[tuple[reverb.Client, psutil.Process | None]]:
+    """Replay that has something in it, where the program's learner finds it: apart, or in its own process."""
+    if config.has_replay_process:
+        yield reverb.Client(f"localhost:{port}"), psutil.Process(server)
+        return
+    with replay_server.running(parts) as own:
+        client = reverb.Client(f"localhost:{own.port}")
+        writing(config, parts, client).do(_FILLING_DECISIONS)
+        yield client, None
 
 
 def reading(samples: Iterator[reverb.ReplaySample], parts: Parts) -> Probe:

@@ -96,8 +96,6 @@ def make_config(
         games_per_actor=games_per_actor,
         num_actors=num_actors,
         distributed=True,
-        # The simulation has replay on its own.
-        replay_with_learner=False,
         replay_settings={} if learns else apart,
     )
 

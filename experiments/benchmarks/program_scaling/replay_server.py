@@ -1,12 +1,14 @@
-"""Replay of a program in a process of its own, where nobody waits for anybody, for `probes`."""
+"""Replay of a program where nobody waits for anybody, for `probes`."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import agents.acme_compat  # noqa: F401
@@ -24,16 +26,14 @@ from experiments.agent_runs.program import ON_CPU
 
 
 def serve(config: AgentRunConfig, said: Path) -> None:
-    """Runs a server with the builder's table, where nobody waits for anybody, until it is ended.
+    """Runs a server in a process that is for nothing else, until it is ended.
 
     Args:
       config: of the program.
       said: where to write how it is found, and what a program's sizes are.
     """
     parts = make_parts(config)
-    with tempfile.TemporaryDirectory(prefix="scaling_") as scratch:
-        checkpointer = checkpointers.DefaultCheckpointer(scratch)
-        server = reverb.Server(_tables(without_limits(parts)), checkpointer=checkpointer)
+    with running(parts) as server:
         found = {
             "port": server.port,
             "process": os.getpid(),
@@ -43,6 +43,18 @@ def serve(config: AgentRunConfig, said: Path) -> None:
         }
         files.write_atomically(said, json.dumps(found))
         server.wait()
+
+
+@contextlib.contextmanager
+def running(parts: Parts) -> Iterator[reverb.Server]:
+    """A server in this process with the builder's table, where nobody waits for anybody."""
+    with tempfile.TemporaryDirectory(prefix="scaling_") as scratch:
+        checkpointer = checkpointers.DefaultCheckpointer(scratch)
+        server = reverb.Server(_tables(without_limits(parts)), checkpointer=checkpointer)
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 def limiter(parts: Parts) -> list[float]:

@@ -47,7 +47,7 @@ class Cost(NamedTuple):
     Attributes:
       seconds: of the clock.
       here: by the process that does it.
-      server: by replay's process; None where it has no part.
+      server: by replay's process; None where that has no part, or there is none.
     """
 
     seconds: float
@@ -95,7 +95,9 @@ class Parts(NamedTuple):
     def setup(self, learns: bool = True) -> Setup:
         """The program for the simulation; where nobody learns, nobody draws either."""
         limiter = self.limiter if learns else Limiter(0.0, 0.0, -math.inf, math.inf)
-        return Setup(make_services(self.costs), limiter, **self.sizes)
+        # Without a server to be told apart from them, streams are measured as one.
+        streams = {} if self.costs.reading.server else {"streams": 1}
+        return Setup(make_services(self.costs), limiter, **{**self.sizes, **streams})
 
 
 def make_services(costs: Costs) -> Services:
@@ -103,17 +105,17 @@ def make_services(costs: Costs) -> Services:
 
     An actor has one core, whatever its process would use. Nobody has separated the server's share in reading
     from waiting for it: what replay does is told by its CPU, and that its table is one thread's. A stream
-    that draws samples is as fast as one core.
+    that draws samples is as fast as one core. Where replay is in the learner's process, drawing is part of
+    reading, which all threads that have to do with it share.
     """
-    inserting, drawing, learning = costs.acting_and_writing.server, costs.reading.server, costs.learning
+    inserting, reading, learning = costs.acting_and_writing.server, costs.reading, costs.learning
     assert inserting is not None
-    assert drawing is not None
     cores = max(1.0, learning.here.cpu_seconds / learning.seconds)
     return Services(
         act=Work(costs.acting_and_writing.here.cpu_seconds),
         insert=inserting.as_work(),
-        draw=drawing.as_work(),
-        read=Work(costs.reading.here.cpu_seconds),
+        draw=reading.server.as_work() if reading.server else Work(0.0),
+        read=Work(reading.here.cpu_seconds) if reading.server else reading.here.as_work(),
         learn=Work(learning.here.cpu_seconds / cores, cores),
         fetch=Work(costs.far_variables.here.cpu_seconds),
     )

@@ -1,5 +1,6 @@
 """What is made of measured costs, and a real measurement of everything."""
 
+import dataclasses
 import pathlib
 import sys
 
@@ -44,6 +45,15 @@ def test_services_are_what_costs_say() -> None:
     assert services.fetch == Work(1e-3, 1.0)
 
 
+def test_reading_in_the_servers_process_is_one_work_that_all_threads_share() -> None:
+    here = COSTS._replace(reading=Cost(12e-6, Usage(24e-6, 10e-6), None))
+    setup = Parts(here, PARTS.limiter, SIZES).setup()
+    assert setup.services.draw == Work(0.0)
+    assert setup.services.read == Work(10e-6, pytest.approx(2.4))
+    assert setup.services.insert == PARTS.setup().services.insert
+    assert (setup.streams, PARTS.setup().streams) == (1, 4)
+
+
 def test_learner_that_had_to_wait_for_a_core_is_not_charged_for_it() -> None:
     slowed = COSTS._replace(learning=Cost(6e-3, Usage(3e-3, 2e-3), None))
     assert services.make_services(slowed).learn == Work(3e-3, 1.0)
@@ -62,8 +72,10 @@ def test_nobody_draws_where_nobody_learns() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.version_info >= (3, 11), reason="the Acme layer ends at Python 3.10")
-def test_all_parts_are_measured(tmp_path: pathlib.Path) -> None:
-    config = make_config("crossq", "kuhn_poker", 0, 4, 0, 1, learns=True)
+@pytest.mark.parametrize("with_learner", [True, False])
+def test_all_parts_are_measured(with_learner: bool, tmp_path: pathlib.Path) -> None:
+    made = make_config("crossq", "kuhn_poker", 0, 4, 0, 1, learns=True)
+    config = dataclasses.replace(made, replay_with_learner=with_learner)
     parts = services.measure(config, 0.2, tmp_path, {})
     # What the program's own replay asks for, though the measured one lets everybody pass.
     assert parts.limiter == PARTS.limiter
@@ -71,7 +83,8 @@ def test_all_parts_are_measured(tmp_path: pathlib.Path) -> None:
     for name, cost in parts.costs._asdict().items():
         assert 0 < cost.seconds < 1
         assert 0 <= cost.here.thread_seconds <= 1.1 * cost.here.cpu_seconds + 1e-4
-        assert (cost.server is not None) is (name in _BY_REPLAY)
+        is_read_here = with_learner and name == "reading"
+        assert (cost.server is not None) is (name in _BY_REPLAY and not is_read_here)
     assert parts.costs.acting.seconds < parts.costs.acting_and_writing.seconds
 
 
