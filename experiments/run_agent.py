@@ -9,6 +9,7 @@ experiments/agent_runs/README.md says how a program is laid out, and how it is s
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 
 from absl import flags
 
+from acme_psro.directory_lock import locked
 from experiments import command_line, environments, names
 from experiments.agent_runs import directory as run_directory
 from experiments.agent_runs import installed, launch, placement, vertex_ai_checks
@@ -109,18 +111,22 @@ def parse_settings(flag: str, texts: list[str]) -> dict[str, Any]:
 
 def main() -> None:
     """Parses, checks, trains, draws the curve."""
-    with command_line.bad_input():
-        config = build_config()
-        directory = Path(FLAGS.output_dir or _default_directory(config))
-        if config.lp_launch_type == "vertex_ai":
+    with contextlib.ExitStack() as held:
+        with command_line.bad_input():
+            config = build_config()
+            directory = Path(FLAGS.output_dir or _default_directory(config))
+            if config.lp_launch_type == "vertex_ai":
+                installed.check_acme_layer()
+                vertex_ai_checks.check(config, directory)
+            run_directory.check(directory, config, FLAGS.resume)
             installed.check_acme_layer()
-            vertex_ai_checks.check(config, directory)
-        run_directory.check(directory, config, FLAGS.resume)
-        installed.check_acme_layer()
-        placement.check(config.learner_devices)
-        if config.distributed and config.lp_launch_type != "vertex_ai":
-            placement.check_actors("num_actors", config.num_actors)
-    sys.exit(launch.run(config, directory, _STARTED))
+            placement.check(config.learner_devices)
+            if config.distributed and config.lp_launch_type != "vertex_ai":
+                placement.check_actors("num_actors", config.num_actors)
+            held.enter_context(locked(directory))
+            # Somebody may have been at work there meanwhile.
+            run_directory.check(directory, config, FLAGS.resume)
+        sys.exit(launch.run(config, directory, _STARTED))
 
 
 def _default_directory(config: AgentRunConfig) -> str:

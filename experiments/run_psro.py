@@ -16,6 +16,7 @@ from absl import flags
 
 from acme_psro import run_directory
 from acme_psro.checkpoint import Record
+from acme_psro.directory_lock import locked
 from acme_psro.games.tree import DEFAULT_MAX_NODES
 from acme_psro.process_groups import interruptible
 from acme_psro.solvers import SOLVERS
@@ -112,17 +113,26 @@ def _given(flag_values: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Parses, checks, runs, reports."""
-    with command_line.bad_input():
-        config = build_config()
-        directory = Path(FLAGS.output_dir or _default_directory(config))
-        config = kinds.settle(config, directory)
-        run_directory.check(directory, config.to_json(), FLAGS.resume)
-        kind = kinds.prepare(config, directory, _STARTED, _warn, _say_nodes)
-        restored = run_directory.resume(directory, kind.form, _warn) if FLAGS.resume else None
+    with contextlib.ExitStack() as held:
+        with command_line.bad_input():
+            config = build_config()
+            directory = Path(FLAGS.output_dir or _default_directory(config))
+            config = kinds.settle(config, directory)
+            run_directory.check(directory, config.to_json(), FLAGS.resume)
+            kind = kinds.prepare(config, directory, _STARTED, _warn, _say_nodes)
+            held.enter_context(locked(directory))
+            # Somebody may have been at work there meanwhile.
+            run_directory.check(directory, config.to_json(), FLAGS.resume)
+            restored = run_directory.resume(directory, kind.form, _warn) if FLAGS.resume else None
+        _run(kind, directory, restored)
+
+
+def _run(kind: Kind, directory: Path, restored: Record | None) -> None:
+    """Runs, and reports."""
     print(kind.describe(), flush=True)
     run_directory.write_config(directory, kind.config.to_json())
     # What a program refuses is the user's; elsewhere an error is ours.
-    with command_line.bad_input() if config.oracle == "launchpad" else contextlib.nullcontext():
+    with command_line.bad_input() if kind.config.oracle == "launchpad" else contextlib.nullcontext():
         try:
             with interruptible(), contextlib.closing(kind):
                 record = training.train(kind, directory, restored)

@@ -57,6 +57,7 @@ LEVELS = (
         "acme_psro",
         "acme_psro.checkpoint",
         "acme_psro.checkpoint_formats",
+        "acme_psro.directory_lock",
         "acme_psro.figures",
         "acme_psro.program",
         "acme_psro.progress",

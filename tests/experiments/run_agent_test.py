@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from absl import flags
 
+from acme_psro.directory_lock import locked
 from acme_psro.files import read_csv
 from experiments.agent_runs import installed
 from experiments.agent_runs.config import AgentRunConfig
@@ -331,6 +332,16 @@ def test_a_run_of_psro_is_left_alone(tmp_path: pathlib.Path, launch: Launch, res
     ended = launch(_KUHN, f"--output_dir={tmp_path}", *resume)
     _assert_refused(ended, "another configuration", "--output_dir")
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)])
+def test_a_directory_in_which_another_process_is_at_work(
+    begun: pathlib.Path, launch: Launch, resume: tuple[str, ...]
+) -> None:
+    directory = begun if resume else begun.with_name("another")
+    with locked(directory):
+        ended = launch(_KUHN, f"--output_dir={directory}", *resume)
+    _assert_refused(ended, "another process is at work", str(directory), "--output_dir")
 
 
 def test_resume_where_there_is_nothing(tmp_path: pathlib.Path, launch: Launch) -> None:

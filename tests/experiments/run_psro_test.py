@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from acme_psro.directory_lock import locked
 from acme_psro.files import read_csv
 from experiments import configs, run_psro
 from experiments.psro_runs import compiled
@@ -383,6 +384,20 @@ def test_the_same_configuration_without_resume_is_left_alone(leduc: pathlib.Path
     before = contents(leduc)
     _assert_refused(launch(*_LEDUC, f"--output_dir={leduc}", "--iterations=6"), "--resume")
     assert contents(leduc) == before
+
+
+@pytest.mark.parametrize("flags", [(), ("--resume",)])
+def test_a_directory_in_which_another_process_is_at_work(
+    leduc: pathlib.Path, tmp_path: pathlib.Path, launch: Launch, flags: tuple[str, ...]
+) -> None:
+    directory = tmp_path / "run"
+    if flags:
+        shutil.copytree(leduc, directory)
+    with locked(directory):
+        before = contents(directory)
+        ended = launch(*_LEDUC, f"--output_dir={directory}", "--iterations=6", *flags)
+        _assert_refused(ended, "another process is at work", str(directory), "--output_dir")
+        assert contents(directory) == before
 
 
 def test_resume_where_there_is_nothing(tmp_path: pathlib.Path, launch: Launch) -> None:
