@@ -1,11 +1,13 @@
 """Best responses by reinforcement learning on the device.
 
-One jitted program trains all players' responses of an iteration side by side; see `training.py` for what
-happens within. Every response's exact gain is measured, and the best is taken.
+One jitted program trains all players' responses of an iteration side by side, each in a lane; see
+`training.py` for what happens within. Where responses are weak, all lanes train others for these players.
+Every response's exact gain is measured, and the best is taken.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -43,23 +45,30 @@ def make_oracle(
 
     def respond(key: np.ndarray, tasks: Sequence[BestResponseTask]) -> list[Response]:
         next_key = jax.random.wrap_key_data(jnp.asarray(key))
-        players = jnp.array([task.player for task in tasks], jnp.int32)
-        tables = jnp.asarray(np.stack([_opponents(tree, task) for task in tasks]), jnp.float32)
+        players = np.array([task.player for task in tasks], np.int32)
+        tables = np.stack([_opponents(tree, task) for task in tasks]).astype(np.float32)
         responses = [_nothing_yet(tree, task) for task in tasks]
+        weak = list(range(len(tasks)))
         for _ in range(1 + config.max_extensions):
+            lanes = list(itertools.islice(itertools.cycle(weak), len(tasks)))
             train_key, next_key = jax.random.split(next_key)
-            keys = jax.random.split(train_key, len(tasks))
-            trained = train(keys, players, tables)
+            keys = jax.random.split(train_key, len(lanes))
+            trained = train(keys, jnp.asarray(players[lanes]), jnp.asarray(tables[lanes]))
             trained = jax.tree.map(np.asarray, trained._replace(state=None))
-            for lane, task in enumerate(tasks):
+            for lane, task in enumerate(lanes):
                 mine = jax.tree.map(lambda values, lane=lane: values[lane], trained)
-                better = _improve(tree, task, responses[lane], mine, tolerance)
-                responses[lane] = better._replace(
+                better = _improve(tree, tasks[task], responses[task], mine, tolerance)
+                responses[task] = better._replace(
                     episodes=better.episodes + int(mine.episodes),
                     env_steps=better.env_steps + rounds * config.num_envs,
                     gradient_steps=better.gradient_steps + steps,
                 )
-            if all(r.gain >= config.enough * r.best_gain or r.best_gain <= tolerance for r in responses):
+            weak = [
+                task
+                for task, response in enumerate(responses)
+                if response.gain < config.enough * response.best_gain and response.best_gain > tolerance
+            ]
+            if not weak:
                 break
         return responses
 

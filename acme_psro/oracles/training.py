@@ -42,9 +42,9 @@ class DeviceConfig:
       buffer_size: transitions remembered.
       updates_per_round: a round is one decision in every game, then so many updates.
       snapshots: the policy is evaluated exactly this often, evenly through training; the best is taken.
-      max_extensions: where a response gains less than `enough` of what an exact one gains, so many further
-        budgets of `gradient_steps` at most go into new ones, and the best is taken. They begin with new
-        parameters: trained on, the old ones hardly moved.
+      max_extensions: where a response gains less than `enough` of what an exact one gains, new ones are
+        trained, so often at most, as many of all players together as there are players, and the best is
+        taken. They begin with new parameters: trained on, the old ones hardly moved.
       enough: see `max_extensions`.
       trembles: share of games against the others' average policy instead of their meta-strategy, so that
         the response is sensible where the meta-strategy never leads.

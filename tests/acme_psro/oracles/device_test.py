@@ -383,6 +383,9 @@ def test_a_harmful_response_is_dropped_and_its_loss_told(rock: Any) -> None:
     assert [response.policy for response in responses] == [None, None]
     np.testing.assert_allclose([response.gain for response in responses], [0.0, -1.0], atol=1e-12)
     np.testing.assert_allclose([response.best_gain for response in responses], [2.0, 0.0], atol=1e-12)
+    # The second cannot gain, so that each of three extensions is for the first alone, in both lanes.
+    assert [response.gradient_steps for response in responses] == [(1 + 3 * 2) * 16, 16]
+    assert [response.env_steps for response in responses] == [(1 + 3 * 2) * 8 * 16, 8 * 16]
 
 
 def test_nobody_is_trained_on_where_nothing_can_be_gained(rock: Any) -> None:
