@@ -80,12 +80,12 @@ def _plot(axes, colour: str, curve: Curve, cores: int) -> None:  # type: ignore[
     )
     at = curve.saturated_at
     if at is not None:
-        rate = curve.on_own_cores[at]
+        rate, most = curve.on_own_cores[at], max(curve.on_own_cores.values())
         axes.plot([at], [rate], color=colour, marker="s", markersize=9, markerfacecolor="white", zorder=5)
         # Below the curve, where no legend is, and towards the middle.
         is_left = 4 * at <= max(curve.on_own_cores)
         axes.annotate(
-            f"{curve.limit}: {float(f'{rate:.2g}'):,.0f} at most",
+            f"{curve.limit}: {float(f'{most:.2g}'):,.0f} at most",
             (at, rate),
             xytext=(8 if is_left else -8, -17),
             ha="left" if is_left else "right",
