@@ -107,8 +107,8 @@ _CROSSQ = {
 
 _DEVICE = {"gradient_steps": 1000, "num_envs": 8192, "batch_size": 4096, "buffer_size": 200_000}
 
-# Conditional MPO needs more updates than CrossQ for small gaps late in PSRO.
-_LEDUC_MPO_DEVICE = {**_DEVICE, "gradient_steps": 1250}
+# Conditional MPO needs more tries than CrossQ for small gaps late in PSRO.
+_LEDUC_MPO_DEVICE = {**_DEVICE, "enough": 0.97}
 
 _KUHN_DEVICE = {"gradient_steps": 300, "num_envs": 512, "batch_size": 1024, "buffer_size": 100_000}
 
