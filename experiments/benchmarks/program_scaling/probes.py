@@ -87,7 +87,9 @@ def _difference(before: _Seconds, after: _Seconds, done: int) -> Usage:
     return Usage((after[1] - before[1]) / done, busiest / done)
 
 
-def probe_actor(config: AgentRunConfig, seconds: float, port: int, server: int) -> dict[str, Cost]:
+def probe_actor(
+    config: AgentRunConfig, seconds: float, port: int, server: int, held: contextlib.ExitStack
+) -> dict[str, Cost]:
     """An env step of acting without replay, of acting and writing, and of writing alone."""
     parts, client = make_parts(config), reverb.Client(f"localhost:{port}")
     learner, replay = make_learner(config, parts, iter(())), psutil.Process(server)
@@ -154,13 +156,15 @@ def side_by_side(probes: Sequence[Probe]) -> Probe:
     return Probe(do, sum(probe.first for probe in probes))
 
 
-def probe_learner(config: AgentRunConfig, seconds: float, port: int, server: int) -> dict[str, Cost]:
+def probe_learner(
+    config: AgentRunConfig, seconds: float, port: int, server: int, held: contextlib.ExitStack
+) -> dict[str, Cost]:
     """A drawn decision; a gradient step; a request for variables, and one from another process' side."""
     parts = make_parts(config)
-    with _replay(config, parts, port, server) as (client, process):
-        samples = parts.agent.builder.make_dataset_iterator(client)
-        drawn = next(samples)
-        costs = {"reading": measure(reading(samples, parts), seconds, process)}
+    client, process = held.enter_context(_replay(config, parts, port, server))
+    samples = parts.agent.builder.make_dataset_iterator(client)
+    drawn = next(samples)
+    costs = {"reading": measure(reading(samples, parts), seconds, process)}
     learner = make_learner(config, parts, itertools.repeat(drawn))
     costs["learning"] = measure(learning(learner, parts), seconds)
     costs["variables"] = measure(fetching(learner), seconds)
@@ -241,8 +245,10 @@ def main(name: str, task_json: str, said: Path) -> None:
     config = AgentRunConfig.from_json(task["config"])
     if name == "replay":
         replay_server.serve(config, said)
-    costs = _PROBES[name](config, task["seconds"], task["port"], task["server"])
-    files.write_atomically(said, json.dumps(costs))
+    with contextlib.ExitStack() as held:
+        costs = _PROBES[name](config, task["seconds"], task["port"], task["server"], held)
+        # Before anything is closed: Reverb's server may wait for ever for those who draw from it.
+        files.write_atomically(said, json.dumps(costs))
 
 
 if __name__ == "__main__":

@@ -159,9 +159,13 @@ def _cost(seconds: float, here: list[float], server: list[float] | None) -> Cost
 def _run(
     name: str, task: Mapping[str, Any], directory: Path, environment: Mapping[str, str]
 ) -> Iterator[tuple[Group, Path]]:
-    """A process that measures, and where it will write what it found."""
+    """A process that measures, and where it will write what it found.
+
+    It may have to be killed: what it leaves of temporary files is in the directory.
+    """
     said = directory / f"{name}.json"
-    group = Group([sys.executable, "-m", _PROBES, name, json.dumps(task), str(said)], environment)
+    command = [sys.executable, "-m", _PROBES, name, json.dumps(task), str(said)]
+    group = Group(command, {**environment, "TMPDIR": str(directory)})
     try:
         yield group, said
     finally:
