@@ -119,13 +119,11 @@ def main() -> None:
                 installed.check_acme_layer()
                 vertex_ai_checks.check(config, directory)
             run_directory.check(directory, config, FLAGS.resume)
+            held.enter_context(locked(directory))
             installed.check_acme_layer()
             placement.check(config.learner_devices)
             if config.distributed and config.lp_launch_type != "vertex_ai":
                 placement.check_actors("num_actors", config.num_actors)
-            held.enter_context(locked(directory))
-            # Somebody may have been at work there meanwhile.
-            run_directory.check(directory, config, FLAGS.resume)
         sys.exit(launch.run(config, directory, _STARTED))
 
 
