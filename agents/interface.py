@@ -30,7 +30,7 @@ class Interface:
       num_actions: `A`: how many there are, or how many numbers a continuous one has.
       bounds: of continuous actions; None where actions are discrete.
       to_observation: the environment's observations to the agent's: an `Observation` where actions are
-        discrete, `[B, D]` float32 where they are continuous.
+        discrete, or where they are continuous and observations have a context; else `[B, D]` float32.
       to_action: the agent's actions to the environment's, in its own shape and type.
       to_transition: an `acme.types.Transition` to the agent's.
       to_sequence: an `acme.adders.reverb.Step` of sequences `[S, T + 1, ..]`, as `agents.replay` keeps them,
@@ -50,7 +50,8 @@ def make_interface(environment_spec: Any) -> Interface:
     """Binds the functions of `Interface` to an environment.
 
     Legal actions are taken from observations that have a field `legal_actions`, as `agents.core.Observation`
-    and Acme's `OLT` have; elsewhere all are legal.
+    and Acme's `OLT` have; elsewhere all are legal. Contexts likewise, from a field `context`, beside a field
+    `info_state` or `observation` with everything else; elsewhere they are empty.
 
     Args:
       environment_spec: an `acme.specs.EnvironmentSpec`.
@@ -69,6 +70,8 @@ def make_interface(environment_spec: Any) -> Interface:
     if bounds is None:
         _check_legal_actions(environment_spec.observations, num_actions)
         to_observation = functools.partial(_observe_legal, num_actions)
+    elif hasattr(environment_spec.observations, "context"):
+        to_observation = _observe_context
     _check_dtype(actions)
     nothing = tree.map_structure(
         lambda spec: np.zeros((1, *spec.shape), spec.dtype), environment_spec.observations
@@ -125,8 +128,7 @@ def _observe_legal(num_actions: int, observation: Any) -> Observation:
     Fields are told by name: what comes out of Reverb has the names but not the types of what went in.
     """
     if hasattr(observation, "legal_actions"):
-        seen = getattr(observation, "info_state", None)
-        info_state = _flatten(observation.observation if seen is None else seen)
+        info_state = _flatten(_seen(observation))
         legal_actions = jnp.asarray(observation.legal_actions) != 0
     else:
         info_state = _flatten(observation)
@@ -135,6 +137,18 @@ def _observe_legal(num_actions: int, observation: Any) -> Observation:
     if context is None:
         context = jnp.zeros((info_state.shape[0], 0))
     return Observation(info_state, legal_actions, jnp.asarray(context, jnp.float32))
+
+
+def _observe_context(observation: Any) -> Observation:
+    """An `Observation` for continuous actions, of which nobody asks whether they are legal."""
+    info_state = _flatten(_seen(observation))
+    context = jnp.asarray(observation.context, jnp.float32)
+    return Observation(info_state, jnp.ones((info_state.shape[0], 0), bool), context)
+
+
+def _seen(observation: Any) -> Any:
+    info_state = getattr(observation, "info_state", None)
+    return observation.observation if info_state is None else info_state
 
 
 def _flatten(observation: Any) -> jax.Array:

@@ -42,6 +42,7 @@ class ConditionalMPOConfig:
       horizon: updates over which learning rates fall.
       adam_b1: momentum of Adam.
       adam_b2: decay of Adam's second moment.
+      policy_delay: critic updates for one update of policy, temperatures and multipliers.
       max_gradient_norm: longer gradients are shortened to it.
       target_policy_period: gradient steps between copies of the policy to its target.
       target_critic_period: gradient steps between copies of the critic to its target.
@@ -86,6 +87,7 @@ class ConditionalMPOConfig:
     horizon: int = 1000
     adam_b1: float = 0.9
     adam_b2: float = 0.999
+    policy_delay: int = 1
     max_gradient_norm: float = 40.0
     target_policy_period: int = 100
     target_critic_period: int = 100
@@ -181,6 +183,7 @@ _POSITIVE = (
     "learning_rate",
     "dual_learning_rate",
     "horizon",
+    "policy_delay",
     "max_gradient_norm",
     "target_policy_period",
     "target_critic_period",

@@ -24,6 +24,7 @@ from agents.conditional_mpo.losses import (
     Constraint,
     Improvement,
     Judged,
+    Judgement,
     Judges,
     Kind,
     Setting,
@@ -84,26 +85,34 @@ def critic(setting: Setting, params: Any, batch: Transition) -> jax.Array:
     return setting.networks.critic.apply(params, inputs)
 
 
-def judge(setting: Setting, judges: Judges, key: Key, batch: Transition) -> Judged:
-    """Values of actions drawn from the target policy, at the decisions and after them."""
+def judge(setting: Setting, judges: Judges, key: Key, batch: Transition) -> Judgement:
+    """Values of actions drawn from the target policy: after the decisions, and where asked for at them."""
     config = setting.config
+    now_key, then_key = jax.random.split(key)
     observation, share = rows(batch)
     following = take(batch.observation, batch.then)
-    num = batch.reward.shape[0]
-    both = jax.tree.map(lambda *parts: jnp.concatenate(parts), observation, following)
-    policies = distribution(setting, judges.policy, both)
-    prior, then = (jax.tree.map(lambda leaf, part=part: leaf[part], policies) for part in _halves(num))
-    now_key, then_key = jax.random.split(key)
-    action = _draw(now_key, prior, config.num_samples)
-    q = expectation(config, _judge(setting, judges.critic, observation, action))
+
+    def prior() -> Gaussian:
+        return distribution(setting, judges.policy, observation)
+
+    def judged() -> Judged:
+        policy = prior()
+        action = _draw(now_key, policy, config.num_samples)
+        q = expectation(config, _judge(setting, judges.critic, observation, action))
+        member = members(config, observation, batch.reward.shape[0])
+        return Judged(policy, observation, share, member, q, action)
+
+    then = distribution(setting, judges.policy, following)
     output = _judge(setting, judges.critic, following, _draw(then_key, then, config.num_value_samples))
     if config.num_atoms > 1:
         target = project(config, batch, jax.nn.softmax(output).mean(axis=0))
     else:
         value = output[..., 0].mean(axis=0)
         taken = critic(setting, judges.critic, batch)[..., 0] if config.retrace else value
-        target = scalar_target(setting, batch, taken, value, lambda: _log_prob(setting, prior, batch.action))
-    return Judged(prior, observation, share, members(config, observation, num), q, action, target)
+        target = scalar_target(
+            setting, batch, taken, value, lambda: _log_prob(setting, prior(), batch.action)
+        )
+    return Judgement(target, judged)
 
 
 def _judge(setting: Setting, params: Any, observation: Any, action: jax.Array) -> jax.Array:
@@ -174,7 +183,3 @@ def _bounds(setting: Setting) -> Bounds:
     limits = setting.networks.bounds
     assert limits is not None, "networks for discrete actions"
     return limits
-
-
-def _halves(num: int) -> tuple[slice, slice]:
-    return slice(0, num), slice(num, None)

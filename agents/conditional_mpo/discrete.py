@@ -21,6 +21,7 @@ from agents.conditional_mpo.losses import (
     Constraint,
     Improvement,
     Judged,
+    Judgement,
     Judges,
     Kind,
     Setting,
@@ -86,7 +87,7 @@ def _critic(setting: Setting, params: Any, observation: Observation) -> jax.Arra
     return output.reshape(*observation.legal_actions.shape, -1)
 
 
-def judge(setting: Setting, judges: Judges, key: Key, batch: Transition) -> Judged:
+def judge(setting: Setting, judges: Judges, key: Key, batch: Transition) -> Judgement:
     """Values of all actions everywhere, and the critic's targets by exact expectation."""
     del key
     prior = log_probs(setting, judges.policy, batch.observation)
@@ -105,7 +106,7 @@ def judge(setting: Setting, judges: Judges, key: Key, batch: Transition) -> Judg
     member = member_of(setting.config, observation.context)
     if not _is_repetitive(batch):
         prior, q = prior[batch.now], q[batch.now]
-    return Judged(prior, observation, share, member, q, None, target)
+    return Judgement(target, lambda: Judged(prior, observation, share, member, q, None))
 
 
 def project(config: ConditionalMPOConfig, batch: Transition, following: jax.Array) -> jax.Array:

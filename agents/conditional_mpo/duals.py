@@ -1,6 +1,9 @@
 """Temperatures and multipliers of conditional MPO's constraints, one set for all members or one for each.
 
-They are learned as raw numbers; what counts is their softplus, which is positive and grows slowly.
+They are learned as raw numbers; what counts is their softplus, which is positive. Below 1 it is nearly the
+raw number's exponential, so that a step of the optimiser changes it by a share of itself; above 1 a step adds
+as much to any value. Values that begin above 1 are therefore counted in units of their first value: else
+Acme's multiplier of 1,000 would be nearly that after thousands of updates, whatever its constraint needs.
 
 Dimensions: `B` decisions, `K` sets (1, or one for each member), `D` dimensions of a constraint: 1, or one for
 each number of a continuous action.
@@ -8,7 +11,7 @@ each number of a continuous action.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,9 +35,9 @@ class Duals(NamedTuple):
         discrete, of means and of deviations where they are continuous.
     """
 
-    temperature: jax.Array
-    penalty_temperature: jax.Array
-    alphas: tuple[jax.Array, ...]
+    temperature: Any
+    penalty_temperature: Any
+    alphas: tuple[Any, ...]
 
 
 def init(config: ConditionalMPOConfig, num_actions: int, is_discrete: bool) -> Duals:
@@ -45,29 +48,39 @@ def init(config: ConditionalMPOConfig, num_actions: int, is_discrete: bool) -> D
     """
     num_sets = config.num_members if config.duals_per_member else 1
     size = num_actions if config.per_dimension and not is_discrete else 1
-    first = (config.alpha_policy,) if is_discrete else (config.alpha_mean, config.alpha_deviation)
+    first = _first_values(config, is_discrete)
+    raw = jax.tree.map(lambda value, unit: _raw(value / unit), first, _units(first))
     return Duals(
-        jnp.full(num_sets, _raw(config.temperature)),
-        jnp.full(num_sets, _raw(config.penalty_temperature)),
-        tuple(jnp.full((num_sets, size), _raw(value)) for value in first),
+        jnp.full(num_sets, raw.temperature),
+        jnp.full(num_sets, raw.penalty_temperature),
+        tuple(jnp.full((num_sets, size), alpha) for alpha in raw.alphas),
     )
 
 
-def select(duals: Duals, member: jax.Array) -> Duals:
+def select(config: ConditionalMPOConfig, duals: Duals, member: jax.Array) -> Duals:
     """Values, not raw, of each decision's member `[B]` int32: `K` becomes `B`. One set serves all members."""
 
-    def of_decisions(raw: jax.Array) -> jax.Array:
-        value = jax.nn.softplus(raw) + _LEAST_VALUE
+    def of_decisions(raw: jax.Array, unit: float) -> jax.Array:
+        value = unit * jax.nn.softplus(raw) + _LEAST_VALUE
         if len(value) == 1:
             return jnp.broadcast_to(value, (*member.shape, *value.shape[1:]))
         return value[member]
 
-    return jax.tree.map(of_decisions, duals)
+    return jax.tree.map(of_decisions, duals, _units(_first_values(config, len(duals.alphas) == 1)))
 
 
 def floor(duals: Duals) -> Duals:
     """Raw numbers, none of them so low that its gradient would vanish; for after each update."""
     return jax.tree.map(lambda raw: jnp.maximum(raw, _LEAST_RAW), duals)
+
+
+def _first_values(config: ConditionalMPOConfig, is_discrete: bool) -> Duals:
+    alphas = (config.alpha_policy,) if is_discrete else (config.alpha_mean, config.alpha_deviation)
+    return Duals(config.temperature, config.penalty_temperature, alphas)
+
+
+def _units(first: Duals) -> Duals:
+    return jax.tree.map(lambda value: max(1.0, value), first)
 
 
 def _raw(value: float) -> np.float32:

@@ -16,6 +16,7 @@ from agents.conditional_mpo.duals import Duals
 from agents.conditional_mpo.losses import (
     Improvement,
     Judged,
+    Judgement,
     Judges,
     Kind,
     Setting,
@@ -61,13 +62,13 @@ class _Method(NamedTuple):
 
     Attributes:
       critic: (setting, critic params, transition) -> `[B, Z]`.
-      judge: (setting, Judges, key, transition) -> Judged.
+      judge: (setting, Judges, key, transition) -> Judgement.
       improve: (setting, Judged, duals `[R]`) -> Improvement.
       fit: (setting, prior, online, Judged, weights) -> `[]`.
     """
 
     critic: Callable[..., jax.Array]
-    judge: Callable[..., Judged]
+    judge: Callable[..., Judgement]
     improve: Callable[..., Improvement]
     fit: Callable[..., jax.Array]
 
@@ -153,12 +154,17 @@ def _update(parts: _Parts, state: MPOState, batch: Transition) -> tuple[MPOState
     next_key, key = jax.random.split(jax.random.wrap_key_data(state.key))
     state = state._replace(key=jax.random.key_data(next_key))
     critic = state.critic if config.on_policy else state.target_critic
-    judged = parts.method.judge(setting, Judges(state.target_policy, critic), key, batch)
-    judged = jax.lax.stop_gradient(judged)
-    state, critic_metrics = _update_critic(parts, state, judged, batch)
-    state, kls, policy_metrics = _update_policy(parts, state, judged)
-    state, dual_metrics = _update_duals(parts, state, judged, kls)
+    judgement = parts.method.judge(setting, Judges(state.target_policy, critic), key, batch)
+    state, critic_metrics = _update_critic(parts, state, judgement.target, batch)
     step = state.step + 1
+    improve = functools.partial(_improve, parts, state, judgement)
+    if config.policy_delay == 1:
+        changes, improve_metrics = improve()
+    else:
+        # What a branch returns is copied, so that critics must not pass through.
+        leave = functools.partial(_leave, state, jax.eval_shape(lambda: improve()[1]))
+        changes, improve_metrics = jax.lax.cond(step % config.policy_delay == 0, improve, leave)
+    state = state._replace(**changes._asdict())
     state = state._replace(
         step=step,
         target_policy=_renew(step, config.target_policy_period, state.policy, state.target_policy),
@@ -166,7 +172,32 @@ def _update(parts: _Parts, state: MPOState, batch: Transition) -> tuple[MPOState
     if not config.on_policy:
         target = _renew(step, config.target_critic_period, state.critic, state.target_critic)
         state = state._replace(target_critic=target)
-    return state, {**critic_metrics, **policy_metrics, **dual_metrics}
+    return state, {**critic_metrics, **improve_metrics}
+
+
+class _PolicyPart(NamedTuple):
+    """The fields of `MPOState` that an update of the policy changes."""
+
+    policy: Any
+    policy_optimiser: Any
+    duals: Duals
+    duals_optimiser: Any
+
+
+def _improve(parts: _Parts, state: MPOState, judgement: Judgement) -> tuple[_PolicyPart, Metrics]:
+    judged = jax.lax.stop_gradient(judgement.judged())
+    state, kls, policy_metrics = _update_policy(parts, state, judged)
+    state, dual_metrics = _update_duals(parts, state, judged, kls)
+    return _policy_part(state), {**policy_metrics, **dual_metrics}
+
+
+def _leave(state: MPOState, metrics: Any) -> tuple[_PolicyPart, Metrics]:
+    """The policy as it was; its metrics `[]` are not numbers where it is not updated."""
+    return _policy_part(state), jax.tree.map(lambda each: jnp.full(each.shape, jnp.nan, each.dtype), metrics)
+
+
+def _policy_part(state: MPOState) -> _PolicyPart:
+    return _PolicyPart(*(getattr(state, name) for name in _PolicyPart._fields))
 
 
 def _renew(step: jax.Array, period: int, online: Any, target: Any) -> Any:
@@ -175,10 +206,10 @@ def _renew(step: jax.Array, period: int, online: Any, target: Any) -> Any:
 
 
 def _update_critic(
-    parts: _Parts, state: MPOState, judged: Judged, batch: Transition
+    parts: _Parts, state: MPOState, target: jax.Array, batch: Transition
 ) -> tuple[MPOState, Metrics]:
     def loss(params: Any) -> tuple[jax.Array, jax.Array]:
-        return critic_loss(params, parts.setting, parts.method.critic, judged, batch)
+        return critic_loss(params, parts.setting, parts.method.critic, target, batch)
 
     value, q, critic, optimiser = make_update(loss, parts.optimiser)(state.critic, state.critic_optimiser)
     return state._replace(critic=critic, critic_optimiser=optimiser), {"critic_loss": value, "q": q}
@@ -197,7 +228,7 @@ def _update_policy(
     parts: _Parts, state: MPOState, judged: Judged
 ) -> tuple[MPOState, tuple[jax.Array, ...], Metrics]:
     setting, kind, method, *_ = parts
-    multipliers = duals.select(state.duals, judged.member)
+    multipliers = duals.select(setting.config, state.duals, judged.member)
     weights = method.improve(setting, judged, multipliers).weights
 
     def loss(params: Any) -> tuple[jax.Array, _PolicyExtra]:
@@ -221,7 +252,7 @@ def _update_duals(
     bounds = kind.bounds(setting.config)
 
     def loss(raw: Duals) -> tuple[jax.Array, Duals]:
-        multipliers = duals.select(raw, judged.member)
+        multipliers = duals.select(setting.config, raw, judged.member)
         constraints = method.improve(setting, judged, multipliers).constraints
         temperatures = [improvement.temperature_loss(*constraint) for constraint in constraints]
         _, alphas = penalties(kls, multipliers, bounds, judged.share)

@@ -38,7 +38,7 @@ class Judges(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A batch of decisions, judged. Nothing in it has a gradient.
+    """What the policy learns from: actions at the batch's decisions, judged. Nothing in it has a gradient.
 
     Attributes:
       prior: the target policy's distributions at `[R]` observations.
@@ -47,7 +47,6 @@ class Judged(NamedTuple):
       member: `[R]` int32, whose observation it is.
       value: what the policy is improved by: `[R, A]` or `[N, R]` values of actions, or `[B]` advantages.
       action: what `value` is of where that is not all actions: `[N, R, A]` drawn or `[B, ..]` taken ones.
-      target: `[B]` or `[B, Z]`, what the critic is to say of the actions taken.
     """
 
     prior: Any
@@ -56,7 +55,18 @@ class Judged(NamedTuple):
     member: jax.Array
     value: jax.Array
     action: Any
+
+
+class Judgement(NamedTuple):
+    """What target networks, or V-MPO's value, say of a batch of decisions.
+
+    Attributes:
+      target: `[B]` or `[B, Z]`, what the critic is to say of the actions taken.
+      judged: gives what the policy learns from; what only that needs is computed where it is called.
+    """
+
     target: jax.Array
+    judged: Callable[[], Judged]
 
 
 class Constraint(NamedTuple):
@@ -85,7 +95,7 @@ class Kind(NamedTuple):
       entropy: distributions -> `[R]`, in nats.
       log_prob: (setting, prior, online, actions `[B, ..]`) -> `[B]`, what V-MPO raises; `R` is `B` then.
       critic: (setting, critic params, transition) -> `[B, Z]`, what the critic says of the actions taken.
-      judge: (setting, Judges, key, transition) -> Judged; MPO's.
+      judge: (setting, Judges, key, transition) -> Judgement; MPO's.
       improve: (setting, Judged, duals `[R]`) -> Improvement; MPO's.
       fit: (setting, prior, online, Judged, weights) -> `[]`, cross entropy of the improved policy; MPO's.
     """
@@ -96,7 +106,7 @@ class Kind(NamedTuple):
     entropy: Callable[[Any], jax.Array]
     log_prob: Callable[[Setting, Any, Any, jax.Array], jax.Array]
     critic: Callable[[Setting, Any, Transition], jax.Array]
-    judge: Callable[[Setting, Judges, jax.Array, Transition], Judged]
+    judge: Callable[[Setting, Judges, jax.Array, Transition], Judgement]
     improve: Callable[[Setting, Judged, Duals], Improvement]
     fit: Callable[[Setting, Any, Any, Judged, jax.Array], jax.Array]
 
@@ -137,7 +147,7 @@ def scalar_target(
 
 
 def critic_loss(
-    params: Any, setting: Setting, kind_critic: Callable[..., jax.Array], judged: Judged, batch: Transition
+    params: Any, setting: Setting, kind_critic: Callable[..., jax.Array], target: jax.Array, batch: Transition
 ) -> tuple[jax.Array, jax.Array]:
     """Half the mean squared error, or the cross entropy of a categorical critic; and the mean value.
 
@@ -147,7 +157,7 @@ def critic_loss(
     output = kind_critic(setting, params, batch)
     share = shares(batch.weight)
     q = expectation(setting.config, output)
-    target = jax.lax.stop_gradient(judged.target)
+    target = jax.lax.stop_gradient(target)
     if target.ndim == 2:
         loss = jnp.sum(share * optax.softmax_cross_entropy(output, target))
     else:

@@ -19,6 +19,7 @@ from agents.conditional_mpo.losses import (
     Constraint,
     Improvement,
     Judged,
+    Judgement,
     Judges,
     Kind,
     Setting,
@@ -35,7 +36,7 @@ def value(setting: Setting, params: Any, batch: Transition) -> jax.Array:
     return setting.networks.value.apply(params, take(batch.observation, batch.now))
 
 
-def judge(kind: Kind, setting: Setting, judges: Judges, key: Key, batch: Transition) -> Judged:
+def judge(kind: Kind, setting: Setting, judges: Judges, key: Key, batch: Transition) -> Judgement:
     """Advantages of the actions taken: what was paid and the value after it, less the value before."""
     del key
     values = setting.networks.value.apply(judges.critic, batch.observation)[..., 0]
@@ -44,7 +45,8 @@ def judge(kind: Kind, setting: Setting, judges: Judges, key: Key, batch: Transit
     prior = kind.distribution(setting, judges.policy, observation)
     advantage = target - values[batch.now]
     member = members(setting.config, observation, batch.reward.shape[0])
-    return Judged(prior, observation, shares(batch.weight), member, advantage, batch.action, target)
+    judged = Judged(prior, observation, shares(batch.weight), member, advantage, batch.action)
+    return Judgement(target, lambda: judged)
 
 
 def improve(setting: Setting, judged: Judged, duals: Duals) -> Improvement:

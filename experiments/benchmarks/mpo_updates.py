@@ -113,10 +113,11 @@ def make_parts(core: AgentCore, batch: Transition) -> dict[str, Part]:
     judges, key = Judges(state.target_policy, state.target_critic), jax.random.key(1)
 
     def judge(judges: Judges, key: jax.Array, batch: Transition) -> Any:
-        return bound.method.judge(bound.setting, judges, key, batch)
+        judgement = bound.method.judge(bound.setting, judges, key, batch)
+        return judgement.target, judgement.judged()
 
-    def critic_step(state: Any, judged: Any, batch: Transition) -> Any:
-        state, metrics = learning._update_critic(bound, state, judged, batch)
+    def critic_step(state: Any, target: Any, batch: Transition) -> Any:
+        state, metrics = learning._update_critic(bound, state, target, batch)
         return state.critic, state.critic_optimiser, metrics
 
     def policy_step(state: Any, judged: Any) -> Any:
@@ -128,13 +129,13 @@ def make_parts(core: AgentCore, batch: Transition) -> dict[str, Part]:
         return state.duals, state.duals_optimiser, metrics
 
     judging = (judges, key, batch)
-    judged = jax.jit(judge)(*judging)
+    target, judged = jax.jit(judge)(*judging)
     _, _, kls, _ = jax.jit(policy_step)(state, judged)
     return {
-        "critic's target": Part(jax.jit(lambda *each: judge(*each).target), judging),
-        "E-step's values": Part(jax.jit(lambda *each: judge(*each).value), judging),
+        "critic's target": Part(jax.jit(lambda *each: judge(*each)[0]), judging),
+        "E-step's values": Part(jax.jit(lambda *each: judge(*each)[1].value), judging),
         "judgement": Part(jax.jit(judge), judging),
-        "critic step": Part(jax.jit(critic_step), (state, judged, batch)),
+        "critic step": Part(jax.jit(critic_step), (state, target, batch)),
         "policy step": Part(jax.jit(policy_step), (state, judged)),
         "duals": Part(jax.jit(duals_step), (state, judged, kls)),
     }

@@ -88,6 +88,30 @@ def test_our_observation_goes_through_with_its_context() -> None:
     np.testing.assert_array_equal(observation.context, [[0.5]])
 
 
+class Told(NamedTuple):
+    """What some environment shows: nobody's types but its own."""
+
+    observation: Any
+    context: Any
+
+
+@pytest.mark.parametrize("names", [("info_state", "context"), ("observation", "context")])
+def test_contexts_reach_agents_of_continuous_actions(names: tuple[str, str]) -> None:
+    empty = specs.Array((0,), bool)
+    parts = ({"b": VECTOR, "a": VECTOR}, specs.Array((1,), np.float32))
+    told = Told(*parts) if names[0] == "observation" else Observation(parts[0], empty, parts[1])
+    interface = make_interface(EnvironmentSpec(told, BOX))
+    both = {"b": np.array([[3.0, 4.0]]), "a": np.array([[1.0, 2.0]])}
+    seen = Told(both, np.array([[0.5]]))
+    if names[0] == "info_state":
+        seen = Observation(both, np.ones((1, 0), bool), np.array([[0.5]]))
+    observation = jax.jit(interface.to_observation)(seen)
+    assert isinstance(observation, Observation)
+    np.testing.assert_array_equal(observation.info_state, [[1, 2, 3, 4]])
+    np.testing.assert_array_equal(observation.context, [[0.5]])
+    assert jax.tree.map(np.shape, interface.example) == jax.tree.map(np.shape, observation)
+
+
 def test_reverb_changes_types_but_not_names() -> None:
     class Decoded(NamedTuple):
         info_state: Any

@@ -102,6 +102,17 @@ class Members(dm_env.Environment):
         return specs.BoundedArray((), np.float32, 0.0, 1.0)
 
 
+class ContinuousMembers(Members):
+    """One member is paid for actions near -0.5, the other for those near 0.5."""
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        reward = np.float32(1 - np.square(action[0] - (self._member - 0.5)))
+        return dm_env.TimeStep(dm_env.StepType.LAST, reward, np.float32(0), self._observe())
+
+    def action_spec(self) -> Any:
+        return specs.BoundedArray((1,), np.float32, -1, 1)
+
+
 SPEC = acme.make_environment_spec(Members())
 
 
@@ -141,25 +152,37 @@ def test_networks_without_a_configuration_are_those_of_the_default() -> None:
 @pytest.mark.skipif(
     importlib.util.find_spec("acme.jax.experiments") is not None, reason="this Acme is newer than the release"
 )
+@pytest.mark.parametrize("kind", ["discrete", "continuous"])
 def test_members_learn_different_behaviour_from_one_replay(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from agents import released_acme
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    environment = Members() if kind == "discrete" else ContinuousMembers()
+    config = MEMBERS
+    if kind == "continuous":
+        small = SMALL_AGENTS["conditional_mpo"].configs["continuous"]
+        config = dataclasses.replace(small, num_members=2, embedding_size=4)
+    spec = acme.make_environment_spec(environment)
     replay = ReplayConfig(batch_size=32, min_replay_size=32, samples_per_insert=32.0)
     agent = released_acme.make_local_agent(
-        ConditionalMPOBuilder(MEMBERS, replay),
-        lambda spec: make_networks(spec, MEMBERS),
-        SPEC,
+        ConditionalMPOBuilder(config, replay),
+        lambda spec: make_networks(spec, config),
+        spec,
         seed=0,
         logger_fn=lambda *args: Rows(),
         in_process=True,
     )
-    acme.EnvironmentLoop(Members(), agent, logger=Rows()).run(num_steps=250)
+    acme.EnvironmentLoop(environment, agent, logger=Rows()).run(num_steps=250)
     (variables,) = agent.learner.get_variables(["policy"])
-    context = conditioning.make_contexts(MEMBERS, np.arange(2))
+    context = conditioning.make_contexts(config, np.arange(2))
+    core = make_core(make_networks(spec, config), config)
     both = Observation(np.ones((2, 1), np.float32), np.ones((2, 3), bool), context)
-    probs = make_core(make_networks(SPEC, MEMBERS), MEMBERS).probs(variables, both)
-    assert probs[0, 0] > 0.9
-    assert probs[1, 2] > 0.9
+    if kind == "discrete":
+        probs = core.probs(variables, both)
+        assert probs[0, 0] > 0.9
+        assert probs[1, 2] > 0.9
+    else:
+        action = core.perform(variables, jax.random.key(0), both)
+        np.testing.assert_allclose(action, [[-0.5], [0.5]], atol=0.2)

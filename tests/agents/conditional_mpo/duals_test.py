@@ -10,6 +10,8 @@ from agents.conditional_mpo import duals
 from agents.conditional_mpo.config import PRESETS, ConditionalMPOConfig
 from agents.conditional_mpo.duals import Duals
 
+# No first value is above 1: softplus of the raw numbers is what counts.
+_CONFIG = ConditionalMPOConfig(temperature=1.0, penalty_temperature=1.0, alpha_policy=1.0)
 _MEMBER = jnp.array([2, 0, 2, 1])
 _RAW = Duals(
     jnp.array([0.0, 1.0, -30.0]),
@@ -25,7 +27,7 @@ def test_values_begin_as_configured(preset: str) -> None:
         (True, [config.alpha_policy]),
         (False, [config.alpha_mean, config.alpha_deviation]),
     ):
-        values = duals.select(duals.init(config, 3, is_discrete), jnp.zeros(1, int))
+        values = duals.select(config, duals.init(config, 3, is_discrete), jnp.zeros(1, int))
         np.testing.assert_allclose(values.temperature, config.temperature, rtol=1e-6)
         np.testing.assert_allclose(values.penalty_temperature, config.penalty_temperature, rtol=1e-6)
         for alpha, expected in zip(values.alphas, alphas, strict=True):
@@ -35,10 +37,22 @@ def test_values_begin_as_configured(preset: str) -> None:
 @pytest.mark.parametrize("value", [1e-6, 1e-3, 0.05, 1.0, 30.0, 1e4, 1e30])
 def test_first_values_may_be_small_or_large(value: float) -> None:
     config = ConditionalMPOConfig(temperature=value, alpha_policy=value)
-    values = duals.select(duals.init(config, 0, is_discrete=True), jnp.zeros(1, int))
+    values = duals.select(config, duals.init(config, 0, is_discrete=True), jnp.zeros(1, int))
     # Softplus gives the value, to which the least one comes.
     np.testing.assert_allclose(values.temperature, value + 1e-8, rtol=1e-5, atol=1e-8)
     np.testing.assert_allclose(values.alphas[0], value + 1e-8, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("first", [0.1, 1.0, 10.0, 1000.0])
+def test_a_step_changes_a_value_by_a_share_of_itself(first: float) -> None:
+    config = ConditionalMPOConfig(alpha_deviation=first)
+    raw = duals.init(config, 1, is_discrete=False)
+    steps = 0
+    while float(duals.select(config, raw, jnp.zeros(1, int)).alphas[1][0, 0]) > first / 100:
+        raw = jax.tree.map(lambda leaf: leaf - 0.01, raw)
+        steps += 1
+    # To a hundredth; by shares of a hundredth alone it would be 459.
+    assert 459 <= steps < 550
 
 
 def test_a_first_value_below_the_least_one_becomes_it() -> None:
@@ -62,17 +76,18 @@ def test_a_first_value_below_the_least_one_becomes_it() -> None:
 def test_there_is_one_set_or_one_for_each_member(
     settings: dict, is_discrete: bool, num_sets: int, sizes: list[int]
 ) -> None:
-    raw = duals.init(ConditionalMPOConfig(**settings), 5, is_discrete)
+    config = ConditionalMPOConfig(**settings)
+    raw = duals.init(config, 5, is_discrete)
     assert raw.temperature.shape == raw.penalty_temperature.shape == (num_sets,)
     assert [alpha.shape for alpha in raw.alphas] == [(num_sets, size) for size in sizes]
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(raw))
-    values = duals.select(raw, jnp.zeros(4, int))
+    values = duals.select(config, raw, jnp.zeros(4, int))
     assert values.temperature.shape == values.penalty_temperature.shape == (4,)
     assert [alpha.shape for alpha in values.alphas] == [(4, size) for size in sizes]
 
 
 def test_each_decision_has_the_values_of_its_member() -> None:
-    values = duals.select(_RAW, _MEMBER)
+    values = duals.select(_CONFIG, _RAW, _MEMBER)
 
     def expected(raw: jax.Array) -> np.ndarray:
         return np.log1p(np.exp(np.asarray(raw, np.float64)))[np.asarray(_MEMBER)] + 1e-8
@@ -82,16 +97,16 @@ def test_each_decision_has_the_values_of_its_member() -> None:
 
 
 def test_gradients_reach_only_the_members_of_the_batch() -> None:
-    gradient = jax.grad(lambda raw: duals.select(raw, jnp.array([1, 1])).temperature.sum())(_RAW)
+    gradient = jax.grad(lambda raw: duals.select(_CONFIG, raw, jnp.array([1, 1])).temperature.sum())(_RAW)
     np.testing.assert_allclose(gradient.temperature, [0.0, 2.0 / (1.0 + np.exp(-1.0)), 0.0], rtol=1e-6)
     np.testing.assert_array_equal(gradient.alphas[0], np.zeros((3, 2)))
 
 
 def test_one_set_serves_members_of_any_index() -> None:
     raw = jax.tree.map(lambda leaf: leaf[1:2], _RAW)
-    values = duals.select(raw, _MEMBER)
-    jax.tree.map(np.testing.assert_array_equal, values, duals.select(raw, jnp.zeros(4, int)))
-    gradient = jax.grad(lambda raw: duals.select(raw, _MEMBER).temperature.sum())(raw)
+    values = duals.select(_CONFIG, raw, _MEMBER)
+    jax.tree.map(np.testing.assert_array_equal, values, duals.select(_CONFIG, raw, jnp.zeros(4, int)))
+    gradient = jax.grad(lambda raw: duals.select(_CONFIG, raw, _MEMBER).temperature.sum())(raw)
     np.testing.assert_allclose(gradient.temperature, [4.0 / (1.0 + np.exp(-1.0))], rtol=1e-6)
 
 
@@ -103,11 +118,11 @@ def test_raw_numbers_are_floored_and_otherwise_left() -> None:
 
 def test_values_are_positive_at_the_floor_and_come_back_from_it() -> None:
     raw = duals.floor(jax.tree.map(lambda leaf: jnp.full_like(leaf, -1e6), _RAW))
-    assert all((leaf > 0).all() for leaf in jax.tree.leaves(duals.select(raw, _MEMBER)))
+    assert all((leaf > 0).all() for leaf in jax.tree.leaves(duals.select(_CONFIG, raw, _MEMBER)))
     optimiser = optax.adam(0.1)
 
     def loss(raw: Duals) -> jax.Array:
-        return -sum(leaf.sum() for leaf in jax.tree.leaves(duals.select(raw, jnp.arange(3))))
+        return -sum(leaf.sum() for leaf in jax.tree.leaves(duals.select(_CONFIG, raw, jnp.arange(3))))
 
     updates, _ = optimiser.update(jax.grad(loss)(raw), optimiser.init(raw))
     risen = optax.apply_updates(raw, updates)

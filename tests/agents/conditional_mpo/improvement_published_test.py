@@ -45,7 +45,7 @@ _ACTION, _Q = 1.5 * _normal(_NUM_SAMPLES, _NUM_ROWS, _SIZE), _normal(_NUM_SAMPLE
 
 def _total(raw: Duals, online: Gaussian, config: ConditionalMPOConfig) -> jax.Array:
     """Everything that is minimised, put together as the update does."""
-    values = duals.select(raw, jnp.zeros(_NUM_ROWS, int))
+    values = duals.select(config, raw, jnp.zeros(_NUM_ROWS, int))
     weights, log_normaliser = improvement.sampled_weights(_Q, values.temperature)
     loss = improvement.temperature_loss(values.temperature, log_normaliser, config.epsilon, _EVEN)
     if config.action_penalty:
@@ -96,8 +96,9 @@ def test_losses_and_gradients_of_continuous_actions_as_in_acme(
         epsilon_deviation=0.01,
         temperature=0.7,
         penalty_temperature=0.3,
-        alpha_mean=2.0,
-        alpha_deviation=5.0,
+        # Ours count values that begin above 1 in units of their own.
+        alpha_mean=0.9,
+        alpha_deviation=0.5,
     )
     raw = duals.init(config, _SIZE, is_discrete=False)
     raw = jax.tree.map(lambda leaf: leaf + 0.1 * jnp.arange(leaf.size).reshape(leaf.shape), raw)

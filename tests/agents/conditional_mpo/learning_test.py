@@ -127,6 +127,38 @@ def test_updates_count_and_report_finite_numbers(kind: str) -> None:
         assert {f"kl_{name}", f"kl_{name}_bound", f"alpha_{name}"} <= names
 
 
+@functools.cache
+def _delayed_states(kind: str) -> list[Any]:
+    """As `_states`, the policy updated every third time."""
+    config, is_discrete = _KINDS[kind]
+    core = _make(dataclasses.replace(config, policy_delay=3), is_discrete)
+    states = [(core.init(jax.random.key(0)), {})]
+    for _ in range(6):
+        states.append(core.update(states[-1][0], _batch(kind)))
+    return states
+
+
+_DELAYED = ("discrete", "discrete, V-MPO", "continuous", "continuous, categorical", "continuous, retrace")
+
+
+@pytest.mark.parametrize("kind", _DELAYED)
+def test_a_delayed_policy_is_updated_now_and_then_and_the_critic_always(kind: str) -> None:
+    for (before, _), (after, metrics) in itertools.pairwise(_delayed_states(kind)):
+        due = int(after.step) % 3 == 0
+        for name in ("policy", "policy_optimiser", "duals", "duals_optimiser"):
+            assert _equal(getattr(after, name), getattr(before, name)) != due
+        assert not _equal(after.critic, before.critic)
+        for name, value in metrics.items():
+            assert np.isfinite(value) == (due or name in ("critic_loss", "q"))
+
+
+@pytest.mark.parametrize("kind", _DELAYED)
+def test_a_delayed_update_that_is_due_is_one_without_delay(kind: str) -> None:
+    before, after = _delayed_states(kind)[2:4]
+    agree = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+    jax.tree.map(agree, after, _core(kind).update(before[0], _batch(kind)))
+
+
 @pytest.mark.parametrize("kind", _KINDS)
 def test_targets_are_copied_when_due_and_only_then(kind: str) -> None:
     states = [state for state, _ in _states(kind)]
