@@ -12,7 +12,7 @@ from acme import specs
 
 from agents.builder import CoreBuilder, ReplayConfig
 from agents.conditional_mpo import networks
-from agents.conditional_mpo.config import ConditionalMPOConfig
+from agents.conditional_mpo.config import PRESETS, ConditionalMPOConfig
 from agents.conditional_mpo.learning import make_core
 from agents.interface import make_interface
 
@@ -34,7 +34,7 @@ class ConditionalMPOBuilder(CoreBuilder):
     """MPO, or with `on_policy` V-MPO, for whichever kind of actions the environment has.
 
     Args:
-      config: the agent; `make_networks` must be given the same.
+      config: the agent, by default `PRESETS["default"]`; `make_networks` must be given the same.
       replay: how experience is kept and drawn; by default `DEFAULT_REPLAY`, or `ON_POLICY_REPLAY`.
 
     Raises:
@@ -44,7 +44,7 @@ class ConditionalMPOBuilder(CoreBuilder):
     def __init__(
         self, config: ConditionalMPOConfig | None = None, replay: ReplayConfig | None = None
     ) -> None:
-        config = config or ConditionalMPOConfig()
+        config = config or PRESETS["default"]
         replay = replay or (ON_POLICY_REPLAY if config.on_policy else DEFAULT_REPLAY)
         if config.retrace and replay.sequence_length == 1:
             raise ValueError(
@@ -65,4 +65,4 @@ def make_networks(
     """
     interface = make_interface(environment_spec)
     actions = interface.num_actions if interface.bounds is None else interface.bounds
-    return networks.make_networks(interface.example, actions, config or ConditionalMPOConfig())
+    return networks.make_networks(interface.example, actions, config or PRESETS["default"])

@@ -11,7 +11,8 @@ class ConditionalMPOConfig:
     """MPO (Abdolmaleki et al. 2018a, 2018b) or V-MPO (Song et al. 2019): one network, maybe many policies.
 
     Defaults are those of Acme's MPO for continuous control, but for the width of the networks, the learning
-    rate and the number of actions sampled for a value, which suit two CPU cores. `PRESETS` names others.
+    rate and the number of actions sampled for a value, which suit two CPU cores. They are for millions of
+    steps; `PRESETS` names others, which builders and launchers take where they are given none.
 
     Attributes:
       policy_hidden_sizes: widths of the policy's hidden layers.
@@ -219,9 +220,27 @@ _GAMES = ConditionalMPOConfig(
     exploration=0.4,
 )
 
+# What decides how much is learned from tens of thousands of steps is how far a policy goes from one target
+# policy to the next. A greedier E-step and wider bounds let it go; the weights of a penalty, nearly alike,
+# would hold it half way to where it was.
+_CONTROL = ConditionalMPOConfig(
+    rectified=True,
+    learning_rate=1e-3,
+    final_learning_rate=1e-3,
+    policy_delay=3,
+    epsilon=0.3,
+    epsilon_mean=0.03,
+    epsilon_deviation=1e-4,
+    alpha_mean=1.0,
+    alpha_deviation=30.0,
+    action_penalty=False,
+)
+
 PRESETS: dict[str, ConditionalMPOConfig] = {
     # Continuous control on a CPU.
-    "default": ConditionalMPOConfig(),
+    "default": _CONTROL,
+    # Acme's numbers.
+    "acme": ConditionalMPOConfig(),
     # Best responses in games.
     "games": _GAMES,
     # Continuous control. A policy that learns from nothing but its own fresh actions can move further in a

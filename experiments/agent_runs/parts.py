@@ -160,7 +160,7 @@ class Configured:
 
 
 _MPO = _Source(
-    {name: mpo.PRESETS[name] for name in ("default", "games")},
+    {name: mpo.PRESETS[name] for name in ("default", "acme", "games")},
     mpo_builder.ConditionalMPOBuilder,
     mpo_builder.make_networks,
     mpo.make_core,

@@ -131,17 +131,24 @@ _ACME: dict[str, Any] = {
 }
 
 
-def test_the_preset_for_control_keeps_the_bounds_and_first_duals_of_acme() -> None:
-    assert {setting: getattr(PRESETS["default"], setting) for setting in _ACME} == _ACME
+def test_bounds_and_first_duals_are_acme_s() -> None:
+    assert {setting: getattr(PRESETS["acme"], setting) for setting in _ACME} == _ACME
 
 
-def test_the_default_preset_is_what_no_arguments_give() -> None:
-    assert PRESETS["default"] == ConditionalMPOConfig()
+def test_acme_s_preset_is_what_no_arguments_give() -> None:
+    assert PRESETS["acme"] == ConditionalMPOConfig()
+
+
+def test_the_preset_for_control_asks_for_no_more_than_acme_s_where_budgets_are_shared() -> None:
+    """What a comparison holds equal: networks, discount, samples of an update."""
+    for name in ("policy_hidden_sizes", "critic_hidden_sizes", "discount", "num_samples"):
+        assert getattr(PRESETS["default"], name) == getattr(PRESETS["acme"], name)
 
 
 def test_presets_are_on_policy_where_their_name_says_so() -> None:
     assert {name: preset.on_policy for name, preset in PRESETS.items()} == {
         "default": False,
+        "acme": False,
         "games": False,
         "vmpo": True,
         "vmpo_games": True,

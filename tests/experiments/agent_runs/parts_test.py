@@ -90,7 +90,7 @@ def test_the_replays_settings_are_checked_too(name: str, value: Any, expected: s
     ("agent", "names"),
     [
         ("crossq", "default, paper, sbx, games"),
-        ("conditional_mpo", "default, games"),
+        ("conditional_mpo", "default, acme, games"),
         ("vmpo", "default, games"),
     ],
 )
