@@ -40,7 +40,7 @@ class ConditionalMPOConfig:
       learning_rate: of Adam, for policy and critic.
       final_learning_rate: what it falls to, linearly, over `horizon` updates.
       dual_learning_rate: of Adam, for temperatures and multipliers.
-      horizon: updates over which learning rates fall.
+      horizon: updates over which learning rates fall; every optimiser counts its own.
       adam_b1: momentum of Adam.
       adam_b2: decay of Adam's second moment.
       policy_delay: critic updates for one update of policy, temperatures and multipliers.

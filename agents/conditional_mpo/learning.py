@@ -24,37 +24,9 @@ from agents.conditional_mpo.losses import (
     penalties,
 )
 from agents.conditional_mpo.networks import MPONetworks
-from agents.core import AgentCore, Key, Metrics, Transition
+from agents.conditional_mpo.state import MPOState, PolicyPart, init_state, policy_part
+from agents.core import AgentCore, Metrics, Transition
 from agents.gradients import make_update
-
-
-class MPOState(NamedTuple):
-    """Everything MPO learns.
-
-    Attributes:
-      policy: parameters of the policy.
-      target_policy: those of some updates ago, from which the policy keeps a bounded distance; acting uses
-        them.
-      policy_optimiser: state of its Adam.
-      critic: parameters of the critic, or of V-MPO's value.
-      target_critic: those of some updates ago; V-MPO has none.
-      critic_optimiser: state of its Adam.
-      duals: temperatures and multipliers, raw.
-      duals_optimiser: state of their Adam.
-      key: `[2]` uint32, of the actions drawn in the next update.
-      step: `[]` int32, gradient steps done.
-    """
-
-    policy: Any
-    target_policy: Any
-    policy_optimiser: Any
-    critic: Any
-    target_critic: Any
-    critic_optimiser: Any
-    duals: Duals
-    duals_optimiser: Any
-    key: jax.Array
-    step: jax.Array
 
 
 class _Method(NamedTuple):
@@ -102,7 +74,7 @@ def make_core(networks: MPONetworks, config: ConditionalMPOConfig) -> AgentCore:
     method = _on_policy(actions.KIND) if config.on_policy else _off_policy(actions.KIND)
     parts = _Parts(setting, actions.KIND, method, clipped, optax.adam(config.dual_learning_rate))
     core = AgentCore(
-        init=functools.partial(_init, parts),
+        init=functools.partial(init_state, setting, parts.optimiser, parts.duals_optimiser),
         update=functools.partial(_update, parts),
         variables=lambda state: state.target_policy,
         act=functools.partial(actions.act, setting),
@@ -124,29 +96,6 @@ def _off_policy(kind: Kind) -> _Method:
 def _on_policy(kind: Kind) -> _Method:
     judge = functools.partial(on_policy.judge, kind)
     return _Method(on_policy.value, judge, on_policy.improve, functools.partial(on_policy.fit, kind))
-
-
-def _init(parts: _Parts, key: Key) -> MPOState:
-    networks, config = parts.setting
-    policy_key, critic_key, update_key = jax.random.split(key, 3)
-    policy = networks.policy.init(policy_key)
-    critic = (networks.value if config.on_policy else networks.critic).init(critic_key)
-    num_actions = 0 if networks.bounds is None else len(networks.bounds.low)
-    multipliers = duals.init(config, num_actions, is_discrete=networks.bounds is None)
-    if jnp.issubdtype(update_key.dtype, jax.dtypes.prng_key):
-        update_key = jax.random.key_data(update_key)
-    return MPOState(
-        policy=policy,
-        target_policy=policy,
-        policy_optimiser=parts.optimiser.init(policy),
-        critic=critic,
-        target_critic=() if config.on_policy else critic,
-        critic_optimiser=parts.optimiser.init(critic),
-        duals=multipliers,
-        duals_optimiser=parts.duals_optimiser.init(multipliers),
-        key=update_key,
-        step=jnp.int32(0),
-    )
 
 
 def _update(parts: _Parts, state: MPOState, batch: Transition) -> tuple[MPOState, Metrics]:
@@ -175,29 +124,16 @@ def _update(parts: _Parts, state: MPOState, batch: Transition) -> tuple[MPOState
     return state, {**critic_metrics, **improve_metrics}
 
 
-class _PolicyPart(NamedTuple):
-    """The fields of `MPOState` that an update of the policy changes."""
-
-    policy: Any
-    policy_optimiser: Any
-    duals: Duals
-    duals_optimiser: Any
-
-
-def _improve(parts: _Parts, state: MPOState, judgement: Judgement) -> tuple[_PolicyPart, Metrics]:
+def _improve(parts: _Parts, state: MPOState, judgement: Judgement) -> tuple[PolicyPart, Metrics]:
     judged = jax.lax.stop_gradient(judgement.judged())
     state, kls, policy_metrics = _update_policy(parts, state, judged)
     state, dual_metrics = _update_duals(parts, state, judged, kls)
-    return _policy_part(state), {**policy_metrics, **dual_metrics}
+    return policy_part(state), {**policy_metrics, **dual_metrics}
 
 
-def _leave(state: MPOState, metrics: Any) -> tuple[_PolicyPart, Metrics]:
+def _leave(state: MPOState, metrics: Any) -> tuple[PolicyPart, Metrics]:
     """The policy as it was; its metrics `[]` are not numbers where it is not updated."""
-    return _policy_part(state), jax.tree.map(lambda each: jnp.full(each.shape, jnp.nan, each.dtype), metrics)
-
-
-def _policy_part(state: MPOState) -> _PolicyPart:
-    return _PolicyPart(*(getattr(state, name) for name in _PolicyPart._fields))
+    return policy_part(state), jax.tree.map(lambda each: jnp.full(each.shape, jnp.nan, each.dtype), metrics)
 
 
 def _renew(step: jax.Array, period: int, online: Any, target: Any) -> Any:

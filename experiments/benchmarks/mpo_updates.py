@@ -8,10 +8,12 @@ decisions, each with an observation before and one after it. Many updates are on
 drawn on the host; sides take turns.
 
 Where MPO's time goes is shown by its parts, each a jitted function and a call of its own, so that their sum
-is a little more than an update. The critic's target and the E-step's values are also shown for themselves:
-what both need, the target policy and in games the target critic, is in both.
+is a little more than an update. Where the policy is updated every time, the critic's target and the E-step's
+values are shown within the judgement that gives both: what both need, the target policy and in games the
+target critic, is in both.
 
-Operations are those of matrix products; a policy that is updated now and then counts for its share.
+Operations are those of matrix products; what is done now and then, as the policy's updates, counts for its
+share of all updates.
 """
 
 from __future__ import annotations
@@ -94,22 +96,31 @@ def make_sides(kind: Kind, width: int, experience: Experience) -> dict[str, Side
 
 
 class Part(NamedTuple):
-    """What can be timed by itself: a jitted function of arrays and what it is called with."""
+    """What can be timed by itself.
+
+    Attributes:
+      function: jitted, of arrays.
+      arguments: what it is called with.
+      often: in how many of all updates it is done.
+      is_within: whether it is already in another part.
+    """
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
+    often: float = 1.0
+    is_within: bool = False
 
     def run(self) -> None:
         """Calls it and waits."""
         jax.block_until_ready(self.function(*self.arguments))
 
 
-def make_parts(core: AgentCore, batch: Transition) -> dict[str, Part]:
-    """The parts of an update of conditional MPO, by name; the last four make it up."""
+def make_parts(side: Side, batch: Transition) -> dict[str, Part]:
+    """The parts of an update of conditional MPO, by name."""
     # The very functions that the update consists of, bound to what it is bound to.
-    update: Any = core.update
-    bound = update.args[0]
-    state = core.init(jax.random.key(0))
+    update: Any = side.core.update
+    bound, often = update.args[0], side.policy_share
+    state = side.core.init(jax.random.key(0))
     judges, key = Judges(state.target_policy, state.target_critic), jax.random.key(1)
 
     def judge(judges: Judges, key: jax.Array, batch: Transition) -> Any:
@@ -131,17 +142,15 @@ def make_parts(core: AgentCore, batch: Transition) -> dict[str, Part]:
     judging = (judges, key, batch)
     target, judged = jax.jit(judge)(*judging)
     _, _, kls, _ = jax.jit(policy_step)(state, judged)
-    return {
-        "critic's target": Part(jax.jit(lambda *each: judge(*each)[0]), judging),
-        "E-step's values": Part(jax.jit(lambda *each: judge(*each)[1].value), judging),
-        "judgement": Part(jax.jit(judge), judging),
+    together = often == 1.0
+    parts = {
+        "critic's target": Part(jax.jit(lambda *each: judge(*each)[0]), judging, is_within=together),
+        "E-step's values": Part(jax.jit(lambda *each: judge(*each)[1]), judging, often, is_within=together),
         "critic step": Part(jax.jit(critic_step), (state, target, batch)),
-        "policy step": Part(jax.jit(policy_step), (state, judged)),
-        "duals": Part(jax.jit(duals_step), (state, judged, kls)),
+        "policy step": Part(jax.jit(policy_step), (state, judged), often),
+        "duals": Part(jax.jit(duals_step), (state, judged, kls), often),
     }
-
-
-_WHOLE = ("judgement", "critic step", "policy step", "duals")
+    return {"judgement": Part(jax.jit(judge), judging), **parts} if together else parts
 
 
 def print_sides(name: str, sides: dict[str, Side], experience: Experience) -> None:
@@ -171,15 +180,16 @@ def print_parts(parts: dict[str, Part]) -> None:
     """Measures the parts of MPO's update and prints their table."""
     for part in parts.values():
         part.run()
-    seconds = table.medians({name: part.run for name, part in parts.items()}, 3 * FLAGS.rounds)
-    total = sum(seconds[name] for name in _WHOLE)
+    taken = table.medians({name: part.run for name, part in parts.items()}, 3 * FLAGS.rounds)
+    seconds = {name: part.often * taken[name] for name, part in parts.items()}
+    total = sum(seconds[name] for name, part in parts.items() if not part.is_within)
     rows = []
     for name, part in parts.items():
-        label = f"{_MPO}'s {name}" if name in _WHOLE else f"  of it, alone: {name}"
-        needed = count_products(part.function, *part.arguments)
-        share = f"{seconds[name] / total:.0%}" if name in _WHOLE else ""
-        rows.append([label, *cells(needed, seconds[name]), share])
-    table.print_table(["part", "M operations", "ms", "share"], rows)
+        label = f"  of it, alone: {name}" if part.is_within else f"{_MPO}'s {name}"
+        needed = part.often * count_products(part.function, *part.arguments)
+        share = "" if part.is_within else f"{seconds[name] / total:.0%}"
+        rows.append([label, f"{part.often:.2f}", *cells(needed, seconds[name]), share])
+    table.print_table(["part", "of updates", "M operations", "ms", "share"], rows)
 
 
 def cells(needed: float, seconds: float) -> Sequence[str]:
@@ -226,7 +236,7 @@ def main() -> None:
             print(f"\n{title}", flush=True)
             sides = make_sides(kind, width, experience)
             print_sides(title, sides, experience)
-            print_parts(make_parts(sides[_MPO].core, draw(experience)))
+            print_parts(make_parts(sides[_MPO], draw(experience)))
 
 
 if __name__ == "__main__":

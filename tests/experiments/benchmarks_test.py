@@ -150,10 +150,11 @@ def test_mpo_updates_show_both_agents_and_all_parts(kind: str, run: Run) -> None
     rows = {name: rest.split() for name, rest in rows_of(done.stdout).items()}
     assert rows["CrossQ"][-1] == "1.00"
     parts = [rest for name, rest in rows.items() if name.startswith("conditional MPO's")]
-    assert len(parts) == 4
+    # Continuous actions are judged in two parts, as the policy is not updated every time.
+    assert len(parts) == (4 if kind == "discrete" else 5)
     assert sum(int(rest[-1].rstrip("%")) for rest in parts) == pytest.approx(100, abs=2)
     # An update's operations are those of its parts.
-    assert sum(float(rest[0]) for rest in parts) == pytest.approx(float(rows["conditional MPO"][1]), abs=0.25)
+    assert sum(float(rest[1]) for rest in parts) == pytest.approx(float(rows["conditional MPO"][1]), abs=0.25)
     assert float(rows["conditional MPO"][1]) > 5
 
 
