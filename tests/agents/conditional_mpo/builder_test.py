@@ -26,7 +26,7 @@ import dm_env
 from acme import specs
 
 from agents.builder import ReplayConfig
-from agents.conditional_mpo import ConditionalMPOConfig, conditioning, make_core
+from agents.conditional_mpo import PRESETS, ConditionalMPOConfig, conditioning, make_core
 from agents.conditional_mpo.builder import (
     DEFAULT_REPLAY,
     ON_POLICY_REPLAY,
@@ -141,11 +141,13 @@ def test_contexts_that_are_not_the_configuration_s_are_refused(
     assert "\n" not in str(caught.value)
 
 
-def test_networks_without_a_configuration_are_those_of_the_default() -> None:
+def test_networks_without_a_configuration_are_those_of_the_preset_for_control() -> None:
     spec = SPEC._replace(observations=SPEC.observations.info_state)
-    params = jax.eval_shape(make_networks(spec).policy.init, jax.random.PRNGKey(0))
-    widths = ConditionalMPOConfig().policy_hidden_sizes
-    assert [params[f"linear{name}"]["w"].shape[1] for name in ("", "_1")] == list(widths)
+
+    def params(*config: ConditionalMPOConfig) -> Any:
+        return jax.eval_shape(make_networks(spec, *config).policy.init, jax.random.PRNGKey(0))
+
+    assert params() == params(PRESETS["default"]) != params(PRESETS["acme"])
 
 
 @pytest.mark.usefixtures("quick_compilation")
