@@ -69,9 +69,9 @@ def make_interface(environment_spec: Any) -> Interface:
     to_observation: Callable[[Any], Any] = _flatten
     if bounds is None:
         _check_legal_actions(environment_spec.observations, num_actions)
-        to_observation = functools.partial(_observe_legal, num_actions)
-    elif hasattr(environment_spec.observations, "context"):
-        to_observation = _observe_context
+        to_observation = functools.partial(_observe, num_actions)
+    elif _has_context(environment_spec.observations):
+        to_observation = functools.partial(_observe, 0)
     _check_dtype(actions)
     nothing = tree.map_structure(
         lambda spec: np.zeros((1, *spec.shape), spec.dtype), environment_spec.observations
@@ -122,16 +122,16 @@ def _check_legal_actions(observations: Any, num_actions: int) -> None:
         )
 
 
-def _observe_legal(num_actions: int, observation: Any) -> Observation:
+def _observe(num_actions: int, observation: Any) -> Observation:
     """An `Observation` from one, from Acme's `OLT`, or from any arrays, with all actions legal.
 
     Fields are told by name: what comes out of Reverb has the names but not the types of what went in.
     """
+    is_told = hasattr(observation, "legal_actions") or _has_context(observation)
+    info_state = _flatten(_seen(observation) if is_told else observation)
     if hasattr(observation, "legal_actions"):
-        info_state = _flatten(_seen(observation))
         legal_actions = jnp.asarray(observation.legal_actions) != 0
     else:
-        info_state = _flatten(observation)
         legal_actions = jnp.ones((info_state.shape[0], num_actions), bool)
     context = getattr(observation, "context", None)
     if context is None:
@@ -139,16 +139,14 @@ def _observe_legal(num_actions: int, observation: Any) -> Observation:
     return Observation(info_state, legal_actions, jnp.asarray(context, jnp.float32))
 
 
-def _observe_context(observation: Any) -> Observation:
-    """An `Observation` for continuous actions, of which nobody asks whether they are legal."""
-    info_state = _flatten(_seen(observation))
-    context = jnp.asarray(observation.context, jnp.float32)
-    return Observation(info_state, jnp.ones((info_state.shape[0], 0), bool), context)
+def _has_context(observation: Any) -> bool:
+    """Whether there is one beside what is seen, and not just a field that happens to be called so."""
+    return hasattr(observation, "context") and _seen(observation) is not None
 
 
 def _seen(observation: Any) -> Any:
     info_state = getattr(observation, "info_state", None)
-    return observation.observation if info_state is None else info_state
+    return getattr(observation, "observation", None) if info_state is None else info_state
 
 
 def _flatten(observation: Any) -> jax.Array:

@@ -112,6 +112,19 @@ def test_contexts_reach_agents_of_continuous_actions(names: tuple[str, str]) -> 
     assert jax.tree.map(np.shape, interface.example) == jax.tree.map(np.shape, observation)
 
 
+class Named(NamedTuple):
+    """A field that happens to be called so."""
+
+    position: Any
+    context: Any
+
+
+def test_a_context_is_one_only_beside_what_is_seen() -> None:
+    told = make_interface(EnvironmentSpec(Told(VECTOR, VECTOR), THREE)).example
+    assert (told.info_state.shape, told.context.shape) == ((1, 2), (1, 2))
+    assert make_interface(EnvironmentSpec(Named(VECTOR, VECTOR), BOX)).example.shape == (1, 4)
+
+
 def test_reverb_changes_types_but_not_names() -> None:
     class Decoded(NamedTuple):
         info_state: Any

@@ -225,7 +225,10 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: pathlib.Path, launch
         (["--environment=openspiel:kuhn_pokr"], ["unknown game 'kuhn_pokr'", "kuhn_poker"]),
         (["--distributed", "--num_actors=9999"], ["--num_actors=9999", "--games_per_actor"]),
         (["--preset=large"], ["no preset named 'large'", "default, paper, sbx, games"]),
-        (["--agent=conditional_mpo", "--preset=paper"], ["conditional_mpo has default, acme, games"]),
+        (
+            ["--agent=conditional_mpo", "--preset=paper"],
+            ["no preset named 'paper'; conditional_mpo has default, acme, games"],
+        ),
         (["--agent=vmpo", "--preset=vmpo"], ["no preset named 'vmpo'; vmpo has default, games"]),
         (["--agent=conditional_mpo", "--set=retrace=true"], ["sequence_length above 1", "n_step 1"]),
         (["--agent=crossq", "--set_replay=sequence_length=8"], ["CrossQ", "sequences"]),

@@ -92,8 +92,9 @@ _KINDS = {
 
 
 @functools.cache
-def _core(kind: str) -> AgentCore:
-    return _make(*_KINDS[kind])
+def _core(kind: str, policy_delay: int = 1) -> AgentCore:
+    config, is_discrete = _KINDS[kind]
+    return _make(dataclasses.replace(config, policy_delay=policy_delay), is_discrete)
 
 
 def _batch(kind: str) -> Transition:
@@ -106,11 +107,12 @@ def _batch(kind: str) -> Transition:
 
 
 @functools.cache
-def _states(kind: str) -> list[Any]:
+def _states(kind: str, policy_delay: int = 1) -> list[Any]:
     """The state before and after each of six updates, with what they reported."""
-    states = [(_core(kind).init(jax.random.key(0)), {})]
+    core = _core(kind, policy_delay)
+    states = [(core.init(jax.random.key(0)), {})]
     for _ in range(6):
-        states.append(_core(kind).update(states[-1][0], _batch(kind)))
+        states.append(core.update(states[-1][0], _batch(kind)))
     return states
 
 
@@ -127,23 +129,12 @@ def test_updates_count_and_report_finite_numbers(kind: str) -> None:
         assert {f"kl_{name}", f"kl_{name}_bound", f"alpha_{name}"} <= names
 
 
-@functools.cache
-def _delayed_states(kind: str) -> list[Any]:
-    """As `_states`, the policy updated every third time."""
-    config, is_discrete = _KINDS[kind]
-    core = _make(dataclasses.replace(config, policy_delay=3), is_discrete)
-    states = [(core.init(jax.random.key(0)), {})]
-    for _ in range(6):
-        states.append(core.update(states[-1][0], _batch(kind)))
-    return states
-
-
 _DELAYED = ("discrete", "discrete, V-MPO", "continuous", "continuous, categorical", "continuous, retrace")
 
 
 @pytest.mark.parametrize("kind", _DELAYED)
 def test_a_delayed_policy_is_updated_now_and_then_and_the_critic_always(kind: str) -> None:
-    for (before, _), (after, metrics) in itertools.pairwise(_delayed_states(kind)):
+    for (before, _), (after, metrics) in itertools.pairwise(_states(kind, policy_delay=3)):
         due = int(after.step) % 3 == 0
         for name in ("policy", "policy_optimiser", "duals", "duals_optimiser"):
             assert _equal(getattr(after, name), getattr(before, name)) != due
@@ -154,7 +145,7 @@ def test_a_delayed_policy_is_updated_now_and_then_and_the_critic_always(kind: st
 
 @pytest.mark.parametrize("kind", _DELAYED)
 def test_a_delayed_update_that_is_due_is_one_without_delay(kind: str) -> None:
-    before, after = _delayed_states(kind)[2:4]
+    before, after = _states(kind, policy_delay=3)[2:4]
     agree = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
     jax.tree.map(agree, after, _core(kind).update(before[0], _batch(kind)))
 
