@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from acme_psro.files import write_atomically
 from acme_psro.meta_strategy import MetaStrategy
 from acme_psro.psro import PSROState
+from acme_psro.system.files import write_atomically
 
 VERSION = 1
 _KEPT = 3

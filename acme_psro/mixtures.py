@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from acme_psro import mixture_weights, stored_policies
-from acme_psro.files import write_atomically
 from acme_psro.games.batched import Opponents
 from acme_psro.games.loading import load_game
 from acme_psro.mixture_weights import Joint as Joint
 from acme_psro.mixture_weights import MixtureError as MixtureError
 from acme_psro.mixture_weights import Weights
 from acme_psro.stored_policies import Decoder, StoredPolicy
+from acme_psro.system.files import write_atomically
 
 _VERSION = 1
 _FILE = "mixture.json"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from acme_psro import figures, progress
-from acme_psro.files import write_atomically
+from acme_psro.system.files import write_atomically
 
 Row = Mapping[str, float]
 MetaStrategies = Sequence[Sequence[np.ndarray]]

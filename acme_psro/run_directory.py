@@ -12,8 +12,10 @@ import numpy as np
 
 from acme_psro import checkpoint, checkpoint_formats, evaluation
 from acme_psro.checkpoint import Format
-from acme_psro.files import write_atomically, write_csv
-from acme_psro.games.tree import DEFAULT_MAX_NODES, GameTree, compile_game
+from acme_psro.games.compile import DEFAULT_MAX_NODES, compile_game
+from acme_psro.games.tree import GameTree
+from acme_psro.system.files import write_atomically
+from acme_psro.system.tables import write_csv
 
 # What a run may be resumed with another value of: how far to go and by which means, not what to do.
 _MAY_DIFFER = (

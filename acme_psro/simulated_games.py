@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from acme_psro import cores, mixture_weights, sampled_payoffs, simulation
+from acme_psro import mixture_weights, sampled_payoffs, simulation
 from acme_psro.meta_strategy import MetaStrategy
 from acme_psro.oracles.base import BestResponseTask
 from acme_psro.sampled_payoffs import SampledPayoffs, Solve
 from acme_psro.simulation import SampledReturns
 from acme_psro.stored_populations import PolicyFile
+from acme_psro.system import cores
 
 # As `acme_psro.simulation_workers.Workers.simulate`: (game, paths `[P][n_p]`, profiles `[m, P]`, episodes of
 # each, seed, episodes of each played before) -> their returns.

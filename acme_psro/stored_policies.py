@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyspiel
 
-from acme_psro.files import write_atomically
 from acme_psro.games import batched
 from acme_psro.games.batched import BatchPolicy
 from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree
 from acme_psro.population import Policy
+from acme_psro.system.files import write_atomically
 
 _VERSION = 1
 _HEADER, _PREFIX = "about", "arrays/"

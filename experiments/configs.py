@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, NamedTuple
 
-from acme_psro.games.tree import DEFAULT_MAX_NODES
+from acme_psro.games.compile import DEFAULT_MAX_NODES
 from acme_psro.solvers import get_solver
 from experiments.names import PSRO_AGENTS, check_known
 

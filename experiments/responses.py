@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from acme_psro import supervision
 from acme_psro.oracles.programs import LaunchpadConfig, Learned, Program, RunPrograms
-from experiments.agent_runs import directory, launch, placement, tables
+from acme_psro.system import supervision, tables
+from experiments.agent_runs import directory, launch, placement
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.configs import PSROConfig
 

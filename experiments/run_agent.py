@@ -19,7 +19,7 @@ from typing import Any
 
 from absl import flags
 
-from acme_psro.directory_lock import locked
+from acme_psro.system.lock import locked
 from experiments import command_line, environments, names
 from experiments.agent_runs import directory as run_directory
 from experiments.agent_runs import installed, launch, placement, vertex_ai_checks

@@ -16,10 +16,10 @@ from absl import flags
 
 from acme_psro import run_directory
 from acme_psro.checkpoint import Record
-from acme_psro.directory_lock import locked
-from acme_psro.games.tree import DEFAULT_MAX_NODES
-from acme_psro.process_groups import interruptible
+from acme_psro.games.compile import DEFAULT_MAX_NODES
 from acme_psro.solvers import SOLVERS
+from acme_psro.system.lock import locked
+from acme_psro.system.process_groups import interruptible
 from experiments import command_line, configs, names
 from experiments.agent_runs.config import LOCAL_LAUNCH_TYPES
 from experiments.psro_runs import kinds, training

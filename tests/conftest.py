@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro.games.loading import load_game
-from acme_psro.games.tree import GameError, GameTree, compile_game
+from acme_psro.games.compile import compile_game
+from acme_psro.games.loading import GameError, load_game
+from acme_psro.games.tree import GameTree
 
 
 @dataclasses.dataclass(frozen=True)

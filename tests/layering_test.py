@@ -16,7 +16,7 @@ PACKAGES = ("agents", "acme_psro", "experiments")
 # A module may import from its own row and from the rows above it. The longest pattern that fits a
 # module's name places it; `*` stands for any characters, dots included.
 LEVELS = (
-    ("acme_psro.cores", "acme_psro.files", "acme_psro.process_groups", "acme_psro.supervision"),
+    ("acme_psro.system", "acme_psro.system.*"),
     ("agents", "agents.core", "agents.gradients", "agents.acme_compat"),
     ("agents.*",),
     (
@@ -57,7 +57,6 @@ LEVELS = (
         "acme_psro",
         "acme_psro.checkpoint",
         "acme_psro.checkpoint_formats",
-        "acme_psro.directory_lock",
         "acme_psro.figures",
         "acme_psro.program",
         "acme_psro.progress",
@@ -214,11 +213,12 @@ BAD_TREE = {
     "agents/learner.py": "import acme.core\nimport rlax",
     "agents/crossq/__init__.py": "from . import losses",
     "agents/crossq/losses.py": "import jax\nimport pyspiel\nfrom ..learner import CoreLearner",
-    "agents/crossq/builder.py": "from reverb import Table\nfrom acme_psro.files import write",
+    "agents/crossq/builder.py": "from reverb import Table\nfrom acme_psro.system.files import write",
     "acme_psro/__init__.py": "from acme_psro.psro import run",
-    "acme_psro/files.py": "import os",
+    "acme_psro/system/__init__.py": "",
+    "acme_psro/system/files.py": "import os",
     "acme_psro/games/__init__.py": "",
-    "acme_psro/games/tree.py": "from acme_psro import files, run",
+    "acme_psro/games/tree.py": "from acme_psro import run, system",
     "acme_psro/psro.py": "def step():\n  from tensorflow import io\n  from . import report, games",
     "acme_psro/report.py": "import importlib\nimportlib.import_module('acme.jax')",
     "experiments/__init__.py": "",
@@ -241,7 +241,7 @@ BAD_TREE = {
             beyond_agents,
             {
                 "agents.crossq.losses:2 imports pyspiel",
-                "agents.crossq.builder:2 imports acme_psro.files",
+                "agents.crossq.builder:2 imports acme_psro.system.files",
             },
         ),
         (

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from acme_psro.files import write_atomically
 from acme_psro.games.tree import GameTree
+from acme_psro.system.files import write_atomically
 
 _LAYOUT = 1
 _ARRAYS = (

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 
 import pyspiel
 
-from acme_psro.games.tree import GameError
-
 # OpenSpiel may answer with the list of all its games.
 _MOST_WORDS = 300
+
+
+class GameError(ValueError):
+    """A game that cannot be loaded or compiled; the message is one line for the user."""
 
 
 def load_game(game_string: str) -> pyspiel.Game:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyspiel
 
-from acme_psro.games.tree import GameError
+from acme_psro.games.loading import GameError
 from agents.core import Observation
 
 TERMINAL = int(pyspiel.PlayerId.TERMINAL)

@@ -14,19 +14,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 
 import numpy as np
 
 CHANCE = -1
 TERMINAL = -2
 NO_INFOSET = -1
-
-DEFAULT_MAX_NODES = 5_000_000
-
-
-class GameError(ValueError):
-    """A game that cannot be loaded or compiled; the message is one line for the user."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -154,40 +147,3 @@ class GameTree:
     def uniform_policy(self) -> np.ndarray:
         """`[I, A]` float64: the policy that plays every legal action alike."""
         return self.legal_actions / self.legal_actions.sum(axis=1, keepdims=True)
-
-
-def compile_game(
-    game_string: str,
-    max_nodes: int = DEFAULT_MAX_NODES,
-    *,
-    cache: bool = True,
-    on_progress: Callable[[int], None] | None = None,
-) -> GameTree:
-    """Enumerates an OpenSpiel game, or reads it from the cache on disk.
-
-    Args:
-      game_string: as `pyspiel.load_game` takes it, e.g. `kuhn_poker(players=3)`. Games with simultaneous
-        moves are played in their turn-based form.
-      max_nodes: refuse a game with more nodes than this.
-      cache: whether compiled games are kept on disk (see `acme_psro.games.cache`).
-      on_progress: called with the number of nodes seen so far, every 100,000 nodes.
-
-    Raises:
-      GameError: unknown game, bad parameters, a game that cannot be enumerated, or one above `max_nodes`.
-    """
-    from acme_psro.games import cache as tree_cache
-    from acme_psro.games import enumerate as enumeration
-    from acme_psro.games.loading import load_game
-
-    if max_nodes < 1:
-        raise GameError(f"max_nodes must be at least 1, not {max_nodes}.")
-    game = load_game(game_string)
-    cache = cache and tree_cache.fits(str(game))
-    tree = tree_cache.read(str(game)) if cache else None
-    if tree is None:
-        tree = enumeration.enumerate_game(game, max_nodes, on_progress)
-        if cache:
-            tree_cache.write(tree)
-    if tree.num_nodes > max_nodes:
-        raise enumeration.too_large(game, tree.num_nodes, max_nodes)
-    return tree

@@ -24,7 +24,7 @@ import launchpad as lp
 from absl import flags
 from launchpad.nodes.python.local_multi_processing import PythonProcess
 
-from acme_psro import supervision
+from acme_psro.system import supervision
 from experiments.agent_runs import directory as run_directory
 from experiments.agent_runs import program, starts
 from experiments.agent_runs.checkpoints import open_checkpoints

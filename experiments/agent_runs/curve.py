@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from acme_psro import files
+from acme_psro.system import files
 
 
 def write_curve(path: Path, title: str, rows: Sequence[Mapping[str, float]]) -> None:

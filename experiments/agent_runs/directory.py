@@ -16,8 +16,8 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from acme_psro import files, run_directory
-from experiments.agent_runs import tables
+from acme_psro import run_directory
+from acme_psro.system import files, tables
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.plateau import Plateau, has_plateaued
 

@@ -25,7 +25,9 @@ from acme.utils import counting, loggers
 
 from acme_psro import mixtures, run_directory
 from acme_psro.games import traverse
-from acme_psro.games.tree import GameError, GameTree, compile_game
+from acme_psro.games.compile import compile_game
+from acme_psro.games.loading import GameError
+from acme_psro.games.tree import GameTree
 from agents.core import AgentCore, Observation
 from experiments import policy_tables
 from experiments.agent_runs.config import AgentRunConfig

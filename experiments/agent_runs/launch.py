@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from acme_psro.process_groups import interruptible
-from acme_psro.supervision import Event, Failure, Job, run_all
+from acme_psro.system.process_groups import interruptible
+from acme_psro.system.supervision import Event, Failure, Job, run_all
 from experiments import command_line
 from experiments.agent_runs import compilation, placement
 from experiments.agent_runs import directory as run_directory
@@ -61,7 +61,8 @@ def _say(error: Exception, code: int) -> int:
 
 
 def _draw(config: AgentRunConfig, directory: Path, progress: Progress) -> None:
-    from experiments.agent_runs import curve, tables
+    from acme_psro.system import tables
+    from experiments.agent_runs import curve
 
     path = directory / "evaluation.png"
     curve.write_curve(
@@ -126,7 +127,7 @@ def _conclude(config: AgentRunConfig, directory: Path, started: float, progress:
 
 
 def make_job(config: AgentRunConfig, directory: Path, name: str = "program", sharing_devices: int = 1) -> Job:
-    """The Launchpad program of a run, for `acme_psro.supervision`; it goes on from its newest checkpoint.
+    """The Launchpad program of a run, for `acme_psro.system.supervision`; resumes from its newest checkpoint.
 
     Args:
       config: of the run.
@@ -193,6 +194,6 @@ class _Shown:
             self._progress.advance(int(last["actor_steps"]), last["episode_return"])
 
     def _read(self, name: str) -> list[dict[str, float]]:
-        from experiments.agent_runs import tables
+        from acme_psro.system import tables
 
         return tables.read(self._directory / f"{name}.csv")

@@ -12,7 +12,7 @@ import agents.acme_compat  # noqa: F401
 from acme.utils import loggers
 
 from acme_psro.summaries import EventWriter
-from experiments.agent_runs.tables import Table
+from acme_psro.system.tables import Table
 
 SECONDS_BETWEEN_ROWS = 5.0
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from acme_psro import cores
+from acme_psro.system import cores
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 # Where actors wait for each other, more of them are no faster; and each takes half a GiB.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from experiments.agent_runs import tables
+from acme_psro.system import tables
 
 _VARIABLE = "AGENT_RUN_CHILD_STARTED"
 

@@ -21,8 +21,9 @@ from acme import core
 from acme.utils import counting, signals
 
 from acme_psro import stored_policies
+from acme_psro.system import tables
 from experiments.agent_runs import directory as run_directory
-from experiments.agent_runs import export, starts, tables
+from experiments.agent_runs import export, starts
 from experiments.agent_runs.checkpoints import Saved, open_checkpoints
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.evaluation import Row

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from absl import flags
 
-from acme_psro import cores
 from acme_psro.games.environment import PlayerEnvironment
+from acme_psro.system import cores
 from experiments import command_line
 from experiments.benchmarks import acting_sides, table
 from experiments.benchmarks.acting_sides import LOOP, OURS, Settings

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from acme_psro.games.tree import compile_game
+from acme_psro.games.compile import compile_game
 from acme_psro.oracles.training import DeviceConfig
 from experiments import command_line, configs, names
 from experiments.benchmarks import number_lists, table

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from acme_psro import files
+from acme_psro.system import files, tables
 from experiments.benchmarks import peer_environment
 from experiments.benchmarks.peer_scripts import control_task
 from experiments.benchmarks.peer_scripts.control_task import ControlTask
@@ -197,7 +197,7 @@ def _run_agent(job: Job, settings: Settings, process: _Process) -> tuple[Rows, f
     command += [f"--set={name}={sizes}" for name in ("critic_hidden_sizes", "policy_hidden_sizes")]
     command += [f"--evaluate_every={settings.evaluate_every}", f"--evaluation_episodes={settings.episodes}"]
     _, seconds = process.run(command)
-    return at_marks(files.read_csv(output / "evaluation.csv"), settings.marks), seconds
+    return at_marks(tables.read_csv(output / "evaluation.csv"), settings.marks), seconds
 
 
 def at_marks(rows: Rows, marks: Sequence[int]) -> Rows:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from acme_psro.files import write_atomically
+from acme_psro.system.files import write_atomically
 
 _COLOURS = ("#0072b2", "#56b4e9", "#d55e00", "#009e73")
 

@@ -19,8 +19,8 @@ from typing import TypeVar
 
 from absl import flags
 
+from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import load_game
-from acme_psro.games.tree import compile_game
 from acme_psro.solvers import check_solver_fits
 from experiments import command_line
 from experiments.benchmarks import curves, processes, psro_dqn, table

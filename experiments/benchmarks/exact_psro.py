@@ -22,8 +22,9 @@ import pyspiel
 from absl import flags
 
 from acme_psro import evaluation, payoffs, population, psro
+from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import load_game
-from acme_psro.games.tree import GameTree, compile_game
+from acme_psro.games.tree import GameTree
 from acme_psro.oracles import exact
 from acme_psro.solvers import check_solver_fits, get_solver
 from experiments import command_line

@@ -30,9 +30,10 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from acme_psro.files import write_atomically
-from acme_psro.games.tree import GameTree, compile_game
+from acme_psro.games.compile import compile_game
+from acme_psro.games.tree import GameTree
 from acme_psro.oracles.training import DeviceConfig
+from acme_psro.system.files import write_atomically
 from experiments import command_line, configs
 from experiments.benchmarks import number_lists, table
 from experiments.benchmarks.many_responses import (

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from absl import flags
 
-from acme_psro.files import write_atomically
 from acme_psro.games import cache
+from acme_psro.system.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
 TORCH = "torch==2.13.0"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from acme_psro import files
+from acme_psro.system import tables
 from experiments.benchmarks.curves import Point
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -89,7 +89,7 @@ def _watch(
         ended = process.poll() is not None
         now = time.monotonic() - began
         if path.exists():
-            rows = files.read_csv(path)
+            rows = tables.read_csv(path)
             seen += [now] * (len(rows) - len(seen))
         if ended:
             return rows, seen, now

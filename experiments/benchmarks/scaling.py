@@ -21,9 +21,9 @@ from pathlib import Path
 
 from absl import flags
 
-from acme_psro import cores
 from acme_psro.games.loading import load_game
-from acme_psro.process_groups import interruptible
+from acme_psro.system import cores
+from acme_psro.system.process_groups import interruptible
 from experiments import command_line
 from experiments.agent_runs import installed, placement
 from experiments.agent_runs.config import AgentRunConfig

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from absl import flags
 
-from acme_psro import cores
+from acme_psro.system import cores
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -15,8 +15,9 @@ import pyspiel
 from absl import flags
 
 from acme_psro.games import traverse
+from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import load_game
-from acme_psro.games.tree import GameTree, compile_game
+from acme_psro.games.tree import GameTree
 from experiments import command_line
 from experiments.benchmarks import peers, table
 

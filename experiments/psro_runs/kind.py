@@ -12,7 +12,7 @@ from acme_psro.checkpoint import Format, Record
 from acme_psro.meta_strategy import MetaStrategy
 from acme_psro.oracles.base import Oracle
 from acme_psro.psro import PSROState
-from acme_psro.supervision import JobError
+from acme_psro.system.supervision import JobError
 from experiments.configs import PSROConfig
 from experiments.psro_runs.rows import Row
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from acme_psro import run_directory
-from acme_psro.games.loading import load_game
-from acme_psro.games.tree import GameError, GameTree, compile_game
+from acme_psro.games.compile import compile_game
+from acme_psro.games.loading import GameError, load_game
+from acme_psro.games.tree import GameTree
 from experiments.configs import PSROConfig
 from experiments.psro_runs.compiled import CompiledRun
 from experiments.psro_runs.kind import Kind

@@ -29,7 +29,7 @@ from acme_psro.simulated_games import SimulatedGame, SimulationConfig
 from acme_psro.simulation_workers import SimulationError
 from acme_psro.solvers import check_solver_fits, get_solver
 from acme_psro.stored_populations import PolicyFile
-from acme_psro.supervision import JobError
+from acme_psro.system.supervision import JobError
 from experiments import policy_decoders, responses
 from experiments.configs import PSROConfig
 from experiments.psro_runs import rows

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from acme_psro import checkpoint, checkpoint_formats, psro, stored_policies, stored_populations
+from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import load_game
-from acme_psro.games.tree import compile_game
 from acme_psro.meta_strategy import MetaStrategy
 from acme_psro.oracles.base import Response
 from acme_psro.population import make_policy

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from acme_psro import checkpoint, checkpoint_formats, payoffs, psro
-from acme_psro.games.tree import GameTree, compile_game
+from acme_psro.games.compile import compile_game
+from acme_psro.games.tree import GameTree
 from acme_psro.oracles import exact
 from acme_psro.population import uniform_policy
 from acme_psro.solvers import get_solver

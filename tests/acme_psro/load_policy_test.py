@@ -12,7 +12,7 @@ from open_spiel.python.algorithms import expected_game_score, exploitability
 
 import acme_psro
 from acme_psro import checkpoint, checkpoint_formats, evaluation, payoffs, psro, run_directory
-from acme_psro.games.tree import compile_game
+from acme_psro.games.compile import compile_game
 from acme_psro.oracles import exact
 from acme_psro.population import uniform_policy
 from acme_psro.solvers import get_solver

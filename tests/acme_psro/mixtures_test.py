@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from acme_psro import mixtures, stored_policies
-from acme_psro.games.tree import GameTree, compile_game
+from acme_psro.games.compile import compile_game
+from acme_psro.games.tree import GameTree
 from acme_psro.mixtures import Joint, Mixture, MixtureError
 from acme_psro.population import make_policy
 from acme_psro.stored_policies import DECODERS, StoredPolicyError

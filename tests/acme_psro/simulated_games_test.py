@@ -9,7 +9,8 @@ import pytest
 
 from acme_psro import simulation, stored_policies, stored_populations
 from acme_psro.games import traverse
-from acme_psro.games.tree import GameTree, compile_game
+from acme_psro.games.compile import compile_game
+from acme_psro.games.tree import GameTree
 from acme_psro.meta_strategy import MetaStrategy
 from acme_psro.oracles.base import BestResponseTask
 from acme_psro.population import Policy, make_policy, mixture, replace
@@ -138,5 +139,7 @@ def test_budgets_that_say_nothing_are_refused(name: str, least: int) -> None:
 
 
 def test_there_are_as_many_workers_as_cores_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("acme_psro.cores.os.sched_getaffinity", lambda process: {3, 4, 5}, raising=False)
+    monkeypatch.setattr(
+        "acme_psro.system.cores.os.sched_getaffinity", lambda process: {3, 4, 5}, raising=False
+    )
     assert SimulationConfig().payoff_workers == 3

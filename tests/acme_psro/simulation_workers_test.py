@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from acme_psro import stored_policies
+from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import load_game
-from acme_psro.games.tree import compile_game
 from acme_psro.population import make_policy
 from acme_psro.simulation import SampledReturns, simulate
 from acme_psro.simulation_workers import SimulationError, Workers

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from acme_psro.games.tree import DEFAULT_MAX_NODES
+from acme_psro.games.compile import DEFAULT_MAX_NODES
 from acme_psro.oracles.device import DeviceConfig
 from experiments import agents, configs, names
 

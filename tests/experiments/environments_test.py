@@ -20,7 +20,7 @@ from dm_env import specs
 
 from acme_psro import checkpoint, checkpoint_formats, payoffs, psro, run_directory
 from acme_psro.games import traverse
-from acme_psro.games.tree import compile_game
+from acme_psro.games.compile import compile_game
 from acme_psro.oracles import exact
 from acme_psro.population import mixture, uniform_policy
 from acme_psro.solvers import get_solver

@@ -13,7 +13,7 @@ import pytest
 from open_spiel.python.algorithms import exploitability
 
 import acme_psro
-from acme_psro.files import read_csv
+from acme_psro.system.tables import read_csv
 from experiments import evaluate, run_psro
 from tests.experiments.launching import ROOT, Ended, Launch, contents, exit_code, make_launch
 

@@ -12,7 +12,8 @@ if sys.version_info >= (3, 11):
 
 from acme_psro import mixtures, stored_policies
 from acme_psro.games import traverse
-from acme_psro.games.tree import GameTree, compile_game
+from acme_psro.games.compile import compile_game
+from acme_psro.games.tree import GameTree
 from acme_psro.mixtures import Joint, Mixture
 from acme_psro.population import Policy, combine, make_policy, uniform_policy
 from experiments import mixture_opponents

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from acme_psro.games import traverse
-from acme_psro.games.tree import GameTree, compile_game
+from acme_psro.games.compile import compile_game
+from acme_psro.games.tree import GameTree
 from acme_psro.oracles.training import DeviceConfig
 from experiments.benchmarks.many_responses import (
     Opponent,

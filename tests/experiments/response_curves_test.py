@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from acme_psro.games import traverse
-from acme_psro.games.tree import GameTree, compile_game
+from acme_psro.games.compile import compile_game
+from acme_psro.games.tree import GameTree
 from experiments.benchmarks import response_curves
 from experiments.benchmarks.response_curves import Curve
 

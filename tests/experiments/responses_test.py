@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from acme_psro import supervision
-from acme_psro.games.tree import compile_game
+from acme_psro.games.compile import compile_game
 from acme_psro.oracles.launchpad import LaunchpadConfig, Program
+from acme_psro.system import supervision
 from experiments import configs, responses
 from experiments.agent_runs import placement
 from experiments.agent_runs.plateau import Plateau

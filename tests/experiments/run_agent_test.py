@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 from absl import flags
 
-from acme_psro.directory_lock import locked
-from acme_psro.files import read_csv
+from acme_psro.system.lock import locked
+from acme_psro.system.tables import read_csv
 from experiments.agent_runs import installed
 from experiments.agent_runs.config import AgentRunConfig
 from tests.experiments.launching import Ended, Launch, contents, make_launch, start

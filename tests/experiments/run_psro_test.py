@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from acme_psro.directory_lock import locked
-from acme_psro.files import read_csv
+from acme_psro.system.lock import locked
+from acme_psro.system.tables import read_csv
 from experiments import configs, run_psro
 from experiments.psro_runs import compiled
 from tests.experiments.launching import Ended, Launch, contents, exit_code, make_launch, start

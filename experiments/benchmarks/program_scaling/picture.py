@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from acme_psro.files import write_atomically
+from acme_psro.system.files import write_atomically
 
 _COLOURS = ("#0072b2", "#d55e00")
 

@@ -28,7 +28,7 @@ import reverb
 from acme import core
 from acme.utils import counting, loggers
 
-from acme_psro import files
+from acme_psro.system import files
 from agents.batched_acting import BatchedLoop
 from agents.learner import VARIABLES, CoreLearner
 from experiments.agent_runs.config import AgentRunConfig

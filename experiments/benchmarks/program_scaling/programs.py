@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from acme_psro.process_groups import Group, end_all
+from acme_psro.system import tables
+from acme_psro.system.process_groups import Group, end_all
 from experiments.agent_runs import directory as run_directory
-from experiments.agent_runs import launch, tables
+from experiments.agent_runs import launch
 from experiments.agent_runs.config import AgentRunConfig
 
 # A program that does not get going has gone wrong; it may have to compile, on a busy machine.

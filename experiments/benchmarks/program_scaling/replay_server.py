@@ -18,7 +18,7 @@ import agents.acme_compat  # noqa: F401
 import reverb
 from reverb.platform.default import checkpointers
 
-from acme_psro import files
+from acme_psro.system import files
 from agents.builder import ReplayConfig
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.parts import Parts, make_parts

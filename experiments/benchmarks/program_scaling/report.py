@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from acme_psro import cores
+from acme_psro.system import cores
 from experiments.benchmarks import table
 from experiments.benchmarks.program_scaling.model import bounds, saturation
 from experiments.benchmarks.program_scaling.picture import Curve

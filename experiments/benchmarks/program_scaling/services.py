@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from acme_psro.process_groups import Group, end_all
+from acme_psro.system.process_groups import Group, end_all
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.benchmarks.program_scaling.model import Limiter, Services, Setup, Work
 

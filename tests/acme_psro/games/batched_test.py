@@ -13,7 +13,7 @@ from open_spiel.python import policy as openspiel_policy
 from acme_psro import evaluation
 from acme_psro.games import batched, playing, traverse
 from acme_psro.games.batched import GameBatch, Opponents
-from acme_psro.games.tree import GameError
+from acme_psro.games.loading import GameError
 
 Choose = Callable[[Any], np.ndarray]
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro.games import cache
-from acme_psro.games import enumerate as enumeration
-from acme_psro.games.tree import GameError, GameTree, compile_game
+from acme_psro.games import cache, walk
+from acme_psro.games.compile import compile_game
+from acme_psro.games.loading import GameError
+from acme_psro.games.tree import GameTree
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,7 @@ def forbid_enumeration(monkeypatch: pytest.MonkeyPatch) -> None:
     def walked(*_: object) -> None:
         raise AssertionError("the game was walked again")
 
-    monkeypatch.setattr(enumeration, "enumerate_game", walked)
+    monkeypatch.setattr(walk, "enumerate_game", walked)
 
 
 def test_every_field_survives(case: Any) -> None:

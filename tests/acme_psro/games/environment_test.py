@@ -17,7 +17,7 @@ from open_spiel.python import policy as openspiel_policy
 from acme_psro import evaluation
 from acme_psro.games import environment, traverse
 from acme_psro.games.environment import PlayerEnvironment, fixed
-from acme_psro.games.tree import GameError
+from acme_psro.games.loading import GameError
 
 Choose = Callable[[dm_env.TimeStep], int]
 

@@ -5,8 +5,7 @@ from typing import Any
 import pyspiel
 import pytest
 
-from acme_psro.games.loading import load_game
-from acme_psro.games.tree import GameError
+from acme_psro.games.loading import GameError, load_game
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pyspiel
 import pytest
 
 from acme_psro.games import playing
-from acme_psro.games.tree import GameError
+from acme_psro.games.loading import GameError
 
 
 class Edge:

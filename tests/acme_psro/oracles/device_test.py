@@ -18,7 +18,8 @@ from open_spiel.python.algorithms import best_response, expected_game_score
 
 from acme_psro import evaluation
 from acme_psro.games import rollout
-from acme_psro.games.tree import GameTree, compile_game
+from acme_psro.games.compile import compile_game
+from acme_psro.games.tree import GameTree
 from acme_psro.meta_strategy import MetaStrategy
 from acme_psro.oracles import device, training
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from acme_psro.games import rollout
-from acme_psro.games.tree import GameTree, compile_game
+from acme_psro.games.compile import compile_game
+from acme_psro.games.tree import GameTree
 from acme_psro.oracles import experience
 from agents import crossq
 from agents.core import Observation

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from acme_psro.games import rollout, traverse
-from acme_psro.games.tree import GameTree, compile_game
+from acme_psro.games.compile import compile_game
+from acme_psro.games.tree import GameTree
 from acme_psro.oracles import training
 from agents.core import AgentCore, Observation, Transition
 

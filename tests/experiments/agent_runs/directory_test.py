@@ -8,7 +8,8 @@ import pathlib
 import pytest
 
 from acme_psro.run_directory import RunDirectoryError
-from experiments.agent_runs import directory, tables
+from acme_psro.system import tables
+from experiments.agent_runs import directory
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.plateau import Plateau
 

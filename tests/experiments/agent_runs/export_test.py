@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from acme_psro import stored_policies
-from acme_psro.games.tree import compile_game
+from acme_psro.games.compile import compile_game
 from agents.core import Observation
 from experiments import policy_decoders
 from experiments.agent_runs.config import AgentRunConfig

@@ -17,7 +17,7 @@ import agents.acme_compat  # noqa: F401
 
 from acme_psro import mixtures, stored_policies
 from acme_psro.games import playing, traverse
-from acme_psro.games.tree import compile_game
+from acme_psro.games.compile import compile_game
 from acme_psro.population import combine, make_policy, uniform_policy
 from agents.core import Observation
 from experiments import mixture_opponents

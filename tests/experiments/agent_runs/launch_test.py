@@ -24,8 +24,9 @@ if sys.version_info >= (3, 11):
 import jax
 import numpy as np
 
-from acme_psro.games.tree import compile_game
-from experiments.agent_runs import launch, program, tables
+from acme_psro.games.compile import compile_game
+from acme_psro.system import tables
+from experiments.agent_runs import launch, program
 from experiments.agent_runs.config import AgentRunConfig
 
 MakeConfig = Callable[..., AgentRunConfig]

@@ -23,8 +23,9 @@ import numpy as np
 import acme_psro.run_directory
 from acme_psro.evaluation import mixture_table
 from acme_psro.games import traverse
-from acme_psro.games.tree import compile_game
-from experiments.agent_runs import launch, tables
+from acme_psro.games.compile import compile_game
+from acme_psro.system import tables
+from experiments.agent_runs import launch
 from experiments.agent_runs.checkpoints import Saved
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.progress import Progress

@@ -16,7 +16,7 @@ import agents.acme_compat  # noqa: F401
 import numpy as np
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from experiments.agent_runs import tables
+from acme_psro.system import tables
 from experiments.agent_runs.logs import SECONDS_BETWEEN_ROWS, LoggerFactory, TableLogger
 
 

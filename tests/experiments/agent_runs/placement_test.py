@@ -141,7 +141,7 @@ def test_the_module_is_light_to_import() -> None:
 def test_actors_beyond_what_cores_can_use_are_refused(
     cores: int, programs: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("acme_psro.cores.count", lambda: cores)
+    monkeypatch.setattr("acme_psro.system.cores.count", lambda: cores)
     placement.check_actors("num_actors", most, programs)
     with pytest.raises(ValueError, match=rf"^--num_actors={most + 1} asks for .* give at most {most}, and"):
         placement.check_actors("num_actors", most + 1, programs)

@@ -20,10 +20,11 @@ import pytest
 if sys.version_info >= (3, 11):
     pytest.skip("the Acme layer ends at Python 3.10", allow_module_level=True)
 
-from acme_psro import process_groups, stored_policies
-from acme_psro.supervision import Event, Job, Retries, run_all
+from acme_psro import stored_policies
+from acme_psro.system import process_groups, tables
+from acme_psro.system.supervision import Event, Job, Retries, run_all
 from experiments.agent_runs import directory as run_directory
-from experiments.agent_runs import launch, tables
+from experiments.agent_runs import launch
 from experiments.agent_runs.config import AgentRunConfig
 
 pytestmark = pytest.mark.slow

@@ -31,8 +31,9 @@ import agents.acme_compat  # noqa: F401
 import launchpad as lp
 from absl import flags
 
+from acme_psro.system import tables
 from experiments.agent_runs import directory as run_directory
-from experiments.agent_runs import launch, program, tables, vertex_ai
+from experiments.agent_runs import launch, program, vertex_ai
 from experiments.agent_runs.config import AgentRunConfig
 
 CONFIG = AgentRunConfig(

@@ -25,8 +25,9 @@ import psutil
 from acme.utils import counting
 
 from acme_psro import stored_policies
+from acme_psro.system import tables
 from experiments.agent_runs import directory as run_directory
-from experiments.agent_runs import starts, tables, workers
+from experiments.agent_runs import starts, workers
 from experiments.agent_runs.checkpoints import Saved, open_checkpoints
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.plateau import Plateau

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from acme_psro import run_directory, stored_policies
-from acme_psro.games.tree import GameTree, compile_game
+from acme_psro.games.compile import compile_game
+from acme_psro.games.tree import GameTree
 from acme_psro.population import Policy
 from experiments import run_psro
 from tests.experiments.launching import exit_code

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from acme_psro import mixtures, run_directory, simulation, simulation_workers, stored_policies
-from acme_psro.files import read_csv
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.programs import Learned, Program
 from acme_psro.population import Policy, make_policy, mixture, uniform_policy
+from acme_psro.system.tables import read_csv
 from experiments import configs, policy_tables, responses
 from experiments.psro_runs import kinds, training
 

@@ -18,9 +18,9 @@ from acme_psro import (
     run_directory,
     stored_policies,
 )
-from acme_psro.files import read_csv
 from acme_psro.games.tree import GameTree
 from acme_psro.population import Policy
+from acme_psro.system.tables import read_csv
 from experiments import evaluate, policy_decoders, run_psro
 from experiments.psro_runs import rows
 from tests.experiments.launching import make_launch, start

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from experiments.agent_runs import tables
+from acme_psro.system import tables
 from experiments.benchmarks.program_scaling import programs
 from experiments.benchmarks.program_scaling.programs import Sightings, Windows, make_config
 

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from acme_psro import cores
+from acme_psro.system import cores
 from experiments.benchmarks.program_scaling import report
 from experiments.benchmarks.program_scaling.model import Limiter
 from experiments.benchmarks.program_scaling.picture import write_picture

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from acme_psro import process_groups, supervision
-from acme_psro.supervision import Event, Failure, Job, JobError, Retries, run_all
+from acme_psro.system import process_groups, supervision
+from acme_psro.system.supervision import Event, Failure, Job, JobError, Retries, run_all
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 SOON = Retries(most=2, first_wait=0.01, most_wait=0.02)
 # Python without what it imports for comfort starts in hundredths of a second.
 PYTHON = (sys.executable, "-I", "-S", "-c")
@@ -300,7 +300,7 @@ def test_it_runs_outside_the_main_thread_too(tmp_path: pathlib.Path, job: MakeJo
 
 SUPERVISOR = """
 import sys
-from acme_psro.supervision import Job, run_all
+from acme_psro.system.supervision import Job, run_all
 node = "import os, sys, time; print(os.getpid(), file=open(sys.argv[1], 'w')); time.sleep(120)"
 script = (
     "import os, subprocess, sys, time\\n"

@@ -8,7 +8,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from acme_psro.run_directory import RunDirectoryError
+
+class DirectoryLockedError(ValueError):
+    """Another process is at work in a directory; the message is one line for the user."""
 
 
 @contextlib.contextmanager
@@ -19,7 +21,7 @@ def locked(directory: Path) -> Iterator[None]:
     is removed. The lock is gone when the process is, killed or not; processes that it starts do not have it.
 
     Raises:
-      RunDirectoryError: another process has it.
+      DirectoryLockedError: another process has it.
     """
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     directory.mkdir(parents=True, exist_ok=True)
@@ -38,7 +40,7 @@ def _lock(descriptor: int, directory: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise RunDirectoryError(
+        raise DirectoryLockedError(
             f"another process is at work in {directory}: wait for it to end, or choose another --output_dir."
         ) from None
     except OSError:

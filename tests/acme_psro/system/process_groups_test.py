@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from acme_psro.process_groups import Group, end_all, interruptible, is_alive
+from acme_psro.system.process_groups import Group, end_all, interruptible, is_alive
 
 PYTHON = (sys.executable, "-I", "-S", "-c")
 

@@ -9,7 +9,8 @@ import numpy as np
 import pyspiel
 import pytest
 
-from acme_psro.games.tree import CHANCE, NO_INFOSET, TERMINAL, GameTree, compile_game
+from acme_psro.games.compile import compile_game
+from acme_psro.games.tree import CHANCE, NO_INFOSET, TERMINAL, GameTree
 
 EPISODES = 40
 

@@ -1,12 +1,14 @@
-"""Tests of tables that grow row by row."""
+"""Tests of tables of numbers: those that grow row by row, and those written whole."""
 
 import csv
 import math
 import pathlib
+from typing import Any
 
+import numpy as np
 import pytest
 
-from experiments.agent_runs import tables
+from acme_psro.system import tables
 
 
 @pytest.fixture
@@ -114,3 +116,53 @@ def test_a_table_of_which_nothing_is_left_is_gone(path: pathlib.Path) -> None:
     tables.keep(path, "actor_steps", 4)
     write(path, {"actor_steps": 1.0, "other": 2.0})
     assert list(csv.reader(path.read_text().splitlines())) == [["actor_steps", "other"], ["1", "2"]]
+
+
+def test_csv_holds_plain_numbers_in_the_order_of_the_first_row(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "metrics.csv"
+    rows: list[dict[str, Any]] = [
+        {"iteration": np.int64(0), "gap_0": math.nan, "nash_conv": np.float64(0.1) + 0.2},
+        {"nash_conv": 1e-300, "iteration": 1, "gap_0": 2.0},
+    ]
+    tables.write_csv(path, rows)
+    assert path.read_bytes() == (b"iteration,gap_0,nash_conv\n0,nan,0.30000000000000004\n1,2.0,1e-300\n")
+
+
+def test_csv_round_trip_is_exact_to_the_byte(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "metrics.csv"
+    values = np.random.default_rng(0).normal(size=20)
+    tables.write_csv(path, [{"iteration": i, "x": value} for i, value in enumerate(values)])
+    before = path.read_bytes()
+    rows = tables.read_csv(path)
+    assert [row["x"] for row in rows] == list(values)
+    tables.write_csv(path, rows)
+    assert path.read_bytes() == before
+
+
+def test_float32_keeps_its_value(tmp_path: pathlib.Path) -> None:
+    row: dict[str, Any] = {"x": np.float32(0.1)}
+    tables.write_csv(tmp_path / "m.csv", [row])
+    assert np.float32(tables.read_csv(tmp_path / "m.csv")[0]["x"]) == np.float32(0.1)
+
+
+def test_write_csv_refuses_bad_rows(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ValueError, match="no rows"):
+        tables.write_csv(tmp_path / "m.csv", [])
+    with pytest.raises(ValueError, match=r"row 1 and row 0 differ in the columns \['b'\]"):
+        tables.write_csv(tmp_path / "m.csv", [{"a": 1}, {"a": 1, "b": 2}])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a,b\n1\n", "line 2: 1 cells for 2 columns"), ("a\n1\nx\n", "line 3: .*'x'.* a number")],
+)
+def test_read_csv_names_the_bad_line(tmp_path: pathlib.Path, text: str, message: str) -> None:
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        tables.read_csv(tmp_path / "m.csv")
+
+
+def test_read_csv_of_an_empty_file_has_no_rows(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "m.csv").write_text("")
+    assert tables.read_csv(tmp_path / "m.csv") == []

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
-from acme_psro.process_groups import Group, end_all, interruptible
+from acme_psro.system.process_groups import Group, end_all, interruptible
 
 # The exit code of a command that refuses what it was asked for; asking again would not help.
 BAD_INPUT = 2

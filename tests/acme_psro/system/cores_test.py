@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from acme_psro import cores
+from acme_psro.system import cores
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not pin processes")

@@ -7,13 +7,12 @@ import sys
 
 import pytest
 
-from acme_psro.directory_lock import locked
-from acme_psro.run_directory import RunDirectoryError
+from acme_psro.system.lock import DirectoryLockedError, locked
 
 # Has the directory, and a child that outlives it, until it is killed.
 _HOLDER = """
 import pathlib, subprocess, sys, time
-from acme_psro.directory_lock import locked
+from acme_psro.system.lock import locked
 with locked(pathlib.Path(sys.argv[1])):
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     print(child.pid, flush=True)
@@ -38,7 +37,7 @@ def test_directory_is_made_and_stays_if_something_is_in_it(tmp_path: pathlib.Pat
 def test_second_holder_is_refused_until_the_first_is_done(tmp_path: pathlib.Path) -> None:
     with locked(tmp_path):
         with (
-            pytest.raises(RunDirectoryError, match=r"another process is at work in .*: wait"),
+            pytest.raises(DirectoryLockedError, match=r"another process is at work in .*: wait"),
             locked(tmp_path),
         ):
             pass
@@ -56,7 +55,7 @@ def test_killed_process_has_it_no_more_though_its_child_lives_on(tmp_path: pathl
     assert holder.stdout is not None
     child = int(holder.stdout.readline())
     try:
-        with pytest.raises(RunDirectoryError), locked(tmp_path):
+        with pytest.raises(DirectoryLockedError), locked(tmp_path):
             pass
         holder.kill()
         holder.wait()

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pyspiel
 
-from acme_psro.games.tree import CHANCE, NO_INFOSET, TERMINAL, GameError, GameTree
+from acme_psro.games.loading import GameError
+from acme_psro.games.tree import CHANCE, NO_INFOSET, TERMINAL, GameTree
 
 # A table of one-hot observations is I by I; beyond this it would fill the memory.
 _MAX_ONE_HOT = 64_000_000
