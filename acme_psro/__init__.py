@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from open_spiel.python.policy import Policy
 
-    from acme_psro.stored_policies import Decoder
+    from acme_psro.policies.decoders import Decoder
 
 
 def load_policy(run_dir: str | os.PathLike[str], decoders: Mapping[str, Decoder] | None = None) -> Policy:
@@ -20,21 +20,20 @@ def load_policy(run_dir: str | os.PathLike[str], decoders: Mapping[str, Decoder]
 
     Args:
       run_dir: of `experiments.run_psro`.
-      decoders: of a run whose payoffs are simulated, what makes policies of its files, by kind; None: of
-        uniform policies and tables only. `experiments.policy_decoders.load_policy` has those of networks.
+      decoders: functions that make policies of stored ones, by kind; None: those of
+        `acme_psro.policies.decoders`, which knows uniform policies, tables and our agents' networks.
 
     Raises:
       ValueError: there is no run, no whole checkpoint of one, or a policy that no decoder takes.
     """
     from pathlib import Path
 
-    from acme_psro import evaluation, run_directory
+    from acme_psro import run_directory
+    from acme_psro.policies import as_openspiel
 
     run = run_directory.read(Path(run_dir))
     table = run.mixture_table()
     if run.tree is not None and table is not None:
-        return evaluation.openspiel_policy(run.tree, table)
-    from acme_psro import mixture_policy
-
+        return as_openspiel.table_policy(run.tree, table)
     state = run.record.state
-    return mixture_policy.of_files(run.game, state.populations, state.meta_strategy, decoders)
+    return as_openspiel.mixture_policy(run.game, state.populations, state.meta_strategy, decoders)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from acme_psro.meta_strategy import MetaStrategy
+from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.psro import PSROState
 from acme_psro.system.files import write_atomically
 
@@ -46,7 +46,7 @@ class Record(NamedTuple):
 
     state: PSROState
     metrics: list[dict[str, float]]
-    meta_strategies: list[MetaStrategy]
+    meta_strategies: list[ProductStrategy]
 
 
 class Format(NamedTuple):
@@ -191,11 +191,11 @@ def _strategy_arrays(record: Record) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _split_strategies(arrays: dict[str, np.ndarray], rows: int, players: int) -> list[MetaStrategy]:
+def _split_strategies(arrays: dict[str, np.ndarray], rows: int, players: int) -> list[ProductStrategy]:
     marginals = [
         np.split(arrays[f"marginals_{p}"], np.cumsum(arrays[f"lengths_{p}"])[:-1]) for p in range(players)
     ]
-    return [MetaStrategy(tuple(of_player[row] for of_player in marginals)) for row in range(rows)]
+    return [ProductStrategy(tuple(of_player[row] for of_player in marginals)) for row in range(rows)]
 
 
 def policy_path(directory: Path, player: int, index: int) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from acme_psro import checkpoint
 from acme_psro.checkpoint import Format
 from acme_psro.games.tree import GameTree
-from acme_psro.population import Policy, make_policy
+from acme_psro.policies.tabular import Policy, make_policy
 
 
 def of_tree(tree: GameTree) -> Format:
@@ -31,12 +31,12 @@ def of_files(game: str) -> Format:
       game: `str` of OpenSpiel's, turn-based.
     """
     # They import JAX, which runs in compiled games may do without.
-    from acme_psro import stored_populations
-    from acme_psro.sampled_payoffs import SampledPayoffs
+    from acme_psro.meta_game.estimates import SampledPayoffs
+    from acme_psro.policies import stored
 
     return Format(
         pack_policy=lambda policy: policy.path.read_bytes(),
-        read_policy=lambda path, player: stored_populations.read(path, game, player),
+        read_policy=lambda path, player: stored.check_file(path, game, player),
         pack_payoffs=lambda payoffs: {
             "payoffs": payoffs.mean,
             "payoff_episodes": payoffs.episodes,

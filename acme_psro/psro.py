@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from acme_psro import meta_game
-from acme_psro.meta_strategy import MetaStrategy
+from acme_psro.meta_game.payoffs import empty_payoffs
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
+from acme_psro.policies.meta_strategy import ProductStrategy
 
 # (populations, payoffs known so far) -> payoffs of all profiles: an array `[P, n_1, .., n_P]`, or an
-# `acme_psro.sampled_payoffs.SampledPayoffs`.
+# `acme_psro.meta_game.estimates.SampledPayoffs`.
 FillPayoffs = Callable[[Sequence[tuple[Any, ...]], Any], Any]
-SolveMetaGame = Callable[[Any], MetaStrategy]
+SolveMetaGame = Callable[[Any], ProductStrategy]
 
 
 class PSROState(NamedTuple):
@@ -27,7 +27,7 @@ class PSROState(NamedTuple):
 
     Attributes:
       populations: one a player.
-      payoffs: `[P, n_1, .., n_P]` float64, or an `acme_psro.sampled_payoffs.SampledPayoffs`.
+      payoffs: `[P, n_1, .., n_P]` float64, or an `acme_psro.meta_game.estimates.SampledPayoffs`.
       meta_strategy: the meta-solver's answer to them.
       iteration: iterations done.
       episodes: games played by the oracle so far.
@@ -38,7 +38,7 @@ class PSROState(NamedTuple):
 
     populations: tuple[tuple[Any, ...], ...]
     payoffs: Any
-    meta_strategy: MetaStrategy
+    meta_strategy: ProductStrategy
     iteration: int
     episodes: int
     env_steps: int
@@ -55,7 +55,7 @@ def initialise(
       known: payoffs of populations without policies; an array of them by default.
     """
     populations = tuple((policy,) for policy in policies)
-    filled = payoffs(populations, meta_game.empty(len(policies)) if known is None else known)
+    filled = payoffs(populations, empty_payoffs(len(policies)) if known is None else known)
     return PSROState(populations, filled, solve(filled), 0, 0, 0, 0, ())
 
 

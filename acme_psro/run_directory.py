@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from acme_psro import checkpoint, checkpoint_formats, evaluation
+from acme_psro import checkpoint, checkpoint_formats
 from acme_psro.checkpoint import Format
 from acme_psro.games.compile import DEFAULT_MAX_NODES, compile_game
 from acme_psro.games.tree import GameTree
+from acme_psro.policies.tabular import mixture_table
 from acme_psro.system.files import write_atomically
 from acme_psro.system.tables import write_csv
 
@@ -41,7 +42,7 @@ class Run(NamedTuple):
       config: as in `config.json`.
       game: `str` of OpenSpiel's, turn-based.
       tree: the game compiled; None where payoffs are simulated, and policies are
-        `acme_psro.stored_populations.PolicyFile`s.
+        `acme_psro.policies.stored.PolicyFile`s.
       record: the newest whole checkpoint.
     """
 
@@ -58,7 +59,7 @@ class Run(NamedTuple):
         if self.tree is None:
             return None
         state = self.record.state
-        return evaluation.mixture_table(self.tree, state.populations, state.meta_strategy)
+        return mixture_table(self.tree, state.populations, state.meta_strategy)
 
 
 def check(

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from acme_psro.oracles.device import MakeAgent
-from agents import conditional_mpo, crossq
+from agents import conditional_mpo, crossq, settings
 from agents.core import AgentCore, Observation
-from experiments import settings
 from experiments.configs import PSROConfig
 
 

@@ -35,7 +35,7 @@ class PSROConfig:
       agent_settings: over the agent's preset "games", see `agents.crossq.config.CrossQConfig`.
       payoffs: a name of `PAYOFFS`: "exact" where the game compiles, "sampled", by play, in games of any size;
         "auto" is exact where it can be.
-      simulation: of sampled payoffs, see `acme_psro.simulated_games.SimulationConfig`.
+      simulation: of sampled payoffs, see `acme_psro.meta_game.sampled.SimulationConfig`.
     """
 
     game: str

@@ -12,7 +12,8 @@ from typing import Any
 
 from absl import flags
 
-from acme_psro import evaluation, run_directory
+from acme_psro import run_directory
+from acme_psro.evaluation.exact import evaluate_mixture
 from acme_psro.games.tree import GameTree
 from experiments import command_line
 from experiments.psro_runs.rows import is_known
@@ -39,7 +40,7 @@ def describe(run: run_directory.Run) -> dict[str, Any]:
 
 def _exact(run: run_directory.Run, tree: GameTree) -> dict[str, Any]:
     state = run.record.state
-    figures = evaluation.evaluate(tree, state.populations, state.meta_strategy)
+    figures = evaluate_mixture(tree, state.populations, state.meta_strategy)
     return {
         "iterations": state.iteration,
         "nash_conv": figures.nash_conv,
@@ -52,13 +53,13 @@ def _exact(run: run_directory.Run, tree: GameTree) -> dict[str, Any]:
 
 def _sampled(run: run_directory.Run) -> dict[str, Any]:
     # It imports JAX, which exact figures do without.
-    from acme_psro import simulated_games
+    from acme_psro.evaluation import sampled
 
     record = run.record
     index = max((i for i, row in enumerate(record.metrics) if is_known(row)), default=0)
     row, strategy = record.metrics[index], record.meta_strategies[index]
     players = range(len(record.state.populations))
-    returns = simulated_games.mixture_values(record.state.payoffs, strategy)
+    returns = sampled.mixture_values(record.state.payoffs, strategy)
 
     def of(*names: str) -> list[float | None]:
         return [row[name] if math.isfinite(row[name]) else None for name in names]

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from acme_psro.policies.decoders import DECODERS
 
-from acme_psro import evaluation, mixtures, run_directory, stored_populations
+from acme_psro import run_directory
 from acme_psro.games import batched, environment
 from acme_psro.games.loading import load_game
-from experiments.policy_decoders import DECODERS
+from acme_psro.policies import mixture_files
+from acme_psro.policies.as_openspiel import table_policy
 
 # OpenSpiel announces optional modules that it lacks.
 with contextlib.redirect_stdout(io.StringIO()):
@@ -44,18 +46,18 @@ def read_batched(directory: str, game: str) -> batched.Opponents:
 
 def _find(directory: Path, game: str) -> Policy | batched.Opponents:
     """The one policy that plays like the mixture, where there is a table of it; else what is drawn."""
-    if mixtures.exists(directory):
-        return mixtures.read(directory, DECODERS, game)
+    if mixture_files.exists(directory):
+        return mixture_files.read(directory, DECODERS, game)
     run, expected = run_directory.read(directory), str(load_game(game))
     if run.game != expected:
         raise ValueError(f"the run in {directory} plays {run.game}, not {expected}: choose another.")
     table = run.mixture_table()
     if run.tree is not None and table is not None:
-        return evaluation.openspiel_policy(run.tree, table)
+        return table_policy(run.tree, table)
     # Drawing a policy for an episode asks one where weighing them by reach asks all, at every decision.
     state = run.record.state
-    loaded = stored_populations.load_mixture(run.game, state.populations, state.meta_strategy)
-    return mixtures.opponents_of(loaded, DECODERS)
+    loaded = mixture_files.of_populations(run.game, state.populations, state.meta_strategy)
+    return mixture_files.opponents_of(loaded, DECODERS)
 
 
 def one_game(opponents: batched.Opponents, game: str) -> environment.Opponents:

@@ -1,7 +1,7 @@
 """What every oracle takes and gives.
 
-A policy is whatever populations hold: an `acme_psro.population.Policy` in a game that was compiled, an
-`acme_psro.stored_populations.PolicyFile` where payoffs are simulated.
+A policy is whatever populations hold: an `acme_psro.policies.tabular.Policy` in a game that was compiled, an
+`acme_psro.policies.stored.PolicyFile` where payoffs are simulated.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from acme_psro.meta_strategy import MetaStrategy
+from acme_psro.policies.meta_strategy import ProductStrategy
 
 
 class BestResponseTask(NamedTuple):
@@ -27,7 +27,7 @@ class BestResponseTask(NamedTuple):
 
     player: int
     populations: tuple[tuple[Any, ...], ...]
-    meta_strategy: MetaStrategy
+    meta_strategy: ProductStrategy
     payoffs: Any = None
 
 

@@ -19,7 +19,7 @@ from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
 from acme_psro.oracles.experience import observe
 from acme_psro.oracles.training import DeviceConfig, Opponents, Train, Trained, make_train
-from acme_psro.population import make_policy, mixture, replace
+from acme_psro.policies.tabular import make_policy, mixture_plan, replace
 from agents.core import AgentCore, Observation
 
 # (example observation `[1, ..]`, number of actions, gradient steps planned) -> the agent.
@@ -101,12 +101,12 @@ def _opponents(tree: GameTree, task: BestResponseTask) -> np.ndarray:
     """`[2, I, A]`: what the others' meta-strategy and their average policy play."""
     evenly = [np.full(len(population), 1 / len(population)) for population in task.populations]
     weightings = (task.meta_strategy.marginals, evenly)
-    plans = [mixture(tree, task.populations, weights) for weights in weightings]
+    plans = [mixture_plan(tree, task.populations, weights) for weights in weightings]
     return np.stack([traverse.behaviour(tree, plan) for plan in plans])
 
 
 def _nothing_yet(tree: GameTree, task: BestResponseTask) -> Response:
-    plan = mixture(tree, task.populations, task.meta_strategy.marginals)
+    plan = mixture_plan(tree, task.populations, task.meta_strategy.marginals)
     best = traverse.best_response(tree, plan, task.player).value
     present = traverse.expected_returns(tree, plan)[task.player]
     return Response(policy=None, gain=-np.inf, best_gain=max(float(best - present), 0.0))
@@ -116,7 +116,7 @@ def _improve(
     tree: GameTree, task: BestResponseTask, response: Response, trained: Trained, tolerance: float
 ) -> Response:
     """The response, or the best snapshot of a training if that gains more."""
-    plan = mixture(tree, task.populations, task.meta_strategy.marginals)
+    plan = mixture_plan(tree, task.populations, task.meta_strategy.marginals)
     present = float(traverse.expected_returns(tree, plan)[task.player])
     rows = tree.infosets_of(task.player)
     legal = tree.legal_actions[rows]

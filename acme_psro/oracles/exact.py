@@ -9,7 +9,7 @@ import numpy as np
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
-from acme_psro.population import make_policy, mixture
+from acme_psro.policies.tabular import make_policy, mixture_plan
 
 
 def make_oracle(tree: GameTree, tolerance: float = 1e-9) -> Oracle:
@@ -31,8 +31,8 @@ def make_oracle(tree: GameTree, tolerance: float = 1e-9) -> Oracle:
 
 
 def _respond(tree: GameTree, task: BestResponseTask, tolerance: float) -> Response:
-    plan = mixture(tree, task.populations, task.meta_strategy.marginals)
-    average = mixture(tree, task.populations, [np.full(len(p), 1 / len(p)) for p in task.populations])
+    plan = mixture_plan(tree, task.populations, task.meta_strategy.marginals)
+    average = mixture_plan(tree, task.populations, [np.full(len(p), 1 / len(p)) for p in task.populations])
     best = traverse.best_response(tree, plan, task.player, otherwise=average)
     gain = best.value - traverse.expected_returns(tree, plan)[task.player]
     if gain <= tolerance:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from acme_psro import stored_policies
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
@@ -20,8 +19,9 @@ from acme_psro.oracles.programs import Learned as Learned
 from acme_psro.oracles.programs import Program as Program
 from acme_psro.oracles.programs import RunPrograms as RunPrograms
 from acme_psro.oracles.programs import write_task
-from acme_psro.population import Policy, make_policy, mixture, replace
-from acme_psro.stored_policies import StoredPolicy
+from acme_psro.policies import decoders, stored
+from acme_psro.policies.stored import StoredPolicy
+from acme_psro.policies.tabular import Policy, make_policy, mixture_plan, replace
 
 # (tree, stored policy) -> `[I_p, A]`: its probabilities at all of its player's information states.
 MakeTable = Callable[[GameTree, StoredPolicy], np.ndarray]
@@ -41,7 +41,7 @@ def make_oracle(
     """
 
     def to_stored(player: int, policy: Policy) -> StoredPolicy:
-        return stored_policies.from_tree_policy(tree, player, policy)
+        return decoders.from_tree_policy(tree, player, policy)
 
     def respond(key: np.ndarray, tasks: Sequence[BestResponseTask]) -> list[Response]:
         gains = [_best_gain(tree, task) for task in tasks]
@@ -60,7 +60,7 @@ def make_oracle(
 
 
 def _best_gain(tree: GameTree, task: BestResponseTask) -> float:
-    plan = mixture(tree, task.populations, task.meta_strategy.marginals)
+    plan = mixture_plan(tree, task.populations, task.meta_strategy.marginals)
     best = traverse.best_response(tree, plan, task.player).value
     return max(float(best - traverse.expected_returns(tree, plan)[task.player]), 0.0)
 
@@ -76,10 +76,10 @@ def _measure(
     if learned is None:
         return Response(None, best_gain, best_gain)
     rows = tree.infosets_of(task.player)
-    probs = make_table(tree, stored_policies.read(learned.policy))
+    probs = make_table(tree, stored.read(learned.policy))
     choice = np.where(tree.legal_actions[rows], probs, -1.0).argmax(axis=1)
     policy = make_policy(tree, task.player, np.eye(tree.num_actions)[choice])
-    plan = mixture(tree, task.populations, task.meta_strategy.marginals)
+    plan = mixture_plan(tree, task.populations, task.meta_strategy.marginals)
     answered = traverse.expected_returns(tree, replace(tree, plan, task.player, policy))
     gain = float(answered[task.player] - traverse.expected_returns(tree, plan)[task.player])
     kept = policy if gain > tolerance else None

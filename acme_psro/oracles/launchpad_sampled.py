@@ -1,6 +1,6 @@
 """Best responses by programs in games too large to compile: gains are found by play.
 
-Policies are files; see `acme_psro.oracles.programs` and `acme_psro.stored_populations`.
+Policies are files; see `acme_psro.oracles.programs` and `acme_psro.policies.stored`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from acme_psro import stored_policies, stored_populations
+from acme_psro.evaluation.sampled import estimate_gain
+from acme_psro.meta_game.sampled import SimulatedGame
 from acme_psro.oracles import programs
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
 from acme_psro.oracles.programs import Learned, Program, RunPrograms
-from acme_psro.simulated_games import SimulatedGame
-from acme_psro.stored_policies import StoredPolicy
-from acme_psro.stored_populations import PolicyFile
+from acme_psro.policies import stored
+from acme_psro.policies.stored import PolicyFile, StoredPolicy
 
 # Standard errors that a gain must exceed. Training a response takes far longer than playing with one that
 # is good for nothing: at one, those are kept about once in six times, and one that gains two errors is
@@ -48,7 +48,7 @@ def make_oracle(
 
     def to_stored(player: int, policy: PolicyFile) -> StoredPolicy:
         del player
-        return stored_policies.read(policy.path)
+        return stored.read(policy.path)
 
     def respond(key: np.ndarray, tasks: Sequence[BestResponseTask]) -> list[Response]:
         written = [programs.write_task(game.name, directory, key, task, to_stored) for task in tasks]
@@ -70,19 +70,21 @@ def _measure(
     place_policy: Callable[[int, int], Path],
     tolerance: float,
 ) -> Response:
-    policy = stored_policies.read(learned.policy)
-    stored_policies.check_fits(policy, game.name, task.player, str(learned.policy))
+    policy = stored.read(learned.policy)
+    stored.check_fits(policy, game.name, task.player, str(learned.policy))
     if policy.about["kind"] == "network":
         policy = policy._replace(about=policy.about | {"greedy": True})
     tried = program.directory.parent / "response.npz"
-    stored_policies.write(tried, policy)
+    stored.write(tried, policy)
     seed = np.random.SeedSequence([*key.tolist(), task.player, _STREAM]).generate_state(1)[0]
-    gain = game.gain(tried, task, int(seed))
+    gain = estimate_gain(
+        game, tried, task.player, task.populations, task.meta_strategy, task.payoffs, int(seed)
+    )
     tried.unlink()
     kept = None
     if gain.value > max(tolerance, KEPT_ERRORS * gain.standard_error):
         path = place_policy(task.player, len(task.populations[task.player]))
-        kept = stored_populations.write(path, policy)
+        kept = stored.write_file(path, policy)
     return Response(
         kept,
         gain.value,

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from acme_psro import mixtures
 from acme_psro.oracles.base import BestResponseTask
-from acme_psro.stored_policies import StoredPolicy
+from acme_psro.policies import mixture_files
+from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.stored import StoredPolicy
 
 LAUNCH_TYPES = ("local_mp", "local_mt")
 
@@ -79,7 +80,7 @@ class Program(NamedTuple):
     Attributes:
       game: `str` of OpenSpiel's, turn-based.
       player: who responds.
-      opponents: a mixture directory, see `acme_psro.mixtures`.
+      opponents: a mixture directory, see `acme_psro.policies.mixture_files`.
       directory: where the program may write; what lies there of an earlier launch is gone on with.
       seed: of everything random, 0 to 2**32 - 1.
     """
@@ -95,7 +96,7 @@ class Learned(NamedTuple):
     """What a program found.
 
     Attributes:
-      policy: the file of a stored policy, see `acme_psro.stored_policies`.
+      policy: the file of a stored policy, see `acme_psro.policies.stored`.
       episodes: games played by its actors.
       env_steps: decisions taken by the learning player.
       gradient_steps: optimiser updates of the critic.
@@ -131,19 +132,19 @@ def write_task(
     """
     place = place_of(directory, key, task.player)
     opponents = place / "opponents"
-    if not mixtures.exists(opponents):
+    if not mixture_files.exists(opponents):
         others = [() if player == task.player else own for player, own in enumerate(task.populations)]
-        weights = tuple(
+        marginals = tuple(
             marginal[: len(own)] for marginal, own in zip(task.meta_strategy.marginals, others, strict=True)
         )
         policies = tuple(
             tuple(
                 to_stored(player, policy) if weight > 0 else None
-                for policy, weight in zip(own, weights[player], strict=True)
+                for policy, weight in zip(own, marginals[player], strict=True)
             )
             for player, own in enumerate(others)
         )
-        mixtures.write(opponents, mixtures.Mixture(game, policies, weights))
+        mixture_files.write(opponents, mixture_files.Mixture(game, policies, ProductStrategy(marginals)))
     seed = np.random.SeedSequence([*key.tolist(), task.player]).generate_state(1)[0]
     return Program(game, task.player, opponents, place / "run", int(seed))
 
@@ -161,6 +162,6 @@ def tidy(directory: Path, key: np.ndarray, num_players: int) -> None:
     """
     for player in range(num_players):
         place = place_of(directory, key, player)
-        mixtures.remove(place / "opponents")
+        mixture_files.remove(place / "opponents")
         if (place / "run" / "checkpoints").exists():
             shutil.rmtree(place / "run" / "checkpoints")

@@ -5,11 +5,11 @@ Every solver is a deterministic pure function `solve(payoffs, *, ..options) -> M
 
 from collections.abc import Callable
 
-from acme_psro.meta_strategy import MetaStrategy
+from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.solvers import nash, prd, regret_matching, uniform
 
 # Options are keyword-only and differ between solvers; functools.partial sets them.
-Solver = Callable[..., MetaStrategy]
+Solver = Callable[..., ProductStrategy]
 
 SOLVERS: dict[str, Solver] = {
     "nash": nash.solve,

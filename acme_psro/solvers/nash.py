@@ -4,12 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from acme_psro.meta_strategy import (
-    MetaStrategy,
-    check_payoffs,
-    meta_regret,
-    unit_payoffs,
-)
+from acme_psro.meta_game.payoffs import check_payoffs, meta_regret, unit_payoffs
+from acme_psro.policies.meta_strategy import ProductStrategy
 
 # Expected returns computed in float32 miss zero-sum by about this much, relative to games whose
 # payoffs are of order 1 or more.
@@ -20,7 +16,7 @@ _ACCEPTED_REGRET = 1e-10
 _TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
 
-def solve(payoffs: np.ndarray) -> MetaStrategy:
+def solve(payoffs: np.ndarray) -> ProductStrategy:
     """Returns a Nash equilibrium of a two-player zero-sum meta-game.
 
     The classic program for a matrix B > 0 (von Neumann; Dantzig 1951): the column player's
@@ -63,7 +59,7 @@ def _check_two_player_zero_sum(payoffs: np.ndarray) -> None:
         )
 
 
-def _solve_program(matrix: np.ndarray, options: Mapping[str, float]) -> MetaStrategy:
+def _solve_program(matrix: np.ndarray, options: Mapping[str, float]) -> ProductStrategy:
     # Imported here because it takes a fifth of a second, and only this solver needs it.
     from scipy.optimize import linprog
 
@@ -77,7 +73,7 @@ def _solve_program(matrix: np.ndarray, options: Mapping[str, float]) -> MetaStra
     )
     if result.status != 0:
         raise RuntimeError(f"HiGHS did not solve the meta-game: {result.message}")
-    return MetaStrategy((_normalised(-result.ineqlin.marginals), _normalised(result.x)))
+    return ProductStrategy((_normalised(-result.ineqlin.marginals), _normalised(result.x)))
 
 
 def _normalised(weights: np.ndarray) -> np.ndarray:

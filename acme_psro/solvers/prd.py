@@ -3,12 +3,13 @@
 import numpy as np
 from open_spiel.python.algorithms import projected_replicator_dynamics
 
-from acme_psro.meta_strategy import MetaStrategy, check_payoffs, unit_payoffs
+from acme_psro.meta_game.payoffs import check_payoffs, unit_payoffs
+from acme_psro.policies.meta_strategy import ProductStrategy
 
 
 def solve(
     payoffs: np.ndarray, *, iterations: int = 5000, dt: float = 0.1, gamma: float = 1e-6
-) -> MetaStrategy:
+) -> ProductStrategy:
     """Returns the time average of projected replicator dynamics started from uniform.
 
     Runs OpenSpiel's `projected_replicator_dynamics` (arXiv:1711.00832, section 3.1) with two
@@ -47,4 +48,4 @@ def solve(
         prd_gamma=gamma,
         use_approx=True,
     )
-    return MetaStrategy(tuple(marginal / marginal.sum() for marginal in average))
+    return ProductStrategy(tuple(marginal / marginal.sum() for marginal in average))

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from acme_psro.meta_strategy import MetaStrategy, check_payoffs, unit_payoffs
+from acme_psro.meta_game.payoffs import check_payoffs, unit_payoffs
+from acme_psro.policies.meta_strategy import ProductStrategy
 
 
-def solve(payoffs: np.ndarray, *, iterations: int = 1000, predictive: bool = True) -> MetaStrategy:
+def solve(payoffs: np.ndarray, *, iterations: int = 1000, predictive: bool = True) -> ProductStrategy:
     """Returns each player's average strategy over rounds of simultaneous regret matching.
 
     `predictive=False` is regret matching in expected payoffs (Hart & Mas-Colell 2000) with the
@@ -43,7 +44,7 @@ def solve(payoffs: np.ndarray, *, iterations: int = 1000, predictive: bool = Tru
             if predictive:
                 np.maximum(regrets[player], 0.0, out=regrets[player])
                 forecasts[player] = instant
-    return MetaStrategy(tuple(total / total.sum() for total in totals))
+    return ProductStrategy(tuple(total / total.sum() for total in totals))
 
 
 def _tables(payoffs: np.ndarray) -> list[np.ndarray]:

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from acme_psro.meta_strategy import MetaStrategy, check_payoffs
+from acme_psro.meta_game.payoffs import check_payoffs
+from acme_psro.policies.meta_strategy import ProductStrategy
 
 
-def solve(payoffs: np.ndarray) -> MetaStrategy:
+def solve(payoffs: np.ndarray) -> ProductStrategy:
     """Returns the uniform distribution over each player's population.
 
     Args:
@@ -15,4 +16,4 @@ def solve(payoffs: np.ndarray) -> MetaStrategy:
       ValueError: the payoffs are malformed (`check_payoffs`).
     """
     sizes = check_payoffs(payoffs).shape[1:]
-    return MetaStrategy(tuple(np.full(size, 1.0 / size) for size in sizes))
+    return ProductStrategy(tuple(np.full(size, 1.0 / size) for size in sizes))

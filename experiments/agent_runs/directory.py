@@ -182,7 +182,7 @@ def is_evaluated(directory: Path, finished: Finished) -> bool:
 
 
 def policy_file(directory: Path) -> Path:
-    """Where a program that played a game leaves the policy it came to, see `acme_psro.stored_policies`."""
+    """Where a program that played a game leaves the policy it came to, see `acme_psro.policies.stored`."""
     return directory / "policy.npz"
 
 

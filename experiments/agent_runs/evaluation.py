@@ -23,13 +23,13 @@ import numpy as np
 from acme import core
 from acme.utils import counting, loggers
 
-from acme_psro import mixtures, run_directory
+from acme_psro import run_directory
 from acme_psro.games import traverse
 from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import GameError
 from acme_psro.games.tree import GameTree
+from acme_psro.policies import as_table, mixture_files
 from agents.core import AgentCore, Observation
-from experiments import policy_tables
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.parts import Agent, make_run_environment
 
@@ -129,6 +129,6 @@ def _table_of_others(tree: GameTree, config: AgentRunConfig) -> np.ndarray | Non
     """`[I, A]`: what the others play; None where they draw their policies together."""
     if config.opponent is None:
         return tree.uniform_policy()
-    if mixtures.exists(Path(config.opponent)):
-        return policy_tables.mixture_table(tree, Path(config.opponent), config.player)
+    if mixture_files.exists(Path(config.opponent)):
+        return as_table.mixture_table(tree, Path(config.opponent), config.player)
     return run_directory.read(config.opponent).mixture_table()

@@ -13,8 +13,8 @@ import jax
 
 from acme_psro import run_directory
 from acme_psro.games.loading import load_game
-from acme_psro.stored_policies import StoredPolicy
-from experiments import policy_decoders
+from acme_psro.policies import networks
+from acme_psro.policies.stored import StoredPolicy
 from experiments.agent_runs.checkpoints import open_checkpoints
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.parts import make_agent
@@ -39,11 +39,11 @@ def export(directory: Path) -> StoredPolicy:
     game = load_game(config.environment.partition(":")[2])
     # An `experiments.agent_runs.parts.Configured`.
     configured: Any = make_agent(config).make_core
-    about = policy_decoders.about_network(game, config.player, config.agent, configured.config)
-    core = policy_decoders.make_network(about).core
+    about = networks.about_network(game, config.player, config.agent, configured.config)
+    core = networks.make_network(about).core
     like = jax.eval_shape(core.init, jax.random.PRNGKey(0))
     with open_checkpoints(directory / "checkpoints") as checkpoints:
         saved = checkpoints.restore(like)
     if saved is None:
         raise ValueError(f"the run in {directory} has no checkpoint yet: let it run on.")
-    return StoredPolicy(about, policy_decoders.to_arrays(core.variables(saved.state)))
+    return StoredPolicy(about, networks.to_arrays(core.variables(saved.state)))

@@ -17,12 +17,11 @@ import numpy as np
 
 from acme_psro.games.loading import load_game
 from agents import conditional_mpo as mpo
-from agents import crossq
+from agents import crossq, settings
 from agents.builder import CoreBuilder, ReplayConfig
 from agents.conditional_mpo import builder as mpo_builder
 from agents.core import AgentCore
 from agents.crossq import builder as crossq_builder
-from experiments import settings
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.environments import make_environment
 

@@ -20,7 +20,7 @@ import launchpad as lp
 from acme import core
 from acme.utils import counting, signals
 
-from acme_psro import stored_policies
+from acme_psro.policies import stored
 from acme_psro.system import tables
 from experiments.agent_runs import directory as run_directory
 from experiments.agent_runs import export, starts
@@ -102,7 +102,7 @@ class LearnerRunner(core.VariableSource, core.Worker):
 
     def _finish(self) -> None:
         if self._config.kind == "openspiel":
-            stored_policies.write(run_directory.policy_file(self._directory), export.export(self._directory))
+            stored.write(run_directory.policy_file(self._directory), export.export(self._directory))
         run_directory.finish(self._directory)
         # Whoever ends before the program is stopped is taken for lost.
         while not lp.wait_for_stop(_POLL_SECONDS):

@@ -21,11 +21,16 @@ import numpy as np
 import pyspiel
 from absl import flags
 
-from acme_psro import evaluation, payoffs, population, psro
+from acme_psro import psro
+from acme_psro.evaluation.exact import evaluate_mixture
 from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree
+from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.oracles import exact
+from acme_psro.policies import tabular
+from acme_psro.policies.as_openspiel import table_policy
+from acme_psro.policies.tabular import mixture_table
 from acme_psro.solvers import check_solver_fits, get_solver
 from experiments import command_line
 from experiments.benchmarks import peers, table
@@ -63,12 +68,12 @@ def our_run(tree: GameTree, iterations: int) -> Iterator[tuple[float, psro.PSROS
     # A copy without what the last run derived from the game: that belongs to the time.
     tree = dataclasses.replace(tree)
     solve = get_solver("nash")
-    fill = functools.partial(payoffs.exact_payoffs, tree)
+    fill = functools.partial(exact_payoffs, tree)
     began = time.perf_counter()
-    policies = [population.uniform_policy(tree, player) for player in range(tree.num_players)]
+    policies = [tabular.uniform_policy(tree, player) for player in range(tree.num_players)]
 
     def converged(state: psro.PSROState) -> bool:
-        figures = evaluation.evaluate(tree, state.populations, state.meta_strategy)
+        figures = evaluate_mixture(tree, state.populations, state.meta_strategy)
         return figures.per_player_gain.max() <= _TOLERANCE
 
     run = psro.run(
@@ -94,8 +99,8 @@ def measure_ours(game: pyspiel.Game, iterations: int, repetitions: int) -> Curve
     shown = {}
     for _, state in runs[0]:
         if state.iteration in _marks(len(seconds)):
-            mixture = evaluation.mixture_table(tree, state.populations, state.meta_strategy)
-            policy = evaluation.openspiel_policy(tree, mixture)
+            mixture = mixture_table(tree, state.populations, state.meta_strategy)
+            policy = table_policy(tree, mixture)
             shown[state.iteration] = peers.nash_conv(game, policy) / tree.num_players
     return Curve(setup, seconds, shown)
 

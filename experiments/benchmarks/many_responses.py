@@ -13,16 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from acme_psro import payoffs, population, psro
+from acme_psro import psro
 from acme_psro.games import rollout, traverse
 from acme_psro.games.tree import GameTree
+from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.oracles import exact
 from acme_psro.oracles.experience import observe
 from acme_psro.oracles.training import DeviceConfig, Opponents, Train, make_train
+from acme_psro.policies import tabular
 from acme_psro.solvers import get_solver
-from agents import conditional_mpo
+from agents import conditional_mpo, settings
 from agents.conditional_mpo.conditioning import make_contexts
-from experiments import settings
 
 AGENT = "conditional_mpo"
 
@@ -122,10 +123,10 @@ def make_opponent(tree: GameTree, player: int, plan: np.ndarray) -> Opponent:
 
 def mixtures(tree: GameTree, num: int) -> Iterator[np.ndarray]:
     """`[S]` each: the players' mixtures at first and after every iteration of exact PSRO."""
-    policies = [population.uniform_policy(tree, player) for player in range(tree.num_players)]
+    policies = [tabular.uniform_policy(tree, player) for player in range(tree.num_players)]
 
     def fill(*arguments: Any) -> np.ndarray:
-        return payoffs.exact_payoffs(tree, *arguments)
+        return exact_payoffs(tree, *arguments)
 
     solve, oracle = get_solver("nash"), exact.make_oracle(tree)
     first = psro.initialise(policies, payoffs=fill, solve=solve)
@@ -133,7 +134,7 @@ def mixtures(tree: GameTree, num: int) -> Iterator[np.ndarray]:
         first, 0, num - 1, oracle=oracle, payoffs=fill, solve=solve, converged=lambda state: False
     )
     for state in (first, *rest):
-        yield population.mixture(tree, state.populations, state.meta_strategy.marginals)
+        yield tabular.mixture_plan(tree, state.populations, state.meta_strategy.marginals)
 
 
 def _others_part(tree: GameTree, plan: np.ndarray, player: int) -> np.ndarray:
@@ -196,7 +197,7 @@ def relative_gaps(
     gaps = np.empty(choice.shape[:2])
     for (snapshot, member), _ in np.ndenumerate(gaps):
         opponent = opponents[member]
-        response = population.make_policy(tree, player, np.eye(tree.num_actions)[choice[snapshot, member]])
-        returns = traverse.expected_returns(tree, population.replace(tree, opponent.plan, player, response))
+        response = tabular.make_policy(tree, player, np.eye(tree.num_actions)[choice[snapshot, member]])
+        returns = traverse.expected_returns(tree, tabular.replace(tree, opponent.plan, player, response))
         gaps[snapshot, member] = 1.0 - (returns[player] - opponent.present) / opponent.best_gain
     return np.minimum.accumulate(gaps, axis=0)

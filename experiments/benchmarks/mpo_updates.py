@@ -26,11 +26,11 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from agents import conditional_mpo, crossq
+from agents import conditional_mpo, crossq, settings
 from agents.conditional_mpo import learning
 from agents.conditional_mpo.losses import Judges
 from agents.core import AgentCore, Transition
-from experiments import command_line, settings
+from experiments import command_line
 from experiments.benchmarks import number_lists, table
 from experiments.benchmarks.scanned_updates import (
     Experience,

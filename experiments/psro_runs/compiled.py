@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from acme_psro import checkpoint_formats, evaluation, payoffs, population, psro
+from acme_psro import checkpoint_formats, psro
 from acme_psro.checkpoint import Record
+from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
 from acme_psro.games.tree import GameTree
-from acme_psro.meta_strategy import MetaStrategy
+from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.oracles.base import Oracle
-from acme_psro.population import Population
+from acme_psro.policies import tabular
+from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.tabular import Population
 from acme_psro.psro import PSROState
 from acme_psro.solvers import check_solver_fits, get_solver
 from experiments.configs import PSROConfig
@@ -63,13 +66,13 @@ class CompiledRun(Kind):
         )
 
     def begin(self) -> PSROState:
-        policies = [population.uniform_policy(self._tree, player) for player in range(self._tree.num_players)]
+        policies = [tabular.uniform_policy(self._tree, player) for player in range(self._tree.num_players)]
         return psro.initialise(policies, payoffs=self.fill, solve=self.solve)
 
     def fill(self, populations: Sequence[Population], known: np.ndarray) -> np.ndarray:
-        return payoffs.exact_payoffs(self._tree, populations, known)
+        return exact_payoffs(self._tree, populations, known)
 
-    def solve(self, payoffs: np.ndarray) -> MetaStrategy:
+    def solve(self, payoffs: np.ndarray) -> ProductStrategy:
         return self._solver(payoffs)
 
     def converged(self, state: PSROState) -> bool:
@@ -104,8 +107,8 @@ class CompiledRun(Kind):
     def tensor(self, state: PSROState) -> np.ndarray:
         return state.payoffs
 
-    def _evaluate(self, state: PSROState) -> evaluation.Evaluation:
-        return evaluation.evaluate(self._tree, state.populations, state.meta_strategy)
+    def _evaluate(self, state: PSROState) -> Evaluation:
+        return evaluate_mixture(self._tree, state.populations, state.meta_strategy)
 
 
 def prepare_oracle(
@@ -129,13 +132,14 @@ def prepare_oracle(
         return functools.partial(exact.make_oracle, tolerance=config.tolerance)
     if config.oracle == "launchpad":
         from acme_psro.oracles import launchpad
-        from experiments import policy_tables, responses
+        from acme_psro.policies import as_table
+        from experiments import responses
 
         return functools.partial(
             launchpad.make_oracle,
             directory=directory / "responses",
             run_programs=responses.make_run_programs(config, warn),
-            make_table=policy_tables.make_table,
+            make_table=as_table.make_table,
             tolerance=config.tolerance,
         )
     from acme_psro.oracles import device, training

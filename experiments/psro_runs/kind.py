@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from acme_psro.checkpoint import Format, Record
-from acme_psro.meta_strategy import MetaStrategy
 from acme_psro.oracles.base import Oracle
+from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.psro import PSROState
 from acme_psro.system.supervision import JobError
 from experiments.configs import PSROConfig
@@ -48,7 +48,7 @@ class Kind(abc.ABC):
         """The payoffs of populations, see `acme_psro.psro.FillPayoffs`."""
 
     @abc.abstractmethod
-    def solve(self, payoffs: Any) -> MetaStrategy:
+    def solve(self, payoffs: Any) -> ProductStrategy:
         """The meta-solver's answer to them."""
 
     @abc.abstractmethod

@@ -66,8 +66,8 @@ def prepare(
 
 def _check_launchpad(config: PSROConfig) -> None:
     """Checks settings before the game is compiled, which may take minutes."""
+    from acme_psro.meta_game.sampled import SimulationConfig
     from acme_psro.oracles.programs import LaunchpadConfig
-    from acme_psro.simulated_games import SimulationConfig
 
     LaunchpadConfig(**config.launchpad)
     SimulationConfig(**config.simulation)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from acme_psro.evaluation import Evaluation
+from acme_psro.evaluation.exact import Evaluation
 from acme_psro.oracles.base import Response
 from acme_psro.psro import PSROState
 
@@ -45,7 +45,7 @@ def sampled_row(state: PSROState, seconds: float, wall: float) -> Row:
     Episodes are all that were played: by programs, for the gains of responses, and for payoffs.
 
     Args:
-      state: after the iteration, its payoffs an `acme_psro.sampled_payoffs.SampledPayoffs`.
+      state: after the iteration, its payoffs an `acme_psro.meta_game.estimates.SampledPayoffs`.
       seconds: that the iteration took.
       wall: seconds since the run began.
     """

@@ -9,28 +9,22 @@ from pathlib import Path
 import numpy as np
 import pyspiel
 
-from acme_psro import (
-    checkpoint,
-    checkpoint_formats,
-    psro,
-    sampled_payoffs,
-    simulation_workers,
-    stored_policies,
-    stored_populations,
-)
+from acme_psro import checkpoint, checkpoint_formats, psro
 from acme_psro.checkpoint import Record
 from acme_psro.games import playing
 from acme_psro.games.loading import load_game
-from acme_psro.meta_strategy import MetaStrategy
+from acme_psro.meta_game import estimates, workers
+from acme_psro.meta_game.estimates import SampledPayoffs
+from acme_psro.meta_game.sampled import SimulatedGame, SimulationConfig
+from acme_psro.meta_game.workers import SimulationError
 from acme_psro.oracles import launchpad_sampled, programs
+from acme_psro.policies import decoders, stored
+from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.stored import PolicyFile
 from acme_psro.psro import PSROState
-from acme_psro.sampled_payoffs import SampledPayoffs
-from acme_psro.simulated_games import SimulatedGame, SimulationConfig
-from acme_psro.simulation_workers import SimulationError
 from acme_psro.solvers import check_solver_fits, get_solver
-from acme_psro.stored_populations import PolicyFile
 from acme_psro.system.supervision import JobError
-from experiments import policy_decoders, responses
+from experiments import responses
 from experiments.configs import PSROConfig
 from experiments.psro_runs import rows
 from experiments.psro_runs.kind import Kind
@@ -64,7 +58,7 @@ class SampledRun(Kind):
         self.config = config
         self._game = game
         self._settings = settings
-        self._workers = simulation_workers.Workers(settings.payoff_workers, policy_decoders.DECODERS)
+        self._workers = workers.Workers(settings.payoff_workers, decoders.DECODERS)
         self._solver = get_solver(config.meta_solver)
         self._simulated = SimulatedGame(
             str(game), self._workers.simulate, settings, self._solver, config.seed
@@ -91,12 +85,11 @@ class SampledRun(Kind):
         )
 
     def begin(self) -> PSROState:
-        uniform = [stored_policies.uniform(self._game, player) for player in range(self._game.num_players())]
+        uniform = [decoders.uniform(self._game, player) for player in range(self._game.num_players())]
         policies = [
-            stored_populations.write(self._place_policy(player, 0), policy)
-            for player, policy in enumerate(uniform)
+            stored.write_file(self._place_policy(player, 0), policy) for player, policy in enumerate(uniform)
         ]
-        known = sampled_payoffs.empty(len(policies))
+        known = estimates.empty(len(policies))
         return psro.initialise(policies, payoffs=self.fill, solve=self.solve, known=known)
 
     def fill(self, populations: Sequence[tuple[PolicyFile, ...]], known: SampledPayoffs) -> SampledPayoffs:
@@ -105,7 +98,7 @@ class SampledRun(Kind):
         self._workers.close()
         return filled
 
-    def solve(self, payoffs: SampledPayoffs) -> MetaStrategy:
+    def solve(self, payoffs: SampledPayoffs) -> ProductStrategy:
         return self._solver(payoffs.mean)
 
     def converged(self, state: PSROState) -> bool:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro import checkpoint, checkpoint_formats, psro, stored_policies, stored_populations
+from acme_psro import checkpoint, checkpoint_formats, psro
 from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import load_game
-from acme_psro.meta_strategy import MetaStrategy
+from acme_psro.meta_game.estimates import SampledPayoffs, empty, extend
 from acme_psro.oracles.base import Response
-from acme_psro.population import make_policy
-from acme_psro.sampled_payoffs import SampledPayoffs, empty, extend
+from acme_psro.policies import decoders, stored
+from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.tabular import make_policy
 from acme_psro.solvers import get_solver
 
 GAME = "kuhn_poker()"
@@ -28,7 +29,7 @@ def fill(populations: Any, known: SampledPayoffs) -> SampledPayoffs:
     return SampledPayoffs(mean, grown.episodes + 7, rng.random((2, *sizes)))
 
 
-def solve(payoffs: SampledPayoffs) -> MetaStrategy:
+def solve(payoffs: SampledPayoffs) -> ProductStrategy:
     return get_solver("uniform")(payoffs.mean)
 
 
@@ -36,12 +37,12 @@ def records(directory: pathlib.Path, random_table: Any) -> list[checkpoint.Recor
     """Of three iterations; files are written before the record is."""
     tree = compile_game(GAME, cache=False)
 
-    def write(player: int, index: int) -> stored_populations.PolicyFile:
-        policy = stored_policies.uniform(load_game(GAME), player)
+    def write(player: int, index: int) -> stored.PolicyFile:
+        policy = decoders.uniform(load_game(GAME), player)
         if index:
             table = random_table(tree, 10 * player + index)[tree.infosets_of(player)]
-            policy = stored_policies.from_tree_policy(tree, player, make_policy(tree, player, table))
-        return stored_populations.write(checkpoint.policy_path(directory, player, index), policy)
+            policy = decoders.from_tree_policy(tree, player, make_policy(tree, player, table))
+        return stored.write_file(checkpoint.policy_path(directory, player, index), policy)
 
     def oracle(key: np.ndarray, tasks: Any) -> list[Response]:
         sizes = [len(own) for own in tasks[0].populations]

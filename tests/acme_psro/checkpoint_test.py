@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro import checkpoint, checkpoint_formats, payoffs, psro
+from acme_psro import checkpoint, checkpoint_formats, psro
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
+from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.oracles import exact
-from acme_psro.population import uniform_policy
+from acme_psro.policies.tabular import uniform_policy
 from acme_psro.solvers import get_solver
 
 
@@ -33,7 +34,7 @@ def _form(game: str = "kuhn_poker") -> checkpoint.Format:
 def _records(game: str = "kuhn_poker", solver: str = "nash") -> tuple[checkpoint.Record, ...]:
     """What a run of five iterations with the exact oracle has come to before and after each."""
     tree = _tree(game)
-    fill, solve = functools.partial(payoffs.exact_payoffs, tree), get_solver(solver)
+    fill, solve = functools.partial(exact_payoffs, tree), get_solver(solver)
     policies = [uniform_policy(tree, player) for player in range(tree.num_players)]
     state = psro.initialise(policies, payoffs=fill, solve=solve)
     records = [checkpoint.Record(state, [_row(0)], [state.meta_strategy])]

@@ -11,17 +11,19 @@ import pytest
 from open_spiel.python.algorithms import expected_game_score, exploitability
 
 import acme_psro
-from acme_psro import checkpoint, checkpoint_formats, evaluation, payoffs, psro, run_directory
+from acme_psro import checkpoint, checkpoint_formats, psro, run_directory
+from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
 from acme_psro.games.compile import compile_game
+from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.oracles import exact
-from acme_psro.population import uniform_policy
+from acme_psro.policies.tabular import uniform_policy
 from acme_psro.solvers import get_solver
 
 
-def _run(directory: pathlib.Path, game: str, solver: str, iterations: int) -> evaluation.Evaluation:
+def _run(directory: pathlib.Path, game: str, solver: str, iterations: int) -> Evaluation:
     """Leaves a run of the exact oracle; returns the figures of its last mixture."""
     tree = compile_game(game)
-    fill, solve = functools.partial(payoffs.exact_payoffs, tree), get_solver(solver)
+    fill, solve = functools.partial(exact_payoffs, tree), get_solver(solver)
     policies = [uniform_policy(tree, player) for player in range(tree.num_players)]
     state = psro.initialise(policies, payoffs=fill, solve=solve)
     steps = psro.run(
@@ -37,7 +39,7 @@ def _run(directory: pathlib.Path, game: str, solver: str, iterations: int) -> ev
     run_directory.write_config(directory, {"game": game})
     record = checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy])
     run_directory.write_record(directory, record, checkpoint_formats.of_tree(tree))
-    return evaluation.evaluate(tree, state.populations, state.meta_strategy)
+    return evaluate_mixture(tree, state.populations, state.meta_strategy)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro import evaluation, payoffs, psro, solvers
-from acme_psro.meta_strategy import MetaStrategy
+from acme_psro import psro, solvers
+from acme_psro.evaluation.exact import evaluate_mixture
+from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.oracles import exact
 from acme_psro.oracles.base import BestResponseTask, Response
-from acme_psro.population import Policy, uniform_policy
+from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.tabular import Policy, mixture_table, uniform_policy
 
 
 def policy(number: int) -> Policy:
@@ -31,9 +33,9 @@ def fake_payoffs(populations: Sequence[tuple[Policy, ...]], known: np.ndarray) -
     return filled
 
 
-def last(tensor: np.ndarray) -> MetaStrategy:
+def last(tensor: np.ndarray) -> ProductStrategy:
     """A meta-solver that plays the newest policies."""
-    return MetaStrategy(tuple(np.eye(size)[-1] for size in tensor.shape[1:]))
+    return ProductStrategy(tuple(np.eye(size)[-1] for size in tensor.shape[1:]))
 
 
 class FakeOracle:
@@ -203,7 +205,7 @@ def test_iteration_keys_stay_the_same_between_versions() -> None:
 def exact_run(case: Any, solver: str, iterations: int) -> list[psro.PSROState]:
     tree = case.tree
     options = {
-        "payoffs": functools.partial(payoffs.exact_payoffs, tree),
+        "payoffs": functools.partial(exact_payoffs, tree),
         "solve": solvers.get_solver(solver),
     }
     uniform = [uniform_policy(tree, player) for player in range(tree.num_players)]
@@ -211,14 +213,14 @@ def exact_run(case: Any, solver: str, iterations: int) -> list[psro.PSROState]:
     oracle = exact.make_oracle(tree)
 
     def converged(state: psro.PSROState) -> bool:
-        result = evaluation.evaluate(tree, state.populations, state.meta_strategy)
+        result = evaluate_mixture(tree, state.populations, state.meta_strategy)
         return bool(result.per_player_gain.max() <= 1e-9)
 
     return [state, *psro.run(state, 0, iterations, oracle=oracle, converged=converged, **options)]
 
 
 def nash_conv_of(case: Any, state: psro.PSROState) -> float:
-    return evaluation.evaluate(case.tree, state.populations, state.meta_strategy).nash_conv
+    return evaluate_mixture(case.tree, state.populations, state.meta_strategy).nash_conv
 
 
 @pytest.mark.games("kuhn", "rock_paper_scissors", "coordinated_pennies", "goofspiel")
@@ -232,7 +234,7 @@ def test_exact_psro_solves_small_games_and_stops(case: Any) -> None:
 @pytest.mark.games("kuhn")
 def test_exact_psro_finds_the_value_of_kuhn_poker(case: Any) -> None:
     state = exact_run(case, "nash", 50)[-1]
-    result = evaluation.evaluate(case.tree, state.populations, state.meta_strategy)
+    result = evaluate_mixture(case.tree, state.populations, state.meta_strategy)
     np.testing.assert_allclose(result.expected_returns, [-1 / 18, 1 / 18], atol=1e-9)
 
 
@@ -272,7 +274,7 @@ def test_begun_in_equilibrium_nothing_is_done(case: Any) -> None:
 @pytest.mark.games("prisoners_dilemma")
 def test_defection_is_found_and_kept(case: Any) -> None:
     state = exact_run(case, "prd", 5)[-1]
-    table = evaluation.mixture_table(case.tree, state.populations, state.meta_strategy)
+    table = mixture_table(case.tree, state.populations, state.meta_strategy)
     assert (table[:, 1] > 0.98).all()
 
 

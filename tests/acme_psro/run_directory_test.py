@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro import checkpoint, checkpoint_formats, payoffs, psro, run_directory
+from acme_psro import checkpoint, checkpoint_formats, psro, run_directory
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
-from acme_psro.population import uniform_policy
+from acme_psro.meta_game.exact import exact_payoffs
+from acme_psro.policies.tabular import uniform_policy
 from acme_psro.solvers import get_solver
 
 _CONFIG: dict[str, Any] = {
@@ -34,7 +35,7 @@ def _form() -> checkpoint.Format:
 def _record(iteration: int = 0) -> checkpoint.Record:
     tree = _tree()
     policies = [uniform_policy(tree, player) for player in range(2)]
-    fill = functools.partial(payoffs.exact_payoffs, tree)
+    fill = functools.partial(exact_payoffs, tree)
     state = psro.initialise(policies, payoffs=fill, solve=get_solver("uniform"))
     metrics: list[dict[str, float]] = [
         {"iteration": i, "nash_conv": 1.0 / (i + 1)} for i in range(iteration + 1)

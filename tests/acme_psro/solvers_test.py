@@ -10,7 +10,8 @@ import pytest
 from open_spiel.python.algorithms import projected_replicator_dynamics as openspiel_prd
 from open_spiel.python.algorithms import regret_matching as openspiel_regret_matching
 
-from acme_psro.meta_strategy import MetaStrategy, meta_regret, unit_payoffs, value
+from acme_psro.meta_game.payoffs import meta_regret, unit_payoffs, value
+from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.solvers import SOLVERS, check_solver_fits, get_solver
 
 ALL = sorted(SOLVERS)
@@ -40,7 +41,7 @@ def _fits(name: str) -> list[np.ndarray]:
     return two_players if name in TWO_PLAYER_ZERO_SUM else [*two_players, _three_player_game()]
 
 
-def _assert_distributions(meta_strategy: MetaStrategy, sizes: tuple[int, ...]) -> None:
+def _assert_distributions(meta_strategy: ProductStrategy, sizes: tuple[int, ...]) -> None:
     assert tuple(len(marginal) for marginal in meta_strategy.marginals) == sizes
     for marginal in meta_strategy.marginals:
         assert marginal.dtype == np.float64
@@ -237,7 +238,7 @@ def test_uniform_is_uniform() -> None:
     ],
     ids=["prd", "predictive", "plain"],
 )
-def test_more_iterations_leave_less_regret(solve: Callable[..., MetaStrategy]) -> None:
+def test_more_iterations_leave_less_regret(solve: Callable[..., ProductStrategy]) -> None:
     games = [_random_zero_sum(8, 10, seed) for seed in range(10)]
     few, more, many = (
         np.mean([meta_regret(game, solve(game, iterations=count)).max() for game in games])
@@ -267,7 +268,7 @@ def test_predictive_regret_matching_against_openspiel_at_ten_times_the_rounds() 
         predictive = SOLVERS["regret_matching"](payoffs, iterations=300)
         plain = openspiel_regret_matching.regret_matching(list(payoffs), iterations=3000)
         ours.append(meta_regret(payoffs, predictive).max())
-        theirs.append(meta_regret(payoffs, MetaStrategy(tuple(plain))).max())
+        theirs.append(meta_regret(payoffs, ProductStrategy(tuple(plain))).max())
     assert np.mean(ours) < np.mean(theirs)
 
 
@@ -288,7 +289,9 @@ def test_prd_leaves_the_floor_where_the_l2_projection_does_not() -> None:
     strengths, noise = rng.standard_normal(100), rng.standard_normal((100, 100))
     payoffs = unit_payoffs(_zero_sum(np.tanh(2 * (strengths[:, None] - strengths)) + 0.3 * (noise - noise.T)))
     options = {"prd_iterations": 3000, "prd_dt": 1.0, "prd_gamma": 1e-6}
-    l2_projected = MetaStrategy(tuple(openspiel_prd.projected_replicator_dynamics(list(payoffs), **options)))
+    l2_projected = ProductStrategy(
+        tuple(openspiel_prd.projected_replicator_dynamics(list(payoffs), **options))
+    )
     ours = SOLVERS["prd"](payoffs, iterations=3000, dt=1.0, gamma=1e-6)
     assert meta_regret(payoffs, ours).max() < 0.01
     assert meta_regret(payoffs, l2_projected).max() > 0.03

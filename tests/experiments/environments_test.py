@@ -18,11 +18,12 @@ import gymnasium
 from dm_control import suite
 from dm_env import specs
 
-from acme_psro import checkpoint, checkpoint_formats, payoffs, psro, run_directory
+from acme_psro import checkpoint, checkpoint_formats, psro, run_directory
 from acme_psro.games import traverse
 from acme_psro.games.compile import compile_game
+from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.oracles import exact
-from acme_psro.population import mixture, uniform_policy
+from acme_psro.policies.tabular import mixture_plan, uniform_policy
 from acme_psro.solvers import get_solver
 from experiments.environment_wrappers import FiniteWrapper, NonFiniteError
 from experiments.environments import make_environment
@@ -267,7 +268,7 @@ def leave_run(directory: pathlib.Path, game: str) -> float:
     tree = compile_game(game)
     state = psro.initialise(
         [uniform_policy(tree, player) for player in range(2)],
-        payoffs=lambda *arguments: payoffs.exact_payoffs(tree, *arguments),
+        payoffs=lambda *arguments: exact_payoffs(tree, *arguments),
         solve=get_solver("nash"),
     )
     steps = psro.run(
@@ -275,7 +276,7 @@ def leave_run(directory: pathlib.Path, game: str) -> float:
         seed=0,
         iterations=3,
         oracle=exact.make_oracle(tree),
-        payoffs=lambda *arguments: payoffs.exact_payoffs(tree, *arguments),
+        payoffs=lambda *arguments: exact_payoffs(tree, *arguments),
         solve=get_solver("nash"),
         converged=lambda state: False,
     )
@@ -284,7 +285,7 @@ def leave_run(directory: pathlib.Path, game: str) -> float:
     record = checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy])
     run_directory.write_record(directory, record, checkpoint_formats.of_tree(tree))
     # The others' part of the mixture's plan, and the uniform policy's for player 1.
-    plan = mixture(tree, state.populations, state.meta_strategy.marginals)
+    plan = mixture_plan(tree, state.populations, state.meta_strategy.marginals)
     uniform = traverse.realisation_plan(tree, tree.uniform_policy())
     own = tree.infosets_of(1)
     columns = slice(own.start * tree.num_actions, own.stop * tree.num_actions)

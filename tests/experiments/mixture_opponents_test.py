@@ -10,18 +10,19 @@ import pytest
 if sys.version_info >= (3, 11):
     pytest.skip("dm_env comes with the Acme layer, which ends at Python 3.10", allow_module_level=True)
 
-from acme_psro import mixtures, stored_policies
 from acme_psro.games import traverse
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
-from acme_psro.mixtures import Joint, Mixture
-from acme_psro.population import Policy, combine, make_policy, uniform_policy
+from acme_psro.policies import decoders, mixture_files
+from acme_psro.policies.meta_strategy import JointStrategy, ProductStrategy
+from acme_psro.policies.mixture_files import Mixture
+from acme_psro.policies.tabular import Policy, combine, make_policy, uniform_policy
 from experiments import mixture_opponents
 from experiments.environments import make_environment
 
 # As often the same policies, but players 1 and 2 draw them apart or together.
 MARGINALS = (np.array([]), np.array([0.5, 0.5]), np.array([0.5, 0.5]))
-JOINT = Joint(np.array([[0, 0, 0], [0, 1, 1]]), np.array([0.5, 0.5]))
+JOINT = JointStrategy(np.array([[0, 0, 0], [0, 1, 1]]), np.array([0.5, 0.5]))
 GAME = "kuhn_poker(players=3)"
 
 
@@ -41,18 +42,19 @@ def populations(tree: GameTree, pure_table: Any) -> list[list[Policy]]:
 
 def write(directory: pathlib.Path, tree: GameTree, populations: list[list[Policy]], weights: Any) -> str:
     policies = tuple(
-        tuple(stored_policies.from_tree_policy(tree, player, policy) for policy in own)
+        tuple(decoders.from_tree_policy(tree, player, policy) for policy in own)
         for player, own in enumerate(populations)
     )
-    mixtures.write(directory, Mixture(tree.game_string, policies, weights))
+    strategy = weights if isinstance(weights, JointStrategy) else ProductStrategy(tuple(weights))
+    mixture_files.write(directory, Mixture(tree.game_string, policies, strategy))
     return str(directory)
 
 
 def expected(tree: GameTree, populations: list[list[Policy]], weights: Any) -> float:
     """What player 0 earns by playing uniformly."""
-    if not isinstance(weights, Joint):
+    if not isinstance(weights, JointStrategy):
         pairs = [(j, k) for j in range(2) for k in range(2)]
-        weights = Joint(
+        weights = JointStrategy(
             np.array([(0, j, k) for j, k in pairs]),
             np.array([weights[1][j] * weights[2][k] for j, k in pairs]),
         )

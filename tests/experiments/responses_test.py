@@ -115,18 +115,20 @@ def test_a_child_that_refuses_its_input_says_why(tmp_path: pathlib.Path) -> None
 @pytest.mark.slow
 @pytest.mark.skipif(sys.version_info >= (3, 11), reason="the Acme layer ends at Python 3.10")
 def test_psro_by_programs_gains_in_kuhn_poker(tmp_path: pathlib.Path) -> None:
-    from acme_psro import payoffs, population, psro
+    from acme_psro import psro
+    from acme_psro.meta_game.exact import exact_payoffs
     from acme_psro.oracles.launchpad import make_oracle
+    from acme_psro.policies import tabular
+    from acme_psro.policies.as_table import make_table
     from acme_psro.solvers import get_solver
-    from experiments.policy_tables import make_table
 
     tree = compile_game("kuhn_poker", cache=False)
     config = configs.PSROConfig("kuhn_poker", oracle="launchpad", launchpad={"actor_steps": 6000})
     oracle = make_oracle(tree, tmp_path, responses.make_run_programs(config, print), make_table)
-    policies = [population.uniform_policy(tree, player) for player in range(2)]
+    policies = [tabular.uniform_policy(tree, player) for player in range(2)]
 
     def fill(populations, known):  # type: ignore[no-untyped-def]
-        return payoffs.exact_payoffs(tree, populations, known)
+        return exact_payoffs(tree, populations, known)
 
     solve = get_solver("nash")
     state = psro.initialise(policies, payoffs=fill, solve=solve)

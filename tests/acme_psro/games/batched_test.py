@@ -10,10 +10,10 @@ import pyspiel
 import pytest
 from open_spiel.python import policy as openspiel_policy
 
-from acme_psro import evaluation
 from acme_psro.games import batched, playing, traverse
 from acme_psro.games.batched import GameBatch, Opponents
 from acme_psro.games.loading import GameError
+from acme_psro.policies.as_openspiel import table_policy
 
 Choose = Callable[[Any], np.ndarray]
 
@@ -129,7 +129,7 @@ def test_every_step_is_one_that_agents_can_take(case: Any) -> None:
 
 
 def of_table(case: Any, table: np.ndarray) -> Any:
-    return evaluation.openspiel_policy(case.tree, table)
+    return table_policy(case.tree, table)
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 11), reason="the one-game view is a dm_env environment")

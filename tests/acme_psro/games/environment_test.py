@@ -14,10 +14,10 @@ import dm_env
 import pyspiel
 from open_spiel.python import policy as openspiel_policy
 
-from acme_psro import evaluation
 from acme_psro.games import environment, traverse
 from acme_psro.games.environment import PlayerEnvironment, fixed
 from acme_psro.games.loading import GameError
+from acme_psro.policies.as_openspiel import table_policy
 
 Choose = Callable[[dm_env.TimeStep], int]
 
@@ -135,7 +135,7 @@ def test_mean_return_against_a_joint_policy_is_exact(
     case: Any, random_table: Callable[..., np.ndarray]
 ) -> None:
     table = random_table(case.tree, 1)
-    policy = evaluation.openspiel_policy(case.tree, table)
+    policy = table_policy(case.tree, table)
     exact = traverse.expected_returns(case.tree, traverse.realisation_plan(case.tree, table))
     rng = np.random.default_rng(0)
     for player, expected in enumerate(exact):

@@ -9,9 +9,9 @@ import pyspiel
 import pytest
 from open_spiel.python.algorithms import expected_game_score, exploitability
 
-from acme_psro import evaluation
 from acme_psro.games import traverse
 from acme_psro.games.tree import CHANCE, GameTree
+from acme_psro.policies.as_openspiel import table_policy
 
 Tables = Callable[[GameTree, int], np.ndarray]
 
@@ -97,7 +97,7 @@ def test_known_equilibria_of_kuhn_poker(case: Any, alpha: float) -> None:
 def test_gains_equal_openspiel_best_responses(case: Any, kind: str, random_table: Tables) -> None:
     tree = case.tree
     table = tree.uniform_policy() if kind == "uniform" else random_table(tree, 3)
-    policy = evaluation.openspiel_policy(tree, table)
+    policy = table_policy(tree, table)
     expected = exploitability.nash_conv(case.game, policy, return_only_nash_conv=False)
     gains = traverse.gains(tree, traverse.realisation_plan(tree, table))
     np.testing.assert_allclose(gains, expected.player_improvements, atol=1e-9)
@@ -119,7 +119,7 @@ def test_exploitability_equals_openspiel_in_cpp(case: Any, random_table: Tables,
 @pytest.mark.games(*(name for name in OPENSPIEL if name not in ("kuhn_4p", "leduc", "liars_dice")))
 def test_expected_returns_equal_openspiel(case: Any, random_table: Tables, pure_table: Tables) -> None:
     for table in tables(case.tree, random_table, pure_table):
-        policy = evaluation.openspiel_policy(case.tree, table)
+        policy = table_policy(case.tree, table)
         policies = [policy] * case.tree.num_players
         expected = expected_game_score.policy_value(case.game.new_initial_state(), policies)
         np.testing.assert_allclose(returns_of(case.tree, table), expected, atol=1e-12)

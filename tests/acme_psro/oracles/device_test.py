@@ -16,14 +16,14 @@ import pyspiel
 import pytest
 from open_spiel.python.algorithms import best_response, expected_game_score
 
-from acme_psro import evaluation
 from acme_psro.games import rollout
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
-from acme_psro.meta_strategy import MetaStrategy
 from acme_psro.oracles import device, training
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
-from acme_psro.population import Policy, Population, make_policy, uniform_policy
+from acme_psro.policies.as_openspiel import table_policy
+from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.tabular import Policy, Population, make_policy, mixture_table, uniform_policy
 from agents import crossq
 from agents.core import AgentCore, Observation, Transition
 
@@ -41,7 +41,7 @@ def _key(*bits: int) -> np.ndarray:
 
 
 def _tasks(populations: Sequence[Population], marginals: Sequence[Any]) -> list[BestResponseTask]:
-    mixture = MetaStrategy(tuple(np.asarray(marginal, float) for marginal in marginals))
+    mixture = ProductStrategy(tuple(np.asarray(marginal, float) for marginal in marginals))
     return [BestResponseTask(player, tuple(populations), mixture) for player in range(len(populations))]
 
 
@@ -182,8 +182,8 @@ def _assert_gains_are_true(
     game = pyspiel.load_game(tree.game_string)
     for task, response in zip(tasks, responses, strict=True):
         player, populations = task.player, task.populations
-        table = evaluation.mixture_table(tree, populations, task.meta_strategy)
-        mixture = evaluation.openspiel_policy(tree, table)
+        table = mixture_table(tree, populations, task.meta_strategy)
+        mixture = table_policy(tree, table)
 
         def value(policies: list[Any], player: int = player) -> float:
             root = game.new_initial_state()
@@ -197,7 +197,7 @@ def _assert_gains_are_true(
         played = table.copy()
         played[tree.infosets_of(player)] = response.policy.table
         policies = [mixture] * tree.num_players
-        policies[player] = evaluation.openspiel_policy(tree, played)
+        policies[player] = table_policy(tree, played)
         assert response.gain == pytest.approx(value(policies) - present, abs=1e-9)
 
 
@@ -261,7 +261,7 @@ def trained() -> tuple[GameTree, training.Trained, list[training.Trained]]:
 
     keys, players = jax.random.split(jax.random.key(0), 2), jnp.arange(2)
     tables = jnp.asarray(
-        [[evaluation.mixture_table(tree, t.populations, t.meta_strategy)] * 2 for t in _growing(tree, 3)],
+        [[mixture_table(tree, t.populations, t.meta_strategy)] * 2 for t in _growing(tree, 3)],
         jnp.float32,
     )
     side_by_side = jax.jit(jax.vmap(train))(keys, players, tables)

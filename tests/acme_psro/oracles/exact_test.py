@@ -8,10 +8,10 @@ import pytest
 
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
-from acme_psro.meta_strategy import MetaStrategy
 from acme_psro.oracles.base import BestResponseTask, Response
 from acme_psro.oracles.exact import make_oracle
-from acme_psro.population import make_policy, mixture, replace, uniform_policy
+from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.tabular import make_policy, mixture_plan, replace, uniform_policy
 
 Tables = Callable[[GameTree, int], np.ndarray]
 KEY = np.zeros(2, np.uint32)
@@ -26,14 +26,14 @@ def tasks_of(tree: GameTree, random_table: Tables, size: int = 3) -> list[BestRe
         )
         for player in range(tree.num_players)
     )
-    strategy = MetaStrategy(tuple(rng.dirichlet(np.ones(size)) for _ in populations))
+    strategy = ProductStrategy(tuple(rng.dirichlet(np.ones(size)) for _ in populations))
     return [BestResponseTask(player, populations, strategy) for player in range(tree.num_players)]
 
 
 def gain_of(tree: GameTree, task: BestResponseTask, response: Response) -> float:
     """What the response earns over the mixture, measured by playing it."""
     assert response.policy is not None
-    plan = mixture(tree, task.populations, task.meta_strategy.marginals)
+    plan = mixture_plan(tree, task.populations, task.meta_strategy.marginals)
     after = replace(tree, plan, task.player, response.policy)
     returns = (traverse.expected_returns(tree, each)[task.player] for each in (after, plan))
     return next(returns) - next(returns)
@@ -45,7 +45,7 @@ def test_gains_what_it_says_and_no_more_can_be_gained(case: Any, random_table: T
     responses = make_oracle(tree)(KEY, tasks)
     assert len(responses) == len(tasks) == tree.num_players
     for task, response in zip(tasks, responses, strict=True):
-        plan = mixture(tree, task.populations, task.meta_strategy.marginals)
+        plan = mixture_plan(tree, task.populations, task.meta_strategy.marginals)
         assert response.gain == response.best_gain
         assert response.gain == pytest.approx(traverse.gains(tree, plan)[task.player], abs=1e-12)
         assert response.gain == pytest.approx(gain_of(tree, task, response), abs=1e-12)
@@ -89,7 +89,7 @@ def test_nothing_comes_back_in_equilibrium(case: Any) -> None:
     """Uniform play is the equilibrium of these games."""
     tree = case.tree
     populations = tuple((uniform_policy(tree, player),) for player in range(2))
-    strategy = MetaStrategy((np.ones(1), np.ones(1)))
+    strategy = ProductStrategy((np.ones(1), np.ones(1)))
     for response in make_oracle(tree)(KEY, [BestResponseTask(p, populations, strategy) for p in range(2)]):
         assert response.policy is None
         assert 0.0 <= response.gain == response.best_gain <= 1e-9
@@ -109,7 +109,7 @@ def test_a_best_response_is_not_improved_upon(case: Any, random_table: Tables) -
             np.ones(1) if player == task.player else marginal
             for player, marginal in enumerate(task.meta_strategy.marginals)
         )
-        (second,) = oracle(KEY, [BestResponseTask(task.player, populations, MetaStrategy(marginals))])
+        (second,) = oracle(KEY, [BestResponseTask(task.player, populations, ProductStrategy(marginals))])
         assert second.policy is None
         assert second.best_gain == pytest.approx(0.0, abs=1e-9)
 
@@ -133,9 +133,9 @@ def test_answers_the_average_where_the_meta_strategy_never_leads(case: Any, pure
         tuple(make_policy(tree, p, pure_table(tree, k)[tree.infosets_of(p)]) for k in range(4))
         for p in range(2)
     )
-    strategy = MetaStrategy((np.eye(4)[-1],) * 2)
-    plan = mixture(tree, populations, strategy.marginals)
-    average = mixture(tree, populations, [np.full(4, 0.25)] * 2)
+    strategy = ProductStrategy((np.eye(4)[-1],) * 2)
+    plan = mixture_plan(tree, populations, strategy.marginals)
+    average = mixture_plan(tree, populations, [np.full(4, 0.25)] * 2)
     better = []
     for player in range(2):
         (response,) = make_oracle(tree)(KEY, [BestResponseTask(player, populations, strategy)])

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro import mixtures, stored_policies, stored_populations
+from acme_psro.evaluation.sampled import Estimate
 from acme_psro.games.loading import load_game
-from acme_psro.meta_strategy import MetaStrategy
-from acme_psro.oracles import programs
+from acme_psro.meta_game.sampled import SimulationConfig
+from acme_psro.oracles import launchpad_sampled, programs
 from acme_psro.oracles.base import BestResponseTask, Oracle
 from acme_psro.oracles.launchpad_sampled import make_oracle
 from acme_psro.oracles.programs import Learned, Program
-from acme_psro.simulated_games import Estimate, SimulationConfig
-from acme_psro.stored_policies import StoredPolicy, StoredPolicyError
+from acme_psro.policies import decoders, mixture_files, stored
+from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.stored import StoredPolicy, StoredPolicyError
 
 GAME = "kuhn_poker()"
 KEY = np.array([7, 0xABC], np.uint32)
@@ -30,10 +31,11 @@ class Measured:
 
     def __init__(self, gain: Estimate) -> None:
         self._gain = gain
-        self.asked: list[tuple[StoredPolicy, BestResponseTask, int]] = []
+        self.asked: list[tuple[StoredPolicy, int, int]] = []
 
-    def gain(self, response: pathlib.Path, task: BestResponseTask, seed: int) -> Estimate:
-        self.asked.append((stored_policies.read(response), task, seed))
+    def estimate_gain(self, game: Any, response: pathlib.Path, player: int, *rest: Any) -> Estimate:
+        assert game is self
+        self.asked.append((stored.read(response), player, rest[-1]))
         return self._gain
 
 
@@ -45,20 +47,18 @@ def tasks(tmp_path: pathlib.Path) -> list[BestResponseTask]:
     """Of populations with two policies each, of which one is never drawn, and need not even be there."""
     populations = tuple(
         tuple(
-            stored_populations.write(
-                tmp_path / f"{player}_{index}.npz", stored_policies.uniform(load_game(GAME), player)
-            )
+            stored.write_file(tmp_path / f"{player}_{index}.npz", decoders.uniform(load_game(GAME), player))
             for index in range(2)
         )
         for player in range(2)
     )
     populations[1][0].path.unlink()
-    strategy = MetaStrategy((np.array([0.5, 0.5]), np.array([0.0, 1.0])))
+    strategy = ProductStrategy((np.array([0.5, 0.5]), np.array([0.0, 1.0])))
     return [BestResponseTask(player, populations, strategy) for player in range(2)]
 
 
 @pytest.fixture
-def ask(tmp_path: pathlib.Path, tasks: list[BestResponseTask]) -> Ask:
+def ask(tmp_path: pathlib.Path, tasks: list[BestResponseTask], monkeypatch: pytest.MonkeyPatch) -> Ask:
     def respond(
         gain: Estimate, about: dict[str, Any] | None = None, tolerance: float = 1e-9
     ) -> tuple[list[Any], Measured, list[Program]]:
@@ -69,11 +69,12 @@ def ask(tmp_path: pathlib.Path, tasks: list[BestResponseTask]) -> Ask:
             found = []
             for program in asked:
                 said = {"kind": "network", "game": GAME, "player": program.player, **(about or {})}
-                path = stored_populations.write(program.directory / "policy.npz", StoredPolicy(said, {})).path
+                path = stored.write_file(program.directory / "policy.npz", StoredPolicy(said, {})).path
                 found.append(Learned(path, 5, 6, 7, {"q": 0.5}))
             return found
 
         game: Any = Measured(gain)
+        monkeypatch.setattr(launchpad_sampled, "estimate_gain", game.estimate_gain)
         oracle: Oracle = make_oracle(game, tmp_path / "tasks", run_programs, place, tolerance)
         return list(oracle(KEY, tasks)), game, seen
 
@@ -87,7 +88,7 @@ def test_a_response_is_the_programs_network_made_greedy(ask: Ask, tmp_path: path
     responses, game, _ = ask(Estimate(0.5, 0.1))
     for player, response in enumerate(responses):
         assert response.policy.path == tmp_path / "policies" / f"{player}_2.npz"
-        kept = stored_policies.read(response.policy.path)
+        kept = stored.read(response.policy.path)
         assert kept.about == {"kind": "network", "game": GAME, "player": player, "greedy": True}
         assert game.asked[player][0].about == kept.about
         assert (response.gain, response.standard_error) == (0.5, 0.1)
@@ -101,7 +102,7 @@ def test_a_response_is_the_programs_network_made_greedy(ask: Ask, tmp_path: path
 
 def test_policies_of_other_kinds_are_played_as_they_are(ask: Ask) -> None:
     responses, _, _ = ask(Estimate(0.5, 0.1), {"kind": "uniform"})
-    assert "greedy" not in stored_policies.read(responses[0].policy.path).about
+    assert "greedy" not in stored.read(responses[0].policy.path).about
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_programs_are_asked_for_as_in_compiled_games(ask: Ask, tmp_path: pathlib
     assert (first.game, first.player, second.player) == (GAME, 0, 1)
     assert first.directory == programs.place_of(tmp_path / "tasks", KEY, 0) / "run"
     assert first.seed != second.seed
-    loaded = mixtures.load(first.opponents)
+    loaded = mixture_files.load(first.opponents)
     assert [len(own) for own in loaded.policies] == [0, 2]
     assert loaded.policies[1][0] is None and loaded.policies[1][1] is not None
 

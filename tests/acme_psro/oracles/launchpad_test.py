@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro import mixtures, stored_policies
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
-from acme_psro.meta_strategy import MetaStrategy
 from acme_psro.oracles import exact
 from acme_psro.oracles.base import BestResponseTask
 from acme_psro.oracles.launchpad import Learned, Program, make_oracle
-from acme_psro.population import make_policy, mixture, uniform_policy
+from acme_psro.policies import decoders, mixture_files, stored
+from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.tabular import make_policy, mixture_plan, uniform_policy
 
 Tables = Callable[[GameTree, int], np.ndarray]
 KEY = np.array([7, 0xABC], np.uint32)
@@ -25,9 +25,9 @@ def kuhn(compiled: Callable[[str], GameTree]) -> GameTree:
     return compiled("kuhn_poker")
 
 
-def table_of(tree: GameTree, stored: stored_policies.StoredPolicy) -> np.ndarray:
+def table_of(tree: GameTree, written: stored.StoredPolicy) -> np.ndarray:
     """`[I_p, A]` of a policy of kind "table"."""
-    return stored_policies.table_of(stored)[1]
+    return decoders.table_of(written)[1]
 
 
 def tasks_of(tree: GameTree, random_table: Tables, size: int = 3) -> list[BestResponseTask]:
@@ -39,7 +39,7 @@ def tasks_of(tree: GameTree, random_table: Tables, size: int = 3) -> list[BestRe
         )
         for player in range(tree.num_players)
     )
-    strategy = MetaStrategy(tuple(rng.dirichlet(np.ones(size)) for _ in populations))
+    strategy = ProductStrategy(tuple(rng.dirichlet(np.ones(size)) for _ in populations))
     return [BestResponseTask(player, populations, strategy) for player in range(tree.num_players)]
 
 
@@ -56,26 +56,24 @@ class _Solving:
 
     def _solve(self, program: Program) -> Learned:
         tree, player = self._tree, program.player
-        read = mixtures.load(program.opponents)
+        read = mixture_files.load(program.opponents)
         assert not read.policies[player]
-        assert isinstance(read.weights, tuple)
+        assert isinstance(read.meta_strategy, ProductStrategy)
         populations, weights = [], []
-        for other, stored in enumerate(read.policies):
+        for other, own in enumerate(read.policies):
             # Those without weight are not in the files.
             policies = [
                 make_policy(tree, other, table_of(tree, each)) if each else uniform_policy(tree, other)
-                for each in stored
+                for each in own
             ]
             populations.append(tuple(policies) or (uniform_policy(tree, other),))
-            weights.append(read.weights[other] if policies else np.ones(1))
-        best = traverse.best_response(tree, mixture(tree, populations, weights), player)
+            weights.append(read.meta_strategy.marginals[other] if policies else np.ones(1))
+        best = traverse.best_response(tree, mixture_plan(tree, populations, weights), player)
         # Not quite pure: the oracle is to take the most probable action.
         table = 0.9 * best.table + 0.1 * tree.uniform_policy()
         policy = make_policy(tree, player, table[tree.infosets_of(player)])
         program.directory.mkdir(parents=True)
-        stored_policies.write(
-            program.directory / "policy.npz", stored_policies.from_tree_policy(tree, player, policy)
-        )
+        stored.write(program.directory / "policy.npz", decoders.from_tree_policy(tree, player, policy))
         return Learned(program.directory / "policy.npz", 5, 6, 7, {"q": 0.5})
 
 
@@ -86,7 +84,7 @@ def test_programs_that_answer_exactly_from_their_files_gain_all_there_is(
     tasks = tasks_of(tree, random_table)
     responses = make_oracle(tree, tmp_path, solve, table_of)(KEY, tasks)
     for task, response in zip(tasks, responses, strict=True):
-        plan = mixture(tree, task.populations, task.meta_strategy.marginals)
+        plan = mixture_plan(tree, task.populations, task.meta_strategy.marginals)
         assert response.best_gain == pytest.approx(traverse.gains(tree, plan)[task.player], abs=1e-12)
         assert response.gain == pytest.approx(response.best_gain, abs=1e-9)
         if response.best_gain > 1e-9:
@@ -135,7 +133,7 @@ def test_a_player_who_cannot_gain_costs_no_program(
     response = exact.make_oracle(kuhn)(KEY, tasks)[0]
     assert response.policy is not None
     populations = ((response.policy,), tasks[0].populations[1])
-    strategy = MetaStrategy((np.ones(1), np.ones(1)))
+    strategy = ProductStrategy((np.ones(1), np.ones(1)))
     solve = _Solving(kuhn)
     respond = make_oracle(kuhn, tmp_path, solve, table_of)
     found = respond(KEY, [BestResponseTask(player, populations, strategy) for player in range(2)])
@@ -164,5 +162,5 @@ def _worst_of(tree: GameTree, player: int, directory: pathlib.Path) -> pathlib.P
     table = np.eye(legal.shape[1])[[1 if hand == 0 else 0 for hand in hands]]
     path = directory / f"worst_{player}.npz"
     policy = make_policy(tree, player, table)
-    stored_policies.write(path, stored_policies.from_tree_policy(tree, player, policy))
+    stored.write(path, decoders.from_tree_policy(tree, player, policy))
     return path

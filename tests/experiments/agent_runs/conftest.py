@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro import checkpoint, checkpoint_formats, payoffs, psro, run_directory
+from acme_psro import checkpoint, checkpoint_formats, psro, run_directory
 from acme_psro.games import traverse
 from acme_psro.games.compile import compile_game
+from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.oracles import exact
-from acme_psro.population import uniform_policy
+from acme_psro.policies.tabular import uniform_policy
 from acme_psro.solvers import get_solver
 from experiments.agent_runs import launch
 from experiments.agent_runs.config import AgentRunConfig
@@ -125,7 +126,7 @@ def kuhn_mixture(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     tree = compile_game("kuhn_poker", cache=False)
 
     def pay(*arguments: Any) -> Any:
-        return payoffs.exact_payoffs(tree, *arguments)
+        return exact_payoffs(tree, *arguments)
 
     start = [uniform_policy(tree, player) for player in range(2)]
     state = psro.initialise(start, payoffs=pay, solve=get_solver("nash"))

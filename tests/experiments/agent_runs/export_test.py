@@ -19,14 +19,13 @@ import agents.acme_compat  # noqa: F401
 import jax
 import numpy as np
 
-from acme_psro import stored_policies
 from acme_psro.games.compile import compile_game
+from acme_psro.policies import networks, stored
+from acme_psro.policies.as_table import make_table
 from agents.core import Observation
-from experiments import policy_decoders
 from experiments.agent_runs.config import AgentRunConfig
 from experiments.agent_runs.export import export
 from experiments.agent_runs.parts import make_parts
-from experiments.policy_tables import make_table
 
 MakeConfig = Callable[..., AgentRunConfig]
 Run = Callable[[AgentRunConfig, pathlib.Path], int]
@@ -50,8 +49,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, small: MakeConfig, run: Run) 
 def test_the_exported_policy_is_the_agents(
     agent: str, runs: dict[str, pathlib.Path], small: MakeConfig, checkpoint_of: Any, tmp_path: pathlib.Path
 ) -> None:
-    stored_policies.write(tmp_path / "policy.npz", export(runs[agent]))
-    policy = stored_policies.read(tmp_path / "policy.npz")
+    stored.write(tmp_path / "policy.npz", export(runs[agent]))
+    policy = stored.read(tmp_path / "policy.npz")
     assert {name: policy.about[name] for name in ("kind", "game", "player", "agent", "context")} == {
         "kind": "network",
         "game": "kuhn_poker()",
@@ -69,7 +68,7 @@ def test_the_exported_policy_is_the_agents(
     seen = Observation(tree.info_state[rows], tree.legal_actions[rows], np.zeros((6, 0), np.float32))
     expected = jax.jit(core.probs)(core.variables(saved.state), seen)
     np.testing.assert_allclose(make_table(tree, policy), expected, atol=1e-6)
-    assert policy_decoders.config_of(policy.about) == parts.agent.make_core.config
+    assert networks.config_of(policy.about) == parts.agent.make_core.config
 
 
 def test_the_newest_checkpoint_is_exported(

@@ -15,10 +15,11 @@ import agents.acme_compat  # noqa: F401
 
 # isort: split
 
-from acme_psro import mixtures, stored_policies
 from acme_psro.games import playing, traverse
 from acme_psro.games.compile import compile_game
-from acme_psro.population import combine, make_policy, uniform_policy
+from acme_psro.policies import decoders, mixture_files
+from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.tabular import combine, make_policy, uniform_policy
 from agents.core import Observation
 from experiments import mixture_opponents
 from experiments.agent_runs.config import AgentRunConfig
@@ -54,9 +55,9 @@ def test_games_are_as_many_as_configured_and_as_the_seed_has_them() -> None:
 def test_opponents_of_a_mixture_are_drawn_as_it_says(tmp_path: pathlib.Path, pure_table: Any) -> None:
     tree = compile_game("kuhn_poker", cache=False)
     own = [make_policy(tree, 0, pure_table(tree, seed)[tree.infosets_of(0)]) for seed in (1, 12)]
-    stored = tuple(stored_policies.from_tree_policy(tree, 0, policy) for policy in own)
-    weights = (np.array([0.25, 0.75]), np.array([]))
-    mixtures.write(tmp_path, mixtures.Mixture(tree.game_string, (stored, ()), weights))
+    stored = tuple(decoders.from_tree_policy(tree, 0, policy) for policy in own)
+    weights = ProductStrategy((np.array([0.25, 0.75]), np.array([])))
+    mixture_files.write(tmp_path, mixture_files.Mixture(tree.game_string, (stored, ()), weights))
     games = make_game_batch(dataclasses.replace(CONFIG, opponent=str(tmp_path)), seed=0)
     plans = [combine(tree, [policy.plan, uniform_policy(tree, 1).plan]) for policy in own]
     earned = [traverse.expected_returns(tree, plan)[1] for plan in plans]

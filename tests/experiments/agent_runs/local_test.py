@@ -21,9 +21,9 @@ import jax
 import numpy as np
 
 import acme_psro.run_directory
-from acme_psro.evaluation import mixture_table
 from acme_psro.games import traverse
 from acme_psro.games.compile import compile_game
+from acme_psro.policies.tabular import mixture_table
 from acme_psro.system import tables
 from experiments.agent_runs import launch
 from experiments.agent_runs.checkpoints import Saved

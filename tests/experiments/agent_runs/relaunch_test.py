@@ -20,7 +20,7 @@ import pytest
 if sys.version_info >= (3, 11):
     pytest.skip("the Acme layer ends at Python 3.10", allow_module_level=True)
 
-from acme_psro import stored_policies
+from acme_psro.policies import stored
 from acme_psro.system import process_groups, tables
 from acme_psro.system.supervision import Event, Job, Retries, run_all
 from experiments.agent_runs import directory as run_directory
@@ -119,7 +119,7 @@ def assert_went_on(program: Program, tmp_path: pathlib.Path) -> None:
     finished = run_directory.read_finished(program.directory, program.config)
     assert finished is not None
     assert finished.why == "budget"
-    policy = stored_policies.read(run_directory.policy_file(program.directory))
+    policy = stored.read(run_directory.policy_file(program.directory))
     assert (policy.about["game"], policy.about["player"]) == ("kuhn_poker()", 0)
     first, second = tables.read(program.directory / "starts.csv")
     assert first["actor_steps"] == 0

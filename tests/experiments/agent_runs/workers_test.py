@@ -24,7 +24,7 @@ import numpy as np
 import psutil
 from acme.utils import counting
 
-from acme_psro import stored_policies
+from acme_psro.policies import stored
 from acme_psro.system import tables
 from experiments.agent_runs import directory as run_directory
 from experiments.agent_runs import starts, workers
@@ -205,12 +205,12 @@ def test_the_learner_says_that_the_program_has_finished_once_it_is_saved(
         finish(directory)
 
     monkeypatch.setattr(run_directory, "finish", look)
-    policy = stored_policies.StoredPolicy({"kind": "uniform", "game": "kuhn_poker()", "player": 0}, {})
+    policy = stored.StoredPolicy({"kind": "uniform", "game": "kuhn_poker()", "player": 0}, {})
     monkeypatch.setattr(workers.export, "export", lambda directory: policy)
     workers.LearnerRunner(Learner(), counter_at(actor_steps=1000), CONFIG, tmp_path).run()
     assert found == [1000]
     assert run_directory.read_finished(tmp_path, CONFIG) is not None
-    assert stored_policies.read(run_directory.policy_file(tmp_path)).about == policy.about
+    assert stored.read(run_directory.policy_file(tmp_path)).about == policy.about
 
 
 def test_a_learner_that_fails_at_the_end_has_not_finished(

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from acme_psro import run_directory, stored_policies
+from acme_psro import run_directory
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
-from acme_psro.population import Policy
+from acme_psro.policies import stored
+from acme_psro.policies.tabular import Policy
 from experiments import run_psro
 from tests.experiments.launching import exit_code
 from tests.experiments.psro_runs.fakes import FLAGS, GAME, World, faked, table_of
@@ -46,6 +47,6 @@ def run(finished: tuple[pathlib.Path, str]) -> run_directory.Run:
 def populations(run: run_directory.Run, tree: GameTree) -> list[tuple[Policy, ...]]:
     """Of the finished run, as tables."""
     return [
-        tuple(table_of(tree, stored_policies.read(policy.path), player) for policy in population)
+        tuple(table_of(tree, stored.read(policy.path), player) for policy in population)
         for player, population in enumerate(run.record.state.populations)
     ]

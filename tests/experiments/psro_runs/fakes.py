@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro import mixtures, run_directory, simulation, simulation_workers, stored_policies
+from acme_psro import run_directory
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
+from acme_psro.meta_game import simulation, workers
 from acme_psro.oracles.programs import Learned, Program
-from acme_psro.population import Policy, make_policy, mixture, uniform_policy
+from acme_psro.policies import as_table, decoders, mixture_files, stored
+from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.tabular import Policy, make_policy, mixture_plan, uniform_policy
 from acme_psro.system.tables import read_csv
-from experiments import configs, policy_tables, responses
+from experiments import configs, responses
 from experiments.psro_runs import kinds, training
 
 GAME = "kuhn_poker"
@@ -53,7 +56,7 @@ class World:
 class FakeWorkers:
     """Plays in this process what worker processes would."""
 
-    def __init__(self, world: World, decoders: Mapping[str, stored_policies.Decoder]) -> None:
+    def __init__(self, world: World, decoders: Mapping[str, decoders.Decoder]) -> None:
         self._world = world
         self._decoders = decoders
 
@@ -67,39 +70,36 @@ class FakeWorkers:
         begun: int | np.ndarray = 0,
     ) -> simulation.SampledReturns:
         self._world.tick(str(np.asarray(profiles)), str(episodes), seed, str(begun))
-        policies = [
-            [stored_policies.decode(stored_policies.read(path), self._decoders) for path in own]
-            for own in paths
-        ]
+        policies = [[decoders.decode(stored.read(path), self._decoders) for path in own] for own in paths]
         return simulation.simulate(game, policies, profiles, episodes, seed, begun)
 
     def close(self) -> None:
         pass
 
 
-def table_of(tree: GameTree, policy: stored_policies.StoredPolicy | None, player: int) -> Policy:
+def table_of(tree: GameTree, policy: stored.StoredPolicy | None, player: int) -> Policy:
     if policy is None:
         return uniform_policy(tree, player)
-    return make_policy(tree, player, policy_tables.make_table(tree, policy))
+    return make_policy(tree, player, as_table.make_table(tree, policy))
 
 
 def respond(tree: GameTree, program: Program) -> Learned:
     """A best response to the mixture in a program's files, and the litter that a program leaves."""
-    loaded = mixtures.load(program.opponents)
-    assert isinstance(loaded.weights, tuple)
+    loaded = mixture_files.load(program.opponents)
+    assert isinstance(loaded.meta_strategy, ProductStrategy)
     populations = [
         tuple(table_of(tree, policy, player) for policy in own) or (uniform_policy(tree, player),)
         for player, own in enumerate(loaded.policies)
     ]
-    marginals = [marginal if len(marginal) else np.ones(1) for marginal in loaded.weights]
-    best = traverse.best_response(tree, mixture(tree, populations, marginals), program.player)
+    marginals = [marginal if len(marginal) else np.ones(1) for marginal in loaded.meta_strategy.marginals]
+    best = traverse.best_response(tree, mixture_plan(tree, populations, marginals), program.player)
     policy = make_policy(tree, program.player, best.table[tree.infosets_of(program.player)])
     directory = program.directory
     (directory / "checkpoints" / "100").mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "learner.csv", "program.log", "checkpoints/100/large"):
         (directory / name).write_text(name)
     path = directory / "policy.npz"
-    stored_policies.write(path, stored_policies.from_tree_policy(tree, program.player, policy))
+    stored.write(path, decoders.from_tree_policy(tree, program.player, policy))
     return Learned(path, 11, 22, 33, {"loss": 0.5})
 
 
@@ -117,7 +117,7 @@ def faked(tree: GameTree) -> Iterator[World]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(responses, "make_run_programs", make_run_programs)
-        patch.setattr(simulation_workers, "Workers", lambda number, decoders: FakeWorkers(world, decoders))
+        patch.setattr(workers, "Workers", lambda number, decoders: FakeWorkers(world, decoders))
         yield world
 
 

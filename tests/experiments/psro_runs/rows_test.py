@@ -5,17 +5,17 @@ import math
 import numpy as np
 import pytest
 
-from acme_psro.meta_strategy import MetaStrategy
+from acme_psro.meta_game.estimates import SampledPayoffs
 from acme_psro.oracles.base import Response
+from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.psro import PSROState
-from acme_psro.sampled_payoffs import SampledPayoffs
 from experiments.psro_runs import rows
 
 
 @pytest.fixture
 def state() -> PSROState:
     payoffs = SampledPayoffs(np.zeros((2, 1, 2)), np.array([[30, 12]]), np.zeros((2, 1, 2)))
-    strategy = MetaStrategy((np.ones(1), np.array([0.5, 0.5])))
+    strategy = ProductStrategy((np.ones(1), np.array([0.5, 0.5])))
     return PSROState((("a",), ("b", "c")), payoffs, strategy, 4, 100, 200, 300, ())
 
 

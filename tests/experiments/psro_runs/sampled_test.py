@@ -12,16 +12,15 @@ import pyspiel
 import pytest
 
 import acme_psro
-from acme_psro import (
-    evaluation,
-    payoffs,
-    run_directory,
-    stored_policies,
-)
+from acme_psro import run_directory
+from acme_psro.evaluation.exact import evaluate_mixture
 from acme_psro.games.tree import GameTree
-from acme_psro.population import Policy
+from acme_psro.meta_game.exact import exact_payoffs
+from acme_psro.policies import decoders
+from acme_psro.policies.as_openspiel import table_policy
+from acme_psro.policies.tabular import Policy, mixture_table
 from acme_psro.system.tables import read_csv
-from experiments import evaluate, policy_decoders, run_psro
+from experiments import evaluate, run_psro
 from experiments.psro_runs import rows
 from tests.experiments.launching import make_launch, start
 from tests.experiments.psro_runs.fakes import FLAGS, GAME, World
@@ -69,7 +68,7 @@ def test_bounds_are_what_exact_best_responses_gain_within_errors(
     for row, strategy in zip(run.record.metrics, run.record.meta_strategies, strict=True):
         sizes = [len(marginal) for marginal in strategy.marginals]
         known = [own[:size] for own, size in zip(populations, sizes, strict=True)]
-        exact = evaluation.evaluate(tree, known, strategy)
+        exact = evaluate_mixture(tree, known, strategy)
         assert abs(row["nash_conv"] - exact.nash_conv) <= 3 * row["nash_conv_stderr"]
     assert run.record.metrics[-1]["nash_conv"] < 0.7 * run.record.metrics[0]["nash_conv"]
 
@@ -78,7 +77,7 @@ def test_payoffs_are_those_of_the_policies(
     run: run_directory.Run, populations: list[tuple[Policy, ...]], tree: GameTree
 ) -> None:
     found = run.record.state.payoffs
-    exact = payoffs.exact_payoffs(tree, populations, np.empty((2, 0, 0)))
+    exact = exact_payoffs(tree, populations, np.empty((2, 0, 0)))
     assert (np.abs(found.mean - exact) < 4.5 * np.maximum(found.standard_error, 0.1)).all()
     assert (found.episodes >= 20).all() and found.episodes.max() > 100
 
@@ -89,8 +88,8 @@ def test_the_loaded_policy_is_the_exact_mixture(
     populations: list[tuple[Policy, ...]],
     tree: GameTree,
 ) -> None:
-    table = evaluation.mixture_table(tree, populations, run.record.state.meta_strategy)
-    expected = evaluation.openspiel_policy(tree, table)
+    table = mixture_table(tree, populations, run.record.state.meta_strategy)
+    expected = table_policy(tree, table)
     loaded = acme_psro.load_policy(finished[0])
     states, compared = [pyspiel.load_game(GAME).new_initial_state()], 0
     while states:
@@ -160,12 +159,10 @@ def test_altered_policies_are_refused(
 def test_a_policy_that_nobody_can_decode_says_what_to_do(
     finished: tuple[pathlib.Path, str],
 ) -> None:
-    with pytest.raises(
-        ValueError, match=r"kind 'table'.*experiments\.policy_decoders\.load_policy"
-    ) as refusal:
-        acme_psro.load_policy(finished[0], {"uniform": stored_policies.decode_uniform})
+    with pytest.raises(ValueError, match=r"kind 'table': give load_policy a decoder") as refusal:
+        acme_psro.load_policy(finished[0], {"uniform": decoders.decode_uniform})
     assert "\n" not in str(refusal.value)
-    assert policy_decoders.load_policy(finished[0]).game.num_players() == 2
+    assert acme_psro.load_policy(finished[0]).game.num_players() == 2
 
 
 @pytest.mark.parametrize(
@@ -222,7 +219,7 @@ def test_programs_and_workers_play_a_game_too_large_to_compile(tmp_path: pathlib
     assert first["nash_conv"] > 2 * first["nash_conv_stderr"] > 0
     assert rows.is_known(last)
     state = pyspiel.load_game("phantom_ttt").new_initial_state()
-    policy = policy_decoders.load_policy(tmp_path)
+    policy = acme_psro.load_policy(tmp_path)
     for _ in range(3):
         probabilities = policy.action_probabilities(state)
         assert sum(probabilities.values()) == pytest.approx(1.0)

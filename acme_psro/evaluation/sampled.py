@@ -1,0 +1,102 @@
+"""Evaluation of mixtures by simulation: gains of responses and values, each with its standard error.
+
+Dimensions: `P` players, `n_p` policies of player p, `m` profiles.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from acme_psro.meta_game import simulation
+from acme_psro.meta_game.estimates import SampledPayoffs
+from acme_psro.meta_game.sampled import SimulatedGame
+from acme_psro.meta_game.simulation import SampledReturns
+from acme_psro.policies.meta_strategy import ProductStrategy, spread_draws
+from acme_psro.policies.stored import PolicyFile
+
+
+class Estimate(NamedTuple):
+    """A number found by play.
+
+    Attributes:
+      value: the estimate.
+      standard_error: its own.
+    """
+
+    value: float
+    standard_error: float
+
+
+def estimate_gain(
+    game: SimulatedGame,
+    response: Path,
+    player: int,
+    populations: Sequence[tuple[PolicyFile, ...]],
+    meta_strategy: ProductStrategy,
+    payoffs: SampledPayoffs,
+    seed: int,
+) -> Estimate:
+    """Estimates a response's gain: its return against the others' mixture, less the own mixture's return.
+
+    The first term is simulated now, in `gain_episodes` games in which each of the others' policies appears in
+    proportion to its weight; the second follows from the payoffs. The standard error treats the two as
+    independent and the games as drawn one by one, which overstates it slightly.
+
+    Args:
+      game: simulates.
+      response: the file of a stored policy.
+      player: who responds.
+      populations: of every player.
+      meta_strategy: by which the others draw their policies.
+      payoffs: of the populations' profiles.
+      seed: not negative.
+    """
+    paths = [[policy.path for policy in population] for population in populations]
+    paths[player] = [response]
+    rng = np.random.default_rng(seed)
+    profiles, episodes = draw_profiles(meta_strategy, player, game.config.gain_episodes, rng)
+    played = game.simulate(paths, profiles, episodes, seed)
+    rows = [SampledReturns(*(field[row : row + 1] for field in played)) for row in range(len(profiles))]
+    whole = functools.reduce(simulation.merge, rows)
+    own = mixture_values(payoffs, meta_strategy)[player]
+    return Estimate(
+        float(whole.mean[0, player]) - own.value,
+        float(np.hypot(whole.standard_error[0, player], own.standard_error)),
+    )
+
+
+def draw_profiles(
+    meta_strategy: ProductStrategy, player: int, episodes: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whom a response meets: profiles `[m, P]`, its own entry 0, and how many episodes each gets, `[m]`.
+
+    Each of the others' policies turns up as often as its weight has it, to within one episode, in an order
+    of its own: no draw favours any, and less is left to chance than where they are drawn one by one.
+    """
+    columns = [
+        np.zeros(episodes, np.int64) if other == player else spread_draws(marginal, rng, episodes)
+        for other, marginal in enumerate(meta_strategy.marginals)
+    ]
+    profiles, counts = np.unique(np.stack(columns, axis=1), axis=0, return_counts=True)
+    return profiles, counts
+
+
+def mixture_values(payoffs: SampledPayoffs, meta_strategy: ProductStrategy) -> list[Estimate]:
+    """What each player earns where all draw their policies by the meta-strategy.
+
+    The meta-strategy may be one of earlier, smaller populations.
+    """
+    weights = functools.reduce(np.multiply.outer, meta_strategy.marginals)
+    cells = tuple(slice(size) for size in weights.shape)
+    # Profiles that are never drawn say nothing, whatever is known of them.
+    drawn = weights > 0
+    estimates = []
+    for mean, error in zip(payoffs.mean, payoffs.standard_error, strict=True):
+        variance = weights[drawn] ** 2 @ error[cells][drawn] ** 2
+        estimates.append(Estimate(float(weights[drawn] @ mean[cells][drawn]), float(np.sqrt(variance))))
+    return estimates

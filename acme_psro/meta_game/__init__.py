@@ -1,0 +1,1 @@
+"""Payoffs of populations: exact in compiled games, estimated by simulation in others."""

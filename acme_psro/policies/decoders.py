@@ -1,0 +1,123 @@
+"""Decoders: functions that make playable policies of stored ones, by kind.
+
+Dimensions: `n` states, `I_p` information states of player p, `A` actions.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pyspiel
+
+from acme_psro.games import batched
+from acme_psro.games.batched import BatchPolicy
+from acme_psro.games.loading import load_game
+from acme_psro.games.tree import GameTree
+from acme_psro.policies.stored import StoredPolicy, StoredPolicyError
+from acme_psro.policies.tabular import Policy
+
+# Makes the policy that a stored one describes; raises a StoredPolicyError if it cannot.
+Decoder = Callable[[StoredPolicy], BatchPolicy]
+
+_TOLERANCE = 1e-6
+# Keys may hold any text; a message is one line.
+_MOST_CHARACTERS = 100
+
+
+def decode(policy: StoredPolicy, decoders: Mapping[str, Decoder]) -> BatchPolicy:
+    """The policy, by the decoder of its kind.
+
+    Raises:
+      StoredPolicyError: no decoder for its kind, or the decoder refuses it.
+    """
+    kind = policy.about["kind"]
+    if kind not in decoders:
+        raise StoredPolicyError(f"no decoder for policies of kind {kind!r}; there are {', '.join(decoders)}.")
+    return decoders[kind](policy)
+
+
+def uniform(game: pyspiel.Game, player: int) -> StoredPolicy:
+    """The policy that plays every legal action alike."""
+    return StoredPolicy({"kind": "uniform", "game": str(game), "player": player}, {})
+
+
+def decode_uniform(policy: StoredPolicy) -> BatchPolicy:
+    """The decoder of kind "uniform"."""
+    return batched.uniform(policy.about["game"])
+
+
+def from_tree_policy(tree: GameTree, player: int, policy: Policy) -> StoredPolicy:
+    """A policy of kind "table" from one on a compiled game."""
+    texts = [key.encode() for key in tree.keys[tree.infosets_of(player)]]
+    arrays: dict[str, np.ndarray] = {
+        "keys": np.frombuffer(b"".join(texts), np.uint8),
+        "offsets": np.cumsum([0, *map(len, texts)], dtype=np.int64),
+        "table": np.asarray(policy.table, np.float64),
+    }
+    return StoredPolicy({"kind": "table", "game": tree.game_string, "player": player}, arrays)
+
+
+def table_of(policy: StoredPolicy) -> tuple[dict[str, int], np.ndarray]:
+    """Of a policy of kind "table", the row of each information state string, and the rows `[I_p, A]`.
+
+    Raises:
+      StoredPolicyError: its arrays are none of a table.
+    """
+    try:
+        text, offsets = policy.arrays["keys"].tobytes(), policy.arrays["offsets"].tolist()
+        table = np.asarray(policy.arrays["table"], np.float64)
+        keys = [text[start:stop].decode() for start, stop in itertools.pairwise(offsets)]
+        rows = {key: row for row, key in enumerate(keys)}
+        sums = table.sum(axis=1)
+        good = len(rows) == len(keys) == len(table) and (table >= 0).all()
+    except (KeyError, TypeError, ValueError):
+        good = False
+    # Written so that NaN is caught.
+    if not good or not (np.abs(sums - 1) <= _TOLERANCE).all():
+        raise StoredPolicyError(
+            f"player {policy.about['player']}'s table needs a key for each row and rows that are "
+            "distributions: make it again."
+        )
+    return rows, table
+
+
+def decode_table(policy: StoredPolicy) -> BatchPolicy:
+    """The decoder of kind "table".
+
+    The policy raises a StoredPolicyError at a state that the table does not have.
+
+    Raises:
+      StoredPolicyError: the arrays are none of a table, or the game does not name its information states.
+    """
+    rows, table = table_of(policy)
+    game = policy.about["game"]
+    if not load_game(game).get_type().provides_information_state_string:
+        raise StoredPolicyError(f"{game} does not name its information states: a table cannot play it.")
+
+    def play(states: Sequence[pyspiel.State], player: int) -> np.ndarray:
+        try:
+            return table[[rows[state.information_state_string(player)] for state in states]]
+        except KeyError as error:
+            unknown = repr(error.args[0])[:_MOST_CHARACTERS]
+            raise StoredPolicyError(
+                f"player {player}'s table, of {game}, does not have the information state {unknown}: it is "
+                "of another game or another player."
+            ) from None
+
+    return play
+
+
+def decode_network(policy: StoredPolicy) -> BatchPolicy:
+    """Decodes a policy of kind "network"; imports JAX and the agents only now.
+
+    Raises:
+      StoredPolicyError: no such network, or arrays of another one.
+    """
+    from acme_psro.policies import networks
+
+    return networks.decode(policy)
+
+
+DECODERS: dict[str, Decoder] = {"uniform": decode_uniform, "table": decode_table, "network": decode_network}

@@ -1,0 +1,208 @@
+"""Mixture directories: the opponents of a best response, as files.
+
+    mixture.json                  the game, who draws what how often, and every file's digest; written last
+    policies/player_P_KKKKK.npz   policy K of player P (see `acme_psro.policies.stored`)
+
+Policies are drawn once an episode: by every player for itself, by its marginal, or all at once, by one joint
+distribution over profiles (as a correlated equilibrium is).
+
+Dimensions: `P` players, `n_p` policies of player p, `K` profiles, `n` episodes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from acme_psro.games.batched import Opponents
+from acme_psro.games.loading import load_game
+from acme_psro.policies import stored
+from acme_psro.policies.decoders import Decoder, decode
+from acme_psro.policies.meta_strategy import (
+    MetaStrategy,
+    MixtureError,
+    check_meta_strategy,
+    drawn_policies,
+    make_draw,
+    meta_strategy_from_json,
+    meta_strategy_to_json,
+)
+from acme_psro.policies.stored import PolicyFile, StoredPolicy
+from acme_psro.system.files import write_atomically
+
+_VERSION = 1
+_FILE = "mixture.json"
+
+
+class Mixture(NamedTuple):
+    """Policies and how often they are drawn.
+
+    Attributes:
+      game: `str` of OpenSpiel's, turn-based.
+      policies: `[P][n_p]`; None where a policy is never drawn. The player who responds to the others may
+        have none at all, `()`: then what is drawn for it means nothing.
+      meta_strategy: how often each policy is drawn.
+    """
+
+    game: str
+    policies: tuple[tuple[StoredPolicy | None, ...], ...]
+    meta_strategy: MetaStrategy
+
+
+def exists(directory: Path) -> bool:
+    """Whether there is a mixture in the directory."""
+    return (Path(directory) / _FILE).is_file()
+
+
+def remove(directory: Path) -> None:
+    """Removes a mixture, if there is one; cut off half-way, it leaves none."""
+    if Path(directory).is_dir():
+        (Path(directory) / _FILE).unlink(missing_ok=True)
+        shutil.rmtree(directory)
+
+
+def write(directory: Path, mixture: Mixture) -> None:
+    """Writes a mixture, making the directory; a reader sees the old one, the new one, or an error.
+
+    Only policies with weight are written.
+
+    Raises:
+      MixtureError: weights that are no distributions, or of policies that are not there.
+      StoredPolicyError: a policy that cannot be stored, or of another game or another player.
+    """
+    directory = Path(directory)
+    sizes = [len(policies) for policies in mixture.policies]
+    meta_strategy = check_meta_strategy(mixture.meta_strategy, sizes)
+    (directory / "policies").mkdir(parents=True, exist_ok=True)
+    (directory / _FILE).unlink(missing_ok=True)
+    digests = {}
+    for player, index in drawn_policies(meta_strategy, mixture.policies):
+        policy = mixture.policies[player][index]
+        if policy is None:
+            raise MixtureError(f"policy {index} of player {player} has weight and is missing: give it.")
+        stored.check_fits(policy, mixture.game, player, f"policy {index} of player {player}")
+        path = _path(directory, player, index)
+        stored.write(path, policy)
+        digests[path.name] = _digest(path.read_bytes())
+    data = {
+        "version": _VERSION,
+        "game": mixture.game,
+        "players": len(mixture.policies),
+        "populations": sizes,
+        "weights": meta_strategy_to_json(meta_strategy),
+        "files": digests,
+    }
+    data["sha256"] = _digest(_canonical(data))
+    write_atomically(directory / _FILE, json.dumps(data, indent=1) + "\n")
+
+
+def load(directory: Path) -> Mixture:
+    """Reads a mixture; policies without weight are None.
+
+    Raises:
+      MixtureError: there is none, or it was truncated or altered.
+      StoredPolicyError: a policy is missing, or was truncated or altered.
+    """
+    directory = Path(directory)
+    data = _read_json(directory)
+    sizes = data["populations"]
+    meta_strategy = check_meta_strategy(meta_strategy_from_json(data["weights"]), sizes)
+    policies: list[list[StoredPolicy | None]] = [[None] * size for size in sizes]
+    for player, index in drawn_policies(meta_strategy, policies):
+        path = _path(directory, player, index)
+        policy = stored.read(path)
+        stored.check_fits(policy, data["game"], player, str(path))
+        if _digest(path.read_bytes()) != data["files"].get(path.name):
+            raise MixtureError(f"{path} is not the policy that the mixture was written with: write it again.")
+        policies[player][index] = policy
+    return Mixture(data["game"], tuple(map(tuple, policies)), meta_strategy)
+
+
+def read(directory: Path, decoders: Mapping[str, Decoder], game: str | None = None) -> Opponents:
+    """Reads a mixture as opponents: batch policies, and how they are drawn.
+
+    Args:
+      directory: that `write` made.
+      decoders: by kind of policy.
+      game: that the mixture must be of, as `load_game` takes it; None: of any.
+
+    Returns:
+      Opponents whose policies without weight raise a MixtureError when they are to play.
+
+    Raises:
+      MixtureError, StoredPolicyError: see `load`; or a policy that no decoder takes, or another game.
+    """
+    mixture = load(directory)
+    expected = mixture.game if game is None else str(load_game(game))
+    if mixture.game != expected:
+        raise MixtureError(
+            f"the mixture in {directory} plays {mixture.game}, not {expected}: choose another."
+        )
+    return opponents_of(mixture, decoders)
+
+
+def opponents_of(mixture: Mixture, decoders: Mapping[str, Decoder]) -> Opponents:
+    """A mixture as opponents, see `read`.
+
+    Raises:
+      StoredPolicyError: a policy that no decoder takes.
+    """
+    policies = tuple(
+        tuple(_never if policy is None else decode(policy, decoders) for policy in own)
+        for own in mixture.policies
+    )
+    return Opponents(policies, make_draw(mixture.meta_strategy))
+
+
+def of_populations(
+    game: str, populations: Sequence[Sequence[PolicyFile]], meta_strategy: MetaStrategy
+) -> Mixture:
+    """Reads the mixture of populations; policies without weight are not read.
+
+    Raises:
+      StoredPolicyError: a file is missing, or was truncated or altered.
+    """
+    policies: list[list[StoredPolicy | None]] = [[None] * len(population) for population in populations]
+    for player, index in drawn_policies(meta_strategy, populations):
+        policies[player][index] = stored.read(populations[player][index].path)
+    return Mixture(game, tuple(map(tuple, policies)), meta_strategy)
+
+
+def _never(states: Sequence[Any], player: int) -> np.ndarray:
+    raise MixtureError(f"a policy of player {player} that has no weight in the mixture was to play.")
+
+
+def _read_json(directory: Path) -> dict[str, Any]:
+    path = directory / _FILE
+    try:
+        text = path.read_bytes()
+    except OSError:
+        raise MixtureError(f"there is no mixture in {directory} (no {_FILE}).") from None
+    try:
+        data = json.loads(text)
+        intact = data.pop("sha256") == _digest(_canonical(data))
+    except (ValueError, KeyError, AttributeError, TypeError):
+        intact = False
+    if not intact:
+        raise MixtureError(f"{path} was truncated or altered: write the mixture again.")
+    if data["version"] != _VERSION:
+        raise MixtureError(f"{path} has version {data['version']}; this program reads {_VERSION}.")
+    return data
+
+
+def _path(directory: Path, player: int, index: int) -> Path:
+    return directory / "policies" / f"player_{player}_{index:05d}.npz"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _canonical(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, sort_keys=True).encode()

@@ -1,0 +1,222 @@
+"""Decoders of all kinds of stored policies, networks of our agents among them; nothing of Acme is imported.
+
+A policy of kind "network" says of itself, beside what all do: "agent", a name of `RUN_AGENT_AGENTS`;
+"settings", the agent's whole configuration; "context", the numbers of context that its network is given; and
+maybe "greedy", whether it always takes the action that its network gives the greatest probability. Its arrays
+are the leaves of `core.variables(state)`, by their `jax.tree_util.keystr` paths.
+
+Dimensions: `n` states, `A` actions, `D` numbers of an information state, `C` numbers of context.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+import pyspiel
+
+from acme_psro.games import playing
+from acme_psro.games.batched import BatchPolicy
+from acme_psro.games.loading import load_game
+from acme_psro.policies.stored import StoredPolicy, StoredPolicyError
+from agents import conditional_mpo, crossq, settings
+from agents.core import AgentCore, Observation
+
+if TYPE_CHECKING:
+    pass
+
+# Rows that a network is called with: as few as hold the states, so that it is compiled once for each.
+_BUCKETS = (16, 64, 256, 1024)
+_TOLERANCE = 1e-3
+
+
+class _Agent(NamedTuple):
+    """What decoding needs of an agent."""
+
+    defaults: Any
+    make_networks: Callable[..., Any]
+    make_core: Callable[..., AgentCore]
+
+
+_MPO = _Agent(
+    conditional_mpo.ConditionalMPOConfig(), conditional_mpo.make_networks, conditional_mpo.make_core
+)
+_AGENTS = {
+    "crossq": _Agent(crossq.CrossQConfig(), crossq.make_networks, crossq.make_core),
+    "conditional_mpo": _MPO,
+    "vmpo": _MPO,
+}
+
+
+class Network(NamedTuple):
+    """An agent in a game, without its parameters.
+
+    Attributes:
+      core: the agent.
+      probs: (variables, Observation `[n, ..]`) -> `[n, A]` float32, compiled once for each `n`.
+      context: `[C]` float32, given to the network in every state.
+      greedy: whether the most probable action is always taken, the first of several.
+    """
+
+    core: AgentCore
+    probs: Callable[[Any, Observation], jax.Array]
+    context: np.ndarray
+    greedy: bool = False
+
+
+def about_network(game: pyspiel.Game, player: int, agent: str, config: Any) -> dict[str, Any]:
+    """What a policy of kind "network" says of itself, for an agent that is given no context.
+
+    Args:
+      game: OpenSpiel's, turn-based.
+      player: whose policy it is.
+      agent: a name of `RUN_AGENT_AGENTS`.
+      config: the agent's, a dataclass.
+    """
+    chosen = {name: _to_json(value) for name, value in dataclasses.asdict(config).items()}
+    return {
+        "kind": "network",
+        "game": str(game),
+        "player": player,
+        "agent": agent,
+        "settings": chosen,
+        "context": [],
+    }
+
+
+def _to_json(value: Any) -> Any:
+    """As `agents.settings` reads it back: JSON has no infinity."""
+    if isinstance(value, float) and math.isinf(value):
+        return "inf"
+    return list(value) if isinstance(value, tuple) else value
+
+
+def make_network(about: dict[str, Any]) -> Network:
+    """The agent and its compiled policy; the same where settings and shapes are, whoever's policy it is.
+
+    Raises:
+      StoredPolicyError: settings, an agent or a game that there are not.
+    """
+    try:
+        config = config_of(about)
+        context = np.array(about["context"], np.float32).reshape(-1)
+        game = load_game(about["game"])
+        shapes = (playing.tensor_of(game)[1], game.num_distinct_actions(), len(context))
+        core, probs = _compile(about["agent"], config, shapes)
+        greedy = about.get("greedy", False)
+        if not isinstance(greedy, bool):
+            raise StoredPolicyError(f"whether a policy is greedy must be true or false, not {greedy!r}.")
+    except StoredPolicyError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise StoredPolicyError(f"the network of a stored policy cannot be built: {reason}") from None
+    return Network(core, probs, context, greedy)
+
+
+def config_of(about: dict[str, Any]) -> Any:
+    """The agent's configuration, a dataclass.
+
+    Raises:
+      StoredPolicyError: there is no such agent.
+      ValueError: settings that it does not have or allow.
+    """
+    name = about.get("agent")
+    if name not in _AGENTS:
+        raise StoredPolicyError(f"no agent named {name!r} to decode; there are {', '.join(_AGENTS)}.")
+    return settings.replace(name, _AGENTS[name].defaults, about["settings"])
+
+
+@functools.cache
+def _compile(name: str, config: Any, shapes: tuple[int, int, int]) -> tuple[AgentCore, Any]:
+    width, num_actions, context = shapes
+    agent = _AGENTS[name]
+    networks = agent.make_networks(_padding(1, width, num_actions, context), num_actions, config)
+    core = agent.make_core(networks, config)
+    return core, jax.jit(core.probs)
+
+
+def to_arrays(variables: Any) -> dict[str, np.ndarray]:
+    """The leaves of an agent's variables, by their paths."""
+    leaves = jax.tree_util.tree_leaves_with_path(variables)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def to_variables(core: AgentCore, arrays: dict[str, np.ndarray]) -> Any:
+    """The agent's variables, on the CPU.
+
+    Raises:
+      StoredPolicyError: the arrays are of other networks.
+    """
+    like = jax.eval_shape(lambda key: core.variables(core.init(key)), jax.random.PRNGKey(0))
+    leaves, form = jax.tree_util.tree_flatten_with_path(like)
+    expected = {jax.tree_util.keystr(path): (leaf.shape, leaf.dtype) for path, leaf in leaves}
+    found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if wrong:
+        raise StoredPolicyError(
+            f"the arrays are not of the network that is named beside them: see {wrong[0]}."
+        )
+    variables = jax.tree.unflatten(form, [arrays[name] for name in expected])
+    return jax.device_put(variables, jax.local_devices(backend="cpu")[0])
+
+
+def decode(policy: StoredPolicy) -> BatchPolicy:
+    """The decoder of kind "network".
+
+    The policy raises a StoredPolicyError where probabilities are none.
+
+    Raises:
+      StoredPolicyError: no such network, or arrays of another one.
+    """
+    network = make_network(policy.about)
+    variables = to_variables(network.core, policy.arrays)
+    observe = playing.make_observe(load_game(policy.about["game"]))
+
+    def play(states: Sequence[Any], player: int) -> np.ndarray:
+        seen = observe(states, player)
+        return probabilities(network, variables, np.asarray(seen.info_state), np.asarray(seen.legal_actions))
+
+    return play
+
+
+def probabilities(network: Network, variables: Any, info_state: np.ndarray, legal: np.ndarray) -> np.ndarray:
+    """What a network plays where it sees `[n, D]` and may do `[n, A]`; returns `[n, A]` float64.
+
+    It is called with as many rows as one of a few sizes has, so that it is compiled as often.
+
+    Raises:
+      StoredPolicyError: it gives no probabilities.
+    """
+    context = np.broadcast_to(network.context, (len(legal), len(network.context)))
+    parts = []
+    for start in range(0, len(legal), _BUCKETS[-1]):
+        rows = slice(start, start + _BUCKETS[-1])
+        part = (info_state[rows], legal[rows], context[rows])
+        count = len(part[0])
+        size = next(size for size in _BUCKETS if size >= count)
+        padding = _padding(size - count, info_state.shape[1], legal.shape[1], context.shape[1])
+        padded: list[Any] = [np.concatenate(pair) for pair in zip(part, padding, strict=True)]
+        parts.append(np.asarray(network.probs(variables, Observation(*padded)), np.float64)[:count])
+    whole = np.where(legal, np.concatenate(parts), 0.0)
+    sums = whole.sum(axis=1, keepdims=True)
+    # Written so that NaN is caught.
+    if not (np.abs(sums - 1) <= _TOLERANCE).all():
+        raise StoredPolicyError("a network gave probabilities that do not add up to 1: its policy diverged.")
+    # Argmax over what is 0 where illegal: some legal action is above 0.
+    return np.eye(whole.shape[1])[whole.argmax(axis=1)] if network.greedy else whole / sums
+
+
+def _padding(rows: int, width: int, num_actions: int, context: int) -> Observation:
+    """Observations of nothing, with all actions legal so that a softmax over them is defined."""
+    arrays: tuple[Any, ...] = (
+        np.zeros((rows, width), np.float32),
+        np.ones((rows, num_actions), bool),
+        np.zeros((rows, context), np.float32),
+    )
+    return Observation(*arrays)

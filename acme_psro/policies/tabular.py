@@ -1,0 +1,107 @@
+"""Policies on a compiled game, and the populations they are gathered in.
+
+Dimensions: `I_p` information states of player p, `A` actions, `T` terminal nodes, `S` sequences of all
+players, the empty one last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from acme_psro.games import traverse
+from acme_psro.games.tree import GameTree
+from acme_psro.policies.meta_strategy import ProductStrategy
+
+
+class Policy(NamedTuple):
+    """One player's policy.
+
+    Attributes:
+      table: `[I_p, A]` float64, rows sum to 1, exactly 0 on illegal actions.
+      plan: `[I_p * A + 1]` float64, its realisation plan; the empty sequence, 1, comes last.
+    """
+
+    table: np.ndarray
+    plan: np.ndarray
+
+
+# Append-only: a policy keeps its index for good.
+Population = tuple[Policy, ...]
+
+
+def make_policy(tree: GameTree, player: int, table: np.ndarray) -> Policy:
+    """A policy from its probabilities.
+
+    Raises:
+      ValueError: rows that are no distributions over legal actions.
+    """
+    rows = tree.infosets_of(player)
+    legal = tree.legal_actions[rows]
+    if table.shape != legal.shape:
+        raise ValueError(f"player {player}'s policy has shape {table.shape}, not {legal.shape}.")
+    table = np.array(table, np.float64)
+    if not np.isfinite(table).all() or (table < 0).any() or table[~legal].any():
+        raise ValueError(f"player {player}'s policy has probabilities that are negative or illegal.")
+    if np.abs(table.sum(axis=1) - 1).max(initial=0.0) > 1e-6:
+        raise ValueError(f"player {player}'s policy has rows that do not sum to 1.")
+    whole = np.zeros_like(tree.legal_actions, np.float64)
+    whole[rows] = table
+    return Policy(table, _own_plan(tree, player, traverse.realisation_plan(tree, whole)))
+
+
+def uniform_policy(tree: GameTree, player: int) -> Policy:
+    """The policy that plays every legal action alike."""
+    return make_policy(tree, player, tree.uniform_policy()[tree.infosets_of(player)])
+
+
+def _own_plan(tree: GameTree, player: int, plan: np.ndarray) -> np.ndarray:
+    rows = tree.infosets_of(player)
+    return np.append(plan[rows.start * tree.num_actions : rows.stop * tree.num_actions], 1.0)
+
+
+def combine(tree: GameTree, plans: Sequence[np.ndarray]) -> np.ndarray:
+    """`[S]`: one realisation plan from every player's own `[I_p * A + 1]`."""
+    plan = np.empty(tree.empty_sequence + 1)
+    for player, own in enumerate(plans):
+        rows = tree.infosets_of(player)
+        plan[rows.start * tree.num_actions : rows.stop * tree.num_actions] = own[:-1]
+    plan[-1] = 1.0
+    return plan
+
+
+def replace(tree: GameTree, plan: np.ndarray, player: int, policy: Policy) -> np.ndarray:
+    """`[S]`: the plan with the player's part taken by another policy."""
+    rows = tree.infosets_of(player)
+    replaced = plan.copy()
+    replaced[rows.start * tree.num_actions : rows.stop * tree.num_actions] = policy.plan[:-1]
+    return replaced
+
+
+def mixture_plan(
+    tree: GameTree, populations: Sequence[Population], marginals: Sequence[np.ndarray]
+) -> np.ndarray:
+    """`[S]`: the realisation plan of all players drawing policies by their marginals `[n_p]`."""
+    plans = []
+    for population, weights in zip(populations, marginals, strict=True):
+        support = np.flatnonzero(weights)
+        plans.append(weights[support] @ np.stack([population[k].plan for k in support]))
+    return combine(tree, plans)
+
+
+def terminal_reach(tree: GameTree, player: int, population: Population) -> np.ndarray:
+    """`[n, T]`: the probability that each policy does its part in reaching each end of the game."""
+    rows = tree.infosets_of(player)
+    sequences = tree.terminal_sequences[player]
+    own = np.where(sequences == tree.empty_sequence, -1, sequences - rows.start * tree.num_actions)
+    return np.stack([policy.plan[own] for policy in population])
+
+
+def mixture_table(
+    tree: GameTree, populations: Sequence[Population], meta_strategy: ProductStrategy
+) -> np.ndarray:
+    """`[I, A]`: the one policy that plays like the mixture, weighted by reach."""
+    plan = mixture_plan(tree, populations, meta_strategy.marginals)
+    return traverse.behaviour(tree, plan)

@@ -1,0 +1,190 @@
+"""Tests of mixture directories: what is written plays again, and what does not belong together is refused."""
+
+import json
+import pathlib
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acme_psro.games.compile import compile_game
+from acme_psro.games.tree import GameTree
+from acme_psro.policies import decoders, mixture_files, stored
+from acme_psro.policies.decoders import DECODERS
+from acme_psro.policies.meta_strategy import JointStrategy, MixtureError, ProductStrategy
+from acme_psro.policies.mixture_files import Mixture
+from acme_psro.policies.stored import StoredPolicyError
+from acme_psro.policies.tabular import make_policy
+
+
+@pytest.fixture(scope="module")
+def tree() -> GameTree:
+    return compile_game("kuhn_poker", cache=False)
+
+
+def stored_table(tree: GameTree, player: int, table: np.ndarray) -> stored.StoredPolicy:
+    return decoders.from_tree_policy(tree, player, make_policy(tree, player, table[tree.infosets_of(player)]))
+
+
+@pytest.fixture
+def mixture(tree: GameTree, random_table: Any) -> Mixture:
+    """Two policies of player 0 and three of player 1, of which the second has no weight and is missing."""
+    policies = [
+        [stored_table(tree, player, random_table(tree, seed)) for seed in range(2 + player)]
+        for player in (0, 1)
+    ]
+    strategy = ProductStrategy((np.array([0.25, 0.75]), np.array([0.5, 0.0, 0.5])))
+    own, other = policies
+    return Mixture(tree.game_string, (tuple(own), (other[0], None, other[2])), strategy)
+
+
+def names(directory: pathlib.Path) -> set[str]:
+    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+
+
+def test_what_is_written_is_read(mixture: Mixture, tmp_path: pathlib.Path) -> None:
+    assert not mixture_files.exists(tmp_path / "mixture")
+    mixture_files.write(tmp_path / "mixture", mixture)
+    assert mixture_files.exists(tmp_path / "mixture")
+    assert names(tmp_path / "mixture") == {
+        "mixture.json",
+        "policies/player_0_00000.npz",
+        "policies/player_0_00001.npz",
+        "policies/player_1_00000.npz",
+        "policies/player_1_00002.npz",
+    }
+    loaded = mixture_files.load(tmp_path / "mixture")
+    assert loaded.game == mixture.game
+    assert isinstance(loaded.meta_strategy, ProductStrategy)
+    assert [each.tolist() for each in loaded.meta_strategy.marginals] == [[0.25, 0.75], [0.5, 0.0, 0.5]]
+    for own, expected in zip(loaded.policies, mixture.policies, strict=True):
+        for policy, other in zip(own, expected, strict=True):
+            if other is None:
+                assert policy is None
+                continue
+            assert policy is not None
+            assert policy.about == other.about
+            np.testing.assert_array_equal(policy.arrays["table"], other.arrays["table"])
+
+
+@pytest.mark.games("kuhn")
+def test_opponents_play_what_was_written(mixture: Mixture, tmp_path: pathlib.Path, case: Any) -> None:
+    mixture_files.write(tmp_path, mixture)
+    opponents = mixture_files.read(tmp_path, DECODERS, "kuhn_poker")
+    rows = case.tree.infosets_of(1)
+    nodes = [int(np.flatnonzero(case.tree.infoset == row)[0]) for row in range(rows.start, rows.stop)]
+    states = [case.state_of(node) for node in nodes]
+    for index in (0, 2):
+        policy = mixture.policies[1][index]
+        assert policy is not None
+        np.testing.assert_array_equal(opponents.policies[1][index](states, 1), policy.arrays["table"])
+    drawn = opponents.draw(np.random.default_rng(0), 1000)
+    assert set(map(tuple, drawn.tolist())) == {(0, 0), (0, 2), (1, 0), (1, 2)}
+    with pytest.raises(
+        MixtureError, match="a policy of player 1 that has no weight in the mixture was to play"
+    ):
+        opponents.policies[1][1](states, 1)
+
+
+def test_a_joint_distribution_is_drawn_whole(mixture: Mixture, tmp_path: pathlib.Path) -> None:
+    joint = JointStrategy(np.array([[0, 2], [1, 0]]), np.array([0.5, 0.5]))
+    mixture_files.write(tmp_path, mixture._replace(meta_strategy=joint))
+    assert isinstance(mixture_files.load(tmp_path).meta_strategy, JointStrategy)
+    drawn = mixture_files.read(tmp_path, DECODERS).draw(np.random.default_rng(0), 100)
+    assert set(map(tuple, drawn.tolist())) == {(0, 2), (1, 0)}
+
+
+def test_the_player_who_responds_needs_no_policies(mixture: Mixture, tmp_path: pathlib.Path) -> None:
+    strategy = ProductStrategy((np.array([]), np.array([0.5, 0.0, 0.5])))
+    others = mixture._replace(policies=((), mixture.policies[1]), meta_strategy=strategy)
+    mixture_files.write(tmp_path, others)
+    opponents = mixture_files.read(tmp_path, DECODERS)
+    assert opponents.policies[0] == ()
+    assert set(opponents.draw(np.random.default_rng(0), 100)[:, 1]) == {0, 2}
+
+
+def test_writing_again_replaces_the_mixture(mixture: Mixture, tmp_path: pathlib.Path) -> None:
+    mixture_files.write(tmp_path, mixture)
+    pure = ProductStrategy((np.array([1.0, 0.0]), np.array([1.0, 0.0, 0.0])))
+    mixture_files.write(tmp_path, mixture._replace(meta_strategy=pure))
+    assert set(
+        map(tuple, mixture_files.read(tmp_path, DECODERS).draw(np.random.default_rng(0), 100).tolist())
+    ) == {(0, 0)}
+
+
+def test_a_policy_with_weight_must_be_there(mixture: Mixture, tmp_path: pathlib.Path) -> None:
+    strategy = ProductStrategy((np.array([0.25, 0.75]), np.array([0.0, 1.0, 0.0])))
+    wrong = mixture._replace(meta_strategy=strategy)
+    with pytest.raises(MixtureError, match=r"^policy 1 of player 1 has weight and is missing: give it\.$"):
+        mixture_files.write(tmp_path, wrong)
+    assert not mixture_files.exists(tmp_path)
+
+
+def test_policies_of_another_player_or_game_are_refused(
+    mixture: Mixture, tree: GameTree, random_table: Any, tmp_path: pathlib.Path
+) -> None:
+    swapped = mixture._replace(policies=(mixture.policies[1][:1] * 2, mixture.policies[1]))
+    with pytest.raises(StoredPolicyError, match="policy 0 of player 0 is of player 1: it cannot play for 0"):
+        mixture_files.write(tmp_path, swapped)
+    with pytest.raises(
+        StoredPolicyError, match=r"policy 0 of player 0 plays kuhn_poker\(\), not leduc_poker\(\)"
+    ):
+        mixture_files.write(tmp_path, mixture._replace(game="leduc_poker()"))
+    mixture_files.write(tmp_path, mixture)
+    with pytest.raises(MixtureError, match=r"plays kuhn_poker\(\), not leduc_poker\(\): choose another"):
+        mixture_files.read(tmp_path, DECODERS, "leduc_poker")
+
+
+def test_a_directory_without_mixture_is_one_line(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(MixtureError, match=r"^there is no mixture in .* \(no mixture\.json\)\.$"):
+        mixture_files.read(tmp_path, DECODERS)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "altered", "empty", "not_an_object"])
+def test_a_damaged_description_is_refused(damage: str, mixture: Mixture, tmp_path: pathlib.Path) -> None:
+    mixture_files.write(tmp_path, mixture)
+    path = tmp_path / "mixture.json"
+    text = path.read_text()
+    damaged = {
+        "truncated": text[: len(text) // 2],
+        "altered": text.replace("0.25", "0.35").replace("0.75", "0.65"),
+        "empty": "",
+        "not_an_object": json.dumps([text]),
+    }[damage]
+    assert damaged != text
+    path.write_text(damaged)
+    with pytest.raises(
+        MixtureError, match=r"^.*mixture\.json was truncated or altered: write the mixture again\.$"
+    ):
+        mixture_files.load(tmp_path)
+
+
+def test_damaged_policies_are_refused(mixture: Mixture, tmp_path: pathlib.Path) -> None:
+    mixture_files.write(tmp_path, mixture)
+    path = tmp_path / "policies" / "player_1_00002.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])
+    with pytest.raises(StoredPolicyError, match=r"player_1_00002\.npz is no stored policy, or was truncated"):
+        mixture_files.load(tmp_path)
+    path.unlink()
+    with pytest.raises(StoredPolicyError, match=r"player_1_00002\.npz cannot be read"):
+        mixture_files.load(tmp_path)
+    # Whole, and of the same player and game, but another.
+    shutil.copy(path.with_name("player_1_00000.npz"), path)
+    with pytest.raises(
+        MixtureError, match=r"player_1_00002\.npz is not the policy that the mixture was written"
+    ):
+        mixture_files.load(tmp_path)
+    path.write_bytes(whole)
+    assert mixture_files.load(tmp_path).game == mixture.game
+
+
+def test_another_version_is_named(
+    mixture: Mixture, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(mixture_files, "_VERSION", 2)
+        mixture_files.write(tmp_path, mixture)
+    with pytest.raises(MixtureError, match="has version 2; this program reads 1"):
+        mixture_files.load(tmp_path)
