@@ -64,6 +64,7 @@ setup(
     description="Population learning in games (PSRO, JPSRO, NeuPL) for DeepMind Acme.",
     license="Apache-2.0",
     packages=find_packages(include=["acme_psro", "acme_psro.*", "agents", "agents.*"]),
+    package_data={"acme_psro.agent_runs.vertex_ai": ["vertex_ai.txt"]},
     # Named so that an editable install is a plain path entry and sees new packages at once.
     package_dir={"": "."},
     python_requires=">=3.10,<3.14",

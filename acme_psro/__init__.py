@@ -28,8 +28,8 @@ def load_policy(run_dir: str | os.PathLike[str], decoders: Mapping[str, Decoder]
     """
     from pathlib import Path
 
-    from acme_psro import run_directory
     from acme_psro.policies import as_openspiel
+    from acme_psro.storage import run_directory
 
     run = run_directory.read(Path(run_dir))
     table = run.mixture_table()

@@ -33,8 +33,8 @@ class Interface:
         discrete, or where they are continuous and observations have a context; else `[B, D]` float32.
       to_action: the agent's actions to the environment's, in its own shape and type.
       to_transition: an `acme.types.Transition` to the agent's.
-      to_sequence: an `acme.adders.reverb.Step` of sequences `[S, T + 1, ..]`, as `agents.replay` keeps them,
-        to the agent's transition of `S * T` decisions, sequence after sequence. Padding has weight 0.
+      to_sequence: an `acme.adders.reverb.Step` of sequences `[S, T + 1, ..]`, as `agents.acme_layer.replay`
+        keeps them, to the agent's transition of `S * T` decisions in order. Padding has weight 0.
     """
 
     example: Any

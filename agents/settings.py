@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 Config = TypeVar("Config")
@@ -50,3 +51,18 @@ def _checked(what: str, name: str, value: Any, default: Any) -> Any:
     elif type(value) is type(default):
         return value
     raise ValueError(f"{what}'s {name} must be {_KINDS[type(default)]}, such as {default!r}, not {value!r}.")
+
+
+def check_known(what: str, name: str, known: Collection[str]) -> None:
+    """Checks that there is something of this name.
+
+    Args:
+      what: is named.
+      name: as the user gave it.
+      known: the names that there are.
+
+    Raises:
+      ValueError: there is not; the message lists the names.
+    """
+    if name not in known:
+        raise ValueError(f"no {what} named {name!r}; use one of {', '.join(known)}.")

@@ -12,11 +12,11 @@ from typing import Any
 
 from absl import flags
 
-from acme_psro import run_directory
 from acme_psro.evaluation.exact import evaluate_mixture
 from acme_psro.games.tree import GameTree
+from acme_psro.population_runs.metrics import is_known
+from acme_psro.storage import run_directory
 from experiments import command_line
-from experiments.psro_runs.rows import is_known
 
 flags.DEFINE_string("run_dir", None, "Run directory of experiments.run_psro.")
 

@@ -4,7 +4,7 @@ python -m experiments.run_agent --agent=crossq --environment=dm_control:cartpole
 python -m experiments.run_agent --agent=crossq --environment=openspiel:leduc_poker --actor_steps=200000 \
     --distributed --num_actors=2 --lp_launch_type=local_mp
 
-experiments/agent_runs/README.md says how a program is laid out, and how it is sent to Vertex AI.
+acme_psro/agent_runs/README.md says how a program is laid out, and how it is sent to Vertex AI.
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ from typing import Any
 
 from absl import flags
 
+from acme_psro.agent_runs import directory as run_directory
+from acme_psro.agent_runs import installed, launch, placement
+from acme_psro.agent_runs.config import ACCELERATORS, LAUNCH_TYPES, REPLAYS, AgentRunConfig
+from acme_psro.agent_runs.vertex_ai import checks
+from acme_psro.environments.by_name import FORMS
 from acme_psro.system.lock import locked
-from experiments import command_line, environments, names
-from experiments.agent_runs import directory as run_directory
-from experiments.agent_runs import installed, launch, placement, vertex_ai_checks
-from experiments.agent_runs.config import ACCELERATORS, LAUNCH_TYPES, REPLAYS, AgentRunConfig
+from agents import registry
+from experiments import command_line
 
 _STARTED = time.monotonic()
 
-flags.DEFINE_string("agent", "crossq", f"What learns: {', '.join(names.RUN_AGENT_AGENTS)}.")
-flags.DEFINE_string("environment", "dm_control:cartpole:swingup", f"Where it learns: {environments.FORMS}.")
+flags.DEFINE_string("agent", "crossq", f"What learns: {', '.join(registry.AGENTS)}.")
+flags.DEFINE_string("environment", "dm_control:cartpole:swingup", f"Where it learns: {FORMS}.")
 flags.DEFINE_integer("actor_steps", 50_000, "Decisions to make while learning, over all actors.")
 flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 flags.DEFINE_string("output_dir", None, "Run directory; by default runs/AGENT-ENVIRONMENT-SEED.")
@@ -117,7 +120,7 @@ def main() -> None:
             directory = Path(FLAGS.output_dir or _default_directory(config))
             if config.lp_launch_type == "vertex_ai":
                 installed.check_acme_layer()
-                vertex_ai_checks.check(config, directory)
+                checks.check(config, directory)
             run_directory.check(directory, config, FLAGS.resume)
             held.enter_context(locked(directory))
             installed.check_acme_layer()

@@ -14,29 +14,32 @@ from typing import Any
 
 from absl import flags
 
-from acme_psro import run_directory
-from acme_psro.checkpoint import Record
+from acme_psro.agent_runs.config import LOCAL_LAUNCH_TYPES
 from acme_psro.games.compile import DEFAULT_MAX_NODES
+from acme_psro.population_runs.base import PopulationRun
+from acme_psro.population_runs.config import ORACLES, PAYOFFS, PSROConfig
+from acme_psro.population_runs.prepare import prepare_run, settle_payoffs
+from acme_psro.population_runs.train import train_population
 from acme_psro.solvers import SOLVERS
+from acme_psro.storage import run_directory
+from acme_psro.storage.checkpoint import Record
 from acme_psro.system.lock import locked
 from acme_psro.system.process_groups import interruptible
-from experiments import command_line, configs, names
-from experiments.agent_runs.config import LOCAL_LAUNCH_TYPES
-from experiments.psro_runs import kinds, training
-from experiments.psro_runs.kind import Kind
+from agents import registry
+from experiments import command_line, configs
 
 _STARTED = time.monotonic()
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string, parameters included.")
-flags.DEFINE_string("oracle", "device", f"What computes best responses: {', '.join(configs.ORACLES)}.")
-flags.DEFINE_string("agent", "crossq", f"Who learns best responses: {', '.join(names.PSRO_AGENTS)}.")
+flags.DEFINE_string("oracle", "device", f"What computes best responses: {', '.join(ORACLES)}.")
+flags.DEFINE_string("agent", "crossq", f"Who learns best responses: {', '.join(registry.RESPONSE_AGENTS)}.")
 flags.DEFINE_string("meta_solver", "nash", f"Meta-solver: {', '.join(SOLVERS)}.")
 flags.DEFINE_integer("iterations", None, "Iterations at most; by default the game's setting.")
 flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 flags.DEFINE_string("output_dir", None, "Run directory; by default runs/GAME-ORACLE-SEED.")
 flags.DEFINE_boolean("resume", False, "Go on with the run in the output directory.")
 flags.DEFINE_integer("max_nodes", DEFAULT_MAX_NODES, "Games with more nodes are not compiled.")
-flags.DEFINE_string("payoffs", "auto", f"How payoffs come about: {', '.join(configs.PAYOFFS)}.")
+flags.DEFINE_string("payoffs", "auto", f"How payoffs come about: {', '.join(PAYOFFS)}.")
 flags.DEFINE_float("tolerance", 1e-7, "Stop once no player gains more than this by a best response.")
 flags.DEFINE_integer("gradient_steps_per_response", None, "Optimiser updates for a response.")
 flags.DEFINE_integer("num_envs", None, "Games played side by side, for each player.")
@@ -59,7 +62,7 @@ flags.DEFINE_integer("payoff_workers", None, "Processes that simulate; by defaul
 FLAGS = flags.FLAGS
 
 
-def build_config() -> configs.PSROConfig:
+def build_config() -> PSROConfig:
     """The configuration that the flags ask for, over the setting of game and agent.
 
     Raises:
@@ -89,7 +92,7 @@ def build_config() -> configs.PSROConfig:
         "gain_episodes": FLAGS.gain_episodes,
         "payoff_workers": FLAGS.payoff_workers,
     }
-    return configs.PSROConfig(
+    return PSROConfig(
         game=FLAGS.game,
         oracle=FLAGS.oracle,
         agent=FLAGS.agent,
@@ -100,7 +103,7 @@ def build_config() -> configs.PSROConfig:
         tolerance=FLAGS.tolerance,
         device=setting.device | _given(device),
         launchpad=setting.launchpad | _given(launchpad),
-        # A program has settings of its own, see `experiments.agent_runs.config`.
+        # A program has settings of its own, see `acme_psro.agent_runs.config`.
         agent_settings={} if FLAGS.oracle == "launchpad" else setting.agent_settings,
         payoffs=FLAGS.payoffs,
         simulation=_given(simulation),
@@ -117,9 +120,9 @@ def main() -> None:
         with command_line.bad_input():
             config = build_config()
             directory = Path(FLAGS.output_dir or _default_directory(config))
-            config = kinds.settle(config, directory)
+            config = settle_payoffs(config, directory)
             run_directory.check(directory, config.to_json(), FLAGS.resume)
-            kind = kinds.prepare(config, directory, _STARTED, _warn, _say_nodes)
+            kind = prepare_run(config, directory, _STARTED, _warn, _say_nodes)
             held.enter_context(locked(directory))
             # Somebody may have been at work there meanwhile.
             run_directory.check(directory, config.to_json(), FLAGS.resume)
@@ -127,7 +130,7 @@ def main() -> None:
         _run(kind, directory, restored)
 
 
-def _run(kind: Kind, directory: Path, restored: Record | None) -> None:
+def _run(kind: PopulationRun, directory: Path, restored: Record | None) -> None:
     """Runs, and reports."""
     print(kind.describe(), flush=True)
     run_directory.write_config(directory, kind.config.to_json())
@@ -135,7 +138,7 @@ def _run(kind: Kind, directory: Path, restored: Record | None) -> None:
     with command_line.bad_input() if kind.config.oracle == "launchpad" else contextlib.nullcontext():
         try:
             with interruptible(), contextlib.closing(kind):
-                record = training.train(kind, directory, restored)
+                record = train_population(kind, directory, restored)
         except KeyboardInterrupt:
             sys.exit("stopped; --resume goes on with the run.")
         except kind.failures as error:
@@ -145,8 +148,8 @@ def _run(kind: Kind, directory: Path, restored: Record | None) -> None:
     print(f"report: {directory / 'report.html'}")
 
 
-def _write_report(directory: Path, kind: Kind, record: Record) -> None:
-    from acme_psro.report import write_report
+def _write_report(directory: Path, kind: PopulationRun, record: Record) -> None:
+    from acme_psro.display.report import write_report
 
     write_report(
         directory / "report.html",
@@ -158,7 +161,7 @@ def _write_report(directory: Path, kind: Kind, record: Record) -> None:
     )
 
 
-def _default_directory(config: configs.PSROConfig) -> str:
+def _default_directory(config: PSROConfig) -> str:
     name = "".join(c if c.isalnum() or c in "_-" else "_" for c in config.game)
     return f"runs/{name}-{config.oracle}-{config.seed}"
 

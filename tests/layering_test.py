@@ -13,39 +13,32 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGES = ("agents", "acme_psro", "experiments")
 
-# A module may import from its own row and from the rows above it. The longest pattern that fits a
-# module's name places it; `*` stands for any characters, dots included.
+# A module may import from its own row and from the rows above it. A row names folders, with all that lies in
+# them, or single modules; the longest name that fits a module places it, and `*` stands for any characters.
 LEVELS = (
-    ("acme_psro.system", "acme_psro.system.*"),
-    ("agents", "agents.core", "agents.gradients", "agents.acme_compat"),
+    ("acme_psro.system",),
+    (
+        "agents",
+        "agents.core",
+        "agents.gradients",
+        "agents.settings",
+        "agents.acme_layer",
+        "agents.acme_layer.compat",
+    ),
     ("agents.*",),
-    (
-        "agents.learner",
-        "agents.builder",
-        "agents.*.builder",
-        "agents.batched_acting",
-        "agents.batched_adding",
-        "agents.local_replay",
-        "agents.released_acme",
-        "agents.replay",
-    ),
-    ("acme_psro.games", "acme_psro.games.*"),
-    ("acme_psro.policies", "acme_psro.policies.*"),
-    ("acme_psro.meta_game", "acme_psro.meta_game.*"),
-    ("acme_psro.solvers", "acme_psro.solvers.*", "acme_psro.evaluation", "acme_psro.evaluation.*"),
-    ("acme_psro.oracles", "acme_psro.oracles.*"),
+    ("agents.acme_layer.*", "agents.*.builder"),
+    ("agents.registry",),
+    ("acme_psro.games",),
+    ("acme_psro.policies",),
+    ("acme_psro.meta_game",),
+    ("acme_psro.solvers", "acme_psro.evaluation"),
+    ("acme_psro.oracles",),
     ("acme_psro.psro", "acme_psro.neupl"),
-    (
-        "acme_psro",
-        "acme_psro.checkpoint",
-        "acme_psro.checkpoint_formats",
-        "acme_psro.figures",
-        "acme_psro.progress",
-        "acme_psro.report",
-        "acme_psro.run_directory",
-        "acme_psro.summaries",
-    ),
-    ("experiments", "experiments.*"),
+    ("acme_psro", "acme_psro.storage", "acme_psro.display"),
+    ("acme_psro.environments",),
+    ("acme_psro.agent_runs",),
+    ("acme_psro.population_runs",),
+    ("experiments",),
 )
 
 UNKNOWN_TO_AGENTS = ("acme_psro", "experiments", "open_spiel", "pyspiel")
@@ -65,23 +58,15 @@ ACME_LAYER = (
     "tensorflow_probability",
 )
 MAY_IMPORT_ACME_LAYER = (
-    "agents.acme_compat",
-    "agents.batched_acting",
-    "agents.batched_adding",
-    "agents.learner",
-    "agents.builder",
+    "agents.acme_layer.*",
     "agents.*.builder",
-    "agents.local_replay",
-    "agents.released_acme",
-    "agents.replay",
     "acme_psro.games.environment",
-    "acme_psro.program",
-    "experiments.agent_runs.*",
-    "experiments.benchmarks.acting_sides",
-    "experiments.benchmarks.program_scaling.probes",
-    "experiments.benchmarks.program_scaling.replay_server",
-    "experiments.benchmarks.peer_scripts.acme_sac",
-    "experiments.environment_wrappers",
+    "acme_psro.environments.wrappers",
+    "acme_psro.agent_runs.*",
+    "experiments.benchmarks.acting.sides",
+    "experiments.benchmarks.scaling.probes",
+    "experiments.benchmarks.scaling.replay_server",
+    "experiments.benchmarks.peers.scripts.acme_sac",
 )
 
 
@@ -130,6 +115,13 @@ def _targets(node: ast.stmt | ast.expr, package: str, modules: dict[str, pathlib
     return []
 
 
+def fits_pattern(module: str, pattern: str) -> bool:
+    """Whether a module is the folder or file that a pattern names, or lies in that folder."""
+    return fnmatch.fnmatchcase(module, pattern) or (
+        pattern not in PACKAGES[:2] and fnmatch.fnmatchcase(module, f"{pattern}.*")
+    )
+
+
 def level_of(module: str) -> int:
     """Returns the row of `LEVELS` that `module` belongs to.
 
@@ -140,7 +132,7 @@ def level_of(module: str) -> int:
         (len(pattern), level)
         for level, patterns in enumerate(LEVELS)
         for pattern in patterns
-        if fnmatch.fnmatchcase(module, pattern)
+        if fits_pattern(module, pattern)
     ]
     if not fits:
         raise ValueError(f"{module} has no place in the import order: add it to a row of LEVELS.")
@@ -191,19 +183,22 @@ def test_module_without_a_place_is_named() -> None:
 
 BAD_TREE = {
     "agents/__init__.py": "",
-    "agents/learner.py": "import acme.core\nimport rlax",
+    "agents/acme_layer/__init__.py": "",
+    "agents/acme_layer/learner.py": "import acme.core\nimport rlax",
     "agents/crossq/__init__.py": "from . import losses",
-    "agents/crossq/losses.py": "import jax\nimport pyspiel\nfrom ..learner import CoreLearner",
+    "agents/crossq/losses.py": "import jax\nimport pyspiel\nfrom ..acme_layer.learner import CoreLearner",
     "agents/crossq/builder.py": "from reverb import Table\nfrom acme_psro.system.files import write",
-    "acme_psro/__init__.py": "from acme_psro.psro import run",
+    "acme_psro/__init__.py": "from acme_psro.psro.loop import run",
     "acme_psro/system/__init__.py": "",
     "acme_psro/system/files.py": "import os",
     "acme_psro/games/__init__.py": "",
     "acme_psro/games/tree.py": "from acme_psro import run, system",
-    "acme_psro/psro.py": "def step():\n  from tensorflow import io\n  from . import report, games",
-    "acme_psro/report.py": "import importlib\nimportlib.import_module('acme.jax')",
+    "acme_psro/psro/__init__.py": "",
+    "acme_psro/psro/loop.py": "def step():\n  from tensorflow import io\n  from ..display import report",
+    "acme_psro/display/__init__.py": "",
+    "acme_psro/display/report.py": "import importlib\nimportlib.import_module('acme.jax')",
     "experiments/__init__.py": "",
-    "experiments/run_psro.py": "import acme_psro.psro\nfrom agents.crossq import builder",
+    "experiments/run_psro.py": "import acme_psro.psro.loop\nfrom agents.crossq import builder",
 }
 
 
@@ -213,9 +208,9 @@ BAD_TREE = {
         (
             against_order,
             {
-                "agents.crossq.losses:3 imports agents.learner",
+                "agents.crossq.losses:3 imports agents.acme_layer.learner",
                 "acme_psro.games.tree:1 imports acme_psro",
-                "acme_psro.psro:3 imports acme_psro.report",
+                "acme_psro.psro.loop:3 imports acme_psro.display.report",
             },
         ),
         (
@@ -227,7 +222,7 @@ BAD_TREE = {
         ),
         (
             acme_on_device_path,
-            {"acme_psro.psro:2 imports tensorflow", "acme_psro.report:2 imports acme.jax"},
+            {"acme_psro.psro.loop:2 imports tensorflow", "acme_psro.display.report:2 imports acme.jax"},
         ),
     ],
 )

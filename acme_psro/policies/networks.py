@@ -1,6 +1,6 @@
 """Decoders of all kinds of stored policies, networks of our agents among them; nothing of Acme is imported.
 
-A policy of kind "network" says of itself, beside what all do: "agent", a name of `RUN_AGENT_AGENTS`;
+A policy of kind "network" says of itself, beside what all do: "agent", a name of `AGENTS`;
 "settings", the agent's whole configuration; "context", the numbers of context that its network is given; and
 maybe "greedy", whether it always takes the action that its network gives the greatest probability. Its arrays
 are the leaves of `core.variables(state)`, by their `jax.tree_util.keystr` paths.
@@ -24,8 +24,9 @@ from acme_psro.games import playing
 from acme_psro.games.batched import BatchPolicy
 from acme_psro.games.loading import load_game
 from acme_psro.policies.stored import StoredPolicy, StoredPolicyError
-from agents import conditional_mpo, crossq, settings
+from agents import settings
 from agents.core import AgentCore, Observation
+from agents.registry import AGENTS
 
 if TYPE_CHECKING:
     pass
@@ -33,24 +34,6 @@ if TYPE_CHECKING:
 # Rows that a network is called with: as few as hold the states, so that it is compiled once for each.
 _BUCKETS = (16, 64, 256, 1024)
 _TOLERANCE = 1e-3
-
-
-class _Agent(NamedTuple):
-    """What decoding needs of an agent."""
-
-    defaults: Any
-    make_networks: Callable[..., Any]
-    make_core: Callable[..., AgentCore]
-
-
-_MPO = _Agent(
-    conditional_mpo.ConditionalMPOConfig(), conditional_mpo.make_networks, conditional_mpo.make_core
-)
-_AGENTS = {
-    "crossq": _Agent(crossq.CrossQConfig(), crossq.make_networks, crossq.make_core),
-    "conditional_mpo": _MPO,
-    "vmpo": _MPO,
-}
 
 
 class Network(NamedTuple):
@@ -75,7 +58,7 @@ def about_network(game: pyspiel.Game, player: int, agent: str, config: Any) -> d
     Args:
       game: OpenSpiel's, turn-based.
       player: whose policy it is.
-      agent: a name of `RUN_AGENT_AGENTS`.
+      agent: a name of `AGENTS`.
       config: the agent's, a dataclass.
     """
     chosen = {name: _to_json(value) for name, value in dataclasses.asdict(config).items()}
@@ -127,15 +110,15 @@ def config_of(about: dict[str, Any]) -> Any:
       ValueError: settings that it does not have or allow.
     """
     name = about.get("agent")
-    if name not in _AGENTS:
-        raise StoredPolicyError(f"no agent named {name!r} to decode; there are {', '.join(_AGENTS)}.")
-    return settings.replace(name, _AGENTS[name].defaults, about["settings"])
+    if name not in AGENTS:
+        raise StoredPolicyError(f"no agent named {name!r} to decode; there are {', '.join(AGENTS)}.")
+    return settings.replace(name, AGENTS[name].core().defaults, about["settings"])
 
 
 @functools.cache
 def _compile(name: str, config: Any, shapes: tuple[int, int, int]) -> tuple[AgentCore, Any]:
     width, num_actions, context = shapes
-    agent = _AGENTS[name]
+    agent = AGENTS[name].core()
     networks = agent.make_networks(_padding(1, width, num_actions, context), num_actions, config)
     core = agent.make_core(networks, config)
     return core, jax.jit(core.probs)

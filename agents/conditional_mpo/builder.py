@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 
-import agents.acme_compat  # noqa: F401
+import agents.acme_layer.compat  # noqa: F401
 
 # isort: split
 
 from acme import specs
 
-from agents.builder import CoreBuilder, ReplayConfig
+from agents.acme_layer.builder import CoreBuilder
+from agents.acme_layer.replay import ReplayConfig
 from agents.conditional_mpo import networks
 from agents.conditional_mpo.config import PRESETS, ConditionalMPOConfig
 from agents.conditional_mpo.learning import make_core

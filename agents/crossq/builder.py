@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 
-import agents.acme_compat  # noqa: F401
+import agents.acme_layer.compat  # noqa: F401
 
 # isort: split
 
 from acme import specs
 
-from agents.builder import CoreBuilder, ReplayConfig
+from agents.acme_layer.builder import CoreBuilder
+from agents.acme_layer.replay import ReplayConfig
 from agents.crossq import networks
 from agents.crossq.config import CrossQConfig
 from agents.crossq.learning import make_core

@@ -23,10 +23,11 @@ from absl import flags
 
 from agents import crossq
 from experiments import command_line
-from experiments.benchmarks import number_lists, peer_environment, table
-from experiments.benchmarks.peer_conversation import Conversation
-from experiments.benchmarks.scanned_updates import Experience, Updates, make_experience
-from experiments.benchmarks.update_operations import Sizes, operations, product_rate
+from experiments.benchmarks.peers import environment as peer_environment
+from experiments.benchmarks.peers.conversation import Conversation
+from experiments.benchmarks.shared import number_lists, table
+from experiments.benchmarks.shared.scanned_updates import Experience, Updates, make_experience
+from experiments.benchmarks.shared.update_operations import Sizes, operations, product_rate
 
 flags.DEFINE_list("widths", ["256", "1024"], "Widths of the critics' two hidden layers.")
 flags.DEFINE_integer("gradient_steps", 300, "Steps of a long call, and short calls timed; a multiple of 3.")

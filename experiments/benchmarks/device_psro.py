@@ -23,8 +23,9 @@ from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import load_game
 from acme_psro.solvers import check_solver_fits
 from experiments import command_line
-from experiments.benchmarks import curves, processes, psro_dqn, table
-from experiments.benchmarks.curves import Point, first_reached, latest
+from experiments.benchmarks.peers import psro_dqn
+from experiments.benchmarks.shared import curves, processes, table
+from experiments.benchmarks.shared.curves import Point, first_reached, latest
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string; a two-player zero-sum game.")
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of ours.")

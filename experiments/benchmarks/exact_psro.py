@@ -21,7 +21,6 @@ import numpy as np
 import pyspiel
 from absl import flags
 
-from acme_psro import psro
 from acme_psro.evaluation.exact import evaluate_mixture
 from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import load_game
@@ -31,9 +30,11 @@ from acme_psro.oracles import exact
 from acme_psro.policies import tabular
 from acme_psro.policies.as_openspiel import table_policy
 from acme_psro.policies.tabular import mixture_table
+from acme_psro.psro import loop
 from acme_psro.solvers import check_solver_fits, get_solver
 from experiments import command_line
-from experiments.benchmarks import peers, table
+from experiments.benchmarks.peers import open_spiel as open_spiel_peers
+from experiments.benchmarks.shared import table
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string; a two-player zero-sum game.")
 flags.DEFINE_integer("iterations", 50, "Iterations of ours.")
@@ -63,7 +64,7 @@ class Curve(NamedTuple):
     exploitability: dict[int, float]
 
 
-def our_run(tree: GameTree, iterations: int) -> Iterator[tuple[float, psro.PSROState]]:
+def our_run(tree: GameTree, iterations: int) -> Iterator[tuple[float, loop.PSROState]]:
     """The seconds so far and the state after each iteration; stops where no player gains any more."""
     # A copy without what the last run derived from the game: that belongs to the time.
     tree = dataclasses.replace(tree)
@@ -72,12 +73,12 @@ def our_run(tree: GameTree, iterations: int) -> Iterator[tuple[float, psro.PSROS
     began = time.perf_counter()
     policies = [tabular.uniform_policy(tree, player) for player in range(tree.num_players)]
 
-    def converged(state: psro.PSROState) -> bool:
+    def converged(state: loop.PSROState) -> bool:
         figures = evaluate_mixture(tree, state.populations, state.meta_strategy)
         return figures.per_player_gain.max() <= _TOLERANCE
 
-    run = psro.run(
-        psro.initialise(policies, payoffs=fill, solve=solve),
+    run = loop.run(
+        loop.initialise(policies, payoffs=fill, solve=solve),
         0,
         iterations,
         oracle=exact.make_oracle(tree, _TOLERANCE),
@@ -101,26 +102,28 @@ def measure_ours(game: pyspiel.Game, iterations: int, repetitions: int) -> Curve
         if state.iteration in _marks(len(seconds)):
             mixture = mixture_table(tree, state.populations, state.meta_strategy)
             policy = table_policy(tree, mixture)
-            shown[state.iteration] = peers.nash_conv(game, policy) / tree.num_players
+            shown[state.iteration] = open_spiel_peers.nash_conv(game, policy) / tree.num_players
     return Curve(setup, seconds, shown)
 
 
 def measure_peer(game: pyspiel.Game, iterations: int, sims_per_entry: int, seed: int) -> Curve:
     """psro_v2's curve."""
-    (oracles,) = peers.require("best_response_oracle")
-    peers.require("psro_v2")
-    peers.seed_everything(seed)
+    (oracles,) = open_spiel_peers.require("best_response_oracle")
+    open_spiel_peers.require("psro_v2")
+    open_spiel_peers.seed_everything(seed)
     began = time.perf_counter()
     oracle = oracles.BestResponseOracle(game=game)
     setup = time.perf_counter() - began
     began = time.perf_counter()
-    solver = peers.make_solver(game, oracle, peers.uniform_policies(game), sims_per_entry)
+    solver = open_spiel_peers.make_solver(
+        game, oracle, open_spiel_peers.uniform_policies(game), sims_per_entry
+    )
     taken = time.perf_counter() - began
     seconds: list[float] = []
     kept: dict[int, tuple[list[list[Any]], list[np.ndarray]]] = {}
     for iteration in range(1, iterations + 1):
         began = time.perf_counter()
-        with peers.quiet():
+        with open_spiel_peers.quiet():
             solver.iteration()
         taken += time.perf_counter() - began
         seconds.append(taken)
@@ -128,7 +131,7 @@ def measure_peer(game: pyspiel.Game, iterations: int, sims_per_entry: int, seed:
             kept[iteration] = ([list(p) for p in solver.get_policies()], solver.get_meta_strategies())
         if iteration % 5 == 0:
             print(f"psro_v2: iteration {iteration}, {taken:,.1f} s", file=sys.stderr, flush=True)
-    evaluator = peers.Evaluator(game)
+    evaluator = open_spiel_peers.Evaluator(game)
     shown = {iteration: evaluator.exploitability(*mixture) for iteration, mixture in kept.items()}
     return Curve(setup, seconds, shown)
 
@@ -178,7 +181,7 @@ def main() -> None:
         tree = compile_game(FLAGS.game)
         check_solver_fits("nash", tree.num_players, tree.zero_sum)
     # Before anything is measured, as it may be missing.
-    peers.require("psro_v2", "best_response_oracle")
+    open_spiel_peers.require("psro_v2", "best_response_oracle")
     print(f"PSRO with exact best responses, nash, {tree.game_string}")
     table.print_machine()
     ours = measure_ours(game, FLAGS.iterations, FLAGS.repetitions)

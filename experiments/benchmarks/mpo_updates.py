@@ -31,14 +31,14 @@ from agents.conditional_mpo import learning
 from agents.conditional_mpo.losses import Judges
 from agents.core import AgentCore, Transition
 from experiments import command_line
-from experiments.benchmarks import number_lists, table
-from experiments.benchmarks.scanned_updates import (
+from experiments.benchmarks.shared import number_lists, table
+from experiments.benchmarks.shared.scanned_updates import (
     Experience,
     Updates,
     make_experience,
     make_game_experience,
 )
-from experiments.benchmarks.update_operations import Sizes, count_products
+from experiments.benchmarks.shared.update_operations import Sizes, count_products
 
 flags.DEFINE_list("widths", ["256"], "Widths of the two hidden layers of every network.")
 flags.DEFINE_list("kinds", ["continuous", "discrete"], "Kinds of actions: continuous, discrete.")

@@ -32,11 +32,11 @@ from absl import flags
 
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
-from acme_psro.oracles.training import DeviceConfig
+from acme_psro.oracles.device.training import DeviceConfig
 from acme_psro.system.files import write_atomically
 from experiments import command_line, configs
-from experiments.benchmarks import number_lists, table
-from experiments.benchmarks.many_responses import (
+from experiments.benchmarks.shared import number_lists, table
+from experiments.benchmarks.shared.many_responses import (
     AGENT,
     Opponent,
     TrainAll,

@@ -26,7 +26,7 @@ from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree
 from acme_psro.system import cores
 from experiments import command_line
-from experiments.benchmarks import table
+from experiments.benchmarks.shared import table
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string.")
 flags.DEFINE_integer("lanes", 1024, "Games that ours plays side by side.")

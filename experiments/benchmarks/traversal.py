@@ -19,7 +19,8 @@ from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree
 from experiments import command_line
-from experiments.benchmarks import peers, table
+from experiments.benchmarks.peers import open_spiel as open_spiel_peers
+from experiments.benchmarks.shared import table
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string; a two-player zero-sum game.")
 flags.DEFINE_integer("repetitions", 5, "Timed calls of each side; the median counts.")
@@ -59,11 +60,11 @@ def make_sides(
 ) -> dict[str, Callable[[], float]]:
     """What computes NashConv of the table, by name."""
     cpp = cpp_policy(tree, probabilities)
-    python = peers.tabular_policy(game, tree.keys, probabilities)
+    python = open_spiel_peers.tabular_policy(game, tree.keys, probabilities)
     return {
         _OURS: lambda: traverse.nash_conv(tree, probabilities),
         _CPP: lambda: pyspiel.exploitability(game, cpp) * tree.num_players,
-        _PYTHON: lambda: peers.nash_conv(game, python),
+        _PYTHON: lambda: open_spiel_peers.nash_conv(game, python),
     }
 
 

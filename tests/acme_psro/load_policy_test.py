@@ -11,13 +11,14 @@ import pytest
 from open_spiel.python.algorithms import expected_game_score, exploitability
 
 import acme_psro
-from acme_psro import checkpoint, checkpoint_formats, psro, run_directory
 from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
 from acme_psro.games.compile import compile_game
 from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.oracles import exact
 from acme_psro.policies.tabular import uniform_policy
+from acme_psro.psro import loop
 from acme_psro.solvers import get_solver
+from acme_psro.storage import checkpoint, formats, run_directory
 
 
 def _run(directory: pathlib.Path, game: str, solver: str, iterations: int) -> Evaluation:
@@ -25,8 +26,8 @@ def _run(directory: pathlib.Path, game: str, solver: str, iterations: int) -> Ev
     tree = compile_game(game)
     fill, solve = functools.partial(exact_payoffs, tree), get_solver(solver)
     policies = [uniform_policy(tree, player) for player in range(tree.num_players)]
-    state = psro.initialise(policies, payoffs=fill, solve=solve)
-    steps = psro.run(
+    state = loop.initialise(policies, payoffs=fill, solve=solve)
+    steps = loop.run(
         state,
         seed=0,
         iterations=iterations,
@@ -38,7 +39,7 @@ def _run(directory: pathlib.Path, game: str, solver: str, iterations: int) -> Ev
     *_, state = steps
     run_directory.write_config(directory, {"game": game})
     record = checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy])
-    run_directory.write_record(directory, record, checkpoint_formats.of_tree(tree))
+    run_directory.write_record(directory, record, formats.of_tree(tree))
     return evaluate_mixture(tree, state.populations, state.meta_strategy)
 
 

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-import agents.acme_compat  # noqa: F401
+import agents.acme_layer.compat  # noqa: F401
 
 # isort: split
 
@@ -13,8 +13,8 @@ import numpy as np
 import reverb
 import tree
 
-from agents import replay as replays
-from agents.replay import ReplayConfig
+from agents.acme_layer import replay as replays
+from agents.acme_layer.replay import ReplayConfig
 
 # Of each column of an item its type, shape and bytes.
 Item = tuple[tuple[str, tuple[int, ...], bytes], ...]

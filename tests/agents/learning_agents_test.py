@@ -11,7 +11,7 @@ import pytest
 if sys.version_info >= (3, 11):
     pytest.skip("the Acme layer ends at Python 3.10", allow_module_level=True)
 
-import agents.acme_compat  # noqa: F401
+import agents.acme_layer.compat  # noqa: F401
 
 # isort: split
 
@@ -20,10 +20,10 @@ from acme import specs, types
 from acme.adders import reverb as reverb_adders
 from acme.utils import loggers
 
-from agents.builder import CoreBuilder
+from agents.acme_layer.builder import CoreBuilder
+from agents.acme_layer.learner import CoreLearner
 from agents.core import AgentCore, Observation
 from agents.interface import make_interface
-from agents.learner import CoreLearner
 from tests.agents.small_agents import SMALL_AGENTS
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import agents.acme_compat  # noqa: F401
+import agents.acme_layer.compat  # noqa: F401
 
 # isort: split
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from agents import conditional_mpo, crossq
-from agents.builder import CoreBuilder, ReplayConfig
+from agents.acme_layer.builder import CoreBuilder
+from agents.acme_layer.replay import ReplayConfig
 from agents.conditional_mpo import ConditionalMPOConfig
 from agents.conditional_mpo import builder as mpo_builder
 from agents.crossq import CrossQConfig

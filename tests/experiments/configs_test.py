@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from acme_psro.games.compile import DEFAULT_MAX_NODES
-from acme_psro.oracles.device import DeviceConfig
-from experiments import agents, configs, names
+from acme_psro.oracles.device.oracle import DeviceConfig
+from acme_psro.population_runs import oracles
+from acme_psro.population_runs.config import PSROConfig
+from agents import registry
+from experiments import configs
 
 
 @pytest.mark.parametrize(
@@ -34,19 +37,17 @@ from experiments import agents, configs, names
 )
 def test_settings_that_make_no_sense_are_refused(setting: str, value: Any, says: str) -> None:
     with pytest.raises(ValueError, match=re.escape(says)) as refusal:
-        configs.PSROConfig(game="kuhn_poker", **{setting: value})
+        PSROConfig(game="kuhn_poker", **{setting: value})
     assert "\n" not in str(refusal.value)
 
 
 def test_limits_are_allowed() -> None:
-    config = configs.PSROConfig(
-        "kuhn_poker", iterations=1, max_nodes=1, tolerance=0.0, device={"max_extensions": 0}
-    )
+    config = PSROConfig("kuhn_poker", iterations=1, max_nodes=1, tolerance=0.0, device={"max_extensions": 0})
     assert config.device == {"max_extensions": 0}
 
 
 def test_defaults_are_the_documented_ones() -> None:
-    config = configs.PSROConfig("kuhn_poker")
+    config = PSROConfig("kuhn_poker")
     chosen = (config.oracle, config.agent, config.meta_solver, config.seed, config.max_nodes)
     assert chosen == ("device", "crossq", "nash", 0, DEFAULT_MAX_NODES)
     assert (config.payoffs, config.simulation) == ("auto", {})
@@ -60,9 +61,9 @@ def test_defaults_are_the_documented_ones() -> None:
 )
 def test_every_setting_makes_a_configuration_that_oracle_and_agent_take(name: str, agent: str) -> None:
     setting = configs.SETTINGS[name][agent]
-    config = configs.PSROConfig(name, agent=agent, **setting._asdict())
+    config = PSROConfig(name, agent=agent, **setting._asdict())
     assert DeviceConfig(**config.device).gradient_steps > 0
-    assert callable(agents.make_agent(config))
+    assert callable(oracles.make_agent(config))
     assert json.loads(json.dumps(config.to_json())) == config.to_json()
 
 
@@ -80,7 +81,7 @@ def test_a_games_setting_goes_by_its_short_name(game: str, name: str) -> None:
     assert configs.setting_for(game, "crossq") is configs.SETTINGS[name]["crossq"]
 
 
-@pytest.mark.parametrize("agent", names.PSRO_AGENTS)
+@pytest.mark.parametrize("agent", registry.RESPONSE_AGENTS)
 def test_an_agent_has_its_default_setting_where_a_game_has_none_for_it(
     agent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,10 +21,10 @@ from typing import Any
 import pytest
 from absl import flags
 
+from acme_psro.agent_runs import installed
+from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.system.lock import locked
 from acme_psro.system.tables import read_csv
-from experiments.agent_runs import installed
-from experiments.agent_runs.config import AgentRunConfig
 from tests.experiments.launching import Ended, Launch, contents, make_launch, start
 
 _KUHN = "--environment=openspiel:kuhn_poker"

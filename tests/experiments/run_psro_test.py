@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
+from acme_psro.population_runs import oracles
+from acme_psro.population_runs.config import ORACLES, PSROConfig
 from acme_psro.system.lock import locked
 from acme_psro.system.tables import read_csv
-from experiments import configs, run_psro
-from experiments.psro_runs import compiled
+from experiments import run_psro
 from tests.experiments.launching import Ended, Launch, contents, exit_code, make_launch, start
 
 _COLUMNS = [
@@ -452,7 +453,7 @@ def test_a_real_process_refuses_with_exit_code_2_and_no_traceback(tmp_path: path
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("oracle", configs.ORACLES)
+@pytest.mark.parametrize("oracle", ORACLES)
 def test_every_oracle_keeps_responses_by_the_runs_tolerance(oracle: str, tmp_path: pathlib.Path) -> None:
-    config = configs.PSROConfig(game="kuhn_poker", oracle=oracle, tolerance=0.25)
-    assert compiled.prepare_oracle(config, tmp_path, print).keywords["tolerance"] == 0.25
+    config = PSROConfig(game="kuhn_poker", oracle=oracle, tolerance=0.25)
+    assert oracles.prepare_oracle(config, tmp_path, print).keywords["tolerance"] == 0.25

@@ -82,14 +82,14 @@ def test_a_network_plays_the_same_after_a_file(agent: str, case: Any, tmp_path: 
 def test_a_network_is_compiled_for_a_few_numbers_of_states_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor again for another policy of the same kind."""
     traced = []
-    make_core = networks._AGENTS["crossq"].make_core
+    parts = networks.AGENTS["crossq"].core()
 
     def counting(*given: Any) -> Any:
-        core = make_core(*given)
+        core = parts.make_core(*given)
         return core._replace(probs=lambda *of: traced.append(of[1].info_state.shape[0]) or core.probs(*of))
 
-    agents = {"crossq": networks._AGENTS["crossq"]._replace(make_core=counting)}
-    monkeypatch.setattr(networks, "_AGENTS", agents)
+    counted = networks.AGENTS["crossq"]._replace(core=lambda: parts._replace(make_core=counting))
+    monkeypatch.setitem(networks.AGENTS, "crossq", counted)
     networks._compile.cache_clear()
     try:
         policies = [networks.decode(make("crossq", "kuhn_poker", seed=s).policy) for s in (0, 1)]

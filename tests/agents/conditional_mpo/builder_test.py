@@ -1,6 +1,6 @@
 """Tests of agents.conditional_mpo.builder: its defaults and refusals, and members told apart by a context.
 
-`tests.agents.builders_test` runs it with all kinds of actions.
+`tests.agents.acme_layer.builders_test` runs it with all kinds of actions.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ import pytest
 if sys.version_info >= (3, 11):
     pytest.skip("the Acme layer ends at Python 3.10", allow_module_level=True)
 
-import agents.acme_compat  # noqa: F401
+import agents.acme_layer.compat  # noqa: F401
 
 # isort: split
 
@@ -25,7 +25,7 @@ import acme
 import dm_env
 from acme import specs
 
-from agents.builder import ReplayConfig
+from agents.acme_layer.replay import ReplayConfig
 from agents.conditional_mpo import PRESETS, ConditionalMPOConfig, conditioning, make_core
 from agents.conditional_mpo.builder import (
     DEFAULT_REPLAY,
@@ -158,7 +158,7 @@ def test_networks_without_a_configuration_are_those_of_the_preset_for_control() 
 def test_members_learn_different_behaviour_from_one_replay(
     kind: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from agents import released_acme
+    from agents.acme_layer import released
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     environment = Members() if kind == "discrete" else ContinuousMembers()
@@ -168,7 +168,7 @@ def test_members_learn_different_behaviour_from_one_replay(
         config = dataclasses.replace(small, num_members=2, embedding_size=4)
     spec = acme.make_environment_spec(environment)
     replay = ReplayConfig(batch_size=32, min_replay_size=32, samples_per_insert=32.0)
-    agent = released_acme.make_local_agent(
+    agent = released.make_local_agent(
         ConditionalMPOBuilder(config, replay),
         lambda spec: make_networks(spec, config),
         spec,

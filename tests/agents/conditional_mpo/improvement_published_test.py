@@ -11,7 +11,7 @@ import pytest
 if sys.version_info >= (3, 11):
     pytest.skip("the Acme layer ends at Python 3.10", allow_module_level=True)
 
-import agents.acme_compat  # noqa: F401
+import agents.acme_layer.compat  # noqa: F401
 
 # isort: split
 

@@ -56,7 +56,7 @@ def test_layers_are_those_of_acme_over_the_row_of_the_member() -> None:
 
 @pytest.mark.skipif(sys.version_info >= (3, 11), reason="the Acme layer ends at Python 3.10")
 def test_layers_give_what_those_of_acme_give_with_the_same_weights() -> None:
-    import agents.acme_compat  # noqa: F401
+    import agents.acme_layer.compat  # noqa: F401
 
     # isort: split
     import haiku as hk

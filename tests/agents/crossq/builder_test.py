@@ -7,7 +7,7 @@ import pytest
 if sys.version_info >= (3, 11):
     pytest.skip("the Acme layer ends at Python 3.10", allow_module_level=True)
 
-from agents.builder import ReplayConfig
+from agents.acme_layer.replay import ReplayConfig
 from agents.crossq import CrossQConfig
 from agents.crossq.builder import CrossQBuilder
 

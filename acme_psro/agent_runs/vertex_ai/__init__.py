@@ -1,0 +1,1 @@
+"""Runs of one agent in Vertex AI."""

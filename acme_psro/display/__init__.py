@@ -1,0 +1,1 @@
+"""Progress, events, figures and reports of a run."""

@@ -1,0 +1,1 @@
+"""Environments by name: dm_control, Gymnasium and OpenSpiel."""

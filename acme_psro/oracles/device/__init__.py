@@ -1,0 +1,1 @@
+"""Best responses by reinforcement learning on the device."""

@@ -1,0 +1,87 @@
+"""Best responses by programs in a game that was compiled, their gains exact.
+
+How programs are asked for is in `acme_psro.oracles.launchpad.tasks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from acme_psro.games import traverse
+from acme_psro.games.tree import GameTree
+from acme_psro.oracles.base import BestResponseTask, Oracle, Response
+from acme_psro.oracles.launchpad.tasks import (
+    Learned,
+    RunPrograms,
+    write_task,
+)
+from acme_psro.policies import decoders, stored
+from acme_psro.policies.stored import StoredPolicy
+from acme_psro.policies.tabular import Policy, make_policy, mixture_plan, replace
+
+# (tree, stored policy) -> `[I_p, A]`: its probabilities at all of its player's information states.
+MakeTable = Callable[[GameTree, StoredPolicy], np.ndarray]
+
+
+def make_oracle(
+    tree: GameTree, directory: Path, run_programs: RunPrograms, make_table: MakeTable, tolerance: float = 1e-9
+) -> Oracle:
+    """An oracle of best responses that programs learn, in a game that was compiled.
+
+    A response is the program's most probable action everywhere; its gain is measured exactly.
+
+    Args:
+      directory: where tasks lie.
+      tolerance: a response is kept if it gains more than this over the mixture, else dropped. For a player
+        who cannot gain more by any response no program is run.
+    """
+
+    def to_stored(player: int, policy: Policy) -> StoredPolicy:
+        return decoders.from_tree_policy(tree, player, policy)
+
+    def respond(key: np.ndarray, tasks: Sequence[BestResponseTask]) -> list[Response]:
+        gains = [_best_gain(tree, task) for task in tasks]
+        wanted = [task for task, gain in zip(tasks, gains, strict=True) if gain > tolerance]
+        programs = [write_task(tree.game_string, directory, key, task, to_stored) for task in wanted]
+        found = {
+            program.player: learned
+            for program, learned in zip(programs, run_programs(programs) if programs else (), strict=True)
+        }
+        return [
+            _measure(tree, task, gain, found.get(task.player), make_table, tolerance)
+            for task, gain in zip(tasks, gains, strict=True)
+        ]
+
+    return respond
+
+
+def _best_gain(tree: GameTree, task: BestResponseTask) -> float:
+    plan = mixture_plan(tree, task.populations, task.meta_strategy.marginals)
+    best = traverse.best_response(tree, plan, task.player).value
+    return max(float(best - traverse.expected_returns(tree, plan)[task.player]), 0.0)
+
+
+def _measure(
+    tree: GameTree,
+    task: BestResponseTask,
+    best_gain: float,
+    learned: Learned | None,
+    make_table: MakeTable,
+    tolerance: float,
+) -> Response:
+    if learned is None:
+        return Response(None, best_gain, best_gain)
+    rows = tree.infosets_of(task.player)
+    probs = make_table(tree, stored.read(learned.policy))
+    choice = np.where(tree.legal_actions[rows], probs, -1.0).argmax(axis=1)
+    policy = make_policy(tree, task.player, np.eye(tree.num_actions)[choice])
+    plan = mixture_plan(tree, task.populations, task.meta_strategy.marginals)
+    answered = traverse.expected_returns(tree, replace(tree, plan, task.player, policy))
+    gain = float(answered[task.player] - traverse.expected_returns(tree, plan)[task.player])
+    kept = policy if gain > tolerance else None
+    return Response(
+        kept, gain, best_gain, learned.episodes, learned.env_steps, learned.gradient_steps, learned.metrics
+    )

@@ -1,0 +1,96 @@
+"""Best responses by programs in games too large to compile: gains are found by play.
+
+Policies are files; see `acme_psro.oracles.launchpad.tasks` and `acme_psro.policies.stored`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from acme_psro.evaluation.sampled import estimate_gain
+from acme_psro.meta_game.sampled import SimulatedGame
+from acme_psro.oracles.base import BestResponseTask, Oracle, Response
+from acme_psro.oracles.launchpad.tasks import Learned, Program, RunPrograms, write_task
+from acme_psro.policies import stored
+from acme_psro.policies.stored import PolicyFile, StoredPolicy
+
+# Standard errors that a gain must exceed. Training a response takes far longer than playing with one that
+# is good for nothing: at one, those are kept about once in six times, and one that gains two errors is
+# dropped as rarely.
+KEPT_ERRORS = 1.0
+# Keeps what is played apart from what a program learns by.
+_STREAM = 0x6A17
+
+
+def make_oracle(
+    game: SimulatedGame,
+    directory: Path,
+    run_programs: RunPrograms,
+    place_policy: Callable[[int, int], Path],
+    tolerance: float = 1e-9,
+) -> Oracle:
+    """An oracle of best responses that programs learn, in a game that is played only.
+
+    A response is the most probable action of the program's network everywhere. It is kept if it gains more
+    than one standard error over the mixture. What the best response gains nobody knows: it is NaN.
+
+    Args:
+      game: plays, and has the payoffs that tasks come with.
+      directory: where tasks lie.
+      place_policy: (player, index) -> where a policy that joins its player's population is written.
+      tolerance: a response is dropped too if it gains no more than this.
+    """
+
+    def to_stored(player: int, policy: PolicyFile) -> StoredPolicy:
+        del player
+        return stored.read(policy.path)
+
+    def respond(key: np.ndarray, tasks: Sequence[BestResponseTask]) -> list[Response]:
+        written = [write_task(game.name, directory, key, task, to_stored) for task in tasks]
+        learned = run_programs(written)
+        return [
+            _measure(game, key, task, program, found, place_policy, tolerance)
+            for task, program, found in zip(tasks, written, learned, strict=True)
+        ]
+
+    return respond
+
+
+def _measure(
+    game: SimulatedGame,
+    key: np.ndarray,
+    task: BestResponseTask,
+    program: Program,
+    learned: Learned,
+    place_policy: Callable[[int, int], Path],
+    tolerance: float,
+) -> Response:
+    policy = stored.read(learned.policy)
+    stored.check_fits(policy, game.name, task.player, str(learned.policy))
+    if policy.about["kind"] == "network":
+        policy = policy._replace(about=policy.about | {"greedy": True})
+    tried = program.directory.parent / "response.npz"
+    stored.write(tried, policy)
+    seed = np.random.SeedSequence([*key.tolist(), task.player, _STREAM]).generate_state(1)[0]
+    gain = estimate_gain(
+        game, tried, task.player, task.populations, task.meta_strategy, task.payoffs, int(seed)
+    )
+    tried.unlink()
+    kept = None
+    if gain.value > max(tolerance, KEPT_ERRORS * gain.standard_error):
+        path = place_policy(task.player, len(task.populations[task.player]))
+        kept = stored.write_file(path, policy)
+    return Response(
+        kept,
+        gain.value,
+        math.nan,
+        learned.episodes + game.config.gain_episodes,
+        learned.env_steps,
+        learned.gradient_steps,
+        learned.metrics,
+        gain.standard_error,
+    )

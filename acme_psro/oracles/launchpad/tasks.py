@@ -1,0 +1,167 @@
+"""Best responses by programs: every task goes out as files, and its policy comes back as one.
+
+What runs a program, on this machine or on others, is passed in. A task's place on disk depends on the key
+alone: an outer loop that was killed finds what was finished, and what was begun, when it asks again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from acme_psro.oracles.base import BestResponseTask
+from acme_psro.policies import mixture_files
+from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.stored import StoredPolicy
+
+LAUNCH_TYPES = ("local_mp", "local_mt")
+
+
+@dataclasses.dataclass(frozen=True)
+class LaunchpadConfig:
+    """How much is played for one response, and by what.
+
+    Attributes:
+      actor_steps: decisions of the learning player, over all actors, after which a program ends.
+      actors_per_response: actors of a program.
+      games_per_actor: games that an actor plays side by side.
+      max_parallel_programs: programs that run side by side.
+      lp_launch_type: a name of `LAUNCH_TYPES`: processes or threads.
+      plateau_patience: evaluations over which the mean return must go on rising, or the program ends before
+        its `actor_steps`; at least 2, or 0: it never does.
+      plateau_min_improvement: what counts as rising, in utility units.
+      learner_devices: numbers of devices joined by commas: programs that run side by side have their
+        learners on one each, in turn. "": what JAX shows.
+    """
+
+    actor_steps: int = 100_000
+    actors_per_response: int = 1
+    games_per_actor: int = 16
+    max_parallel_programs: int = 1
+    lp_launch_type: str = "local_mp"
+    plateau_patience: int = 0
+    plateau_min_improvement: float = 0.0
+    learner_devices: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("actor_steps", "actors_per_response", "games_per_actor", "max_parallel_programs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if self.lp_launch_type not in LAUNCH_TYPES:
+            raise ValueError(
+                f"no lp_launch_type named {self.lp_launch_type!r}; there are {', '.join(LAUNCH_TYPES)}."
+            )
+        if self.plateau_patience < 0 or self.plateau_patience == 1:
+            raise ValueError(
+                f"plateau_patience must be 0 (no plateau) or at least 2, not {self.plateau_patience}."
+            )
+        if not 0 <= self.plateau_min_improvement < math.inf:
+            raise ValueError(
+                f"plateau_min_improvement must be at least 0 and finite, not {self.plateau_min_improvement}."
+            )
+        if not re.fullmatch(r"(\d+(,\d+)*)?", self.learner_devices, re.ASCII):
+            raise ValueError(
+                "learner_devices must be numbers of devices joined by commas, such as 0,1, not "
+                f"{self.learner_devices!r}."
+            )
+
+
+class Program(NamedTuple):
+    """A best response to be found.
+
+    Attributes:
+      game: `str` of OpenSpiel's, turn-based.
+      player: who responds.
+      opponents: a mixture directory, see `acme_psro.policies.mixture_files`.
+      directory: where the program may write; what lies there of an earlier launch is gone on with.
+      seed: of everything random, 0 to 2**32 - 1.
+    """
+
+    game: str
+    player: int
+    opponents: Path
+    directory: Path
+    seed: int
+
+
+class Learned(NamedTuple):
+    """What a program found.
+
+    Attributes:
+      policy: the file of a stored policy, see `acme_psro.policies.stored`.
+      episodes: games played by its actors.
+      env_steps: decisions taken by the learning player.
+      gradient_steps: optimiser updates of the critic.
+      metrics: the learner's own figures at the end.
+    """
+
+    policy: Path
+    episodes: int
+    env_steps: int
+    gradient_steps: int
+    metrics: Mapping[str, float] = MappingProxyType({})
+
+
+# Runs all programs, as many side by side as it likes; raises a RuntimeError where one fails for good.
+RunPrograms = Callable[[Sequence[Program]], Sequence[Learned]]
+
+
+def write_task(
+    game: str,
+    directory: Path,
+    key: np.ndarray,
+    task: BestResponseTask,
+    to_stored: Callable[[int, Any], StoredPolicy],
+) -> Program:
+    """Writes the opponents, unless they lie there: a program may be half-way through them.
+
+    Args:
+      game: `str` of OpenSpiel's, turn-based.
+      directory: where tasks lie.
+      key: `[2]` uint32, of all tasks that are given at once.
+      task: the response that is asked for.
+      to_stored: (player, policy of a population) -> the same as a stored policy.
+    """
+    place = task_directory(directory, key, task.player)
+    opponents = place / "opponents"
+    if not mixture_files.exists(opponents):
+        others = [() if player == task.player else own for player, own in enumerate(task.populations)]
+        marginals = tuple(
+            marginal[: len(own)] for marginal, own in zip(task.meta_strategy.marginals, others, strict=True)
+        )
+        policies = tuple(
+            tuple(
+                to_stored(player, policy) if weight > 0 else None
+                for policy, weight in zip(own, marginals[player], strict=True)
+            )
+            for player, own in enumerate(others)
+        )
+        mixture_files.write(opponents, mixture_files.Mixture(game, policies, ProductStrategy(marginals)))
+    seed = np.random.SeedSequence([*key.tolist(), task.player]).generate_state(1)[0]
+    return Program(game, task.player, opponents, place / "run", int(seed))
+
+
+def task_directory(directory: Path, key: np.ndarray, player: int) -> Path:
+    """Where a player's task lies, by the key that it is given with."""
+    return directory / "".join(f"{number:08x}" for number in key.tolist()) / f"player_{player}"
+
+
+def tidy_tasks(directory: Path, key: np.ndarray, num_players: int) -> None:
+    """Removes what nobody needs any more of tasks whose responses are known and kept elsewhere.
+
+    That is the opponents and the checkpoints; what was configured, logged and found stays, so that an outer
+    loop that is thrown back finds its programs finished.
+    """
+    for player in range(num_players):
+        place = task_directory(directory, key, player)
+        mixture_files.remove(place / "opponents")
+        if (place / "run" / "checkpoints").exists():
+            shutil.rmtree(place / "run" / "checkpoints")

@@ -1,0 +1,1 @@
+"""Population runs: PSRO with its checkpoints, metrics and display."""

@@ -1,0 +1,80 @@
+"""Oracles of runs on compiled games, by name; what is heavy is imported when it is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from acme_psro.games.tree import GameTree
+from acme_psro.oracles.base import Oracle
+from acme_psro.population_runs.config import PSROConfig
+from agents import settings
+from agents.registry import AGENTS
+
+if TYPE_CHECKING:
+    from acme_psro.oracles.device.oracle import MakeAgent
+    from agents.core import AgentCore, Observation
+
+
+def prepare_oracle(
+    config: PSROConfig, directory: Path, warn: Callable[[str], None]
+) -> Callable[[GameTree], Oracle]:
+    """What makes the oracle by name, its settings checked.
+
+    Imports what it needs only now, as JAX takes a second to import.
+
+    Args:
+      config: of the run.
+      directory: of the run.
+      warn: is told, in one line each, what goes wrong with programs.
+
+    Raises:
+      ValueError: a setting that is not allowed.
+    """
+    if config.oracle == "exact":
+        from acme_psro.oracles import exact
+
+        return functools.partial(exact.make_oracle, tolerance=config.tolerance)
+    if config.oracle == "launchpad":
+        from acme_psro.oracles.launchpad import exact as launchpad_exact
+        from acme_psro.policies import as_table
+        from acme_psro.population_runs import responses
+
+        return functools.partial(
+            launchpad_exact.make_oracle,
+            directory=directory / "responses",
+            run_programs=responses.make_run_programs(config, warn),
+            make_table=as_table.make_table,
+            tolerance=config.tolerance,
+        )
+    from acme_psro.oracles.device import oracle as device_oracle
+    from acme_psro.oracles.device import training
+    from acme_psro.population_runs import oracles
+
+    settings = training.DeviceConfig(**config.device)
+    return functools.partial(
+        device_oracle.make_oracle,
+        make_agent=oracles.make_agent(config),
+        config=settings,
+        tolerance=config.tolerance,
+    )
+
+
+def make_agent(config: PSROConfig) -> MakeAgent:
+    """Returns a function that makes the configured agent for a game.
+
+    Raises:
+      ValueError: a setting that the agent does not have or allow.
+    """
+    agent = AGENTS[config.agent].core()
+    chosen = settings.replace(config.agent, agent.presets["games"], config.agent_settings)
+
+    def make(example: Observation, num_actions: int, gradient_steps: int) -> AgentCore:
+        # Learning rate and temperature fall over the budget of one response.
+        planned = dataclasses.replace(chosen, horizon=gradient_steps)
+        return agent.make_core(agent.make_networks(example, num_actions, planned), planned)
+
+    return make

@@ -1,0 +1,98 @@
+"""Best responses as runs of one agent: what the programs of the Launchpad oracle are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from acme_psro.agent_runs import directory, launch, placement
+from acme_psro.agent_runs.config import AgentRunConfig
+from acme_psro.oracles.launchpad.tasks import LaunchpadConfig, Learned, Program, RunPrograms
+from acme_psro.population_runs.config import PSROConfig
+from acme_psro.system import supervision, tables
+
+# For a curve; a plateau must be seen long before the budget is spent.
+_EVALUATIONS = 5
+_EVALUATIONS_PER_PATIENCE = 10
+_EPISODES = 10
+_EPISODES_FOR_PLATEAU = 100
+
+
+def make_run_programs(config: PSROConfig, note: Callable[[str], None]) -> RunPrograms:
+    """What runs programs as children of this process, and goes on with those that were begun before.
+
+    Args:
+      config: of PSRO.
+      note: is told, in one line each, what goes wrong.
+
+    Raises:
+      ValueError: a setting that is not allowed.
+    """
+    settings = LaunchpadConfig(**config.launchpad)
+    if settings.plateau_min_improvement and not settings.plateau_patience:
+        raise ValueError("plateau_min_improvement needs a plateau_patience of at least 2 evaluations.")
+    placement.check(settings.learner_devices)
+    placement.check_actors(
+        "actors_per_response", settings.actors_per_response, settings.max_parallel_programs
+    )
+
+    def run_programs(programs: Sequence[Program]) -> list[Learned]:
+        devices = placement.assign(settings.learner_devices, len(programs))
+        sharing = placement.count_sharing(devices, settings.max_parallel_programs)
+        runs = [
+            make_run_config(config, settings, program, seen)
+            for program, seen in zip(programs, devices, strict=True)
+        ]
+        jobs = [
+            launch.make_job(run, program.directory, f"player {program.player}'s response", number)
+            for run, program, number in zip(runs, programs, sharing, strict=True)
+        ]
+        supervision.run_all(
+            jobs,
+            at_once=settings.max_parallel_programs,
+            hang_seconds=launch.HANG_SECONDS,
+            on_event=lambda event: note(f"{event.job}: {event.message}") if event.message else None,
+        )
+        return [_read(run, program) for run, program in zip(runs, programs, strict=True)]
+
+    return run_programs
+
+
+def make_run_config(
+    config: PSROConfig, settings: LaunchpadConfig, program: Program, learner_devices: str = ""
+) -> AgentRunConfig:
+    """The run of one agent that a program is, and which devices its learner sees."""
+    patience = settings.plateau_patience
+    evaluations = _EVALUATIONS_PER_PATIENCE * patience if patience else _EVALUATIONS
+    return AgentRunConfig(
+        agent=config.agent,
+        environment=f"openspiel:{program.game}",
+        actor_steps=settings.actor_steps,
+        seed=program.seed,
+        player=program.player,
+        opponent=str(program.opponents),
+        agent_settings=config.agent_settings,
+        evaluate_every=max(1, settings.actor_steps // evaluations),
+        evaluation_episodes=_EPISODES_FOR_PLATEAU if patience else _EPISODES,
+        plateau_patience=patience,
+        plateau_min_improvement=settings.plateau_min_improvement,
+        distributed=True,
+        num_actors=settings.actors_per_response,
+        games_per_actor=settings.games_per_actor,
+        lp_launch_type=settings.lp_launch_type,
+        learner_devices=learner_devices,
+    )
+
+
+def _read(run: AgentRunConfig, program: Program) -> Learned:
+    finished = directory.read_finished(program.directory, run)
+    if finished is None:
+        raise RuntimeError(f"player {program.player}'s response was not finished; see {program.directory}.")
+    rows = tables.read(program.directory / "learner.csv")
+    counts = finished.counts
+    return Learned(
+        directory.policy_file(program.directory),
+        episodes=int(counts.get("actor_episodes", 0)),
+        env_steps=int(counts.get("actor_steps", 0)),
+        gradient_steps=int(counts.get("learner_gradient_steps", 0)),
+        metrics=rows[-1] if rows else {},
+    )

@@ -1,0 +1,234 @@
+"""Checkpoints: the whole state of a run in a directory of arrays and JSON, never pickles.
+
+Layout, version 1:
+
+    policies/player_P_KKKKK.npz   policy K of player P, written once
+    state_IIIII.npz               everything else after iteration I
+    state_IIIII.json              the manifest: SHA-256 of every file that the state needs, and of itself
+
+Files are written to a temporary name and renamed, the manifest last, so a run killed at any moment leaves
+the checkpoint before it whole. Reading verifies every digest and falls back to the newest whole checkpoint.
+What policies and payoffs are depends on the run: a `Format` makes bytes and arrays of them, and back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.psro.loop import PSROState
+from acme_psro.system.files import write_atomically
+
+VERSION = 1
+_KEPT = 3
+
+
+class CheckpointError(ValueError):
+    """No checkpoint can be used; the message is one line for the user."""
+
+
+class Record(NamedTuple):
+    """What a run has come to.
+
+    Attributes:
+      state: the outer loop's; its `responses` are not kept, as nothing later needs them.
+      metrics: one row an iteration, the initial populations' first.
+      meta_strategies: the meta-strategy behind each row.
+    """
+
+    state: PSROState
+    metrics: list[dict[str, float]]
+    meta_strategies: list[ProductStrategy]
+
+
+class Format(NamedTuple):
+    """How policies and payoffs are kept; see `acme_psro.storage.formats`.
+
+    Attributes:
+      pack_policy: policy -> the content of its file.
+      read_policy: (file, player) -> policy; raises a ValueError or KeyError where it does not fit.
+      pack_payoffs: payoffs -> arrays by name, "payoffs" among them.
+      unpack_payoffs: those arrays, among others -> payoffs; raises a KeyError where one is missing.
+    """
+
+    pack_policy: Callable[[Any], bytes]
+    read_policy: Callable[[Path, int], Any]
+    pack_payoffs: Callable[[Any], dict[str, np.ndarray]]
+    unpack_payoffs: Callable[[Mapping[str, np.ndarray]], Any]
+
+
+def save(directory: Path, record: Record, form: Format) -> None:
+    """Writes a checkpoint; keeps the last few."""
+    (directory / "policies").mkdir(parents=True, exist_ok=True)
+    digests = {}
+    for player, population in enumerate(record.state.populations):
+        for index, policy in enumerate(population):
+            path = policy_path(directory, player, index)
+            if not path.exists():
+                write_atomically(path, form.pack_policy(policy))
+            digests[str(path.relative_to(directory))] = _digest(path.read_bytes())
+    name = f"state_{record.state.iteration:05d}"
+    arrays = pack(_strategy_arrays(record) | form.pack_payoffs(record.state.payoffs))
+    write_atomically(directory / f"{name}.npz", arrays)
+    digests[f"{name}.npz"] = _digest(arrays)
+    manifest = {
+        "version": VERSION,
+        "iteration": record.state.iteration,
+        "populations": [len(population) for population in record.state.populations],
+        "totals": {name: getattr(record.state, name) for name in _TOTALS},
+        "metrics": record.metrics,
+        "files": digests,
+    }
+    manifest["sha256"] = _digest(_canonical(manifest))
+    write_atomically(directory / f"{name}.json", json.dumps(manifest, indent=1))
+    for old in _manifests(directory)[_KEPT:]:
+        old.unlink()
+        old.with_suffix(".npz").unlink(missing_ok=True)
+
+
+_TOTALS = ("episodes", "env_steps", "gradient_steps")
+
+
+def exists(directory: Path) -> bool:
+    """Whether a run has come so far as to leave a checkpoint here, whole or not."""
+    return bool(_manifests(directory))
+
+
+def restore(directory: Path, form: Format, warn: Callable[[str], None]) -> Record:
+    """Reads the newest whole checkpoint.
+
+    Args:
+      warn: told, in one line, about every checkpoint that is passed over.
+
+    Raises:
+      CheckpointError: there is none, or none is whole.
+    """
+    manifests = _manifests(directory)
+    if not manifests:
+        raise CheckpointError(f"there is no checkpoint in {directory}: start the run without --resume.")
+    for manifest in manifests:
+        try:
+            return _read(directory, manifest, form)
+        except CheckpointError as error:
+            warn(f"checkpoint {manifest.stem} cannot be used: {error}")
+    raise CheckpointError(
+        f"no checkpoint in {directory} is whole ({len(manifests)} tried): start again in a new directory."
+    )
+
+
+def prune(directory: Path, record: Record) -> None:
+    """Removes what a restored record does not stand on: newer checkpoints and policies that are not whole.
+
+    To be called before a run goes on from the record, as policies are written only where there are none.
+    """
+    for manifest in _manifests(directory):
+        if int(manifest.stem.removeprefix("state_")) > record.state.iteration:
+            manifest.unlink()
+            manifest.with_suffix(".npz").unlink(missing_ok=True)
+    needed = {
+        policy_path(directory, player, index)
+        for player, population in enumerate(record.state.populations)
+        for index in range(len(population))
+    }
+    for path in (directory / "policies").iterdir():
+        if path not in needed:
+            path.unlink()
+    for unfinished in directory.glob(".*.tmp"):
+        unfinished.unlink()
+
+
+def _read(directory: Path, path: Path, form: Format) -> Record:
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_bytes())
+        claimed = manifest.pop("sha256")
+        intact = claimed == _digest(_canonical(manifest))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        intact = False
+    if not intact:
+        raise CheckpointError("its manifest is truncated or altered.")
+    if manifest["version"] != VERSION:
+        raise CheckpointError(f"it has version {manifest['version']}; this program reads {VERSION}.")
+    for name, digest in manifest["files"].items():
+        file = directory / name
+        if not file.exists() or _digest(file.read_bytes()) != digest:
+            raise CheckpointError(f"{name} is missing, truncated or altered.")
+    sizes = manifest["populations"]
+    try:
+        populations = tuple(
+            tuple(form.read_policy(policy_path(directory, player, index), player) for index in range(size))
+            for player, size in enumerate(sizes)
+        )
+        arrays = unpack(directory / f"{path.stem}.npz")
+        payoffs = form.unpack_payoffs(arrays)
+    except (ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"it does not fit the game: {error}") from None
+    strategies = _split_strategies(arrays, len(manifest["metrics"]), len(sizes))
+    state = PSROState(
+        populations=populations,
+        payoffs=payoffs,
+        meta_strategy=strategies[-1],
+        iteration=manifest["iteration"],
+        responses=(),
+        **manifest["totals"],
+    )
+    return Record(state, manifest["metrics"], strategies)
+
+
+def _strategy_arrays(record: Record) -> dict[str, np.ndarray]:
+    arrays = {}
+    for player in range(len(record.state.populations)):
+        marginals = [strategy.marginals[player] for strategy in record.meta_strategies]
+        arrays[f"lengths_{player}"] = np.array([len(marginal) for marginal in marginals])
+        arrays[f"marginals_{player}"] = np.concatenate(marginals)
+    return arrays
+
+
+def _split_strategies(arrays: dict[str, np.ndarray], rows: int, players: int) -> list[ProductStrategy]:
+    marginals = [
+        np.split(arrays[f"marginals_{p}"], np.cumsum(arrays[f"lengths_{p}"])[:-1]) for p in range(players)
+    ]
+    return [ProductStrategy(tuple(of_player[row] for of_player in marginals)) for row in range(rows)]
+
+
+def policy_path(directory: Path, player: int, index: int) -> Path:
+    """The file of a player's policy."""
+    return directory / "policies" / f"player_{player}_{index:05d}.npz"
+
+
+def _manifests(directory: Path) -> list[Path]:
+    """Newest first."""
+    return sorted(directory.glob("state_*.json"), key=lambda path: (len(path.name), path.name), reverse=True)
+
+
+def pack(arrays: dict[str, np.ndarray]) -> bytes:
+    """Arrays by name, compressed; equal arrays give equal bytes."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def unpack(path: Path) -> dict[str, np.ndarray]:
+    """What `pack` made; never unpickles.
+
+    Raises:
+      ValueError: objects, which would have to be unpickled.
+      BadZipFile: none of these.
+    """
+    with np.load(path, allow_pickle=False) as stored:
+        return dict(stored)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _canonical(manifest: dict[str, Any]) -> bytes:
+    return json.dumps(manifest, sort_keys=True).encode()

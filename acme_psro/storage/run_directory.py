@@ -1,0 +1,217 @@
+"""What a run leaves on disk: `config.json`, `metrics.csv`, `checkpoints/`, events and `report.html`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from acme_psro.games.compile import DEFAULT_MAX_NODES, compile_game
+from acme_psro.games.tree import GameTree
+from acme_psro.policies.tabular import mixture_table
+from acme_psro.storage import checkpoint, formats
+from acme_psro.storage.checkpoint import Format
+from acme_psro.system.files import write_atomically
+from acme_psro.system.tables import write_csv
+
+# What a run may be resumed with another value of: how far to go and by which means, not what to do.
+_MAY_DIFFER = (
+    "iterations",
+    "launchpad.learner_devices",
+    "launchpad.max_parallel_programs",
+    "simulation.payoff_workers",
+)
+# What runs do not say of themselves that were begun before there was a choice.
+_ONCE = {"payoffs": "exact"}
+
+Config = Mapping[str, Any]
+
+
+class RunDirectoryError(ValueError):
+    """A directory that does not hold what is asked of it; the message is one line for the user."""
+
+
+class Run(NamedTuple):
+    """A run read back.
+
+    Attributes:
+      config: as in `config.json`.
+      game: `str` of OpenSpiel's, turn-based.
+      tree: the game compiled; None where payoffs are simulated, and policies are
+        `acme_psro.policies.stored.PolicyFile`s.
+      record: the newest whole checkpoint.
+    """
+
+    config: Config
+    game: str
+    tree: GameTree | None
+    record: checkpoint.Record
+
+    def mixture_table(self) -> np.ndarray | None:
+        """`[I, A]`: the one policy that plays like the newest mixture, weighted by reach.
+
+        None where the game was not compiled.
+        """
+        if self.tree is None:
+            return None
+        state = self.record.state
+        return mixture_table(self.tree, state.populations, state.meta_strategy)
+
+
+def check(
+    directory: Path,
+    config: Config,
+    resume: bool,
+    begun: Callable[[Path], bool] = checkpoint.exists,
+    may_differ: Collection[str] = _MAY_DIFFER,
+) -> None:
+    """Checks that a run with this configuration may begin, or go on, in the directory; writes nothing.
+
+    Args:
+      directory: of the run.
+      config: as `write_config` will write it.
+      resume: whether to go on with a run.
+      begun: whether there are checkpoints in a directory.
+      may_differ: names of settings that may change when a run is gone on with.
+
+    Raises:
+      RunDirectoryError: it may not; the message says why and what to do.
+    """
+    path = directory / "config.json"
+    _check_place(directory)
+    if not path.exists():
+        if begun(directory / "checkpoints"):
+            raise RunDirectoryError(
+                f"{directory} holds checkpoints but no config.json: choose another --output_dir."
+            )
+        if resume:
+            raise RunDirectoryError(f"there is no run to resume in {directory}: leave out --resume.")
+        return
+    different = _differences(read_config(path), config, may_differ)
+    if different:
+        raise RunDirectoryError(
+            f"{directory} holds a run with another configuration ({'; '.join(different[:3])}): "
+            "choose another --output_dir, or give that configuration and --resume."
+        )
+    # A run killed before its first checkpoint has nothing to lose, and may begin again either way.
+    if not resume and begun(directory / "checkpoints"):
+        raise RunDirectoryError(
+            f"{directory} holds this run already: add --resume to go on with it, "
+            "or choose another --output_dir."
+        )
+
+
+def _check_place(directory: Path) -> None:
+    """Checks that the directory is one, or can be made."""
+    place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not place.is_dir():
+        raise RunDirectoryError(f"{place} is a file: choose another --output_dir.")
+    if not os.access(place, os.W_OK):
+        raise RunDirectoryError(f"{place} cannot be written to: choose another --output_dir.")
+
+
+def write_config(directory: Path, config: Config) -> None:
+    """Writes `config.json`, making the directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / "config.json", json.dumps(config, indent=2) + "\n")
+
+
+def write_record(directory: Path, record: checkpoint.Record, form: Format) -> None:
+    """Writes a checkpoint, then `metrics.csv` from it."""
+    checkpoint.save(directory / "checkpoints", record, form)
+    write_csv(directory / "metrics.csv", record.metrics)
+
+
+def resume(directory: Path, form: Format, warn: Callable[[str], None]) -> checkpoint.Record | None:
+    """The newest whole checkpoint, and the directory as it was right after it.
+
+    Returns:
+      None where the run was killed before its first checkpoint.
+
+    Raises:
+      CheckpointError: no checkpoint is whole.
+    """
+    if not checkpoint.exists(directory / "checkpoints"):
+        return None
+    record = checkpoint.restore(directory / "checkpoints", form, warn)
+    checkpoint.prune(directory / "checkpoints", record)
+    write_csv(directory / "metrics.csv", record.metrics)
+    return record
+
+
+def read(directory: str | Path, warn: Callable[[str], None] = lambda line: None) -> Run:
+    """Reads a run without changing anything.
+
+    Args:
+      warn: told, in one line, about every checkpoint that is passed over.
+
+    Raises:
+      RunDirectoryError: there is no run here.
+      CheckpointError: no checkpoint is whole.
+    """
+    directory = Path(directory)
+    path = directory / "config.json"
+    if not path.exists():
+        raise RunDirectoryError(f"there is no run in {directory} (no config.json).")
+    config = read_config(path)
+    try:
+        game, max_nodes = str(config["game"]), int(config.get("max_nodes", DEFAULT_MAX_NODES))
+    except (KeyError, TypeError, ValueError):
+        raise RunDirectoryError(f"{path} names no game: it was altered.") from None
+    if is_sampled(config):
+        from acme_psro.games.loading import load_game
+
+        tree, game = None, str(load_game(game))
+        form = formats.of_files(game)
+    else:
+        tree = compile_game(game, max_nodes)
+        game, form = tree.game_string, formats.of_tree(tree)
+    return Run(config, game, tree, checkpoint.restore(directory / "checkpoints", form, warn))
+
+
+def is_sampled(config: Config) -> bool:
+    """Whether a run's payoffs are simulated, and its game is not compiled."""
+    return bool({**_ONCE, **config}["payoffs"] == "sampled")
+
+
+def read_config(path: Path) -> Config:
+    """The configuration in a `config.json`.
+
+    Raises:
+      RunDirectoryError: it cannot be read.
+    """
+    try:
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        config = None
+    if not isinstance(config, dict):
+        raise RunDirectoryError(f"{path} cannot be read: it is truncated or altered.")
+    return config
+
+
+def _differences(old: Config, new: Config, may_differ: Collection[str]) -> list[str]:
+    """What differs, as `name: old, not new`, nested names joined by dots."""
+    # Through JSON and back, so that tuples compare equal to the lists they are written as.
+    flat_old, flat_new = _flatten(old), _flatten(json.loads(json.dumps(new)))
+    if flat_new.get("payoffs") is not None:
+        flat_old = {**_ONCE, **flat_old}
+    names = [name for name in {**flat_old, **flat_new} if name not in may_differ]
+    return [
+        f"{name} is {flat_old.get(name)}, not {flat_new.get(name)}"
+        for name in names
+        if flat_old.get(name) != flat_new.get(name)
+    ]
+
+
+def _flatten(config: Config, prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

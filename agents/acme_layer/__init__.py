@@ -1,0 +1,1 @@
+"""Acme's interfaces around any `AgentCore`: learner, builder, replay, actors."""

@@ -1,0 +1,323 @@
+"""Runs our builders with the runners of dm-acme 0.4.0, the release on the package index.
+
+Acme's main branch has `acme.jax.experiments`, for which `agents.acme_layer.builder` is written. The
+release has `acme.jax.layouts` instead, whose builders have other arguments in another order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import agents.acme_layer.compat  # noqa: F401
+
+# isort: split
+
+import acme
+import dm_env
+import jax
+import reverb
+from acme import adders, core, specs
+from acme.agents.jax import actor_core, builders
+from acme.jax import utils
+from acme.jax.layouts import distributed_layout, local_layout
+from acme.utils import counting, loggers
+
+from agents.acme_layer.builder import CoreBuilder
+from agents.acme_layer.local_replay import LocalAdder, LocalReplay, LocalSequenceAdder
+from agents.core import Key
+
+NetworkFactory = Callable[[specs.EnvironmentSpec], Any]
+EnvironmentFactory = Callable[[int], dm_env.Environment]
+LoggerFactory = Callable[..., loggers.Logger]
+
+
+def make_logger(label: str, steps_key: str = "steps", instance: int = 0) -> loggers.Logger:
+    """Logs a line every ten seconds and keeps no files."""
+    del instance
+    return loggers.make_default_logger(label, save_data=False, time_delta=10.0, steps_key=steps_key)
+
+
+class ReleasedBuilder(builders.ActorLearnerBuilder):
+    """One of our builders with the methods of the release's.
+
+    Args:
+      builder: ours.
+      network_factory: environment spec -> networks.
+      environment_spec: of the environment to learn in.
+      logger_fn: makes the learner's logger.
+      counter_prefix: of the learner's counts, where a runner shares one counter with its actor.
+    """
+
+    def __init__(
+        self,
+        builder: CoreBuilder,
+        network_factory: NetworkFactory,
+        environment_spec: specs.EnvironmentSpec,
+        logger_fn: LoggerFactory = make_logger,
+        counter_prefix: str = "",
+    ) -> None:
+        self._builder = builder
+        self._network_factory = network_factory
+        self._environment_spec = environment_spec
+        self._logger_fn = logger_fn
+        self._counter_prefix = counter_prefix
+
+    def make_policy(self, networks: Any, evaluation: bool = False) -> actor_core.ActorCore:
+        """What the release's runners are given beside the builder: networks -> policy."""
+        return self._builder.make_policy(networks, self._environment_spec, evaluation)
+
+    def make_replay_tables(self, environment_spec: specs.EnvironmentSpec) -> list[reverb.Table]:
+        policy = self.make_policy(self._network_factory(environment_spec))
+        return self._builder.make_replay_tables(environment_spec, policy)
+
+    def make_dataset_iterator(self, replay_client: reverb.Client) -> Iterator[reverb.ReplaySample]:
+        return self._builder.make_dataset_iterator(replay_client)
+
+    def make_adder(self, replay_client: reverb.Client) -> adders.Adder:
+        policy = self.make_policy(self._network_factory(self._environment_spec))
+        return self._builder.make_adder(replay_client, self._environment_spec, policy)
+
+    def make_actor(
+        self,
+        random_key: Key,
+        policy_network: actor_core.ActorCore,
+        adder: adders.Adder | None = None,
+        variable_source: core.VariableSource | None = None,
+    ) -> core.Actor:
+        return self._builder.make_actor(
+            random_key, policy_network, self._environment_spec, variable_source, adder
+        )
+
+    def make_learner(
+        self,
+        random_key: Key,
+        networks: Any,
+        dataset: Iterator[reverb.ReplaySample],
+        replay_client: reverb.Client | None = None,
+        counter: counting.Counter | None = None,
+    ) -> core.Learner:
+        if self._counter_prefix:
+            counter = counting.Counter(counter, self._counter_prefix, time_delta=0.0)
+        return self._builder.make_learner(
+            random_key, networks, dataset, self._logger_fn, self._environment_spec, replay_client, counter
+        )
+
+
+class LocalAgent(local_layout.LocalLayout):
+    """The release's, whose learner can be asked for its state and whose server can be done without."""
+
+    @property
+    def learner(self) -> core.Learner:
+        """What learns."""
+        return self._learner
+
+    def stop_server(self) -> None:
+        """Stops the Reverb server, where experience is kept elsewhere and nobody will ask it for any."""
+        self._replay_server.stop()
+
+
+class _InProcessBuilder(ReleasedBuilder):
+    """One of our builders with its replay in the process, for one thread that acts and learns by turns.
+
+    Its actor waits for variables, so that what it does never depends on how busy the machine is.
+    """
+
+    def __init__(self, builder: CoreBuilder, replay: LocalReplay, *others: Any) -> None:
+        super().__init__(builder, *others)
+        self._memory = replay
+
+    def make_dataset_iterator(self, replay_client: reverb.Client) -> Iterator[reverb.ReplaySample]:
+        del replay_client
+        return self._memory.samples(self._builder.replay.items_per_sample)
+
+    def make_adder(self, replay_client: reverb.Client) -> adders.Adder:
+        del replay_client
+        replay = self._builder.replay
+        if replay.sequence_length > 1:
+            return LocalSequenceAdder(self._memory, replay.sequence_length)
+        return LocalAdder(self._memory, replay.n_step, self._builder.discount)
+
+    def make_actor(
+        self,
+        random_key: Key,
+        policy_network: actor_core.ActorCore,
+        adder: adders.Adder | None = None,
+        variable_source: core.VariableSource | None = None,
+    ) -> core.Actor:
+        return _WaitingActor(super().make_actor(random_key, policy_network, adder, variable_source))
+
+
+class _WaitingActor(core.Actor):
+    """An actor whose updates have happened when they return."""
+
+    def __init__(self, actor: core.Actor) -> None:
+        self._actor = actor
+
+    def select_action(self, observation: Any) -> Any:
+        return self._actor.select_action(observation)
+
+    def observe_first(self, timestep: dm_env.TimeStep) -> None:
+        self._actor.observe_first(timestep)
+
+    def observe(self, action: Any, next_timestep: dm_env.TimeStep) -> None:
+        self._actor.observe(action, next_timestep)
+
+    def update(self, wait: bool = False) -> None:
+        del wait
+        self._actor.update(wait=True)
+
+
+def make_local_agent(
+    builder: CoreBuilder,
+    network_factory: NetworkFactory,
+    environment_spec: specs.EnvironmentSpec,
+    seed: int,
+    *,
+    logger_fn: LoggerFactory = make_logger,
+    counter: counting.Counter | None = None,
+    workdir: str | None = None,
+    in_process: bool = False,
+) -> LocalAgent:
+    """An agent that acts and learns by turns in one process, for an `acme.EnvironmentLoop`.
+
+    The agent itself keeps samples and inserts in the ratio that the replay asks for. Reverb must not: a
+    blocked insert would wait for a learner that runs in the same thread.
+
+    Args:
+      builder: the agent's.
+      network_factory: environment spec -> networks.
+      environment_spec: of the environment to learn in.
+      seed: of everything random.
+      logger_fn: makes the learner's logger.
+      counter: the loop's, to be told of the learner's steps too.
+      workdir: where Acme writes its checkpoints; None: nowhere.
+      in_process: whether experience is kept in this process's own memory instead of Reverb: faster, and
+        the same again for the same seed.
+    """
+    replay = builder.replay
+    unlimited = builder.with_replay(
+        dataclasses.replace(replay, min_replay_size=1, samples_per_insert_tolerance_rate=math.inf)
+    )
+    others = (network_factory, environment_spec, logger_fn, "learner")
+    released: ReleasedBuilder = ReleasedBuilder(unlimited, *others)
+    if in_process:
+        # No request crosses a process, so none is saved on.
+        newest = builder.with_replay(dataclasses.replace(unlimited.replay, variable_update_period=1))
+        released = _InProcessBuilder(newest, LocalReplay(replay.max_items, seed), *others)
+    networks = network_factory(environment_spec)
+    agent = LocalAgent(
+        seed=seed,
+        environment_spec=environment_spec,
+        builder=released,
+        networks=networks,
+        policy_network=released.make_policy(networks),
+        workdir=workdir,
+        min_replay_size=max(replay.min_replay_size, replay.decisions_before_first_item),
+        samples_per_insert=replay.samples_per_insert,
+        batch_size=replay.batch_size,
+        num_sgd_steps_per_step=replay.gradient_steps_per_learner_step,
+        counter=counter,
+    )
+    if in_process:
+        agent.stop_server()
+    return agent
+
+
+class DistributedLayout(distributed_layout.DistributedLayout):
+    """The release's, from one of our builders; its `build` gives the Launchpad program.
+
+    Args:
+      builder: the agent's.
+      network_factory: environment spec -> networks.
+      environment_factory: seed -> environment.
+      seed: of everything random.
+      num_actors: actors that collect experience.
+      environment_spec: of the environments; taken from one of them where None.
+      logger_fn: makes the loggers of learner, actors and evaluator.
+      evaluate: whether one more actor only shows how good the policy is.
+      max_number_of_steps: of all actors, after which the program stops itself.
+      checkpointing_config: where Acme writes its checkpoints; by default below the home directory.
+      replay_with_learner: whether replay's server is a thread of the learner's process, which then reads
+        from it without a network between.
+    """
+
+    def __init__(
+        self,
+        builder: CoreBuilder,
+        network_factory: NetworkFactory,
+        environment_factory: EnvironmentFactory,
+        seed: int,
+        num_actors: int,
+        *,
+        environment_spec: specs.EnvironmentSpec | None = None,
+        logger_fn: LoggerFactory = make_logger,
+        evaluate: bool = True,
+        max_number_of_steps: int | None = None,
+        checkpointing_config: distributed_layout.CheckpointingConfig | None = None,
+        replay_with_learner: bool = False,
+    ) -> None:
+        spec = environment_spec or specs.make_environment_spec(environment_factory(seed))
+        released = ReleasedBuilder(builder, network_factory, spec, logger_fn)
+        evaluator = functools.partial(_evaluate, released, environment_factory, network_factory, logger_fn)
+        super().__init__(
+            seed=seed,
+            environment_factory=environment_factory,
+            network_factory=network_factory,
+            builder=released,
+            policy_network=released.make_policy,
+            num_actors=num_actors,
+            environment_spec=spec,
+            actor_logger_fn=functools.partial(logger_fn, "actor", "actor_steps"),
+            evaluator_factories=[evaluator] if evaluate else [],
+            max_number_of_steps=max_number_of_steps,
+            checkpointing_config=checkpointing_config,
+            multithreading_colocate_learner_and_reverb=replay_with_learner,
+        )
+
+    # The nodes are bound methods. Those of this class are unpickled by importing this module, and so by
+    # importing `agents.acme_layer.compat` before Acme; inherited ones would import Acme at once.
+
+    def replay(self) -> list[reverb.Table]:
+        return super().replay()
+
+    def counter(self) -> core.Worker:
+        return super().counter()
+
+    def learner(self, random_key: Key, replay: reverb.Client, counter: counting.Counter) -> core.Worker:
+        return super().learner(random_key, replay, counter)
+
+    def actor(
+        self,
+        random_key: Key,
+        replay: reverb.Client,
+        variable_source: core.VariableSource,
+        counter: counting.Counter,
+        actor_id: int,
+    ) -> acme.EnvironmentLoop:
+        return super().actor(random_key, replay, variable_source, counter, actor_id)
+
+    def coordinator(self, counter: counting.Counter, max_actor_steps: int) -> core.Worker:
+        return super().coordinator(counter, max_actor_steps)
+
+
+def _evaluate(
+    builder: ReleasedBuilder,
+    environment_factory: EnvironmentFactory,
+    network_factory: NetworkFactory,
+    logger_fn: LoggerFactory,
+    random_key: Key,
+    variable_source: core.VariableSource,
+    counter: counting.Counter,
+    make_actor: Callable[..., core.Actor],
+) -> acme.EnvironmentLoop:
+    """A loop that shows how good the policy is when judged."""
+    environment_key, actor_key = jax.random.split(random_key)
+    environment = environment_factory(utils.sample_uint32(environment_key))
+    networks = network_factory(acme.make_environment_spec(environment))
+    actor = make_actor(actor_key, builder.make_policy(networks, evaluation=True), variable_source)
+    logger = logger_fn("evaluator", "actor_steps")
+    return acme.EnvironmentLoop(environment, actor, counting.Counter(counter, "evaluator"), logger)

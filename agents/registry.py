@@ -1,0 +1,98 @@
+"""Agents by name: every agent once, for the device oracle, decoders, `run_agent` and the flags.
+
+Light to import: an agent's code, and Acme, are imported when an entry's functions are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from agents.core import AgentCore
+
+if TYPE_CHECKING:
+    from agents.acme_layer.builder import CoreBuilder
+    from agents.acme_layer.replay import ReplayConfig
+
+
+class CoreParts(NamedTuple):
+    """An agent without Acme.
+
+    Attributes:
+      defaults: a configuration; its fields and their types are the agent's settings.
+      presets: configurations by name; "default" is for control, "games" for games.
+      make_networks: (example `Observation` `[1, ..]`, actions or bounds, configuration) -> networks.
+      make_core: (networks, configuration) -> `AgentCore`.
+    """
+
+    defaults: Any
+    presets: Mapping[str, Any]
+    make_networks: Callable[[Any, Any, Any], Any]
+    make_core: Callable[[Any, Any], AgentCore]
+
+
+class AcmeParts(NamedTuple):
+    """An agent for Acme's launchers.
+
+    Attributes:
+      builder: (configuration, replay) -> Acme's builder.
+      make_networks: (environment spec, configuration) -> networks.
+    """
+
+    builder: Callable[[Any, ReplayConfig], CoreBuilder]
+    make_networks: Callable[[Any, Any], Any]
+
+
+class Agent(NamedTuple):
+    """An entry of the registry.
+
+    Attributes:
+      core: imports the agent.
+      acme: imports the agent and Acme.
+      finds_responses: whether `run_psro` may use it to find best responses.
+    """
+
+    core: Callable[[], CoreParts]
+    acme: Callable[[], AcmeParts]
+    finds_responses: bool
+
+
+def _crossq() -> CoreParts:
+    from agents import crossq
+
+    return CoreParts(crossq.CrossQConfig(), crossq.PRESETS, crossq.make_networks, crossq.make_core)
+
+
+def _crossq_in_acme() -> AcmeParts:
+    from agents.crossq import builder
+
+    return AcmeParts(builder.CrossQBuilder, builder.make_networks)
+
+
+def _mpo() -> CoreParts:
+    from agents import conditional_mpo as mpo
+
+    presets = {name: mpo.PRESETS[name] for name in ("default", "acme", "games")}
+    return CoreParts(mpo.ConditionalMPOConfig(), presets, mpo.make_networks, mpo.make_core)
+
+
+def _v_mpo() -> CoreParts:
+    from agents import conditional_mpo as mpo
+
+    presets = {"default": mpo.PRESETS["vmpo"], "games": mpo.PRESETS["vmpo_games"]}
+    return _mpo()._replace(presets=presets)
+
+
+def _mpo_in_acme() -> AcmeParts:
+    from agents.conditional_mpo import builder
+
+    return AcmeParts(builder.ConditionalMPOBuilder, builder.make_networks)
+
+
+AGENTS: dict[str, Agent] = {
+    "crossq": Agent(_crossq, _crossq_in_acme, finds_responses=True),
+    "conditional_mpo": Agent(_mpo, _mpo_in_acme, finds_responses=True),
+    "vmpo": Agent(_v_mpo, _mpo_in_acme, finds_responses=False),
+}
+# The agents that `run_psro` takes.
+RESPONSE_AGENTS = tuple(name for name, agent in AGENTS.items() if agent.finds_responses)

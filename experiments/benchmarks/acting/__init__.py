@@ -1,0 +1,1 @@
+"""Env steps a second of actors."""

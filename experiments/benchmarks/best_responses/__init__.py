@@ -1,0 +1,1 @@
+"""Best responses beside exact ones."""

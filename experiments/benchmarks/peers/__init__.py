@@ -1,0 +1,1 @@
+"""Implementations by others, and how they are run."""

@@ -1,0 +1,107 @@
+"""What simulated programs are made of: cores that all threads share, and Reverb's server."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import heapq
+import itertools
+from collections.abc import Callable
+
+from experiments.benchmarks.scaling.model import Setup, Work
+
+Then = Callable[[], None]
+
+
+class Machine:
+    """Cores that all running threads share alike, and the clock.
+
+    Virtual time goes as fast as a thread gets on: whatever begins is over at a virtual time known by then.
+    """
+
+    def __init__(self, cores: float) -> None:
+        self.clock = 0.0
+        self._cores = cores
+        self._virtual = 0.0
+        self._threads = 0.0
+        self._running: list[tuple[float, int, float, Then]] = []
+        self._numbers = itertools.count()
+
+    def start(self, work: Work, times: float, then: Then) -> None:
+        """Begins something that is to be done so often, and does `then` afterwards."""
+        self._threads += work.cores
+        end = self._virtual + work.seconds * times
+        heapq.heappush(self._running, (end, next(self._numbers), work.cores, then))
+
+    def advance(self) -> None:
+        """Goes on to the end of what ends first."""
+        end, _, cores, then = heapq.heappop(self._running)
+        self.clock += (end - self._virtual) * max(1.0, self._threads / self._cores)
+        self._virtual = end
+        self._threads = self._threads - cores if self._running else 0.0
+        then()
+
+
+class Replay:
+    """The server: serves one request at a time, of those that the limiter lets pass."""
+
+    def __init__(self, machine: Machine, setup: Setup) -> None:
+        self._machine = machine
+        self._setup = setup
+        self.inserted = 0
+        self._drawn = 0
+        self._inserts = collections.deque[tuple[int, Then]]()
+        self._draws = collections.deque[tuple[int, Then]]()
+        self._is_busy = False
+        self._drew_last = False
+        # No request is so large that both sides could wait for each other.
+        most = min(setup.slack / 2, 2.0**31)
+        self._most_drawn = int(most)
+        self._most_inserted = int(most / max(setup.limiter.samples_per_insert, 1.0))
+
+    def insert(self, size: int, then: Then) -> None:
+        """Does `then` when so many decisions are inserted."""
+        self._inserts.extend(_parts(size, self._most_inserted, then))
+        self._serve()
+
+    def draw(self, size: int, then: Then) -> None:
+        """Does `then` when so many decisions are drawn."""
+        self._draws.extend(_parts(size, self._most_drawn, then))
+        self._serve()
+
+    def _serve(self) -> None:
+        if self._is_busy:
+            return
+        limiter, so_far = self._setup.limiter, (self.inserted, self._drawn)
+        may_insert = bool(self._inserts) and limiter.may_insert(self._inserts[0][0], *so_far)
+        may_draw = bool(self._draws) and limiter.may_draw(self._draws[0][0], *so_far)
+        # By turns where both may be.
+        draws = may_draw and not (may_insert and self._drew_last)
+        if draws:
+            size, then = self._draws.popleft()
+            self._drawn += size
+            self._begin(self._setup.services.draw, size, then)
+        elif may_insert:
+            size, then = self._inserts.popleft()
+            self.inserted += size
+            self._begin(self._setup.services.insert, size, then)
+        self._drew_last = draws
+
+    def _begin(self, work: Work, size: int, then: Then) -> None:
+        self._is_busy = True
+        self._machine.start(work, size, functools.partial(self._end, then))
+
+    def _end(self, then: Then) -> None:
+        self._is_busy = False
+        then()
+        self._serve()
+
+
+def _parts(size: int, most: int, then: Then) -> list[tuple[int, Then]]:
+    """A request as parts that are served one after the other; the last one is the request's end."""
+    sizes = [most] * ((size - 1) // most)
+    return [*((part, _nothing) for part in sizes), (size - sum(sizes), then)]
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,203 @@
+"""Best responses of one player to several opponents: by one conditional MPO network, and by one for each.
+
+Dimensions: `M` members, one an opponent; others as in `acme_psro.games.tree`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from acme_psro.games import rollout, traverse
+from acme_psro.games.tree import GameTree
+from acme_psro.meta_game.exact import exact_payoffs
+from acme_psro.oracles import exact
+from acme_psro.oracles.device.experience import observe
+from acme_psro.oracles.device.training import DeviceConfig, Opponents, Train, make_train
+from acme_psro.policies import tabular
+from acme_psro.psro import loop
+from acme_psro.solvers import get_solver
+from agents import conditional_mpo, settings
+from agents.conditional_mpo.conditioning import make_contexts
+
+AGENT = "conditional_mpo"
+
+_NO_GAIN = 1e-9
+
+
+class Budget(NamedTuple):
+    """What the networks may use: the one, and each of as many separate ones as there are members."""
+
+    one: DeviceConfig
+    separate: DeviceConfig
+    members: int
+
+    @property
+    def env_steps(self) -> tuple[int, int]:
+        """Of the one network, and of the separate ones in total."""
+        one, separate = self.one, self.separate
+        return one.num_envs * _rounds(one), self.members * separate.num_envs * _rounds(separate)
+
+
+def _rounds(config: DeviceConfig) -> int:
+    return config.rounds_before_learning + config.gradient_steps // config.updates_per_round
+
+
+def make_budget(config: DeviceConfig, members: int) -> Budget:
+    """Shares a budget.
+
+    Args:
+      config: in total, but for the games side by side, which are a separate network's.
+
+    Raises:
+      ValueError: it cannot be shared evenly.
+    """
+    unit = members * config.updates_per_round * config.snapshots
+    if config.gradient_steps % unit > 0:
+        raise ValueError(
+            f"--gradient_steps must be a multiple of members * updates_per_round * snapshots, {unit}, for "
+            f"all to get as many, not {config.gradient_steps}."
+        )
+    if config.buffer_size < members * config.batch_size:
+        raise ValueError(
+            f"--buffer_size must hold a batch for each member, {members * config.batch_size}, not "
+            f"{config.buffer_size}."
+        )
+    separate = dataclasses.replace(
+        config, gradient_steps=config.gradient_steps // members, buffer_size=config.buffer_size // members
+    )
+    # Every network plays some rounds before it learns: one network does so in more games.
+    num_envs = members * separate.num_envs * _rounds(separate) // _rounds(config)
+    return Budget(dataclasses.replace(config, num_envs=num_envs), separate, members)
+
+
+class Opponent(NamedTuple):
+    """Whom a member responds to.
+
+    Attributes:
+      table: `[I, A]`, a policy for every player.
+      plan: `[S]`, its realisation plan.
+      present: the learning player's return where all play it.
+      best_gain: what the player gains over that by an exact best response.
+    """
+
+    table: np.ndarray
+    plan: np.ndarray
+    present: float
+    best_gain: float
+
+
+def make_opponents(tree: GameTree, player: int, num: int) -> list[Opponent]:
+    """What exact PSRO responds to in its first iterations.
+
+    Raises:
+      ValueError: no such player, or opponents that repeat themselves or leave nothing to gain.
+    """
+    if not 0 <= player < tree.num_players:
+        raise ValueError(f"--player must be one of 0 to {tree.num_players - 1}, not {player}.")
+    opponents: list[Opponent] = []
+    for plan in mixtures(tree, num):
+        opponent = make_opponent(tree, player, plan)
+        theirs = _others_part(tree, plan, player)
+        known = any(np.allclose(theirs, _others_part(tree, each.plan, player)) for each in opponents)
+        if known or opponent.best_gain <= _NO_GAIN:
+            raise ValueError(
+                f"exact PSRO on {tree.game_string} has only {len(opponents)} different tasks for player "
+                f"{player} before one that teaches nothing new: lower --members from {num}."
+            )
+        opponents.append(opponent)
+    return opponents
+
+
+def make_opponent(tree: GameTree, player: int, plan: np.ndarray) -> Opponent:
+    """The opponent with this realisation plan `[S]`."""
+    present = float(traverse.expected_returns(tree, plan)[player])
+    gain = traverse.best_response(tree, plan, player).value - present
+    return Opponent(traverse.behaviour(tree, plan), plan, present, float(gain))
+
+
+def mixtures(tree: GameTree, num: int) -> Iterator[np.ndarray]:
+    """`[S]` each: the players' mixtures at first and after every iteration of exact PSRO."""
+    policies = [tabular.uniform_policy(tree, player) for player in range(tree.num_players)]
+
+    def fill(*arguments: Any) -> np.ndarray:
+        return exact_payoffs(tree, *arguments)
+
+    solve, oracle = get_solver("nash"), exact.make_oracle(tree)
+    first = loop.initialise(policies, payoffs=fill, solve=solve)
+    rest = loop.run(
+        first, 0, num - 1, oracle=oracle, payoffs=fill, solve=solve, converged=lambda state: False
+    )
+    for state in (first, *rest):
+        yield tabular.mixture_plan(tree, state.populations, state.meta_strategy.marginals)
+
+
+def _others_part(tree: GameTree, plan: np.ndarray, player: int) -> np.ndarray:
+    rows = plan[:-1].reshape(tree.num_infosets, tree.num_actions)
+    return np.delete(rows, tree.infosets_of(player), axis=0)
+
+
+# (key, opponents' tables [M, I, A]) -> the members' policies at even steps, [snapshots, M, I, A].
+TrainAll = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def make_one(tree: GameTree, player: int, budget: Budget, agent_settings: dict[str, Any]) -> TrainAll:
+    """Training of one network; pure."""
+    num = budget.members
+    train, contexts = _make_train(tree, budget.one, {**agent_settings, "num_members": num}, num)
+
+    def train_all(key: jax.Array, tables: jax.Array) -> jax.Array:
+        weights, members = jnp.full(num, 1 / num), jnp.arange(num, dtype=jnp.int32)
+        opponents = Opponents(tables, weights, members, contexts, jnp.ones(num))
+        return train(key, jnp.int32(player), opponents).probs
+
+    return train_all
+
+
+def make_separate(tree: GameTree, player: int, budget: Budget, agent_settings: dict[str, Any]) -> TrainAll:
+    """Training of a network for each opponent; pure."""
+    train, contexts = _make_train(tree, budget.separate, agent_settings, 1)
+
+    def train_one(task: tuple[jax.Array, jax.Array]) -> jax.Array:
+        key, opponent = task
+        opponents = Opponents(opponent[None], jnp.ones(1), jnp.zeros(1, jnp.int32), contexts, jnp.ones(1))
+        return train(key, jnp.int32(player), opponents).probs[:, 0]
+
+    def train_all(key: jax.Array, tables: jax.Array) -> jax.Array:
+        keys = jax.random.split(key, budget.members)
+        return jnp.swapaxes(jax.lax.map(train_one, (keys, tables)), 0, 1)
+
+    return train_all
+
+
+def _make_train(
+    tree: GameTree, device: DeviceConfig, agent_settings: dict[str, Any], num: int
+) -> tuple[Train, jax.Array]:
+    """Training of an agent that is `num` policies, and their contexts `[num, C]`."""
+    changes = {**agent_settings, "horizon": device.gradient_steps}
+    config = settings.replace(AGENT, conditional_mpo.PRESETS["games"], changes)
+    contexts = jnp.asarray(make_contexts(config, np.arange(num)))
+    game = rollout.make_arrays(tree)
+    example = observe(game, jnp.zeros(1, jnp.int32), contexts[:1])
+    networks = conditional_mpo.make_networks(example, tree.num_actions, config)
+    return make_train(tree, game, conditional_mpo.make_core(networks, config), device), contexts
+
+
+def relative_gaps(
+    tree: GameTree, player: int, opponents: Sequence[Opponent], probs: np.ndarray
+) -> np.ndarray:
+    """`[snapshots, M]`, of the best snapshot so far, from policies `[snapshots, M, I, A]`."""
+    rows = tree.infosets_of(player)
+    choice = np.where(tree.legal_actions[rows], probs[:, :, rows], -1.0).argmax(axis=-1)
+    gaps = np.empty(choice.shape[:2])
+    for (snapshot, member), _ in np.ndenumerate(gaps):
+        opponent = opponents[member]
+        response = tabular.make_policy(tree, player, np.eye(tree.num_actions)[choice[snapshot, member]])
+        returns = traverse.expected_returns(tree, tabular.replace(tree, opponent.plan, player, response))
+        gaps[snapshot, member] = 1.0 - (returns[player] - opponent.present) / opponent.best_gain
+    return np.minimum.accumulate(gaps, axis=0)

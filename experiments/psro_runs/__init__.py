@@ -1,1 +1,0 @@
-"""What a run of `experiments.run_psro` is made of."""

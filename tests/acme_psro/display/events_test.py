@@ -1,0 +1,101 @@
+"""Tests of acme_psro.display.events."""
+
+import math
+import os
+import pathlib
+import struct
+import subprocess
+import sys
+
+import pytest
+from tensorboard.compat.proto import event_pb2
+
+from acme_psro.display.events import EventWriter
+
+_ROOT = str(pathlib.Path(__file__).parents[3])
+
+
+def _read(directory: pathlib.Path) -> list[event_pb2.Event]:
+    """Returns the events of the only file in `directory`, parsed as TFRecords by hand."""
+    (path,) = directory.iterdir()
+    data, events = path.read_bytes(), []
+    while data:
+        (length,) = struct.unpack_from("<Q", data)
+        event = event_pb2.Event()
+        event.ParseFromString(data[12 : 12 + length])
+        events.append(event)
+        data = data[16 + length :]
+    return events
+
+
+def test_every_write_is_on_disk_at_once_and_nan_is_left_out(tmp_path: pathlib.Path) -> None:
+    directory = tmp_path / "new" / "events"
+    writer = EventWriter(directory)
+    writer.write(3, {"nash_conv": 0.5, "gap_0": math.nan, "inf": math.inf}, wall_time=12.25)
+    writer.write(4, {"gap_0": math.nan}, wall_time=13.0)
+    version, event = _read(directory)
+    assert version.file_version == "brain.Event:2"
+    assert (event.step, event.wall_time) == (3, 12.25)
+    values = {value.tag: value.simple_value for value in event.summary.value}
+    assert values == {"nash_conv": 0.5, "inf": math.inf}
+    writer.close()
+    assert len(_read(directory)) == 2
+
+
+def test_closed_writer_refuses_to_write(tmp_path: pathlib.Path) -> None:
+    with EventWriter(tmp_path) as writer:
+        pass
+    writer.close()
+    with pytest.raises(ValueError, match="closed"):
+        writer.write(0, {"x": 1.0}, wall_time=0.0)
+
+
+def test_two_writers_use_two_files(tmp_path: pathlib.Path) -> None:
+    with EventWriter(tmp_path), EventWriter(tmp_path):
+        assert len(list(tmp_path.iterdir())) == 2
+
+
+def _run(code: str, *paths: pathlib.Path) -> str:
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([*map(str, paths), _ROOT]))
+    process = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def test_tensorflow_is_not_imported_even_where_it_is_installed(tmp_path: pathlib.Path) -> None:
+    package = tmp_path / "packages" / "tensorflow"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemExit('tensorflow was imported')")
+    _run(
+        "import sys\n"
+        "from acme_psro.display.events import EventWriter\n"
+        "assert not any(name.startswith('tensorboard') for name in sys.modules)\n"
+        f"writer = EventWriter({str(tmp_path / 'events')!r})\n"
+        "writer.write(0, {'x': 1.0}, 0.0)\n"
+        "writer.close()\n"
+        "assert 'tensorflow' not in sys.modules\n",
+        package.parent,
+    )
+
+
+def test_tensorboard_reads_the_file(tmp_path: pathlib.Path) -> None:
+    with EventWriter(tmp_path) as writer:
+        writer.write(0, {"nash_conv": 0.5}, wall_time=10.0)
+        writer.write(1, {"nash_conv": 0.25}, wall_time=11.0)
+    # TensorBoard reads without TensorFlow where this marker module exists.
+    printed = _run(
+        "import sys, types\n"
+        "sys.modules['tensorboard.compat.notf'] = types.ModuleType('notf')\n"
+        "from tensorboard.backend.event_processing import event_accumulator\n"
+        f"events = event_accumulator.EventAccumulator({str(tmp_path)!r})\n"
+        "events.Reload()\n"
+        "if 'nash_conv' in events.Tags()['scalars']:\n"
+        "    values = [(e.step, e.wall_time, e.value) for e in events.Scalars('nash_conv')]\n"
+        "else:\n"
+        "    values = [(e.step, e.wall_time, e.tensor_proto.float_val[0])"
+        " for e in events.Tensors('nash_conv')]\n"
+        "print(values)\n"
+    )
+    assert printed.strip() == "[(0, 10.0, 0.5), (1, 11.0, 0.25)]"

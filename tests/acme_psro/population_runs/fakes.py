@@ -1,0 +1,145 @@
+"""What stands for programs and workers in tests of runs by play: nothing is launched, nobody is started."""
+
+import contextlib
+import dataclasses
+import io
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acme_psro.games import traverse
+from acme_psro.games.tree import GameTree
+from acme_psro.meta_game import simulation, workers
+from acme_psro.oracles.launchpad.tasks import Learned, Program
+from acme_psro.policies import as_table, decoders, mixture_files, stored
+from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.tabular import Policy, make_policy, mixture_plan, uniform_policy
+from acme_psro.population_runs import responses
+from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.prepare import prepare_run
+from acme_psro.population_runs.train import train_population
+from acme_psro.storage import run_directory
+from acme_psro.system.tables import read_csv
+
+GAME = "kuhn_poker"
+FLAGS = (
+    f"--game={GAME}",
+    "--oracle=launchpad",
+    "--payoffs=sampled",
+    "--payoff_episodes=20",
+    "--extra_payoff_episodes=200",
+    "--gain_episodes=400",
+    "--payoff_workers=1",
+)
+TIMINGS = ("wall_seconds", "iteration_seconds")
+
+
+class Killed(BaseException):
+    """As if the process were gone."""
+
+
+@dataclasses.dataclass
+class World:
+    """What stands for programs and workers; where `mortal`, all is killed once at each call of theirs."""
+
+    mortal: bool = False
+    seen: set[tuple[Any, ...]] = dataclasses.field(default_factory=set)
+
+    def tick(self, *call: Any) -> None:
+        if call not in self.seen:
+            self.seen.add(call)
+            if self.mortal:
+                raise Killed
+
+
+class FakeWorkers:
+    """Plays in this process what worker processes would."""
+
+    def __init__(self, world: World, decoders: Mapping[str, decoders.Decoder]) -> None:
+        self._world = world
+        self._decoders = decoders
+
+    def simulate(
+        self,
+        game: str,
+        paths: Sequence[Sequence[pathlib.Path]],
+        profiles: np.ndarray,
+        episodes: int | np.ndarray,
+        seed: int,
+        begun: int | np.ndarray = 0,
+    ) -> simulation.SampledReturns:
+        self._world.tick(str(np.asarray(profiles)), str(episodes), seed, str(begun))
+        policies = [[decoders.decode(stored.read(path), self._decoders) for path in own] for own in paths]
+        return simulation.simulate(game, policies, profiles, episodes, seed, begun)
+
+    def close(self) -> None:
+        pass
+
+
+def table_of(tree: GameTree, policy: stored.StoredPolicy | None, player: int) -> Policy:
+    if policy is None:
+        return uniform_policy(tree, player)
+    return make_policy(tree, player, as_table.make_table(tree, policy))
+
+
+def respond(tree: GameTree, program: Program) -> Learned:
+    """A best response to the mixture in a program's files, and the litter that a program leaves."""
+    loaded = mixture_files.load(program.opponents)
+    assert isinstance(loaded.meta_strategy, ProductStrategy)
+    populations = [
+        tuple(table_of(tree, policy, player) for policy in own) or (uniform_policy(tree, player),)
+        for player, own in enumerate(loaded.policies)
+    ]
+    marginals = [marginal if len(marginal) else np.ones(1) for marginal in loaded.meta_strategy.marginals]
+    best = traverse.best_response(tree, mixture_plan(tree, populations, marginals), program.player)
+    policy = make_policy(tree, program.player, best.table[tree.infosets_of(program.player)])
+    directory = program.directory
+    (directory / "checkpoints" / "100").mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "learner.csv", "program.log", "checkpoints/100/large"):
+        (directory / name).write_text(name)
+    path = directory / "policy.npz"
+    stored.write(path, decoders.from_tree_policy(tree, program.player, policy))
+    return Learned(path, 11, 22, 33, {"loss": 0.5})
+
+
+@contextlib.contextmanager
+def faked(tree: GameTree) -> Iterator[World]:
+    """Programs that answer at once, and workers that are none."""
+    world = World()
+
+    def make_run_programs(config: Any, note: Callable[[str], None]) -> Any:
+        def run_programs(programs: Sequence[Program]) -> list[Learned]:
+            world.tick("programs", *(str(program.directory) for program in programs))
+            return [respond(tree, program) for program in programs]
+
+        return run_programs
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(responses, "make_run_programs", make_run_programs)
+        patch.setattr(workers, "Workers", lambda number, decoders: FakeWorkers(world, decoders))
+        yield world
+
+
+def train(directory: pathlib.Path, iterations: int = 1) -> list[dict[str, float]]:
+    """Begins a run or goes on with it, without a report; returns its rows without timings."""
+    config = PSROConfig(
+        GAME,
+        oracle="launchpad",
+        payoffs="sampled",
+        iterations=iterations,
+        simulation={"payoff_episodes": 10, "extra_payoff_episodes": 40, "gain_episodes": 40},
+    )
+    kind = prepare_run(config, directory, 0.0, pytest.fail, print)
+    restored = run_directory.resume(directory, kind.form, pytest.fail)
+    run_directory.write_config(directory, kind.config.to_json())
+    with contextlib.redirect_stdout(io.StringIO()):
+        train_population(kind, directory, restored)
+    return untimed(directory)
+
+
+def untimed(directory: pathlib.Path) -> list[dict[str, float]]:
+    rows = read_csv(directory / "metrics.csv")
+    return [{name: value for name, value in row.items() if name not in TIMINGS} for row in rows]

@@ -1,0 +1,73 @@
+"""Which kind of run a configuration comes to, and that it stays so."""
+
+import json
+import pathlib
+from typing import Any
+
+import pytest
+
+from acme_psro.population_runs import prepare
+from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.exact import ExactRun
+from acme_psro.population_runs.prepare import prepare_run, settle_payoffs
+from acme_psro.population_runs.sampled import SampledRun
+
+
+def config(payoffs: str = "auto", oracle: str = "launchpad", **more: Any) -> PSROConfig:
+    return PSROConfig("kuhn_poker", oracle=oracle, payoffs=payoffs, **more)
+
+
+def prepared(given: PSROConfig, directory: pathlib.Path) -> tuple[Any, list[str]]:
+    warnings: list[str] = []
+    return prepare_run(given, directory, 0.0, warnings.append, print), warnings
+
+
+def test_a_game_that_compiles_has_exact_payoffs(tmp_path: pathlib.Path) -> None:
+    for payoffs in ("auto", "exact"):
+        kind, warnings = prepared(config(payoffs), tmp_path)
+        assert isinstance(kind, ExactRun) and warnings == []
+        assert kind.config.payoffs == "exact"
+
+
+def test_a_larger_game_is_played_where_programs_learn(tmp_path: pathlib.Path) -> None:
+    kind, warnings = prepared(config(max_nodes=10), tmp_path)
+    assert isinstance(kind, SampledRun) and kind.config.payoffs == "sampled"
+    (line,) = warnings
+    assert line.startswith("kuhn_poker() has more than 10 nodes (")
+    assert line.endswith(" counted): payoffs are simulated (--payoffs=sampled does so at once).")
+    for given in (
+        config("exact", max_nodes=10),
+        settle_payoffs(config(oracle="exact", max_nodes=10), tmp_path),
+    ):
+        with pytest.raises(ValueError, match="more than 10 nodes"):
+            prepared(given, tmp_path)
+
+
+def test_sampled_payoffs_compile_nothing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "compile_game", lambda *given, **more: pytest.fail("compiled"))
+    kind, warnings = prepared(config("sampled"), tmp_path)
+    assert isinstance(kind, SampledRun) and warnings == []
+
+
+@pytest.mark.parametrize(
+    ("written", "payoffs"),
+    [({"payoffs": "sampled"}, "sampled"), ({"payoffs": "exact"}, "exact"), ({}, "exact"), (None, "auto")],
+)
+def test_what_is_left_open_is_as_the_run_in_the_directory_has_it(
+    tmp_path: pathlib.Path, written: dict[str, str] | None, payoffs: str
+) -> None:
+    if written is not None:
+        (tmp_path / "config.json").write_text(json.dumps(written))
+    assert settle_payoffs(config(), tmp_path).payoffs == payoffs
+    assert settle_payoffs(config("sampled"), tmp_path).payoffs == "sampled"
+    assert settle_payoffs(config(oracle="device"), tmp_path).payoffs == "exact"
+
+
+def test_settings_of_programs_are_checked_before_a_game_is_compiled(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "compile_game", lambda *given, **more: pytest.fail("compiled"))
+    with pytest.raises(ValueError, match="actor_steps must be at least 1"):
+        prepared(config(launchpad={"actor_steps": 0}), tmp_path)
+    with pytest.raises(ValueError, match="--payoff_episodes must be at least 2"):
+        prepared(config(simulation={"payoff_episodes": 0}), tmp_path)

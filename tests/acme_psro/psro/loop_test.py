@@ -1,0 +1,294 @@
+"""The outer loop: orchestration with fakes, and exact PSRO on games with known answers."""
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acme_psro import solvers
+from acme_psro.evaluation.exact import evaluate_mixture
+from acme_psro.meta_game.exact import exact_payoffs
+from acme_psro.oracles import exact
+from acme_psro.oracles.base import BestResponseTask, Response
+from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.tabular import Policy, mixture_table, uniform_policy
+from acme_psro.psro import loop
+
+
+def policy(number: int) -> Policy:
+    """A policy that can be recognised; nothing in the loop looks inside."""
+    return Policy(np.full((1, 1), float(number)), np.ones(2))
+
+
+def number_of(policy: Policy) -> int:
+    return int(policy.table[0, 0])
+
+
+def fake_payoffs(populations: Sequence[tuple[Policy, ...]], known: np.ndarray) -> np.ndarray:
+    """Says which populations were evaluated and how much was known before."""
+    filled = np.zeros((len(populations), *(len(population) for population in populations)))
+    filled[(slice(None), *(slice(size) for size in known.shape[1:]))] = known + 1
+    return filled
+
+
+def last(tensor: np.ndarray) -> ProductStrategy:
+    """A meta-solver that plays the newest policies."""
+    return ProductStrategy(tuple(np.eye(size)[-1] for size in tensor.shape[1:]))
+
+
+class FakeOracle:
+    """Answers as told, and keeps what it was asked."""
+
+    def __init__(self, answers: Sequence[Sequence[Response]]) -> None:
+        self.answers = list(answers)
+        self.keys: list[np.ndarray] = []
+        self.tasks: list[list[BestResponseTask]] = []
+
+    def __call__(self, key: np.ndarray, tasks: Sequence[BestResponseTask]) -> Sequence[Response]:
+        self.keys.append(np.array(key))
+        self.tasks.append(list(tasks))
+        return self.answers[len(self.keys) - 1]
+
+
+def never(state: loop.PSROState) -> bool:
+    """For `converged`."""
+    del state
+    return False
+
+
+ANSWERS = [
+    [
+        Response(policy(10), 1.0, 1.5, 7, 20, 3),
+        Response(None, 0.0, 0.5, 5, 10, 2),
+        Response(policy(30), 1.0, 1.0),
+    ],
+    [
+        Response(None, 0.0, 0.0, 1, 1, 1),
+        Response(policy(21), 0.1, 0.2, 100, 200, 300),
+        Response(None, 0.0, 0.0),
+    ],
+]
+
+
+@pytest.fixture
+def beginning() -> loop.PSROState:
+    return loop.initialise([policy(0), policy(1), policy(2)], payoffs=fake_payoffs, solve=last)
+
+
+@pytest.fixture
+def run_loop() -> Callable[..., list[loop.PSROState]]:
+    def run(state: loop.PSROState, oracle: Any, iterations: int = 2, seed: int = 0) -> list[loop.PSROState]:
+        return list(
+            loop.run(
+                state, seed, iterations, oracle=oracle, payoffs=fake_payoffs, solve=last, converged=never
+            )
+        )
+
+    return run
+
+
+def test_begins_with_one_policy_a_player(beginning: loop.PSROState) -> None:
+    assert [[number_of(p) for p in population] for population in beginning.populations] == [[0], [1], [2]]
+    assert beginning.payoffs.shape == (3, 1, 1, 1)
+    assert [list(marginal) for marginal in beginning.meta_strategy.marginals] == [[1.0]] * 3
+    counters = beginning.iteration, beginning.episodes, beginning.env_steps, beginning.gradient_steps
+    assert counters == (0, 0, 0, 0)
+    assert beginning.responses == ()
+
+
+def test_populations_grow_only_where_a_policy_came_back(
+    beginning: loop.PSROState, run_loop: Callable
+) -> None:
+    first, second = run_loop(beginning, FakeOracle(ANSWERS))
+    assert [[number_of(p) for p in own] for own in first.populations] == [[0, 10], [1], [2, 30]]
+    assert [[number_of(p) for p in own] for own in second.populations] == [[0, 10], [1, 21], [2, 30]]
+
+
+def test_every_player_responds_to_the_meta_strategy_before(
+    beginning: loop.PSROState, run_loop: Callable
+) -> None:
+    oracle = FakeOracle(ANSWERS)
+    first, _ = run_loop(beginning, oracle)
+    for asked, before in zip(oracle.tasks, [beginning, first], strict=True):
+        assert [task.player for task in asked] == [0, 1, 2]
+        assert all(task.populations is before.populations for task in asked)
+        assert all(task.meta_strategy is before.meta_strategy for task in asked)
+
+
+def test_totals_add_up(beginning: loop.PSROState, run_loop: Callable) -> None:
+    states = run_loop(beginning, FakeOracle(ANSWERS))
+    totals = [(s.iteration, s.episodes, s.env_steps, s.gradient_steps) for s in states]
+    assert totals == [(1, 12, 30, 5), (2, 113, 231, 306)]
+
+
+def test_responses_are_kept_also_where_no_policy_came_back(
+    beginning: loop.PSROState, run_loop: Callable
+) -> None:
+    states = run_loop(beginning, FakeOracle(ANSWERS))
+    assert [state.responses for state in states] == [tuple(answers) for answers in ANSWERS]
+
+
+def test_payoffs_are_given_what_is_known(beginning: loop.PSROState, run_loop: Callable) -> None:
+    first, second = run_loop(beginning, FakeOracle(ANSWERS))
+    assert first.payoffs.shape == (3, 2, 1, 2)
+    assert second.payoffs.shape == (3, 2, 2, 2)
+    assert second.payoffs[0, 0, 0, 0] == 2.0
+    assert second.payoffs[0, 1, 0, 1] == 1.0
+    assert second.payoffs[0, 1, 1, 1] == 0.0
+    assert [list(marginal) for marginal in second.meta_strategy.marginals] == [[0.0, 1.0]] * 3
+
+
+def test_states_before_are_left_alone(beginning: loop.PSROState, run_loop: Callable) -> None:
+    known = beginning.payoffs.copy()
+    run_loop(beginning, FakeOracle(ANSWERS))
+    assert [len(population) for population in beginning.populations] == [1, 1, 1]
+    np.testing.assert_array_equal(beginning.payoffs, known)
+
+
+def test_a_run_taken_up_again_goes_on_with_the_same_keys(
+    beginning: loop.PSROState, run_loop: Callable
+) -> None:
+    whole, continued = FakeOracle(ANSWERS), FakeOracle(ANSWERS[1:])
+    first, uninterrupted = run_loop(beginning, whole, seed=3)
+    (taken_up,) = run_loop(first, continued, seed=3)
+    np.testing.assert_array_equal(whole.keys[1], continued.keys[0])
+    np.testing.assert_array_equal(taken_up.payoffs, uninterrupted.payoffs)
+    assert taken_up[3:7] == uninterrupted[3:7]
+
+
+def test_nothing_is_done_beyond_the_iterations(beginning: loop.PSROState, run_loop: Callable) -> None:
+    oracle = FakeOracle(ANSWERS)
+    (state,) = run_loop(beginning, oracle, iterations=1)
+    assert run_loop(state, oracle, iterations=1) == []
+    assert run_loop(beginning, oracle, iterations=0) == []
+    assert len(oracle.keys) == 1
+
+
+def test_stops_where_converged_says_so(beginning: loop.PSROState) -> None:
+    oracle, asked = FakeOracle(ANSWERS), []
+
+    def converged(state: loop.PSROState) -> bool:
+        asked.append(state.iteration)
+        return state.iteration == 1
+
+    options = {"oracle": oracle, "payoffs": fake_payoffs, "solve": last, "converged": converged}
+    states = list(loop.run(beginning, 0, 2, **options))
+    assert [state.iteration for state in states] == [1]
+    assert asked == [0, 1]
+    assert len(oracle.keys) == 1
+
+
+def test_run_is_lazy(beginning: loop.PSROState) -> None:
+    """The state of an iteration can be stored before the next begins."""
+    oracle = FakeOracle(ANSWERS)
+    states = loop.run(beginning, 0, 2, oracle=oracle, payoffs=fake_payoffs, solve=last, converged=never)
+    assert oracle.keys == []
+    next(states)
+    assert len(oracle.keys) == 1
+
+
+def test_iteration_keys_are_distinct() -> None:
+    keys = {tuple(loop.iteration_key(seed, i)) for seed in range(30) for i in range(100)}
+    assert len(keys) == 3000
+
+
+def test_iteration_keys_are_raw_bits() -> None:
+    key = loop.iteration_key(0, 0)
+    assert key.shape == (2,)
+    assert key.dtype == np.uint32
+
+
+def test_iteration_keys_stay_the_same_between_versions() -> None:
+    """A run begun with one release is resumed with the next."""
+    np.testing.assert_array_equal(loop.iteration_key(7, 3), loop.iteration_key(7, 3))
+    np.testing.assert_array_equal(loop.iteration_key(0, 0), [2_968_811_710, 3_677_149_159])
+    np.testing.assert_array_equal(loop.iteration_key(7, 3), [3_466_196_061, 1_178_487_100])
+
+
+# Exact PSRO.
+
+
+def exact_run(case: Any, solver: str, iterations: int) -> list[loop.PSROState]:
+    tree = case.tree
+    options = {
+        "payoffs": functools.partial(exact_payoffs, tree),
+        "solve": solvers.get_solver(solver),
+    }
+    uniform = [uniform_policy(tree, player) for player in range(tree.num_players)]
+    state = loop.initialise(uniform, **options)
+    oracle = exact.make_oracle(tree)
+
+    def converged(state: loop.PSROState) -> bool:
+        result = evaluate_mixture(tree, state.populations, state.meta_strategy)
+        return bool(result.per_player_gain.max() <= 1e-9)
+
+    return [state, *loop.run(state, 0, iterations, oracle=oracle, converged=converged, **options)]
+
+
+def nash_conv_of(case: Any, state: loop.PSROState) -> float:
+    return evaluate_mixture(case.tree, state.populations, state.meta_strategy).nash_conv
+
+
+@pytest.mark.games("kuhn", "rock_paper_scissors", "coordinated_pennies", "goofspiel")
+def test_exact_psro_solves_small_games_and_stops(case: Any) -> None:
+    states = exact_run(case, "nash", 200)
+    assert nash_conv_of(case, states[-1]) < 1e-7
+    assert len(states) < 200
+    assert all(nash_conv_of(case, state) > 1e-9 for state in states[:-1])
+
+
+@pytest.mark.games("kuhn")
+def test_exact_psro_finds_the_value_of_kuhn_poker(case: Any) -> None:
+    state = exact_run(case, "nash", 50)[-1]
+    result = evaluate_mixture(case.tree, state.populations, state.meta_strategy)
+    np.testing.assert_allclose(result.expected_returns, [-1 / 18, 1 / 18], atol=1e-9)
+
+
+@pytest.mark.games("leduc")
+def test_exact_psro_on_leduc_poker_falls(case: Any) -> None:
+    """Not at every iteration: a fifth of the uniform policy's after forty."""
+    states = exact_run(case, "nash", 40)
+    assert nash_conv_of(case, states[0]) == pytest.approx(4.747222222222222)
+    assert min(nash_conv_of(case, state) for state in states[-5:]) < 0.95
+    assert states[-1].iteration == 40
+
+
+@pytest.mark.games("kuhn_3p", "prisoners_dilemma", "auction")
+@pytest.mark.parametrize("solver", ["regret_matching", "prd", "uniform"])
+def test_runs_on_any_number_of_players_and_sums(case: Any, solver: str) -> None:
+    states = exact_run(case, solver, 6)
+    for before, after in itertools.pairwise(states):
+        sizes = [len(population) for population in after.populations]
+        assert after.payoffs.shape == (case.tree.num_players, *sizes)
+        assert np.isfinite(after.payoffs).all()
+        for old, new in zip(before.populations, after.populations, strict=True):
+            assert all(kept is one for kept, one in zip(old, new, strict=False))
+        for size, marginal in zip(sizes, after.meta_strategy.marginals, strict=True):
+            assert marginal.shape == (size,)
+            assert marginal.sum() == pytest.approx(1.0)
+    assert nash_conv_of(case, states[-1]) < nash_conv_of(case, states[0])
+
+
+@pytest.mark.games("pennies_3p")
+def test_begun_in_equilibrium_nothing_is_done(case: Any) -> None:
+    """Uniform play is one for three players' matching pennies."""
+    states = exact_run(case, "regret_matching", 6)
+    assert len(states) == 1
+    assert nash_conv_of(case, states[0]) == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.games("prisoners_dilemma")
+def test_defection_is_found_and_kept(case: Any) -> None:
+    state = exact_run(case, "prd", 5)[-1]
+    table = mixture_table(case.tree, state.populations, state.meta_strategy)
+    assert (table[:, 1] > 0.98).all()
+
+
+@pytest.mark.games("kuhn", "kuhn_3p")
+def test_two_runs_are_alike(case: Any) -> None:
+    one, two = (exact_run(case, "regret_matching", 4) for _ in range(2))
+    for mine, theirs in zip(one, two, strict=True):
+        np.testing.assert_array_equal(mine.payoffs, theirs.payoffs)

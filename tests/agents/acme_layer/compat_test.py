@@ -1,0 +1,100 @@
+"""Tests of agents.acme_layer.compat: Acme imports, quietly, and nobody else is changed more than needed."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+import types
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+if sys.version_info >= (3, 11):
+    pytest.skip("the Acme layer ends at Python 3.10", allow_module_level=True)
+
+from agents.acme_layer import compat
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+
+def test_a_user_sees_nothing_at_import() -> None:
+    program = """
+import agents.acme_layer.builder, agents.crossq.builder
+import importlib.util, sys, warnings
+if importlib.util.find_spec("acme.jax.layouts"):
+    import agents.acme_layer.released
+assert "gym" in sys.modules
+warnings.warn("still ignored", DeprecationWarning, stacklevel=2)
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_what_is_there_stays_and_what_is_missing_comes() -> None:
+    namespace = types.SimpleNamespace(there=1)
+    compat._add_missing(namespace, {"there": 2, "missing": 3})
+    assert vars(namespace) == {"there": 1, "missing": 3}
+
+
+def test_removed_names_of_jax_do_what_they_did() -> None:
+    old: Any = jax
+    tree = {"a": np.arange(2.0), "b": 3.0}
+    leaves, structure = old.tree_flatten(tree)
+    assert structure == old.tree_structure(tree)
+    assert old.tree_unflatten(structure, leaves) == tree
+    assert old.tree_leaves(tree)[1] == 3.0
+    assert old.tree_map(lambda x: 2 * x, tree)["b"] == 6.0
+    assert old.tree_multimap(lambda x, y: x + y, tree, tree)["b"] == 6.0
+    array = jax.numpy.zeros(2)
+    for kind in (old.xla.DeviceArray, old.pxla.ShardedDeviceArray, old.numpy.DeviceArray):
+        assert isinstance(array, kind)
+    assert isinstance(jax.devices()[0], old.xla.Device)
+
+
+@pytest.mark.parametrize("used_before", [False, True])
+def test_tensorflow_is_kept_off_gpus(used_before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def set_visible_devices(*args: Any) -> None:
+        calls.append(args)
+        if used_before:
+            raise RuntimeError("Visible devices cannot be modified after being initialized")
+
+    config = types.SimpleNamespace(set_visible_devices=set_visible_devices)
+    monkeypatch.setitem(sys.modules, "tensorflow", types.SimpleNamespace(config=config))
+    compat._import_tensorflow()
+    assert calls == [([], "GPU")]
+
+
+def _modules_that_import_acme() -> dict[str, list[str]]:
+    """Files of ours that import what needs the module, each with its imports in their order."""
+    found = {}
+    for path in sorted((ROOT / "agents").rglob("*.py")):
+        imports = []
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import):
+                imports += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                imports.append(node.module or "")
+        if any(_needs_compat(name) for name in imports):
+            found[str(path.relative_to(ROOT))] = imports
+    return found
+
+
+def _needs_compat(name: str) -> bool:
+    return name.partition(".")[0] in ("acme", "reverb", "launchpad", "tensorflow", "sonnet")
+
+
+def test_it_is_imported_before_acme() -> None:
+    modules = _modules_that_import_acme()
+    assert {
+        "agents/acme_layer/learner.py",
+        "agents/acme_layer/builder.py",
+        "agents/acme_layer/released.py",
+    } <= set(modules)
+    for name, imports in modules.items():
+        first = min(index for index, each in enumerate(imports) if _needs_compat(each))
+        assert "agents.acme_layer.compat" in imports[:first], name
