@@ -29,11 +29,12 @@ def load_policy(run_dir: str | os.PathLike[str], decoders: Mapping[str, Decoder]
     from pathlib import Path
 
     from acme_psro.policies import as_openspiel
+    from acme_psro.policies.meta_strategy import require_product
     from acme_psro.storage import run_directory
 
     run = run_directory.read(Path(run_dir))
-    table = run.mixture_table()
-    if run.tree is not None and table is not None:
-        return as_openspiel.table_policy(run.tree, table)
+    if isinstance(run, run_directory.StoredExactRun):
+        return as_openspiel.table_policy(run.tree, run.mixture_table())
     state = run.record.state
-    return as_openspiel.mixture_policy(run.game, state.populations, state.meta_strategy, decoders)
+    strategy = require_product(state.meta_strategy)
+    return as_openspiel.mixture_policy(run.game, state.populations, strategy, decoders)

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agents.core import AgentCore
-
 if TYPE_CHECKING:
     from agents.acme_layer.builder import CoreBuilder
     from agents.acme_layer.replay import ReplayConfig
+    from agents.core import AgentCore
 
 
 class CoreParts(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any
 from absl import flags
 
 from acme_psro.evaluation.exact import evaluate_mixture
-from acme_psro.games.tree import GameTree
+from acme_psro.policies.meta_strategy import require_product
 from acme_psro.population_runs.metrics import is_known
 from acme_psro.storage import run_directory
 from experiments import command_line
@@ -23,13 +23,13 @@ flags.DEFINE_string("run_dir", None, "Run directory of experiments.run_psro.")
 FLAGS = flags.FLAGS
 
 
-def describe(run: run_directory.Run) -> dict[str, Any]:
+def describe(run: run_directory.StoredRun) -> dict[str, Any]:
     """The figures of a run's last mixture, in the game's utility units.
 
     Where payoffs are simulated they are of the last mixture that exploiters were trained against, with
     standard errors, and gains are lower bounds; None where nothing is known yet.
     """
-    figures = _sampled(run) if run.tree is None else _exact(run, run.tree)
+    figures = _exact(run) if isinstance(run, run_directory.StoredExactRun) else _sampled(run)
     return {
         "game": run.game,
         "players": len(run.record.state.populations),
@@ -38,9 +38,9 @@ def describe(run: run_directory.Run) -> dict[str, Any]:
     }
 
 
-def _exact(run: run_directory.Run, tree: GameTree) -> dict[str, Any]:
+def _exact(run: run_directory.StoredExactRun) -> dict[str, Any]:
     state = run.record.state
-    figures = evaluate_mixture(tree, state.populations, state.meta_strategy)
+    figures = evaluate_mixture(run.tree, state.populations, state.meta_strategy)
     return {
         "iterations": state.iteration,
         "nash_conv": figures.nash_conv,
@@ -51,13 +51,13 @@ def _exact(run: run_directory.Run, tree: GameTree) -> dict[str, Any]:
     }
 
 
-def _sampled(run: run_directory.Run) -> dict[str, Any]:
+def _sampled(run: run_directory.StoredSampledRun) -> dict[str, Any]:
     # It imports JAX, which exact figures do without.
     from acme_psro.evaluation import sampled
 
     record = run.record
     index = max((i for i, row in enumerate(record.metrics) if is_known(row)), default=0)
-    row, strategy = record.metrics[index], record.meta_strategies[index]
+    row, strategy = record.metrics[index], require_product(record.meta_strategies[index])
     players = range(len(record.state.populations))
     returns = sampled.mixture_values(record.state.payoffs, strategy)
 

@@ -16,8 +16,11 @@ from absl import flags
 
 from acme_psro.agent_runs.config import LOCAL_LAUNCH_TYPES
 from acme_psro.games.compile import DEFAULT_MAX_NODES
+from acme_psro.meta_game.base import PayoffsT, PolicyT
+from acme_psro.policies.meta_strategy import require_product
 from acme_psro.population_runs.base import PopulationRun
 from acme_psro.population_runs.config import ORACLES, PAYOFFS, PSROConfig
+from acme_psro.population_runs.exact import ExactRun
 from acme_psro.population_runs.prepare import prepare_run, settle_payoffs
 from acme_psro.population_runs.train import train_population
 from acme_psro.solvers import SOLVERS
@@ -122,42 +125,49 @@ def main() -> None:
             directory = Path(FLAGS.output_dir or _default_directory(config))
             config = settle_payoffs(config, directory)
             run_directory.check(directory, config.to_json(), FLAGS.resume)
-            kind = prepare_run(config, directory, _STARTED, _warn, _say_nodes)
+            run = prepare_run(config, directory, _STARTED, _warn, _say_nodes)
             held.enter_context(locked(directory))
             # Somebody may have been at work there meanwhile.
             run_directory.check(directory, config.to_json(), FLAGS.resume)
-            restored = run_directory.resume(directory, kind.form, _warn) if FLAGS.resume else None
-        _run(kind, directory, restored)
+        # Either way the types of policies and payoffs go together.
+        if isinstance(run, ExactRun):
+            _run(run, directory)
+        else:
+            _run(run, directory)
 
 
-def _run(kind: PopulationRun, directory: Path, restored: Record | None) -> None:
+def _run(run: PopulationRun[PolicyT, PayoffsT], directory: Path) -> None:
     """Runs, and reports."""
-    print(kind.describe(), flush=True)
-    run_directory.write_config(directory, kind.config.to_json())
+    with command_line.bad_input():
+        restored = run_directory.resume(directory, run.form, _warn) if FLAGS.resume else None
+    print(run.describe(), flush=True)
+    run_directory.write_config(directory, run.config.to_json())
     # What a program refuses is the user's; elsewhere an error is ours.
-    with command_line.bad_input() if kind.config.oracle == "launchpad" else contextlib.nullcontext():
+    with command_line.bad_input() if run.config.oracle == "launchpad" else contextlib.nullcontext():
         try:
-            with interruptible(), contextlib.closing(kind):
-                record = train_population(kind, directory, restored)
+            with interruptible(), contextlib.closing(run):
+                record = train_population(run, directory, restored)
         except KeyboardInterrupt:
             sys.exit("stopped; --resume goes on with the run.")
-        except kind.failures as error:
+        except run.failures as error:
             sys.exit(f"error: {error}; --resume goes on with the run.")
-    _write_report(directory, kind, record)
-    print(kind.summary(record))
+    _write_report(directory, run, record)
+    print(run.summary(record))
     print(f"report: {directory / 'report.html'}")
 
 
-def _write_report(directory: Path, kind: PopulationRun, record: Record) -> None:
+def _write_report(
+    directory: Path, run: PopulationRun[PolicyT, PayoffsT], record: Record[PolicyT, PayoffsT]
+) -> None:
     from acme_psro.display.report import write_report
 
     write_report(
         directory / "report.html",
-        config=kind.config.to_json(),
+        config=run.config.to_json(),
         metrics=record.metrics,
-        payoffs=kind.tensor(record.state),
-        meta_strategies=[strategy.marginals for strategy in record.meta_strategies],
-        outcome=kind.outcome(record),
+        payoffs=run.meta_game.tensor(record.state.payoffs),
+        meta_strategies=[require_product(strategy).marginals for strategy in record.meta_strategies],
+        outcome=run.outcome(record),
     )
 
 

@@ -131,4 +131,5 @@ def _table_of_others(tree: GameTree, config: AgentRunConfig) -> np.ndarray | Non
         return tree.uniform_policy()
     if mixture_files.exists(Path(config.opponent)):
         return as_table.mixture_table(tree, Path(config.opponent), config.player)
-    return run_directory.read(config.opponent).mixture_table()
+    run = run_directory.read(config.opponent)
+    return run.mixture_table() if isinstance(run, run_directory.StoredExactRun) else None

@@ -51,9 +51,8 @@ def _find(directory: Path, game: str) -> Policy | batched.Opponents:
     run, expected = run_directory.read(directory), str(load_game(game))
     if run.game != expected:
         raise ValueError(f"the run in {directory} plays {run.game}, not {expected}: choose another.")
-    table = run.mixture_table()
-    if run.tree is not None and table is not None:
-        return table_policy(run.tree, table)
+    if isinstance(run, run_directory.StoredExactRun):
+        return table_policy(run.tree, run.mixture_table())
     # Drawing a policy for an episode asks one where weighing them by reach asks all, at every decision.
     state = run.record.state
     loaded = mixture_files.of_populations(run.game, state.populations, state.meta_strategy)

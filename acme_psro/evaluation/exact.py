@@ -9,8 +9,8 @@ import numpy as np
 
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
-from acme_psro.policies.meta_strategy import ProductStrategy
-from acme_psro.policies.tabular import Population, mixture_plan
+from acme_psro.policies.meta_strategy import MetaStrategy, require_product
+from acme_psro.policies.tabular import Policy, Population, mixture_plan, replace
 
 
 class Evaluation(NamedTuple):
@@ -36,9 +36,42 @@ class Evaluation(NamedTuple):
 
 
 def evaluate_mixture(
-    tree: GameTree, populations: Sequence[Population], meta_strategy: ProductStrategy
+    tree: GameTree, populations: Sequence[Population], meta_strategy: MetaStrategy
 ) -> Evaluation:
-    """Evaluates the mixture of the populations exactly."""
-    plan = mixture_plan(tree, populations, meta_strategy.marginals)
+    """Evaluates the mixture of the populations exactly.
+
+    Raises:
+      ValueError: the meta-strategy is a joint distribution, not a product of marginals.
+    """
+    plan = mixture_plan(tree, populations, require_product(meta_strategy).marginals)
     gains = np.maximum(traverse.gains(tree, plan), 0.0)
     return Evaluation(traverse.expected_returns(tree, plan), gains)
+
+
+def best_response_gain(
+    tree: GameTree, plan: np.ndarray, player: int, best_value: float | None = None
+) -> float:
+    """Returns the gain of an exact best response over the player's part of a plan; never below 0.
+
+    Args:
+      tree: the compiled game.
+      plan: `[S]`, the realisation plan of all players' mixtures.
+      player: the player who responds.
+      best_value: the best response's expected return, if it is known already.
+    """
+    value = traverse.best_response(tree, plan, player).value if best_value is None else best_value
+    # A best response is never worse than the plan; rounding may say so by one unit in the last place.
+    return max(float(value - traverse.expected_returns(tree, plan)[player]), 0.0)
+
+
+def response_gain(tree: GameTree, plan: np.ndarray, player: int, response: Policy) -> float:
+    """Returns the gain of a response over the player's part of a plan, in utility units; it may be negative.
+
+    Args:
+      tree: the compiled game.
+      plan: `[S]`, the realisation plan of all players' mixtures.
+      player: the player who responds.
+      response: its policy against the others' part of the plan.
+    """
+    answered = traverse.expected_returns(tree, replace(tree, plan, player, response))[player]
+    return float(answered) - float(traverse.expected_returns(tree, plan)[player])

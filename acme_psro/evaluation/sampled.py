@@ -14,7 +14,7 @@ import numpy as np
 
 from acme_psro.meta_game import simulation
 from acme_psro.meta_game.estimates import SampledPayoffs
-from acme_psro.meta_game.sampled import SimulatedGame
+from acme_psro.meta_game.sampled import SampledMetaGame
 from acme_psro.meta_game.simulation import SampledReturns
 from acme_psro.policies.meta_strategy import ProductStrategy, spread_draws
 from acme_psro.policies.stored import PolicyFile
@@ -33,7 +33,7 @@ class Estimate(NamedTuple):
 
 
 def estimate_gain(
-    game: SimulatedGame,
+    game: SampledMetaGame,
     response: Path,
     player: int,
     populations: Sequence[tuple[PolicyFile, ...]],

@@ -1,4 +1,4 @@
-"""Exact payoffs: what profiles of policies earn, summed over every end of the game."""
+"""Exact payoffs: expected returns of profiles of policies, summed over every end of a compiled game."""
 
 from __future__ import annotations
 
@@ -7,20 +7,48 @@ from collections.abc import Sequence
 import numpy as np
 
 from acme_psro.games.tree import GameTree
-from acme_psro.meta_game.payoffs import extend_payoffs, missing_boxes
-from acme_psro.policies.tabular import Population, terminal_reach
+from acme_psro.meta_game.payoffs import empty_payoffs, extend_payoffs, missing_boxes
+from acme_psro.policies.tabular import Policy, Population, terminal_reach, uniform_policy
 
 
-def exact_payoffs(tree: GameTree, populations: Sequence[Population], payoffs: np.ndarray) -> np.ndarray:
-    """The payoff tensor `[P, n_1, .., n_P]` of the populations, its new cells filled exactly.
+class ExactMetaGame:
+    """The meta-game of tables on a compiled game; see `acme_psro.meta_game.base.MetaGame`.
 
     Args:
-      payoffs: the tensor of smaller populations, all of it known.
+      tree: the compiled game.
     """
+
+    def __init__(self, tree: GameTree) -> None:
+        self._tree = tree
+
+    def first(self) -> tuple[Policy, ...]:
+        """Returns uniform policies."""
+        return tuple(uniform_policy(self._tree, player) for player in range(self._tree.num_players))
+
+    def extend(self, populations: Sequence[Population], known: np.ndarray | None) -> np.ndarray:
+        """Returns the payoff tensor `[P, n_1, .., n_P]`; only cells that `known` lacks are computed."""
+        return exact_payoffs(self._tree, populations, known)
+
+    def tensor(self, payoffs: np.ndarray) -> np.ndarray:
+        """Returns the payoffs themselves."""
+        return payoffs
+
+
+def exact_payoffs(
+    tree: GameTree, populations: Sequence[Population], known: np.ndarray | None = None
+) -> np.ndarray:
+    """Returns the payoff tensor `[P, n_1, .., n_P]` of the populations, its new cells computed exactly.
+
+    Args:
+      tree: the compiled game.
+      populations: one a player.
+      known: the tensor of smaller populations, without missing cells; None: nothing is known.
+    """
+    known = empty_payoffs(len(populations)) if known is None else known
     sizes = [len(population) for population in populations]
-    filled = extend_payoffs(payoffs, sizes)
+    filled = extend_payoffs(known, sizes)
     reaches = [terminal_reach(tree, p, population) for p, population in enumerate(populations)]
-    for box in missing_boxes(payoffs.shape[1:], sizes):
+    for box in missing_boxes(known.shape[1:], sizes):
         parts = [reach[part] for reach, part in zip(reaches, box, strict=True)]
         cells = (slice(None), *box)
         filled[cells] = _payoffs_of(tree.terminal_returns, parts)
@@ -28,10 +56,10 @@ def exact_payoffs(tree: GameTree, populations: Sequence[Population], payoffs: np
 
 
 def _payoffs_of(returns: np.ndarray, reaches: Sequence[np.ndarray]) -> np.ndarray:
-    """`[P, n_1, .., n_P]` from returns `[P, T]` and reaches `[n_q, T]`.
+    """Returns `[P, n_1, .., n_P]` from chance-weighted returns `[P, T]` and reaches `[n_q, T]`.
 
-    The longest axis goes into one matrix product; the others, short where a population has just grown,
-    are looped over.
+    The longest axis goes into one matrix product, which is the fastest thing NumPy does; the other axes,
+    which are short after a population has grown by one, are looped over.
     """
     longest = max(range(len(reaches)), key=lambda player: len(reaches[player]))
 

@@ -1,4 +1,4 @@
-"""Games too large to compile: what policies from files earn in them, by play.
+"""Sampled payoffs: returns of policies from files in games of any size, estimated by simulation.
 
 Dimensions: `P` players, `n_p` policies of player p, `m` profiles.
 """
@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from acme_psro.games.loading import load_game
 from acme_psro.meta_game import estimates
 from acme_psro.meta_game.estimates import SampledPayoffs, Solve
 from acme_psro.meta_game.simulation import SampledReturns
+from acme_psro.policies import decoders, stored
 from acme_psro.policies.stored import PolicyFile
 from acme_psro.system import cores
 
@@ -26,13 +28,14 @@ Simulate = Callable[
 
 @dataclasses.dataclass(frozen=True)
 class SimulationConfig:
-    """How much is played to find out what policies earn, and by how many.
+    """Numbers of simulated episodes and of the processes that simulate.
 
     Attributes:
-      payoff_episodes: of every profile of policies, at least.
-      extra_payoff_episodes: an iteration, shared out where the meta-strategy hangs upon them.
-      gain_episodes: of every new response against the others' mixture.
-      payoff_workers: processes that play.
+      payoff_episodes: episodes of every profile of policies, at least.
+      extra_payoff_episodes: further episodes in an iteration, for the profiles on which the meta-strategy
+        depends most.
+      gain_episodes: episodes of every new response against the others' mixture.
+      payoff_workers: processes that simulate.
     """
 
     payoff_episodes: int = 200
@@ -47,29 +50,74 @@ class SimulationConfig:
                 raise ValueError(f"--{name} must be at least {number}, not {getattr(self, name)}.")
 
 
-class SimulatedGame:
-    """A game, and what plays it.
+class SampledMetaGame:
+    """The meta-game of stored policies in a game that is simulated; see `acme_psro.meta_game.base.MetaGame`.
 
     Args:
-      name: `str` of OpenSpiel's, turn-based.
-      simulate: plays profiles of policies from files.
-      config: how much is played.
+      name: the game, `str` of OpenSpiel's, turn-based.
+      simulate: simulates profiles of policies from files.
+      config: the numbers of episodes.
       solve: the meta-solver.
-      seed: of payoffs; each profile's episodes follow from it and are continued where it gets more.
+      seed: of payoffs; each profile's episodes follow from it and are continued if the profile gets more.
+      place_policy: (player, index) -> the file of a policy that joins the player's population.
+      release: is called when payoffs are known, to free what simulation needed.
 
     Attributes:
-      name: of the game.
-      config: how much is played.
+      name: the game.
+      config: the numbers of episodes.
     """
 
     def __init__(
-        self, name: str, simulate: Simulate, config: SimulationConfig, solve: Solve, seed: int
+        self,
+        name: str,
+        simulate: Simulate,
+        config: SimulationConfig,
+        solve: Solve,
+        seed: int,
+        place_policy: Callable[[int, int], Path],
+        release: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.config = config
         self._simulate = simulate
         self._solve = solve
         self._seed = seed
+        self._place_policy = place_policy
+        self._release = release
+
+    def first(self) -> tuple[PolicyFile, ...]:
+        """Returns uniform policies, having written them."""
+        game = load_game(self.name)
+        return tuple(
+            stored.write_file(self._place_policy(player, 0), decoders.uniform(game, player))
+            for player in range(game.num_players())
+        )
+
+    def extend(
+        self, populations: Sequence[tuple[PolicyFile, ...]], known: SampledPayoffs | None
+    ) -> SampledPayoffs:
+        """Estimates the payoffs of all profiles, with more episodes if the meta-strategy depends on them.
+
+        Args:
+          populations: of every player.
+          known: payoffs of smaller populations; None: nothing is known.
+        """
+        paths = [[policy.path for policy in population] for population in populations]
+
+        def play(cells: np.ndarray, episodes: np.ndarray, begun: np.ndarray) -> SampledReturns:
+            return self.simulate(paths, cells, episodes, self._seed, begun)
+
+        sizes = [len(own) for own in paths]
+        known = estimates.empty(len(sizes)) if known is None else known
+        filled = estimates.fill(play, known, sizes, self.config.payoff_episodes)
+        budget = self.config.extra_payoff_episodes
+        refined = estimates.more_where_uncertain(play, filled, self._solve, budget)
+        self._release()
+        return refined
+
+    def tensor(self, payoffs: SampledPayoffs) -> np.ndarray:
+        """Returns the mean payoffs."""
+        return payoffs.mean
 
     def simulate(
         self,
@@ -81,20 +129,3 @@ class SimulatedGame:
     ) -> SampledReturns:
         """Returns of profiles of policies from files; see `acme_psro.meta_game.workers.Workers.simulate`."""
         return self._simulate(self.name, paths, profiles, episodes, seed, begun)
-
-    def payoffs(self, populations: Sequence[tuple[PolicyFile, ...]], known: SampledPayoffs) -> SampledPayoffs:
-        """The payoffs of all profiles, and more episodes of those that the meta-strategy hangs upon.
-
-        Args:
-          populations: of every player.
-          known: payoffs of smaller populations.
-        """
-        paths = [[policy.path for policy in population] for population in populations]
-
-        def play(cells: np.ndarray, episodes: np.ndarray, begun: np.ndarray) -> SampledReturns:
-            return self.simulate(paths, cells, episodes, self._seed, begun)
-
-        sizes = [len(own) for own in paths]
-        filled = estimates.fill(play, known, sizes, self.config.payoff_episodes)
-        budget = self.config.extra_payoff_episodes
-        return estimates.more_where_uncertain(play, filled, self._solve, budget)

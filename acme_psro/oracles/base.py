@@ -1,59 +1,84 @@
-"""What every oracle takes and gives.
+"""Interface of all oracles: best-response tasks in, responses out.
 
-A policy is whatever populations hold: an `acme_psro.policies.tabular.Policy` in a game that was compiled, an
-`acme_psro.policies.stored.PolicyFile` where payoffs are simulated.
+The type of policies is that of the populations: an `acme_psro.policies.tabular.Policy` in a compiled game, an
+`acme_psro.policies.stored.PolicyFile` if payoffs are sampled.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Generic
 
 import numpy as np
 
-from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.meta_game.base import PayoffsT, PolicyT
+from acme_psro.policies.meta_strategy import MetaStrategy
 
 
-class BestResponseTask(NamedTuple):
-    """Find a best response for one player against the others' meta-strategy.
-
-    Attributes:
-      player: who responds.
-      populations: of all players.
-      meta_strategy: by which the others draw their policies.
-      payoffs: of the populations' profiles, as the outer loop has them; None where nobody asks for them.
-    """
-
-    player: int
-    populations: tuple[tuple[Any, ...], ...]
-    meta_strategy: ProductStrategy
-    payoffs: Any = None
-
-
-class Response(NamedTuple):
-    """What an oracle found for one task.
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """Work done to find responses.
 
     Attributes:
-      policy: the response, or None where nothing was found that gains over the mixture.
-      gain: what the response gains over the mixture, in utility units, also for one not kept.
-      best_gain: what an exact best response gains; NaN where nobody knows.
-      episodes: games played for it.
+      episodes: games played.
       env_steps: decisions taken by the learning player.
       gradient_steps: optimiser updates of the critic.
-      metrics: the learner's own figures at the end of training.
-      standard_error: of the gain; 0 where it is exact.
     """
 
-    policy: Any
-    gain: float
-    best_gain: float
     episodes: int = 0
     env_steps: int = 0
     gradient_steps: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.episodes + other.episodes,
+            self.env_steps + other.env_steps,
+            self.gradient_steps + other.gradient_steps,
+        )
+
+
+NO_WORK = Counts()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BestResponseTask(Generic[PolicyT, PayoffsT]):
+    """Find a best response for one player against the others' meta-strategy.
+
+    Attributes:
+      player: the player who responds.
+      populations: of all players.
+      meta_strategy: the distribution by which the others draw their policies.
+      payoffs: payoffs of the populations' profiles; None if the oracle does not need them.
+    """
+
+    player: int
+    populations: tuple[tuple[PolicyT, ...], ...]
+    meta_strategy: MetaStrategy
+    payoffs: PayoffsT | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Response(Generic[PolicyT]):
+    """An oracle's result for one task.
+
+    Attributes:
+      policy: the response, or None if no response was found that gains over the mixture.
+      gain: the response's gain over the mixture, in utility units, also if it was not kept.
+      best_gain: the gain of an exact best response; NaN if it is unknown.
+      counts: the work done for it.
+      metrics: the learner's own figures at the end of training.
+      standard_error: of the gain; 0 if the gain is exact.
+    """
+
+    policy: PolicyT | None
+    gain: float
+    best_gain: float
+    counts: Counts = NO_WORK
     metrics: Mapping[str, float] = MappingProxyType({})
     standard_error: float = 0.0
 
 
 # key `[2]` uint32 (raw bits, split before every use) and tasks in, one response a task out.
-Oracle = Callable[[np.ndarray, Sequence[BestResponseTask]], Sequence[Response]]
+Oracle = Callable[[np.ndarray, Sequence[BestResponseTask[PolicyT, PayoffsT]]], Sequence[Response[PolicyT]]]

@@ -8,18 +8,19 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyspiel
 
-from acme_psro.games.batched import BatchPolicy
 from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree
-from acme_psro.policies import mixture_files
-from acme_psro.policies.decoders import DECODERS, Decoder
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.stored import PolicyFile, StoredPolicyError
+
+if TYPE_CHECKING:
+    from acme_psro.games.batched import BatchPolicy
+    from acme_psro.policies.decoders import Decoder
 
 # OpenSpiel announces optional modules that it lacks.
 with contextlib.redirect_stdout(io.StringIO()):
@@ -124,6 +125,10 @@ def mixture_policy(
     Raises:
       StoredPolicyError: a file that was truncated or altered, or a policy that no decoder takes.
     """
+    # They import JAX, which tables do without.
+    from acme_psro.policies import mixture_files
+    from acme_psro.policies.decoders import DECODERS
+
     known = DECODERS if decoders is None else decoders
     loaded = mixture_files.of_populations(game, populations, meta_strategy)
     kinds = {policy.about["kind"] for own in loaded.policies for policy in own if policy is not None}

@@ -37,14 +37,8 @@ def _of_uniform(tree: GameTree, rows: slice, policy: StoredPolicy) -> np.ndarray
 
 
 def _of_table(tree: GameTree, rows: slice, policy: StoredPolicy) -> np.ndarray:
-    places, table = decoders.table_of(policy)
-    unknown = [key for key in tree.keys[rows] if key not in places]
-    if unknown:
-        raise StoredPolicyError(
-            f"the table lacks {len(unknown)} information states of {tree.game_string}: it is of another "
-            "version of the game."
-        )
-    return table[[places[key] for key in tree.keys[rows]]]
+    del rows
+    return decoders.table_on_tree(tree, policy)
 
 
 def _of_network(tree: GameTree, rows: slice, policy: StoredPolicy) -> np.ndarray:

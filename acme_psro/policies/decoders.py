@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyspiel
 
-from acme_psro.games import batched
-from acme_psro.games.batched import BatchPolicy
 from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree
 from acme_psro.policies.stored import StoredPolicy, StoredPolicyError
 from acme_psro.policies.tabular import Policy
 
+if TYPE_CHECKING:
+    from acme_psro.games.batched import BatchPolicy
+
 # Makes the policy that a stored one describes; raises a StoredPolicyError if it cannot.
-Decoder = Callable[[StoredPolicy], BatchPolicy]
+Decoder = Callable[[StoredPolicy], "BatchPolicy"]
 
 _TOLERANCE = 1e-6
 # Keys may hold any text; a message is one line.
@@ -45,6 +47,9 @@ def uniform(game: pyspiel.Game, player: int) -> StoredPolicy:
 
 def decode_uniform(policy: StoredPolicy) -> BatchPolicy:
     """The decoder of kind "uniform"."""
+    # It imports JAX, which tables do without.
+    from acme_psro.games import batched
+
     return batched.uniform(policy.about["game"])
 
 
@@ -81,6 +86,23 @@ def table_of(policy: StoredPolicy) -> tuple[dict[str, int], np.ndarray]:
             "distributions: make it again."
         )
     return rows, table
+
+
+def table_on_tree(tree: GameTree, policy: StoredPolicy) -> np.ndarray:
+    """Returns `[I_p, A]`: a policy of kind "table", its rows in the order of a compiled game.
+
+    Raises:
+      StoredPolicyError: its arrays are not a table, or lack information states of the game.
+    """
+    rows, table = table_of(policy)
+    keys = tree.keys[tree.infosets_of(policy.about["player"])]
+    unknown = [key for key in keys if key not in rows]
+    if unknown:
+        raise StoredPolicyError(
+            f"the table lacks {len(unknown)} information states of {tree.game_string}: it is of another "
+            "version of the game."
+        )
+    return table[[rows[key] for key in keys]]
 
 
 def decode_table(policy: StoredPolicy) -> BatchPolicy:

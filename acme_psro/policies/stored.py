@@ -41,10 +41,19 @@ class StoredPolicy(NamedTuple):
 
 
 def write(path: Path, policy: StoredPolicy) -> None:
-    """Writes a policy to a file, whole or not at all; equal policies give equal bytes.
+    """Writes a policy to a file, whole or not at all.
 
     Raises:
-      StoredPolicyError: it lacks what every policy must say of itself, or has arrays of other things.
+      StoredPolicyError: see `pack`.
+    """
+    write_atomically(path, pack(policy))
+
+
+def pack(policy: StoredPolicy) -> bytes:
+    """Returns the content of a policy's file; equal policies give equal bytes.
+
+    Raises:
+      StoredPolicyError: it lacks an entry that every policy must have, or has arrays of other types.
     """
     _check(policy)
     header = {"version": _VERSION, "about": policy.about, "sha256": _digest(policy)}
@@ -53,7 +62,7 @@ def write(path: Path, policy: StoredPolicy) -> None:
     arrays |= {_PREFIX + name: np.asarray(policy.arrays[name]) for name in sorted(policy.arrays)}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def read(path: Path) -> StoredPolicy:

@@ -91,6 +91,11 @@ def mixture_plan(
     return combine(tree, plans)
 
 
+def average_plan(tree: GameTree, populations: Sequence[Population]) -> np.ndarray:
+    """Returns `[S]`: the realisation plan of all players drawing their policies uniformly."""
+    return mixture_plan(tree, populations, [np.full(len(own), 1 / len(own)) for own in populations])
+
+
 def terminal_reach(tree: GameTree, player: int, population: Population) -> np.ndarray:
     """`[n, T]`: the probability that each policy does its part in reaching each end of the game."""
     rows = tree.infosets_of(player)

@@ -1,4 +1,4 @@
-"""Runs in games that compile: exact payoffs, exact figures, and any oracle."""
+"""Population runs in compiled games: exact payoffs, exact figures, and any oracle."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import numpy as np
 
 from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
 from acme_psro.games.tree import GameTree
-from acme_psro.meta_game.exact import exact_payoffs
-from acme_psro.policies import tabular
-from acme_psro.policies.meta_strategy import ProductStrategy
-from acme_psro.policies.tabular import Population
+from acme_psro.meta_game.exact import ExactMetaGame
+from acme_psro.policies.tabular import Policy
 from acme_psro.population_runs.base import PopulationRun
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.metrics import Row, exact_row, wall_seconds
 from acme_psro.population_runs.oracles import prepare_oracle
 from acme_psro.psro import loop
 from acme_psro.psro.loop import PSROState
-from acme_psro.solvers import check_solver_fits, get_solver
+from acme_psro.solvers import check_solver_fits
 from acme_psro.storage import formats
 from acme_psro.storage.checkpoint import Record
 
+State = PSROState[Policy, np.ndarray]
 
-class ExactRun(PopulationRun):
-    """See `acme_psro.population_runs.base.PopulationRun`.
+
+class ExactRun(PopulationRun[Policy, np.ndarray]):
+    """A run in a compiled game; see `acme_psro.population_runs.base.PopulationRun`.
 
     Args:
-      config: of the run.
-      tree: the game.
-      directory: of the run.
+      config: the run's configuration.
+      tree: the compiled game.
+      directory: the run's directory.
       started: `time.monotonic()` when the process began.
-      warn: is told, in one line each, what goes wrong with programs.
+      warn: called with one line for each failure of a program.
 
     Raises:
       ValueError: a setting that is not allowed.
@@ -50,8 +50,8 @@ class ExactRun(PopulationRun):
         check_solver_fits(config.meta_solver, tree.num_players, tree.zero_sum)
         self.config = config
         self.form = formats.of_tree(tree)
+        self.meta_game = ExactMetaGame(tree)
         self.oracle = prepare_oracle(config, directory, warn)(tree)
-        self._solver = get_solver(config.meta_solver)
         self._tree = tree
         self._directory = directory
         self._started = started
@@ -64,20 +64,10 @@ class ExactRun(PopulationRun):
             f"compiled in {self._compiled:.1f} s"
         )
 
-    def begin(self) -> PSROState:
-        policies = [tabular.uniform_policy(self._tree, player) for player in range(self._tree.num_players)]
-        return loop.initialise(policies, payoffs=self.fill, solve=self.solve)
-
-    def fill(self, populations: Sequence[Population], known: np.ndarray) -> np.ndarray:
-        return exact_payoffs(self._tree, populations, known)
-
-    def solve(self, payoffs: np.ndarray) -> ProductStrategy:
-        return self._solver(payoffs)
-
-    def converged(self, state: PSROState) -> bool:
+    def converged(self, state: State) -> bool:
         return bool(self._evaluate(state).per_player_gain.max() <= self.config.tolerance)
 
-    def add_row(self, before: Sequence[Row], state: PSROState, seconds: float) -> list[Row]:
+    def add_row(self, before: Sequence[Row], state: State, seconds: float) -> list[Row]:
         wall = wall_seconds(before, seconds, time.monotonic() - self._started)
         row = exact_row(state, self._evaluate(state), seconds, wall, self.config.tolerance)
         return [*before, row]
@@ -89,7 +79,7 @@ class ExactRun(PopulationRun):
             key = loop.iteration_key(self.config.seed, iteration - 1)
             tidy_tasks(self._directory / "responses", key, self._tree.num_players)
 
-    def outcome(self, record: Record) -> str:
+    def outcome(self, record: Record[Policy, np.ndarray]) -> str:
         done = record.state.iteration
         if self.converged(record.state):
             return (
@@ -98,13 +88,10 @@ class ExactRun(PopulationRun):
             )
         return f"Stopped after {done} iterations, as asked."
 
-    def summary(self, record: Record) -> str:
+    def summary(self, record: Record[Policy, np.ndarray]) -> str:
         last = record.metrics[-1]
         figures = f"Exploitability {last['exploitability']:.6f}, NashConv {last['nash_conv']:.6f}."
         return f"{self.outcome(record)} {figures}"
 
-    def tensor(self, state: PSROState) -> np.ndarray:
-        return state.payoffs
-
-    def _evaluate(self, state: PSROState) -> Evaluation:
+    def _evaluate(self, state: State) -> Evaluation:
         return evaluate_mixture(self._tree, state.populations, state.meta_strategy)

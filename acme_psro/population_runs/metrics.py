@@ -1,33 +1,42 @@
 """Rows of `metrics.csv`.
 
-Exact rows are known when their iteration ends. Where payoffs are simulated nobody knows best responses: what
-the responses of the next iteration gain over a mixture is a lower bound on what there is to gain, so a row
-is filled when they are there.
+Exact rows are complete when their iteration ends. If payoffs are sampled, best responses are unknown: the
+gains of the next iteration's responses over a mixture are lower bounds, and complete its row.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from acme_psro.evaluation.exact import Evaluation
+from acme_psro.meta_game.base import PayoffsT, PolicyT
 from acme_psro.oracles.base import Response
+from acme_psro.policies.stored import PolicyFile
+from acme_psro.policies.tabular import Policy
 from acme_psro.psro.loop import PSROState
+
+if TYPE_CHECKING:
+    from acme_psro.meta_game.estimates import SampledPayoffs
 
 Row = dict[str, float]
 
 
-def exact_row(state: PSROState, figures: Evaluation, seconds: float, wall: float, tolerance: float) -> Row:
-    """A row of exact figures; gaps are of the responses sought in this iteration, kept or not.
+def exact_row(
+    state: PSROState[Policy, np.ndarray], figures: Evaluation, seconds: float, wall: float, tolerance: float
+) -> Row:
+    """Returns a row of exact figures, with the gaps of this iteration's responses, whether kept or not.
 
     Args:
-      state: after the iteration.
-      figures: of its mixture.
-      seconds: that the iteration took.
+      state: the state after the iteration.
+      figures: the evaluation of its mixture.
+      seconds: the iteration's duration.
       wall: seconds since the run began.
-      tolerance: a best response that gains no more leaves no gap.
+      tolerance: there is no gap if the best response gains no more than this.
     """
     row = _totals(state, wall)
     row |= {"nash_conv": figures.nash_conv, "exploitability": figures.exploitability}
@@ -39,14 +48,14 @@ def exact_row(state: PSROState, figures: Evaluation, seconds: float, wall: float
     return row
 
 
-def sampled_row(state: PSROState, seconds: float, wall: float) -> Row:
-    """A row whose gains, NashConv and exploitability are not known yet; see `fill_gains`.
+def sampled_row(state: PSROState[PolicyFile, SampledPayoffs], seconds: float, wall: float) -> Row:
+    """Returns a row whose gains, NashConv and exploitability are not known yet; see `fill_gains`.
 
     Episodes are all that were played: by programs, for the gains of responses, and for payoffs.
 
     Args:
-      state: after the iteration, its payoffs an `acme_psro.meta_game.estimates.SampledPayoffs`.
-      seconds: that the iteration took.
+      state: the state after the iteration.
+      seconds: the iteration's duration.
       wall: seconds since the run began.
     """
     row = _totals(state, wall)
@@ -63,11 +72,11 @@ def sampled_row(state: PSROState, seconds: float, wall: float) -> Row:
     return row
 
 
-def fill_gains(row: Row, exploiters: Sequence[Response]) -> Row:
-    """The row with lower bounds from responses to its mixture, one a player.
+def fill_gains(row: Row, exploiters: Sequence[Response[PolicyT]]) -> Row:
+    """Returns the row with lower bounds from responses to its mixture, one a player.
 
-    A gain below 0 counts as 0, as staying with the mixture gains that. Errors of the players' gains are taken
-    for independent.
+    A gain below 0 counts as 0, which is the gain of keeping the mixture. The errors of the players' gains are
+    treated as independent.
     """
     gains = [max(response.gain, 0.0) for response in exploiters]
     errors = [response.standard_error for response in exploiters]
@@ -80,34 +89,32 @@ def fill_gains(row: Row, exploiters: Sequence[Response]) -> Row:
 
 
 def is_known(row: Row) -> bool:
-    """Whether the row says how exploitable its mixture is."""
+    """Returns True if the row has its mixture's exploitability."""
     return not math.isnan(row["nash_conv"])
 
 
 def wall_seconds(before: Sequence[Row], seconds: float, since_start: float) -> float:
-    """Seconds since a run began, those of earlier processes included.
+    """Returns the seconds since a run began, including those of earlier processes.
 
     Args:
       before: the rows so far.
-      seconds: that the newest iteration took.
-      since_start: of this process. What starting up took belongs to the first row, so that curves against
+      seconds: the newest iteration's duration.
+      since_start: seconds since this process began. Start-up counts in the first row, so that curves against
         time are honest.
     """
     return before[-1]["wall_seconds"] + seconds if before else since_start
 
 
-def _totals(state: PSROState, wall: float) -> Row:
+def _totals(state: PSROState[PolicyT, PayoffsT], wall: float) -> Row:
     return {
         "iteration": state.iteration,
         "wall_seconds": wall,
-        "episodes": state.episodes,
-        "env_steps": state.env_steps,
-        "gradient_steps": state.gradient_steps,
+        **dataclasses.asdict(state.counts),
     }
 
 
-def _gap_columns(player: int, response: Response | None, tolerance: float) -> Row:
-    """The gap of a response; not a number without one, or where there was nothing to gain."""
+def _gap_columns(player: int, response: Response[PolicyT] | None, tolerance: float) -> Row:
+    """Returns the gap of a response; NaN without a response, or if there was nothing to gain."""
     gap = relative = np.nan
     if response is not None and response.best_gain > tolerance:
         gap = max(response.best_gain - response.gain, 0.0)

@@ -8,8 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import Oracle
+from acme_psro.policies.tabular import Policy
 from acme_psro.population_runs.config import PSROConfig
 from agents import settings
 from agents.registry import AGENTS
@@ -21,15 +24,15 @@ if TYPE_CHECKING:
 
 def prepare_oracle(
     config: PSROConfig, directory: Path, warn: Callable[[str], None]
-) -> Callable[[GameTree], Oracle]:
-    """What makes the oracle by name, its settings checked.
+) -> Callable[[GameTree], Oracle[Policy, np.ndarray]]:
+    """Returns a function that makes the configured oracle for a game, its settings checked.
 
-    Imports what it needs only now, as JAX takes a second to import.
+    Imports an oracle's code only if it is asked for, as JAX takes a second to import.
 
     Args:
-      config: of the run.
-      directory: of the run.
-      warn: is told, in one line each, what goes wrong with programs.
+      config: the run's configuration.
+      directory: the run's directory.
+      warn: called with one line for each failure of a program.
 
     Raises:
       ValueError: a setting that is not allowed.

@@ -1,27 +1,30 @@
-"""Which kind of run a configuration comes to: one in a compiled game, or one by play."""
+"""Preparation of a run: exact or sampled payoffs, and all checks before anything is written."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import GameError, load_game
 from acme_psro.games.tree import GameTree
-from acme_psro.population_runs.base import PopulationRun
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.exact import ExactRun
 from acme_psro.storage import run_directory
 
+if TYPE_CHECKING:
+    from acme_psro.population_runs.sampled import SampledRun
+
 
 def settle_payoffs(config: PSROConfig, directory: Path) -> PSROConfig:
-    """The configuration with its kind of payoffs settled, as far as it can be without compiling the game.
+    """Returns the configuration with `payoffs` decided, as far as possible without compiling the game.
 
-    Only programs can do without; and a run goes on as it began, which its `config.json` tells.
+    Only programs can do without a compiled game. A run is resumed as it began, which its `config.json` says.
 
     Raises:
-      ValueError: a `config.json` that cannot be read, or that names payoffs that there are not.
+      ValueError: a `config.json` that cannot be read, or that names unknown payoffs.
     """
     if config.payoffs != "auto":
         return config
@@ -40,18 +43,18 @@ def prepare_run(
     started: float,
     warn: Callable[[str], None],
     on_progress: Callable[[int], None],
-) -> PopulationRun:
-    """Compiles the game, unless it is to be played only, and checks all settings; writes nothing.
+) -> ExactRun | SampledRun:
+    """Compiles the game, unless payoffs are sampled, and checks all settings; writes nothing.
 
     Args:
-      config: of the run, see `settle_payoffs`.
-      directory: of the run.
+      config: the run's configuration, see `settle_payoffs`.
+      directory: the run's directory.
       started: `time.monotonic()` when the process began.
-      warn: is told, in one line each, what goes wrong.
-      on_progress: is told how many nodes have been compiled.
+      warn: called with one line for each thing that goes wrong.
+      on_progress: called with the number of nodes compiled so far.
 
     Raises:
-      ValueError: a setting that is not allowed, or a game that there is not or that does not compile.
+      ValueError: a setting that is not allowed, an unknown game, or one that does not compile.
     """
     if config.oracle == "launchpad":
         _check_launchpad(config)
@@ -65,7 +68,7 @@ def prepare_run(
 
 
 def _check_launchpad(config: PSROConfig) -> None:
-    """Checks settings before the game is compiled, which may take minutes."""
+    """Checks settings before the game is compiled, because compiling may take minutes."""
     from acme_psro.meta_game.sampled import SimulationConfig
     from acme_psro.oracles.launchpad.tasks import LaunchpadConfig
 
@@ -76,7 +79,7 @@ def _check_launchpad(config: PSROConfig) -> None:
 def _compile(
     config: PSROConfig, warn: Callable[[str], None], on_progress: Callable[[int], None]
 ) -> GameTree | None:
-    """The game compiled; None where it does not compile and need not."""
+    """Returns the compiled game, or None if it does not compile and need not."""
     load_game(config.game)
     try:
         return compile_game(config.game, config.max_nodes, on_progress=on_progress)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from acme_psro.agent_runs import directory, launch, placement
 from acme_psro.agent_runs.config import AgentRunConfig
+from acme_psro.oracles.base import Counts
 from acme_psro.oracles.launchpad.tasks import LaunchpadConfig, Learned, Program, RunPrograms
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.system import supervision, tables
@@ -91,8 +92,10 @@ def _read(run: AgentRunConfig, program: Program) -> Learned:
     counts = finished.counts
     return Learned(
         directory.policy_file(program.directory),
-        episodes=int(counts.get("actor_episodes", 0)),
-        env_steps=int(counts.get("actor_steps", 0)),
-        gradient_steps=int(counts.get("learner_gradient_steps", 0)),
+        Counts(
+            episodes=int(counts.get("actor_episodes", 0)),
+            env_steps=int(counts.get("actor_steps", 0)),
+            gradient_steps=int(counts.get("learner_gradient_steps", 0)),
+        ),
         metrics=rows[-1] if rows else {},
     )

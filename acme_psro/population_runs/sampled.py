@@ -1,24 +1,23 @@
-"""Runs in games of any size: policies are files, payoffs are simulated, exploitability has a lower bound."""
+"""Population runs in games of any size: policies are files, payoffs are sampled, gains are lower bounds."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pyspiel
 
 from acme_psro.games import playing
 from acme_psro.games.loading import load_game
-from acme_psro.meta_game import estimates, workers
+from acme_psro.meta_game import workers
 from acme_psro.meta_game.estimates import SampledPayoffs
-from acme_psro.meta_game.sampled import SimulatedGame, SimulationConfig
+from acme_psro.meta_game.sampled import SampledMetaGame, SimulationConfig
 from acme_psro.meta_game.workers import SimulationError
 from acme_psro.oracles.launchpad import sampled as launchpad_sampled
 from acme_psro.oracles.launchpad.tasks import tidy_tasks
-from acme_psro.policies import decoders, stored
-from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies import decoders
 from acme_psro.policies.stored import PolicyFile
 from acme_psro.population_runs import responses
 from acme_psro.population_runs.base import PopulationRun
@@ -31,15 +30,17 @@ from acme_psro.storage import checkpoint, formats
 from acme_psro.storage.checkpoint import Record
 from acme_psro.system.supervision import JobError
 
+State = PSROState[PolicyFile, SampledPayoffs]
 
-class SampledRun(PopulationRun):
-    """See `acme_psro.population_runs.base.PopulationRun`.
+
+class SampledRun(PopulationRun[PolicyFile, SampledPayoffs]):
+    """A run whose payoffs are sampled; see `acme_psro.population_runs.base.PopulationRun`.
 
     Args:
-      config: of the run.
-      directory: of the run.
+      config: the run's configuration.
+      directory: the run's directory.
       started: `time.monotonic()` when the process began.
-      warn: is told, in one line each, what goes wrong with programs.
+      warn: called with one line for each failure of a program.
 
     Raises:
       ValueError: a setting that is not allowed, or a game that cannot be learned in.
@@ -54,22 +55,28 @@ class SampledRun(PopulationRun):
         game = load_game(config.game)
         zero_sum = game.get_type().utility == pyspiel.GameType.Utility.ZERO_SUM
         check_solver_fits(config.meta_solver, game.num_players(), zero_sum)
-        # Networks see tensors.
+        # Networks need tensors; a game without any is refused before programs start.
         playing.tensor_of(game)
         self.config = config
         self._game = game
         self._settings = settings
         self._workers = workers.Workers(settings.payoff_workers, decoders.DECODERS)
-        self._solver = get_solver(config.meta_solver)
-        self._simulated = SimulatedGame(
-            str(game), self._workers.simulate, settings, self._solver, config.seed
-        )
         self._checkpoints = directory / "checkpoints"
         self._responses = directory / "responses"
         self._started = started
         self.form = formats.of_files(str(game))
+        self.meta_game = SampledMetaGame(
+            str(game),
+            self._workers.simulate,
+            settings,
+            get_solver(config.meta_solver),
+            config.seed,
+            self._place_policy,
+            # Programs come next, and need the memory.
+            release=self._workers.close,
+        )
         self.oracle = launchpad_sampled.make_oracle(
-            self._simulated,
+            self.meta_game,
             self._responses,
             responses.make_run_programs(config, warn),
             self._place_policy,
@@ -85,47 +92,30 @@ class SampledRun(PopulationRun):
             "of exploitability is a lower bound"
         )
 
-    def begin(self) -> PSROState:
-        uniform = [decoders.uniform(self._game, player) for player in range(self._game.num_players())]
-        policies = [
-            stored.write_file(self._place_policy(player, 0), policy) for player, policy in enumerate(uniform)
-        ]
-        known = estimates.empty(len(policies))
-        return loop.initialise(policies, payoffs=self.fill, solve=self.solve, known=known)
-
-    def fill(self, populations: Sequence[tuple[PolicyFile, ...]], known: SampledPayoffs) -> SampledPayoffs:
-        filled = self._simulated.payoffs(populations, known)
-        # Programs come next, and need the memory.
-        self._workers.close()
-        return filled
-
-    def solve(self, payoffs: SampledPayoffs) -> ProductStrategy:
-        return self._solver(payoffs.mean)
-
-    def converged(self, state: PSROState) -> bool:
-        # That no program found a gain does not mean that there is none: others may.
+    def converged(self, state: State) -> bool:
+        # That no program found a gain does not prove that there is none: another program may find one.
         return False
 
-    def add_row(self, before: Sequence[Row], state: PSROState, seconds: float) -> list[Row]:
+    def add_row(self, before: Sequence[Row], state: State, seconds: float) -> list[Row]:
         wall = wall_seconds(before, seconds, time.monotonic() - self._started)
         known = [*before[:-1], fill_gains(before[-1], state.responses)] if before else []
         return [*known, sampled_row(state, seconds, wall)]
 
-    def conclude(self, record: Record) -> Record:
-        """Trains exploiters of the final mixture, as the next iteration would; nothing joins a population."""
+    def conclude(self, record: Record[PolicyFile, SampledPayoffs]) -> Record[PolicyFile, SampledPayoffs]:
+        """Trains exploiters of the final mixture, as the next iteration would; none joins a population."""
         *others, last = record.metrics
         if is_known(last):
             return record
         state = record.state
         key = loop.iteration_key(self.config.seed, state.iteration)
         exploiters = self.oracle(key, loop.tasks_of(state))
-        return record._replace(metrics=[*others, fill_gains(last, exploiters)])
+        return dataclasses.replace(record, metrics=[*others, fill_gains(last, exploiters)])
 
     def tidy(self, iteration: int) -> None:
         key = loop.iteration_key(self.config.seed, iteration - 1)
         tidy_tasks(self._responses, key, self._game.num_players())
 
-    def outcome(self, record: Record) -> str:
+    def outcome(self, record: Record[PolicyFile, SampledPayoffs]) -> str:
         last = record.metrics[-1]
         figures = ", ".join(
             f"{name} at least {last[column]:.4f} ± {last[f'{column}_stderr']:.4f}"
@@ -134,11 +124,8 @@ class SampledRun(PopulationRun):
         done = f"Stopped after {record.state.iteration} iterations, as asked."
         return f"{done} {figures} (lower bounds: what trained exploiters gain, in simulated games)."
 
-    def summary(self, record: Record) -> str:
+    def summary(self, record: Record[PolicyFile, SampledPayoffs]) -> str:
         return self.outcome(record)
-
-    def tensor(self, state: PSROState) -> np.ndarray:
-        return state.payoffs.mean
 
     def _place_policy(self, player: int, index: int) -> Path:
         return checkpoint.policy_path(self._checkpoints, player, index)

@@ -1,66 +1,57 @@
 """Policy-space response oracles (Lanctot et al. 2017): the outer loop, and nothing but it.
 
-One iteration: every player's best response to the others' meta-strategy joins its population, the payoff
-tensor grows, the meta-solver answers with a new meta-strategy. Oracle, payoffs and solver are passed in, and
-what a policy is and how payoffs are kept is between them: the loop looks into neither.
+One iteration: every player's best response to the others' meta-strategy joins its population, the payoffs are
+extended, and the meta-solver returns a new meta-strategy. Oracle, meta-game and solver are passed in; the
+loop never looks inside a policy or into payoffs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Generic
 
 import numpy as np
 
-from acme_psro.meta_game.payoffs import empty_payoffs
-from acme_psro.oracles.base import BestResponseTask, Oracle, Response
-from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.meta_game.base import MetaGame, PayoffsT, PolicyT
+from acme_psro.oracles.base import NO_WORK, BestResponseTask, Counts, Oracle, Response
+from acme_psro.policies.meta_strategy import MetaStrategy
 
-# (populations, payoffs known so far) -> payoffs of all profiles: an array `[P, n_1, .., n_P]`, or an
-# `acme_psro.meta_game.estimates.SampledPayoffs`.
-FillPayoffs = Callable[[Sequence[tuple[Any, ...]], Any], Any]
-SolveMetaGame = Callable[[Any], ProductStrategy]
+# Payoff tensor `[P, n_1, .., n_P]` -> meta-strategy.
+SolveMetaGame = Callable[[np.ndarray], MetaStrategy]
 
 
-class PSROState(NamedTuple):
-    """All that an iteration needs from those before it.
+@dataclasses.dataclass(frozen=True, eq=False)
+class PSROState(Generic[PolicyT, PayoffsT]):
+    """Everything that an iteration needs from the iterations before it.
 
     Attributes:
-      populations: one a player.
-      payoffs: `[P, n_1, .., n_P]` float64, or an `acme_psro.meta_game.estimates.SampledPayoffs`.
-      meta_strategy: the meta-solver's answer to them.
-      iteration: iterations done.
-      episodes: games played by the oracle so far.
-      env_steps: decisions of learning players so far.
-      gradient_steps: optimiser updates so far.
-      responses: what the oracle returned in the last iteration, one a player; empty before the first.
+      populations: one a player; a policy keeps its index for good.
+      payoffs: payoffs of all profiles of the populations.
+      meta_strategy: the meta-solver's answer to the payoffs.
+      iteration: the number of completed iterations.
+      counts: work done by the oracle in all iterations.
+      responses: the last iteration's responses, one a player, for metrics and reports; the loop itself does
+        not read them. Empty before the first iteration.
     """
 
-    populations: tuple[tuple[Any, ...], ...]
-    payoffs: Any
-    meta_strategy: ProductStrategy
-    iteration: int
-    episodes: int
-    env_steps: int
-    gradient_steps: int
-    responses: tuple[Response, ...]
+    populations: tuple[tuple[PolicyT, ...], ...]
+    payoffs: PayoffsT
+    meta_strategy: MetaStrategy
+    iteration: int = 0
+    counts: Counts = NO_WORK
+    responses: tuple[Response[PolicyT], ...] = ()
 
 
-def initialise(
-    policies: Sequence[Any], *, payoffs: FillPayoffs, solve: SolveMetaGame, known: Any = None
-) -> PSROState:
-    """The state before the first iteration: one policy a player.
-
-    Args:
-      known: payoffs of populations without policies; an array of them by default.
-    """
-    populations = tuple((policy,) for policy in policies)
-    filled = payoffs(populations, empty_payoffs(len(policies)) if known is None else known)
-    return PSROState(populations, filled, solve(filled), 0, 0, 0, 0, ())
+def initialise(meta_game: MetaGame[PolicyT, PayoffsT], solve: SolveMetaGame) -> PSROState[PolicyT, PayoffsT]:
+    """Returns the state before the first iteration: one policy a player."""
+    populations = tuple((policy,) for policy in meta_game.first())
+    payoffs = meta_game.extend(populations, None)
+    return PSROState(populations, payoffs, solve(meta_game.tensor(payoffs)))
 
 
-def tasks_of(state: PSROState) -> list[BestResponseTask]:
-    """What the oracle is asked in the next iteration: a best response for every player."""
+def tasks_of(state: PSROState[PolicyT, PayoffsT]) -> list[BestResponseTask[PolicyT, PayoffsT]]:
+    """Returns the oracle's tasks in the next iteration: a best response for every player."""
     return [
         BestResponseTask(player, state.populations, state.meta_strategy, state.payoffs)
         for player in range(len(state.populations))
@@ -68,56 +59,58 @@ def tasks_of(state: PSROState) -> list[BestResponseTask]:
 
 
 def step(
-    state: PSROState,
+    state: PSROState[PolicyT, PayoffsT],
     key: np.ndarray,
     *,
-    oracle: Oracle,
-    payoffs: FillPayoffs,
+    oracle: Oracle[PolicyT, PayoffsT],
+    meta_game: MetaGame[PolicyT, PayoffsT],
     solve: SolveMetaGame,
-) -> PSROState:
-    """One iteration.
+) -> PSROState[PolicyT, PayoffsT]:
+    """Returns the state after one more iteration.
 
     Args:
-      key: `[2]` uint32, used up.
+      state: stays as it is.
+      key: `[2]` uint32, consumed.
+      oracle: finds best responses.
+      meta_game: knows payoffs.
+      solve: the meta-solver.
     """
     responses = tuple(oracle(key, tasks_of(state)))
     populations = tuple(
         population if response.policy is None else (*population, response.policy)
         for population, response in zip(state.populations, responses, strict=True)
     )
-    filled = payoffs(populations, state.payoffs)
+    payoffs = meta_game.extend(populations, state.payoffs)
     return PSROState(
         populations=populations,
-        payoffs=filled,
-        meta_strategy=solve(filled),
+        payoffs=payoffs,
+        meta_strategy=solve(meta_game.tensor(payoffs)),
         iteration=state.iteration + 1,
-        episodes=state.episodes + sum(response.episodes for response in responses),
-        env_steps=state.env_steps + sum(response.env_steps for response in responses),
-        gradient_steps=state.gradient_steps + sum(r.gradient_steps for r in responses),
+        counts=sum((response.counts for response in responses), start=state.counts),
         responses=responses,
     )
 
 
 def iteration_key(seed: int, iteration: int) -> np.ndarray:
-    """`[2]` uint32: the key of one iteration, a function of nothing else, so that a run can be resumed."""
+    """Returns `[2]` uint32: an iteration's key, a function of nothing else, so that a run can be resumed."""
     return np.random.SeedSequence([seed, iteration]).generate_state(2, np.uint32)
 
 
 def run(
-    state: PSROState,
+    state: PSROState[PolicyT, PayoffsT],
     seed: int,
     iterations: int,
     *,
-    oracle: Oracle,
-    payoffs: FillPayoffs,
+    oracle: Oracle[PolicyT, PayoffsT],
+    meta_game: MetaGame[PolicyT, PayoffsT],
     solve: SolveMetaGame,
-    converged: Callable[[PSROState], bool],
-) -> Iterator[PSROState]:
-    """Goes on from a state until `iterations` are done in all, yielding the state after each.
+    converged: Callable[[PSROState[PolicyT, PayoffsT]], bool],
+) -> Iterator[PSROState[PolicyT, PayoffsT]]:
+    """Continues from a state until `iterations` are completed in total; yields the state after each.
 
-    Stops early once `converged` says that no player can gain; it is asked before every iteration.
+    Stops early if `converged`, which is asked before every iteration, says that no player can gain.
     """
     while state.iteration < iterations and not converged(state):
         key = iteration_key(seed, state.iteration)
-        state = step(state, key, oracle=oracle, payoffs=payoffs, solve=solve)
+        state = step(state, key, oracle=oracle, meta_game=meta_game, solve=solve)
         yield state

@@ -8,22 +8,25 @@ Layout, version 1:
 
 Files are written to a temporary name and renamed, the manifest last, so a run killed at any moment leaves
 the checkpoint before it whole. Reading verifies every digest and falls back to the newest whole checkpoint.
-What policies and payoffs are depends on the run: a `Format` makes bytes and arrays of them, and back.
+The types of policies and payoffs depend on the run: a `Format` turns them into bytes and arrays, and back.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic
 
 import numpy as np
 
-from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.meta_game.base import PayoffsT, PolicyT
+from acme_psro.oracles.base import Counts
+from acme_psro.policies.meta_strategy import JointStrategy, MetaStrategy, ProductStrategy
 from acme_psro.psro.loop import PSROState
 from acme_psro.system.files import write_atomically
 
@@ -35,37 +38,39 @@ class CheckpointError(ValueError):
     """No checkpoint can be used; the message is one line for the user."""
 
 
-class Record(NamedTuple):
-    """What a run has come to.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Record(Generic[PolicyT, PayoffsT]):
+    """Progress of a run, as a checkpoint keeps it.
 
     Attributes:
-      state: the outer loop's; its `responses` are not kept, as nothing later needs them.
-      metrics: one row an iteration, the initial populations' first.
-      meta_strategies: the meta-strategy behind each row.
+      state: the outer loop's state; its `responses` are not kept, as nothing later needs them.
+      metrics: one row an iteration, beginning with the initial populations' row.
+      meta_strategies: the meta-strategy of each row.
     """
 
-    state: PSROState
+    state: PSROState[PolicyT, PayoffsT]
     metrics: list[dict[str, float]]
-    meta_strategies: list[ProductStrategy]
+    meta_strategies: list[MetaStrategy]
 
 
-class Format(NamedTuple):
-    """How policies and payoffs are kept; see `acme_psro.storage.formats`.
+@dataclasses.dataclass(frozen=True)
+class Format(Generic[PolicyT, PayoffsT]):
+    """The representation of policies and payoffs on disk; see `acme_psro.storage.formats`.
 
     Attributes:
-      pack_policy: policy -> the content of its file.
-      read_policy: (file, player) -> policy; raises a ValueError or KeyError where it does not fit.
+      pack_policy: (policy, player) -> the content of the policy's file.
+      read_policy: (file, player) -> policy; raises a ValueError or KeyError if the file does not fit.
       pack_payoffs: payoffs -> arrays by name, "payoffs" among them.
-      unpack_payoffs: those arrays, among others -> payoffs; raises a KeyError where one is missing.
+      unpack_payoffs: those arrays, among others -> payoffs; raises a KeyError if one is missing.
     """
 
-    pack_policy: Callable[[Any], bytes]
-    read_policy: Callable[[Path, int], Any]
-    pack_payoffs: Callable[[Any], dict[str, np.ndarray]]
-    unpack_payoffs: Callable[[Mapping[str, np.ndarray]], Any]
+    pack_policy: Callable[[PolicyT, int], bytes]
+    read_policy: Callable[[Path, int], PolicyT]
+    pack_payoffs: Callable[[PayoffsT], dict[str, np.ndarray]]
+    unpack_payoffs: Callable[[Mapping[str, np.ndarray]], PayoffsT]
 
 
-def save(directory: Path, record: Record, form: Format) -> None:
+def save(directory: Path, record: Record[PolicyT, PayoffsT], form: Format[PolicyT, PayoffsT]) -> None:
     """Writes a checkpoint; keeps the last few."""
     (directory / "policies").mkdir(parents=True, exist_ok=True)
     digests = {}
@@ -73,7 +78,7 @@ def save(directory: Path, record: Record, form: Format) -> None:
         for index, policy in enumerate(population):
             path = policy_path(directory, player, index)
             if not path.exists():
-                write_atomically(path, form.pack_policy(policy))
+                write_atomically(path, form.pack_policy(policy, player))
             digests[str(path.relative_to(directory))] = _digest(path.read_bytes())
     name = f"state_{record.state.iteration:05d}"
     arrays = pack(_strategy_arrays(record) | form.pack_payoffs(record.state.payoffs))
@@ -83,7 +88,7 @@ def save(directory: Path, record: Record, form: Format) -> None:
         "version": VERSION,
         "iteration": record.state.iteration,
         "populations": [len(population) for population in record.state.populations],
-        "totals": {name: getattr(record.state, name) for name in _TOTALS},
+        "totals": dataclasses.asdict(record.state.counts),
         "metrics": record.metrics,
         "files": digests,
     }
@@ -94,15 +99,14 @@ def save(directory: Path, record: Record, form: Format) -> None:
         old.with_suffix(".npz").unlink(missing_ok=True)
 
 
-_TOTALS = ("episodes", "env_steps", "gradient_steps")
-
-
 def exists(directory: Path) -> bool:
     """Whether a run has come so far as to leave a checkpoint here, whole or not."""
     return bool(_manifests(directory))
 
 
-def restore(directory: Path, form: Format, warn: Callable[[str], None]) -> Record:
+def restore(
+    directory: Path, form: Format[PolicyT, PayoffsT], warn: Callable[[str], None]
+) -> Record[PolicyT, PayoffsT]:
     """Reads the newest whole checkpoint.
 
     Args:
@@ -124,7 +128,7 @@ def restore(directory: Path, form: Format, warn: Callable[[str], None]) -> Recor
     )
 
 
-def prune(directory: Path, record: Record) -> None:
+def prune(directory: Path, record: Record[PolicyT, PayoffsT]) -> None:
     """Removes what a restored record does not stand on: newer checkpoints and policies that are not whole.
 
     To be called before a run goes on from the record, as policies are written only where there are none.
@@ -145,7 +149,7 @@ def prune(directory: Path, record: Record) -> None:
         unfinished.unlink()
 
 
-def _read(directory: Path, path: Path, form: Format) -> Record:
+def _read(directory: Path, path: Path, form: Format[PolicyT, PayoffsT]) -> Record[PolicyT, PayoffsT]:
     try:
         manifest: dict[str, Any] = json.loads(path.read_bytes())
         claimed = manifest.pop("sha256")
@@ -176,26 +180,40 @@ def _read(directory: Path, path: Path, form: Format) -> Record:
         payoffs=payoffs,
         meta_strategy=strategies[-1],
         iteration=manifest["iteration"],
-        responses=(),
-        **manifest["totals"],
+        counts=Counts(**manifest["totals"]),
     )
     return Record(state, manifest["metrics"], strategies)
 
 
-def _strategy_arrays(record: Record) -> dict[str, np.ndarray]:
+def _strategy_arrays(record: Record[PolicyT, PayoffsT]) -> dict[str, np.ndarray]:
+    """Returns the meta-strategies as arrays: every player's marginals in one, joint distributions by row."""
     arrays = {}
     for player in range(len(record.state.populations)):
-        marginals = [strategy.marginals[player] for strategy in record.meta_strategies]
+        marginals = [
+            strategy.marginals[player] if isinstance(strategy, ProductStrategy) else np.zeros(0)
+            for strategy in record.meta_strategies
+        ]
         arrays[f"lengths_{player}"] = np.array([len(marginal) for marginal in marginals])
         arrays[f"marginals_{player}"] = np.concatenate(marginals)
+    for row, strategy in enumerate(record.meta_strategies):
+        if isinstance(strategy, JointStrategy):
+            arrays[f"joint_profiles_{row}"] = strategy.profiles
+            arrays[f"joint_probabilities_{row}"] = strategy.probabilities
     return arrays
 
 
-def _split_strategies(arrays: dict[str, np.ndarray], rows: int, players: int) -> list[ProductStrategy]:
+def _split_strategies(arrays: dict[str, np.ndarray], rows: int, players: int) -> list[MetaStrategy]:
     marginals = [
         np.split(arrays[f"marginals_{p}"], np.cumsum(arrays[f"lengths_{p}"])[:-1]) for p in range(players)
     ]
-    return [ProductStrategy(tuple(of_player[row] for of_player in marginals)) for row in range(rows)]
+    strategies: list[MetaStrategy] = []
+    for row in range(rows):
+        if f"joint_profiles_{row}" in arrays:
+            joint = (arrays[f"joint_profiles_{row}"], arrays[f"joint_probabilities_{row}"])
+            strategies.append(JointStrategy(*joint))
+        else:
+            strategies.append(ProductStrategy(tuple(own[row] for own in marginals)))
+    return strategies
 
 
 def policy_path(directory: Path, player: int, index: int) -> Path:

@@ -1,41 +1,64 @@
-"""How checkpoints keep what runs have: tables and exact payoffs, or files and simulated ones."""
+"""Formats of checkpoints: the two kinds of policies and payoffs, exact and sampled, as files and arrays.
+
+Policies are stored policies (`acme_psro.policies.stored`) in both. Runs of compiled games that were begun
+before that have files with a bare table, which are still read.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from acme_psro.games.tree import GameTree
+from acme_psro.policies import decoders, stored
+from acme_psro.policies.stored import PolicyFile
 from acme_psro.policies.tabular import Policy, make_policy
 from acme_psro.storage import checkpoint
 from acme_psro.storage.checkpoint import Format
 
+if TYPE_CHECKING:
+    from acme_psro.meta_game.estimates import SampledPayoffs
 
-def of_tree(tree: GameTree) -> Format:
-    """Of a compiled game: policies are tables on it, payoffs one array."""
+
+def of_tree(tree: GameTree) -> Format[Policy, np.ndarray]:
+    """Returns the format of a compiled game: policies are tables on it, payoffs one array."""
+
+    def pack(policy: Policy, player: int) -> bytes:
+        return stored.pack(decoders.from_tree_policy(tree, player, policy))
 
     def read(path: Path, player: int) -> Policy:
-        return make_policy(tree, player, checkpoint.unpack(path)["table"])
+        arrays = checkpoint.unpack(path)
+        if "table" in arrays:
+            return make_policy(tree, player, arrays["table"])
+        policy = stored.read(path)
+        stored.check_fits(policy, tree.game_string, player, str(path))
+        return make_policy(tree, player, decoders.table_on_tree(tree, policy))
 
     return Format(
-        pack_policy=lambda policy: checkpoint.pack({"table": policy.table}),
+        pack_policy=pack,
         read_policy=read,
         pack_payoffs=lambda payoffs: {"payoffs": payoffs},
         unpack_payoffs=lambda arrays: arrays["payoffs"],
     )
 
 
-def of_files(game: str) -> Format:
-    """Of a game whose payoffs are simulated: policies are the files themselves.
+def of_files(game: str) -> Format[PolicyFile, SampledPayoffs]:
+    """Returns the format of a game whose payoffs are sampled: policies are the files themselves.
 
     Args:
       game: `str` of OpenSpiel's, turn-based.
     """
-    # They import JAX, which runs in compiled games may do without.
+    # It imports JAX, which runs of compiled games may do without.
     from acme_psro.meta_game.estimates import SampledPayoffs
-    from acme_psro.policies import stored
+
+    def pack(policy: PolicyFile, player: int) -> bytes:
+        del player
+        return policy.path.read_bytes()
 
     return Format(
-        pack_policy=lambda policy: policy.path.read_bytes(),
+        pack_policy=pack,
         read_policy=lambda path, player: stored.check_file(path, game, player),
         pack_payoffs=lambda payoffs: {
             "payoffs": payoffs.mean,

@@ -6,17 +6,23 @@ import json
 import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from acme_psro.games.compile import DEFAULT_MAX_NODES, compile_game
 from acme_psro.games.tree import GameTree
-from acme_psro.policies.tabular import mixture_table
+from acme_psro.meta_game.base import PayoffsT, PolicyT
+from acme_psro.policies.meta_strategy import require_product
+from acme_psro.policies.stored import PolicyFile
+from acme_psro.policies.tabular import Policy, mixture_table
 from acme_psro.storage import checkpoint, formats
 from acme_psro.storage.checkpoint import Format
 from acme_psro.system.files import write_atomically
 from acme_psro.system.tables import write_csv
+
+if TYPE_CHECKING:
+    from acme_psro.meta_game.estimates import SampledPayoffs
 
 # What a run may be resumed with another value of: how far to go and by which means, not what to do.
 _MAY_DIFFER = (
@@ -35,31 +41,42 @@ class RunDirectoryError(ValueError):
     """A directory that does not hold what is asked of it; the message is one line for the user."""
 
 
-class Run(NamedTuple):
-    """A run read back.
+class StoredExactRun(NamedTuple):
+    """A run of a compiled game, read back.
 
     Attributes:
       config: as in `config.json`.
       game: `str` of OpenSpiel's, turn-based.
-      tree: the game compiled; None where payoffs are simulated, and policies are
-        `acme_psro.policies.stored.PolicyFile`s.
+      tree: the compiled game.
       record: the newest whole checkpoint.
     """
 
     config: Config
     game: str
-    tree: GameTree | None
-    record: checkpoint.Record
+    tree: GameTree
+    record: checkpoint.Record[Policy, np.ndarray]
 
-    def mixture_table(self) -> np.ndarray | None:
-        """`[I, A]`: the one policy that plays like the newest mixture, weighted by reach.
-
-        None where the game was not compiled.
-        """
-        if self.tree is None:
-            return None
+    def mixture_table(self) -> np.ndarray:
+        """Returns `[I, A]`: the one policy that plays like the newest mixture, weighted by reach."""
         state = self.record.state
-        return mixture_table(self.tree, state.populations, state.meta_strategy)
+        return mixture_table(self.tree, state.populations, require_product(state.meta_strategy))
+
+
+class StoredSampledRun(NamedTuple):
+    """A run whose payoffs are sampled, read back.
+
+    Attributes:
+      config: as in `config.json`.
+      game: `str` of OpenSpiel's, turn-based.
+      record: the newest whole checkpoint.
+    """
+
+    config: Config
+    game: str
+    record: checkpoint.Record[PolicyFile, SampledPayoffs]
+
+
+StoredRun: TypeAlias = StoredExactRun | StoredSampledRun
 
 
 def check(
@@ -120,13 +137,17 @@ def write_config(directory: Path, config: Config) -> None:
     write_atomically(directory / "config.json", json.dumps(config, indent=2) + "\n")
 
 
-def write_record(directory: Path, record: checkpoint.Record, form: Format) -> None:
+def write_record(
+    directory: Path, record: checkpoint.Record[PolicyT, PayoffsT], form: Format[PolicyT, PayoffsT]
+) -> None:
     """Writes a checkpoint, then `metrics.csv` from it."""
     checkpoint.save(directory / "checkpoints", record, form)
     write_csv(directory / "metrics.csv", record.metrics)
 
 
-def resume(directory: Path, form: Format, warn: Callable[[str], None]) -> checkpoint.Record | None:
+def resume(
+    directory: Path, form: Format[PolicyT, PayoffsT], warn: Callable[[str], None]
+) -> checkpoint.Record[PolicyT, PayoffsT] | None:
     """The newest whole checkpoint, and the directory as it was right after it.
 
     Returns:
@@ -143,7 +164,7 @@ def resume(directory: Path, form: Format, warn: Callable[[str], None]) -> checkp
     return record
 
 
-def read(directory: str | Path, warn: Callable[[str], None] = lambda line: None) -> Run:
+def read(directory: str | Path, warn: Callable[[str], None] = lambda line: None) -> StoredRun:
     """Reads a run without changing anything.
 
     Args:
@@ -165,12 +186,13 @@ def read(directory: str | Path, warn: Callable[[str], None] = lambda line: None)
     if is_sampled(config):
         from acme_psro.games.loading import load_game
 
-        tree, game = None, str(load_game(game))
-        form = formats.of_files(game)
-    else:
-        tree = compile_game(game, max_nodes)
-        game, form = tree.game_string, formats.of_tree(tree)
-    return Run(config, game, tree, checkpoint.restore(directory / "checkpoints", form, warn))
+        game = str(load_game(game))
+        files = formats.of_files(game)
+        return StoredSampledRun(config, game, checkpoint.restore(directory / "checkpoints", files, warn))
+    tree = compile_game(game, max_nodes)
+    tables = formats.of_tree(tree)
+    record = checkpoint.restore(directory / "checkpoints", tables, warn)
+    return StoredExactRun(config, tree.game_string, tree, record)
 
 
 def is_sampled(config: Config) -> bool:

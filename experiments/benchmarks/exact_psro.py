@@ -10,7 +10,6 @@ OpenSpiel's Python. psro_v2 samples its payoffs, ours are exact.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import statistics
 import sys
 import time
@@ -25,11 +24,11 @@ from acme_psro.evaluation.exact import evaluate_mixture
 from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree
-from acme_psro.meta_game.exact import exact_payoffs
+from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
-from acme_psro.policies import tabular
 from acme_psro.policies.as_openspiel import table_policy
-from acme_psro.policies.tabular import mixture_table
+from acme_psro.policies.meta_strategy import require_product
+from acme_psro.policies.tabular import Policy, mixture_table
 from acme_psro.psro import loop
 from acme_psro.solvers import check_solver_fits, get_solver
 from experiments import command_line
@@ -64,25 +63,24 @@ class Curve(NamedTuple):
     exploitability: dict[int, float]
 
 
-def our_run(tree: GameTree, iterations: int) -> Iterator[tuple[float, loop.PSROState]]:
+def our_run(tree: GameTree, iterations: int) -> Iterator[tuple[float, loop.PSROState[Policy, np.ndarray]]]:
     """The seconds so far and the state after each iteration; stops where no player gains any more."""
     # A copy without what the last run derived from the game: that belongs to the time.
     tree = dataclasses.replace(tree)
     solve = get_solver("nash")
-    fill = functools.partial(exact_payoffs, tree)
+    meta_game = ExactMetaGame(tree)
     began = time.perf_counter()
-    policies = [tabular.uniform_policy(tree, player) for player in range(tree.num_players)]
 
-    def converged(state: loop.PSROState) -> bool:
+    def converged(state: loop.PSROState[Policy, np.ndarray]) -> bool:
         figures = evaluate_mixture(tree, state.populations, state.meta_strategy)
         return figures.per_player_gain.max() <= _TOLERANCE
 
     run = loop.run(
-        loop.initialise(policies, payoffs=fill, solve=solve),
+        loop.initialise(meta_game, solve),
         0,
         iterations,
         oracle=exact.make_oracle(tree, _TOLERANCE),
-        payoffs=fill,
+        meta_game=meta_game,
         solve=solve,
         converged=converged,
     )
@@ -100,7 +98,7 @@ def measure_ours(game: pyspiel.Game, iterations: int, repetitions: int) -> Curve
     shown = {}
     for _, state in runs[0]:
         if state.iteration in _marks(len(seconds)):
-            mixture = mixture_table(tree, state.populations, state.meta_strategy)
+            mixture = mixture_table(tree, state.populations, require_product(state.meta_strategy))
             policy = table_policy(tree, mixture)
             shown[state.iteration] = open_spiel_peers.nash_conv(game, policy) / tree.num_players
     return Curve(setup, seconds, shown)

@@ -1,6 +1,5 @@
 """Tests of acme_psro.load_policy: a run as a policy that OpenSpiel's own algorithms take."""
 
-import functools
 import pathlib
 import subprocess
 import sys
@@ -13,9 +12,8 @@ from open_spiel.python.algorithms import expected_game_score, exploitability
 import acme_psro
 from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
 from acme_psro.games.compile import compile_game
-from acme_psro.meta_game.exact import exact_payoffs
+from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
-from acme_psro.policies.tabular import uniform_policy
 from acme_psro.psro import loop
 from acme_psro.solvers import get_solver
 from acme_psro.storage import checkpoint, formats, run_directory
@@ -24,15 +22,14 @@ from acme_psro.storage import checkpoint, formats, run_directory
 def _run(directory: pathlib.Path, game: str, solver: str, iterations: int) -> Evaluation:
     """Leaves a run of the exact oracle; returns the figures of its last mixture."""
     tree = compile_game(game)
-    fill, solve = functools.partial(exact_payoffs, tree), get_solver(solver)
-    policies = [uniform_policy(tree, player) for player in range(tree.num_players)]
-    state = loop.initialise(policies, payoffs=fill, solve=solve)
+    meta_game, solve = ExactMetaGame(tree), get_solver(solver)
+    state = loop.initialise(meta_game, solve)
     steps = loop.run(
         state,
         seed=0,
         iterations=iterations,
         oracle=exact.make_oracle(tree),
-        payoffs=fill,
+        meta_game=meta_game,
         solve=solve,
         converged=lambda state: False,
     )

@@ -12,7 +12,7 @@ import pytest
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game import simulation
-from acme_psro.meta_game.sampled import SimulatedGame, SimulationConfig
+from acme_psro.meta_game.sampled import SampledMetaGame, SimulationConfig
 from acme_psro.policies import decoders, stored
 from acme_psro.policies.tabular import Policy, make_policy
 from acme_psro.solvers import get_solver
@@ -58,5 +58,7 @@ def populations(
     )
 
 
-def make_game(tree: GameTree, config: SimulationConfig = CONFIG, seed: int = 0) -> SimulatedGame:
-    return SimulatedGame(tree.game_string, simulate, config, get_solver("nash"), seed)
+def make_game(tree: GameTree, config: SimulationConfig = CONFIG, seed: int = 0) -> SampledMetaGame:
+    return SampledMetaGame(
+        tree.game_string, simulate, config, get_solver("nash"), seed, lambda player, index: pathlib.Path()
+    )

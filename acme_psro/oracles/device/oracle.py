@@ -7,6 +7,7 @@ Every response's exact gain is measured, and the best is taken.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 
@@ -14,12 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from acme_psro.evaluation.exact import best_response_gain, response_gain
 from acme_psro.games import rollout, traverse
 from acme_psro.games.tree import GameTree
-from acme_psro.oracles.base import BestResponseTask, Oracle, Response
+from acme_psro.oracles.base import BestResponseTask, Counts, Oracle, Response
 from acme_psro.oracles.device.experience import observe
 from acme_psro.oracles.device.training import DeviceConfig, Opponents, Train, Trained, make_train
-from acme_psro.policies.tabular import make_policy, mixture_plan, replace
+from acme_psro.policies.meta_strategy import require_product
+from acme_psro.policies.tabular import Policy, average_plan, make_policy, mixture_plan
 from agents.core import AgentCore, Observation
 
 # (example observation `[1, ..]`, number of actions, gradient steps planned) -> the agent.
@@ -28,7 +31,7 @@ MakeAgent = Callable[[Observation, int, int], AgentCore]
 
 def make_oracle(
     tree: GameTree, make_agent: MakeAgent, config: DeviceConfig, tolerance: float = 1e-9
-) -> Oracle:
+) -> Oracle[Policy, np.ndarray]:
     """An oracle of learned best responses on a compiled game.
 
     A response is the agent's most probable action everywhere, at the snapshot that gains most exactly.
@@ -43,11 +46,13 @@ def make_oracle(
     train = jax.jit(jax.vmap(make_training_against(make_train(tree, game, core, config), config)))
     rounds = config.rounds_before_learning + steps // config.updates_per_round
 
-    def respond(key: np.ndarray, tasks: Sequence[BestResponseTask]) -> list[Response]:
+    def respond(
+        key: np.ndarray, tasks: Sequence[BestResponseTask[Policy, np.ndarray]]
+    ) -> list[Response[Policy]]:
         next_key = jax.random.wrap_key_data(jnp.asarray(key))
         players = np.array([task.player for task in tasks], np.int32)
         tables = np.stack([_opponents(tree, task) for task in tasks]).astype(np.float32)
-        responses = [_nothing_yet(tree, task) for task in tasks]
+        responses = [_no_response(tree, task) for task in tasks]
         weak = list(range(len(tasks)))
         for _ in range(1 + config.max_extensions):
             lanes = list(itertools.islice(itertools.cycle(weak), len(tasks)))
@@ -58,11 +63,8 @@ def make_oracle(
             for lane, task in enumerate(lanes):
                 mine = jax.tree.map(lambda values, lane=lane: values[lane], trained)
                 better = _improve(tree, tasks[task], responses[task], mine, tolerance)
-                responses[task] = better._replace(
-                    episodes=better.episodes + int(mine.episodes),
-                    env_steps=better.env_steps + rounds * config.num_envs,
-                    gradient_steps=better.gradient_steps + steps,
-                )
+                work = Counts(int(mine.episodes), rounds * config.num_envs, steps)
+                responses[task] = dataclasses.replace(better, counts=better.counts + work)
             weak = [
                 task
                 for task, response in enumerate(responses)
@@ -97,36 +99,40 @@ def make_training_against(
     return train_against
 
 
-def _opponents(tree: GameTree, task: BestResponseTask) -> np.ndarray:
-    """`[2, I, A]`: what the others' meta-strategy and their average policy play."""
-    evenly = [np.full(len(population), 1 / len(population)) for population in task.populations]
-    weightings = (task.meta_strategy.marginals, evenly)
-    plans = [mixture_plan(tree, task.populations, weights) for weights in weightings]
+def _opponents(tree: GameTree, task: BestResponseTask[Policy, np.ndarray]) -> np.ndarray:
+    """Returns `[2, I, A]`: tables of the others' meta-strategy and of their average policy."""
+    plans = (_mixture_plan(tree, task), average_plan(tree, task.populations))
     return np.stack([traverse.behaviour(tree, plan) for plan in plans])
 
 
-def _nothing_yet(tree: GameTree, task: BestResponseTask) -> Response:
-    plan = mixture_plan(tree, task.populations, task.meta_strategy.marginals)
-    best = traverse.best_response(tree, plan, task.player).value
-    present = traverse.expected_returns(tree, plan)[task.player]
-    return Response(policy=None, gain=-np.inf, best_gain=max(float(best - present), 0.0))
+def _mixture_plan(tree: GameTree, task: BestResponseTask[Policy, np.ndarray]) -> np.ndarray:
+    return mixture_plan(tree, task.populations, require_product(task.meta_strategy).marginals)
+
+
+def _no_response(tree: GameTree, task: BestResponseTask[Policy, np.ndarray]) -> Response[Policy]:
+    """Returns the result before any training: every snapshot gains more."""
+    best_gain = best_response_gain(tree, _mixture_plan(tree, task), task.player)
+    return Response(policy=None, gain=-np.inf, best_gain=best_gain)
 
 
 def _improve(
-    tree: GameTree, task: BestResponseTask, response: Response, trained: Trained, tolerance: float
-) -> Response:
-    """The response, or the best snapshot of a training if that gains more."""
-    plan = mixture_plan(tree, task.populations, task.meta_strategy.marginals)
-    present = float(traverse.expected_returns(tree, plan)[task.player])
+    tree: GameTree,
+    task: BestResponseTask[Policy, np.ndarray],
+    response: Response[Policy],
+    trained: Trained,
+    tolerance: float,
+) -> Response[Policy]:
+    """Returns the response, or the best snapshot of a training if that gains more."""
+    plan = _mixture_plan(tree, task)
     rows = tree.infosets_of(task.player)
     legal = tree.legal_actions[rows]
     for (snapshot,) in trained.probs:
+        # Illegal actions have probability 0, and so may legal ones: -1 keeps argmax on legal actions.
         choice = np.where(legal, snapshot[rows], -1.0).argmax(axis=1)
         policy = make_policy(tree, task.player, np.eye(tree.num_actions)[choice])
-        returns = traverse.expected_returns(tree, replace(tree, plan, task.player, policy))
-        gain = float(returns[task.player]) - present
+        gain = response_gain(tree, plan, task.player, policy)
         if gain > response.gain:
             metrics = {name: float(value) for name, value in trained.metrics.items()}
             kept = policy if gain > tolerance else None
-            response = response._replace(gain=gain, policy=kept, metrics=metrics)
+            response = dataclasses.replace(response, gain=gain, policy=kept, metrics=metrics)
     return response

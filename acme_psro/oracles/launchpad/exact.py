@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from acme_psro.games import traverse
+from acme_psro.evaluation.exact import best_response_gain, response_gain
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
 from acme_psro.oracles.launchpad.tasks import (
@@ -19,8 +19,9 @@ from acme_psro.oracles.launchpad.tasks import (
     write_task,
 )
 from acme_psro.policies import decoders, stored
+from acme_psro.policies.meta_strategy import require_product
 from acme_psro.policies.stored import StoredPolicy
-from acme_psro.policies.tabular import Policy, make_policy, mixture_plan, replace
+from acme_psro.policies.tabular import Policy, make_policy, mixture_plan
 
 # (tree, stored policy) -> `[I_p, A]`: its probabilities at all of its player's information states.
 MakeTable = Callable[[GameTree, StoredPolicy], np.ndarray]
@@ -28,7 +29,7 @@ MakeTable = Callable[[GameTree, StoredPolicy], np.ndarray]
 
 def make_oracle(
     tree: GameTree, directory: Path, run_programs: RunPrograms, make_table: MakeTable, tolerance: float = 1e-9
-) -> Oracle:
+) -> Oracle[Policy, np.ndarray]:
     """An oracle of best responses that programs learn, in a game that was compiled.
 
     A response is the program's most probable action everywhere; its gain is measured exactly.
@@ -42,8 +43,10 @@ def make_oracle(
     def to_stored(player: int, policy: Policy) -> StoredPolicy:
         return decoders.from_tree_policy(tree, player, policy)
 
-    def respond(key: np.ndarray, tasks: Sequence[BestResponseTask]) -> list[Response]:
-        gains = [_best_gain(tree, task) for task in tasks]
+    def respond(
+        key: np.ndarray, tasks: Sequence[BestResponseTask[Policy, np.ndarray]]
+    ) -> list[Response[Policy]]:
+        gains = [best_response_gain(tree, _mixture_plan(tree, task), task.player) for task in tasks]
         wanted = [task for task, gain in zip(tasks, gains, strict=True) if gain > tolerance]
         programs = [write_task(tree.game_string, directory, key, task, to_stored) for task in wanted]
         found = {
@@ -58,30 +61,24 @@ def make_oracle(
     return respond
 
 
-def _best_gain(tree: GameTree, task: BestResponseTask) -> float:
-    plan = mixture_plan(tree, task.populations, task.meta_strategy.marginals)
-    best = traverse.best_response(tree, plan, task.player).value
-    return max(float(best - traverse.expected_returns(tree, plan)[task.player]), 0.0)
+def _mixture_plan(tree: GameTree, task: BestResponseTask[Policy, np.ndarray]) -> np.ndarray:
+    return mixture_plan(tree, task.populations, require_product(task.meta_strategy).marginals)
 
 
 def _measure(
     tree: GameTree,
-    task: BestResponseTask,
+    task: BestResponseTask[Policy, np.ndarray],
     best_gain: float,
     learned: Learned | None,
     make_table: MakeTable,
     tolerance: float,
-) -> Response:
+) -> Response[Policy]:
     if learned is None:
         return Response(None, best_gain, best_gain)
     rows = tree.infosets_of(task.player)
     probs = make_table(tree, stored.read(learned.policy))
     choice = np.where(tree.legal_actions[rows], probs, -1.0).argmax(axis=1)
     policy = make_policy(tree, task.player, np.eye(tree.num_actions)[choice])
-    plan = mixture_plan(tree, task.populations, task.meta_strategy.marginals)
-    answered = traverse.expected_returns(tree, replace(tree, plan, task.player, policy))
-    gain = float(answered[task.player] - traverse.expected_returns(tree, plan)[task.player])
+    gain = response_gain(tree, _mixture_plan(tree, task), task.player, policy)
     kept = policy if gain > tolerance else None
-    return Response(
-        kept, gain, best_gain, learned.episodes, learned.env_steps, learned.gradient_steps, learned.metrics
-    )
+    return Response(kept, gain, best_gain, learned.counts, learned.metrics)

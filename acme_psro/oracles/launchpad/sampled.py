@@ -12,27 +12,31 @@ from pathlib import Path
 import numpy as np
 
 from acme_psro.evaluation.sampled import estimate_gain
-from acme_psro.meta_game.sampled import SimulatedGame
-from acme_psro.oracles.base import BestResponseTask, Oracle, Response
+from acme_psro.meta_game.estimates import SampledPayoffs
+from acme_psro.meta_game.sampled import SampledMetaGame
+from acme_psro.oracles.base import BestResponseTask, Counts, Oracle, Response
 from acme_psro.oracles.launchpad.tasks import Learned, Program, RunPrograms, write_task
 from acme_psro.policies import stored
+from acme_psro.policies.meta_strategy import require_product
 from acme_psro.policies.stored import PolicyFile, StoredPolicy
 
 # Standard errors that a gain must exceed. Training a response takes far longer than playing with one that
 # is good for nothing: at one, those are kept about once in six times, and one that gains two errors is
 # dropped as rarely.
 KEPT_ERRORS = 1.0
+Task = BestResponseTask[PolicyFile, SampledPayoffs]
+
 # Keeps what is played apart from what a program learns by.
 _STREAM = 0x6A17
 
 
 def make_oracle(
-    game: SimulatedGame,
+    game: SampledMetaGame,
     directory: Path,
     run_programs: RunPrograms,
     place_policy: Callable[[int, int], Path],
     tolerance: float = 1e-9,
-) -> Oracle:
+) -> Oracle[PolicyFile, SampledPayoffs]:
     """An oracle of best responses that programs learn, in a game that is played only.
 
     A response is the most probable action of the program's network everywhere. It is kept if it gains more
@@ -49,7 +53,7 @@ def make_oracle(
         del player
         return stored.read(policy.path)
 
-    def respond(key: np.ndarray, tasks: Sequence[BestResponseTask]) -> list[Response]:
+    def respond(key: np.ndarray, tasks: Sequence[Task]) -> list[Response[PolicyFile]]:
         written = [write_task(game.name, directory, key, task, to_stored) for task in tasks]
         learned = run_programs(written)
         return [
@@ -61,14 +65,14 @@ def make_oracle(
 
 
 def _measure(
-    game: SimulatedGame,
+    game: SampledMetaGame,
     key: np.ndarray,
-    task: BestResponseTask,
+    task: Task,
     program: Program,
     learned: Learned,
     place_policy: Callable[[int, int], Path],
     tolerance: float,
-) -> Response:
+) -> Response[PolicyFile]:
     policy = stored.read(learned.policy)
     stored.check_fits(policy, game.name, task.player, str(learned.policy))
     if policy.about["kind"] == "network":
@@ -76,9 +80,10 @@ def _measure(
     tried = program.directory.parent / "response.npz"
     stored.write(tried, policy)
     seed = np.random.SeedSequence([*key.tolist(), task.player, _STREAM]).generate_state(1)[0]
-    gain = estimate_gain(
-        game, tried, task.player, task.populations, task.meta_strategy, task.payoffs, int(seed)
-    )
+    if task.payoffs is None:
+        raise ValueError("a response's gain is estimated from payoffs: the task must bring them.")
+    strategy = require_product(task.meta_strategy)
+    gain = estimate_gain(game, tried, task.player, task.populations, strategy, task.payoffs, int(seed))
     tried.unlink()
     kept = None
     if gain.value > max(tolerance, KEPT_ERRORS * gain.standard_error):
@@ -88,9 +93,7 @@ def _measure(
         kept,
         gain.value,
         math.nan,
-        learned.episodes + game.config.gain_episodes,
-        learned.env_steps,
-        learned.gradient_steps,
+        learned.counts + Counts(episodes=game.config.gain_episodes),
         learned.metrics,
         gain.standard_error,
     )

@@ -13,13 +13,14 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from acme_psro.oracles.base import BestResponseTask
+from acme_psro.meta_game.base import PayoffsT, PolicyT
+from acme_psro.oracles.base import BestResponseTask, Counts
 from acme_psro.policies import mixture_files
-from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.meta_strategy import JointStrategy, MetaStrategy, ProductStrategy, drawn_policies
 from acme_psro.policies.stored import StoredPolicy
 
 LAUNCH_TYPES = ("local_mp", "local_mt")
@@ -97,16 +98,12 @@ class Learned(NamedTuple):
 
     Attributes:
       policy: the file of a stored policy, see `acme_psro.policies.stored`.
-      episodes: games played by its actors.
-      env_steps: decisions taken by the learning player.
-      gradient_steps: optimiser updates of the critic.
+      counts: the work done for it.
       metrics: the learner's own figures at the end.
     """
 
     policy: Path
-    episodes: int
-    env_steps: int
-    gradient_steps: int
+    counts: Counts
     metrics: Mapping[str, float] = MappingProxyType({})
 
 
@@ -118,8 +115,8 @@ def write_task(
     game: str,
     directory: Path,
     key: np.ndarray,
-    task: BestResponseTask,
-    to_stored: Callable[[int, Any], StoredPolicy],
+    task: BestResponseTask[PolicyT, PayoffsT],
+    to_stored: Callable[[int, PolicyT], StoredPolicy],
 ) -> Program:
     """Writes the opponents, unless they lie there: a program may be half-way through them.
 
@@ -134,19 +131,26 @@ def write_task(
     opponents = place / "opponents"
     if not mixture_files.exists(opponents):
         others = [() if player == task.player else own for player, own in enumerate(task.populations)]
-        marginals = tuple(
-            marginal[: len(own)] for marginal, own in zip(task.meta_strategy.marginals, others, strict=True)
-        )
+        drawn = set(drawn_policies(task.meta_strategy, others))
         policies = tuple(
             tuple(
-                to_stored(player, policy) if weight > 0 else None
-                for policy, weight in zip(own, marginals[player], strict=True)
+                to_stored(player, policy) if (player, index) in drawn else None
+                for index, policy in enumerate(own)
             )
             for player, own in enumerate(others)
         )
-        mixture_files.write(opponents, mixture_files.Mixture(game, policies, ProductStrategy(marginals)))
+        strategy = _without_own(task.meta_strategy, task.player)
+        mixture_files.write(opponents, mixture_files.Mixture(game, policies, strategy))
     seed = np.random.SeedSequence([*key.tolist(), task.player]).generate_state(1)[0]
     return Program(game, task.player, opponents, place / "run", int(seed))
+
+
+def _without_own(meta_strategy: MetaStrategy, player: int) -> MetaStrategy:
+    """Returns the meta-strategy of the others: a product loses the responding player's own marginal."""
+    if isinstance(meta_strategy, JointStrategy):
+        return meta_strategy
+    own = [weights[:0] if p == player else weights for p, weights in enumerate(meta_strategy.marginals)]
+    return ProductStrategy(tuple(own))
 
 
 def task_directory(directory: Path, key: np.ndarray, player: int) -> Path:

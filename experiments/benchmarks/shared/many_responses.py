@@ -15,11 +15,12 @@ import numpy as np
 
 from acme_psro.games import rollout, traverse
 from acme_psro.games.tree import GameTree
-from acme_psro.meta_game.exact import exact_payoffs
+from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
 from acme_psro.oracles.device.experience import observe
 from acme_psro.oracles.device.training import DeviceConfig, Opponents, Train, make_train
 from acme_psro.policies import tabular
+from acme_psro.policies.meta_strategy import require_product
 from acme_psro.psro import loop
 from acme_psro.solvers import get_solver
 from agents import conditional_mpo, settings
@@ -123,18 +124,13 @@ def make_opponent(tree: GameTree, player: int, plan: np.ndarray) -> Opponent:
 
 def mixtures(tree: GameTree, num: int) -> Iterator[np.ndarray]:
     """`[S]` each: the players' mixtures at first and after every iteration of exact PSRO."""
-    policies = [tabular.uniform_policy(tree, player) for player in range(tree.num_players)]
-
-    def fill(*arguments: Any) -> np.ndarray:
-        return exact_payoffs(tree, *arguments)
-
-    solve, oracle = get_solver("nash"), exact.make_oracle(tree)
-    first = loop.initialise(policies, payoffs=fill, solve=solve)
+    meta_game, solve, oracle = ExactMetaGame(tree), get_solver("nash"), exact.make_oracle(tree)
+    first = loop.initialise(meta_game, solve)
     rest = loop.run(
-        first, 0, num - 1, oracle=oracle, payoffs=fill, solve=solve, converged=lambda state: False
+        first, 0, num - 1, oracle=oracle, meta_game=meta_game, solve=solve, converged=lambda state: False
     )
     for state in (first, *rest):
-        yield tabular.mixture_plan(tree, state.populations, state.meta_strategy.marginals)
+        yield tabular.mixture_plan(tree, state.populations, require_product(state.meta_strategy).marginals)
 
 
 def _others_part(tree: GameTree, plan: np.ndarray, player: int) -> np.ndarray:

@@ -16,9 +16,8 @@ from acme_psro.agent_runs import launch
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.games import traverse
 from acme_psro.games.compile import compile_game
-from acme_psro.meta_game.exact import exact_payoffs
+from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
-from acme_psro.policies.tabular import uniform_policy
 from acme_psro.psro import loop
 from acme_psro.solvers import get_solver
 from acme_psro.storage import checkpoint, formats, run_directory
@@ -126,17 +125,14 @@ def kuhn_mixture(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     directory = tmp_path_factory.mktemp("psro") / "kuhn"
     tree = compile_game("kuhn_poker", cache=False)
 
-    def pay(*arguments: Any) -> Any:
-        return exact_payoffs(tree, *arguments)
-
-    start = [uniform_policy(tree, player) for player in range(2)]
-    state = loop.initialise(start, payoffs=pay, solve=get_solver("nash"))
+    meta_game = ExactMetaGame(tree)
+    state = loop.initialise(meta_game, get_solver("nash"))
     *_, state = loop.run(
         state,
         seed=0,
         iterations=2,
         oracle=exact.make_oracle(tree),
-        payoffs=pay,
+        meta_game=meta_game,
         solve=get_solver("nash"),
         converged=lambda state: False,
     )

@@ -115,7 +115,7 @@ def test_plain_lines_are_flushed() -> None:
 def test_rich_is_imported_for_a_terminal_only() -> None:
     code = (
         "import sys\n"
-        "from acme_psro import progress\n"
+        "from acme_psro.display import progress\n"
         "with progress.make_progress(2) as display: display.note('x')\n"
         "assert 'rich' not in sys.modules\n"
     )
@@ -194,7 +194,7 @@ def test_terminal_is_restored_after_an_exception() -> None:
 def test_killed_process_leaves_the_cursor_visible() -> None:
     code = (
         "import os, signal\n"
-        "from acme_psro import progress\n"
+        "from acme_psro.display import progress\n"
         "with progress.make_progress(5, enabled_live=True) as display:\n"
         "    display.start_iteration(1, 'training')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

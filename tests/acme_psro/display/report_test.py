@@ -212,7 +212,7 @@ def test_bad_input_is_refused_and_writes_nothing(tmp_path: pathlib.Path) -> None
 def test_import_leaves_matplotlib_and_pyplot_alone(tmp_path: pathlib.Path) -> None:
     code = (
         "import sys\n"
-        "from acme_psro import report, figures\n"
+        "from acme_psro.display import report, figures\n"
         "assert 'matplotlib' not in sys.modules\n"
         "figures.draw_gaps('g', [figures.Line('x', [1], [1.0])], 3.0)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"

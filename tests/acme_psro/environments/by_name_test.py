@@ -23,9 +23,9 @@ from acme_psro.environments.gymnasium_environment import GymnasiumWrapper
 from acme_psro.environments.wrappers import FiniteWrapper, NonFiniteError
 from acme_psro.games import traverse
 from acme_psro.games.compile import compile_game
-from acme_psro.meta_game.exact import exact_payoffs
+from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
-from acme_psro.policies.tabular import mixture_plan, uniform_policy
+from acme_psro.policies.tabular import mixture_plan
 from acme_psro.psro import loop
 from acme_psro.solvers import get_solver
 from acme_psro.storage import checkpoint, formats, run_directory
@@ -267,17 +267,14 @@ def test_players_and_opponents_are_for_games_only(tmp_path: pathlib.Path) -> Non
 def leave_run(directory: pathlib.Path, game: str) -> float:
     """Leaves a run of the exact oracle; returns player 1's return, playing uniformly against its mixture."""
     tree = compile_game(game)
-    state = loop.initialise(
-        [uniform_policy(tree, player) for player in range(2)],
-        payoffs=lambda *arguments: exact_payoffs(tree, *arguments),
-        solve=get_solver("nash"),
-    )
+    meta_game = ExactMetaGame(tree)
+    state = loop.initialise(meta_game, get_solver("nash"))
     steps = loop.run(
         state,
         seed=0,
         iterations=3,
         oracle=exact.make_oracle(tree),
-        payoffs=lambda *arguments: exact_payoffs(tree, *arguments),
+        meta_game=meta_game,
         solve=get_solver("nash"),
         converged=lambda state: False,
     )

@@ -10,7 +10,7 @@ import pytest
 from acme_psro.evaluation.sampled import draw_profiles, estimate_gain, mixture_values
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
-from acme_psro.meta_game.estimates import SampledPayoffs, empty
+from acme_psro.meta_game.estimates import SampledPayoffs
 from acme_psro.meta_game.sampled import SimulationConfig
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.tabular import Policy, mixture_plan, replace
@@ -66,7 +66,7 @@ def test_gains_are_exact_within_errors_that_are_not_too_small(
     small = SimulationConfig(payoff_episodes=20, extra_payoff_episodes=0, gain_episodes=60, payoff_workers=1)
     for seed in range(30):
         game = make_game(tree, small, seed)
-        payoffs = game.payoffs(populations, empty(2))
+        payoffs = game.extend(populations, None)
         response = populations[1][1].path
         gain = estimate_gain(game, response, 1, populations, strategy, payoffs, 1000 + seed)
         scores.append((gain.value - exact) / gain.standard_error)

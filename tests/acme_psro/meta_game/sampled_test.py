@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from acme_psro.games.tree import GameTree
-from acme_psro.meta_game.estimates import empty
 from acme_psro.meta_game.sampled import SimulationConfig
 from tests.acme_psro.simulated_kuhn import make_game
 from tests.acme_psro.simulated_kuhn import populations as populations
@@ -18,9 +17,9 @@ from tests.acme_psro.simulated_kuhn import tree as tree
 
 def test_payoffs_are_filled_and_refined_and_the_same_again(tree: GameTree, populations: Any) -> None:
     game = make_game(tree)
-    small = game.payoffs([own[:2] for own in populations], empty(2))
+    small = game.extend([own[:2] for own in populations], None)
     assert small.episodes.sum() == 4 * 50 + 150 and small.episodes.min() == 50
-    grown, again = (game.payoffs(populations, small) for _ in range(2))
+    grown, again = (game.extend(populations, small) for _ in range(2))
     assert (grown.episodes[:2, :2] >= small.episodes).all()
     assert grown.episodes.sum() == small.episodes.sum() + 5 * 50 + 150
     for one, other in zip(grown, again, strict=True):

@@ -8,7 +8,7 @@ import pytest
 
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
-from acme_psro.oracles.base import BestResponseTask, Response
+from acme_psro.oracles.base import BestResponseTask, Counts, Response
 from acme_psro.oracles.exact import make_oracle
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.tabular import make_policy, mixture_plan, replace, uniform_policy
@@ -53,7 +53,7 @@ def test_gains_what_it_says_and_no_more_can_be_gained(case: Any, random_table: T
 
 def test_costs_no_episodes(case: Any, random_table: Tables) -> None:
     for response in make_oracle(case.tree)(KEY, tasks_of(case.tree, random_table)):
-        assert (response.episodes, response.env_steps, response.gradient_steps) == (0, 0, 0)
+        assert response.counts == Counts(0, 0, 0)
 
 
 def test_responses_are_pure(case: Any, random_table: Tables) -> None:

@@ -39,12 +39,12 @@ def finished(tree: GameTree, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 
 @pytest.fixture(scope="session")
-def run(finished: tuple[pathlib.Path, str]) -> run_directory.Run:
+def run(finished: tuple[pathlib.Path, str]) -> run_directory.StoredSampledRun:
     return run_directory.read(finished[0], pytest.fail)
 
 
 @pytest.fixture(scope="session")
-def populations(run: run_directory.Run, tree: GameTree) -> list[tuple[Policy, ...]]:
+def populations(run: run_directory.StoredSampledRun, tree: GameTree) -> list[tuple[Policy, ...]]:
     """Of the finished run, as tables."""
     return [
         tuple(table_of(tree, stored.read(policy.path), player) for policy in population)

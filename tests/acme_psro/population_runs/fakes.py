@@ -13,6 +13,7 @@ import pytest
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game import simulation, workers
+from acme_psro.oracles.base import Counts
 from acme_psro.oracles.launchpad.tasks import Learned, Program
 from acme_psro.policies import as_table, decoders, mixture_files, stored
 from acme_psro.policies.meta_strategy import ProductStrategy
@@ -102,7 +103,7 @@ def respond(tree: GameTree, program: Program) -> Learned:
         (directory / name).write_text(name)
     path = directory / "policy.npz"
     stored.write(path, decoders.from_tree_policy(tree, program.player, policy))
-    return Learned(path, 11, 22, 33, {"loss": 0.5})
+    return Learned(path, Counts(11, 22, 33), {"loss": 0.5})
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from acme_psro.meta_game.estimates import SampledPayoffs
-from acme_psro.oracles.base import Response
+from acme_psro.oracles.base import Counts, Response
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.population_runs.metrics import fill_gains, is_known, sampled_row, wall_seconds
 from acme_psro.psro.loop import PSROState
@@ -16,7 +16,7 @@ from acme_psro.psro.loop import PSROState
 def state() -> PSROState:
     payoffs = SampledPayoffs(np.zeros((2, 1, 2)), np.array([[30, 12]]), np.zeros((2, 1, 2)))
     strategy = ProductStrategy((np.ones(1), np.array([0.5, 0.5])))
-    return PSROState((("a",), ("b", "c")), payoffs, strategy, 4, 100, 200, 300, ())
+    return PSROState((("a",), ("b", "c")), payoffs, strategy, 4, Counts(100, 200, 300), ())
 
 
 def response(gain: float, error: float) -> Response:

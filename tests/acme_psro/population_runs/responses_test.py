@@ -8,7 +8,7 @@ import pytest
 from acme_psro.agent_runs import placement
 from acme_psro.agent_runs.plateau import Plateau
 from acme_psro.games.compile import compile_game
-from acme_psro.oracles.launchpad.exact import LaunchpadConfig, Program
+from acme_psro.oracles.launchpad.tasks import LaunchpadConfig, Program
 from acme_psro.population_runs import responses
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.system import supervision
@@ -116,9 +116,8 @@ def test_a_child_that_refuses_its_input_says_why(tmp_path: pathlib.Path) -> None
 @pytest.mark.slow
 @pytest.mark.skipif(sys.version_info >= (3, 11), reason="the Acme layer ends at Python 3.10")
 def test_psro_by_programs_gains_in_kuhn_poker(tmp_path: pathlib.Path) -> None:
-    from acme_psro.meta_game.exact import exact_payoffs
+    from acme_psro.meta_game.exact import ExactMetaGame
     from acme_psro.oracles.launchpad.exact import make_oracle
-    from acme_psro.policies import tabular
     from acme_psro.policies.as_table import make_table
     from acme_psro.psro import loop
     from acme_psro.solvers import get_solver
@@ -126,14 +125,10 @@ def test_psro_by_programs_gains_in_kuhn_poker(tmp_path: pathlib.Path) -> None:
     tree = compile_game("kuhn_poker", cache=False)
     config = PSROConfig("kuhn_poker", oracle="launchpad", launchpad={"actor_steps": 6000})
     oracle = make_oracle(tree, tmp_path, responses.make_run_programs(config, print), make_table)
-    policies = [tabular.uniform_policy(tree, player) for player in range(2)]
-
-    def fill(populations, known):  # type: ignore[no-untyped-def]
-        return exact_payoffs(tree, populations, known)
-
-    solve = get_solver("nash")
-    state = loop.initialise(policies, payoffs=fill, solve=solve)
-    after = loop.step(state, loop.iteration_key(0, 0), oracle=oracle, payoffs=fill, solve=solve)
+    meta_game, solve = ExactMetaGame(tree), get_solver("nash")
+    state = loop.initialise(meta_game, solve)
+    after = loop.step(state, loop.iteration_key(0, 0), oracle=oracle, meta_game=meta_game, solve=solve)
     for response in after.responses:
         assert response.gain > 0.8 * response.best_gain
-        assert response.env_steps >= 6000 and response.gradient_steps > 0 and response.episodes > 0
+        counts = response.counts
+        assert counts.env_steps >= 6000 and counts.gradient_steps > 0 and counts.episodes > 0

@@ -62,7 +62,7 @@ def test_rows_are_lower_bounds_with_errors(finished: tuple[pathlib.Path, str]) -
 
 
 def test_bounds_are_what_exact_best_responses_gain_within_errors(
-    run: run_directory.Run, populations: list[tuple[Policy, ...]], tree: GameTree
+    run: run_directory.StoredSampledRun, populations: list[tuple[Policy, ...]], tree: GameTree
 ) -> None:
     """As programs here answer exactly; above it they cannot be but by chance."""
     for row, strategy in zip(run.record.metrics, run.record.meta_strategies, strict=True):
@@ -74,7 +74,7 @@ def test_bounds_are_what_exact_best_responses_gain_within_errors(
 
 
 def test_payoffs_are_those_of_the_policies(
-    run: run_directory.Run, populations: list[tuple[Policy, ...]], tree: GameTree
+    run: run_directory.StoredSampledRun, populations: list[tuple[Policy, ...]], tree: GameTree
 ) -> None:
     found = run.record.state.payoffs
     exact = exact_payoffs(tree, populations, np.empty((2, 0, 0)))
@@ -84,7 +84,7 @@ def test_payoffs_are_those_of_the_policies(
 
 def test_the_loaded_policy_is_the_exact_mixture(
     finished: tuple[pathlib.Path, str],
-    run: run_directory.Run,
+    run: run_directory.StoredSampledRun,
     populations: list[tuple[Policy, ...]],
     tree: GameTree,
 ) -> None:
@@ -106,7 +106,7 @@ def test_the_loaded_policy_is_the_exact_mixture(
 
 def test_what_is_played_against_a_run_is_its_mixture(
     finished: tuple[pathlib.Path, str],
-    run: run_directory.Run,
+    run: run_directory.StoredSampledRun,
     populations: list[tuple[Policy, ...]],
     tree: GameTree,
 ) -> None:

@@ -1,10 +1,10 @@
 """The loop with all that goes on around it: killed anywhere, gone on with, tidied."""
 
 import contextlib
+import dataclasses
 import pathlib
 
 from acme_psro.population_runs.config import PSROConfig
-
 from acme_psro.population_runs.metrics import is_known
 from acme_psro.population_runs.prepare import prepare_run
 from acme_psro.population_runs.train import train_population
@@ -81,7 +81,7 @@ def test_evaluating_a_run_under_way_tells_of_the_last_mixture_that_is_known(
     figures = evaluate.describe(read)
     assert (figures["iterations"], figures["populations"]) == (0, [1, 1])
     assert figures["nash_conv"] == untimed(tmp_path)[0]["nash_conv"]
-    beginning = read.record.state._replace(iteration=0)
+    beginning = dataclasses.replace(read.record.state, iteration=0)
     unknown = checkpoint.Record(beginning, read.record.metrics[1:], read.record.meta_strategies[1:])
     assert evaluate.describe(read._replace(record=unknown))["nash_conv"] is None
 

@@ -1,6 +1,5 @@
 """The outer loop: orchestration with fakes, and exact PSRO on games with known answers."""
 
-import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,11 +9,11 @@ import pytest
 
 from acme_psro import solvers
 from acme_psro.evaluation.exact import evaluate_mixture
-from acme_psro.meta_game.exact import exact_payoffs
+from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
-from acme_psro.oracles.base import BestResponseTask, Response
+from acme_psro.oracles.base import BestResponseTask, Counts, Response
 from acme_psro.policies.meta_strategy import ProductStrategy
-from acme_psro.policies.tabular import Policy, mixture_table, uniform_policy
+from acme_psro.policies.tabular import Policy, mixture_table
 from acme_psro.psro import loop
 
 
@@ -27,11 +26,20 @@ def number_of(policy: Policy) -> int:
     return int(policy.table[0, 0])
 
 
-def fake_payoffs(populations: Sequence[tuple[Policy, ...]], known: np.ndarray) -> np.ndarray:
-    """Says which populations were evaluated and how much was known before."""
-    filled = np.zeros((len(populations), *(len(population) for population in populations)))
-    filled[(slice(None), *(slice(size) for size in known.shape[1:]))] = known + 1
-    return filled
+class FakeMetaGame:
+    """Payoffs that tell which populations were evaluated and how much was known before."""
+
+    def first(self) -> tuple[Policy, ...]:
+        return (policy(0), policy(1), policy(2))
+
+    def extend(self, populations: Sequence[tuple[Policy, ...]], known: np.ndarray | None) -> np.ndarray:
+        filled = np.zeros((len(populations), *(len(population) for population in populations)))
+        if known is not None:
+            filled[(slice(None), *(slice(size) for size in known.shape[1:]))] = known + 1
+        return filled
+
+    def tensor(self, payoffs: np.ndarray) -> np.ndarray:
+        return payoffs
 
 
 def last(tensor: np.ndarray) -> ProductStrategy:
@@ -61,13 +69,13 @@ def never(state: loop.PSROState) -> bool:
 
 ANSWERS = [
     [
-        Response(policy(10), 1.0, 1.5, 7, 20, 3),
-        Response(None, 0.0, 0.5, 5, 10, 2),
+        Response(policy(10), 1.0, 1.5, Counts(7, 20, 3)),
+        Response(None, 0.0, 0.5, Counts(5, 10, 2)),
         Response(policy(30), 1.0, 1.0),
     ],
     [
-        Response(None, 0.0, 0.0, 1, 1, 1),
-        Response(policy(21), 0.1, 0.2, 100, 200, 300),
+        Response(None, 0.0, 0.0, Counts(1, 1, 1)),
+        Response(policy(21), 0.1, 0.2, Counts(100, 200, 300)),
         Response(None, 0.0, 0.0),
     ],
 ]
@@ -75,7 +83,7 @@ ANSWERS = [
 
 @pytest.fixture
 def beginning() -> loop.PSROState:
-    return loop.initialise([policy(0), policy(1), policy(2)], payoffs=fake_payoffs, solve=last)
+    return loop.initialise(FakeMetaGame(), last)
 
 
 @pytest.fixture
@@ -83,7 +91,7 @@ def run_loop() -> Callable[..., list[loop.PSROState]]:
     def run(state: loop.PSROState, oracle: Any, iterations: int = 2, seed: int = 0) -> list[loop.PSROState]:
         return list(
             loop.run(
-                state, seed, iterations, oracle=oracle, payoffs=fake_payoffs, solve=last, converged=never
+                state, seed, iterations, oracle=oracle, meta_game=FakeMetaGame(), solve=last, converged=never
             )
         )
 
@@ -94,8 +102,7 @@ def test_begins_with_one_policy_a_player(beginning: loop.PSROState) -> None:
     assert [[number_of(p) for p in population] for population in beginning.populations] == [[0], [1], [2]]
     assert beginning.payoffs.shape == (3, 1, 1, 1)
     assert [list(marginal) for marginal in beginning.meta_strategy.marginals] == [[1.0]] * 3
-    counters = beginning.iteration, beginning.episodes, beginning.env_steps, beginning.gradient_steps
-    assert counters == (0, 0, 0, 0)
+    assert (beginning.iteration, beginning.counts) == (0, Counts(0, 0, 0))
     assert beginning.responses == ()
 
 
@@ -120,8 +127,8 @@ def test_every_player_responds_to_the_meta_strategy_before(
 
 def test_totals_add_up(beginning: loop.PSROState, run_loop: Callable) -> None:
     states = run_loop(beginning, FakeOracle(ANSWERS))
-    totals = [(s.iteration, s.episodes, s.env_steps, s.gradient_steps) for s in states]
-    assert totals == [(1, 12, 30, 5), (2, 113, 231, 306)]
+    totals = [(state.iteration, state.counts) for state in states]
+    assert totals == [(1, Counts(12, 30, 5)), (2, Counts(113, 231, 306))]
 
 
 def test_responses_are_kept_also_where_no_policy_came_back(
@@ -156,7 +163,7 @@ def test_a_run_taken_up_again_goes_on_with_the_same_keys(
     (taken_up,) = run_loop(first, continued, seed=3)
     np.testing.assert_array_equal(whole.keys[1], continued.keys[0])
     np.testing.assert_array_equal(taken_up.payoffs, uninterrupted.payoffs)
-    assert taken_up[3:7] == uninterrupted[3:7]
+    assert (taken_up.iteration, taken_up.counts) == (uninterrupted.iteration, uninterrupted.counts)
 
 
 def test_nothing_is_done_beyond_the_iterations(beginning: loop.PSROState, run_loop: Callable) -> None:
@@ -174,7 +181,7 @@ def test_stops_where_converged_says_so(beginning: loop.PSROState) -> None:
         asked.append(state.iteration)
         return state.iteration == 1
 
-    options = {"oracle": oracle, "payoffs": fake_payoffs, "solve": last, "converged": converged}
+    options = {"oracle": oracle, "meta_game": FakeMetaGame(), "solve": last, "converged": converged}
     states = list(loop.run(beginning, 0, 2, **options))
     assert [state.iteration for state in states] == [1]
     assert asked == [0, 1]
@@ -184,7 +191,7 @@ def test_stops_where_converged_says_so(beginning: loop.PSROState) -> None:
 def test_run_is_lazy(beginning: loop.PSROState) -> None:
     """The state of an iteration can be stored before the next begins."""
     oracle = FakeOracle(ANSWERS)
-    states = loop.run(beginning, 0, 2, oracle=oracle, payoffs=fake_payoffs, solve=last, converged=never)
+    states = loop.run(beginning, 0, 2, oracle=oracle, meta_game=FakeMetaGame(), solve=last, converged=never)
     assert oracle.keys == []
     next(states)
     assert len(oracle.keys) == 1
@@ -214,11 +221,10 @@ def test_iteration_keys_stay_the_same_between_versions() -> None:
 def exact_run(case: Any, solver: str, iterations: int) -> list[loop.PSROState]:
     tree = case.tree
     options = {
-        "payoffs": functools.partial(exact_payoffs, tree),
+        "meta_game": ExactMetaGame(tree),
         "solve": solvers.get_solver(solver),
     }
-    uniform = [uniform_policy(tree, player) for player in range(tree.num_players)]
-    state = loop.initialise(uniform, **options)
+    state = loop.initialise(options["meta_game"], options["solve"])
     oracle = exact.make_oracle(tree)
 
     def converged(state: loop.PSROState) -> bool:

@@ -1,5 +1,6 @@
 """Tests of acme_psro.storage.checkpoint: what is saved comes back, and what is broken is passed over."""
 
+import dataclasses
 import functools
 import hashlib
 import io
@@ -14,9 +15,10 @@ import pytest
 
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
-from acme_psro.meta_game.exact import exact_payoffs
+from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
-from acme_psro.policies.tabular import uniform_policy
+from acme_psro.oracles.base import Counts
+from acme_psro.policies.meta_strategy import JointStrategy, ProductStrategy
 from acme_psro.psro import loop
 from acme_psro.solvers import get_solver
 from acme_psro.storage import checkpoint, formats
@@ -35,15 +37,14 @@ def _form(game: str = "kuhn_poker") -> checkpoint.Format:
 def _records(game: str = "kuhn_poker", solver: str = "nash") -> tuple[checkpoint.Record, ...]:
     """What a run of five iterations with the exact oracle has come to before and after each."""
     tree = _tree(game)
-    fill, solve = functools.partial(exact_payoffs, tree), get_solver(solver)
-    policies = [uniform_policy(tree, player) for player in range(tree.num_players)]
-    state = loop.initialise(policies, payoffs=fill, solve=solve)
+    meta_game, solve = ExactMetaGame(tree), get_solver(solver)
+    state = loop.initialise(meta_game, solve)
     records = [checkpoint.Record(state, [_row(0)], [state.meta_strategy])]
     oracle = exact.make_oracle(tree)
     for iteration in range(5):
         key = loop.iteration_key(0, iteration)
-        state = loop.step(state, key, oracle=oracle, payoffs=fill, solve=solve)
-        state = state._replace(episodes=100 * (iteration + 1), env_steps=7, gradient_steps=3)
+        state = loop.step(state, key, oracle=oracle, meta_game=meta_game, solve=solve)
+        state = dataclasses.replace(state, counts=Counts(100 * (iteration + 1), 7, 3))
         last = records[-1]
         records.append(
             checkpoint.Record(
@@ -61,7 +62,7 @@ def _row(iteration: int) -> dict[str, float]:
 
 def _save(directory: pathlib.Path, last: int, **run: str) -> None:
     for record in _records(**run)[: last + 1]:
-        checkpoint.save(directory, record, _form())
+        checkpoint.save(directory, record, _form(run.get("game", "kuhn_poker")))
 
 
 def _restore(directory: pathlib.Path, game: str = "kuhn_poker") -> tuple[checkpoint.Record, list[str]]:
@@ -84,8 +85,8 @@ def _assert_same(restored: checkpoint.Record, saved: checkpoint.Record) -> None:
         for marginal, expected in zip(one.marginals, other.marginals, strict=True):
             np.testing.assert_array_equal(marginal, expected)
     np.testing.assert_array_equal(ours.payoffs, theirs.payoffs)
-    for name in ("iteration", "episodes", "env_steps", "gradient_steps"):
-        assert getattr(ours, name) == getattr(theirs, name)
+    assert ours.iteration == theirs.iteration
+    assert ours.counts == theirs.counts
     for population, expected in zip(ours.populations, theirs.populations, strict=True):
         assert len(population) == len(expected)
         for policy, other in zip(population, expected, strict=True):
@@ -100,6 +101,22 @@ def test_what_is_saved_comes_back(tmp_path: pathlib.Path, last: int) -> None:
     restored, warnings = _restore(tmp_path)
     _assert_same(restored, _records()[last])
     assert warnings == []
+
+
+def test_joint_meta_strategies_come_back_beside_products(tmp_path: pathlib.Path) -> None:
+    joint = JointStrategy(np.array([[0, 1], [1, 0]]), np.array([0.25, 0.75]))
+    last = _records()[2]
+    state = dataclasses.replace(last.state, meta_strategy=joint)
+    record = checkpoint.Record(state, last.metrics, [*last.meta_strategies[:-1], joint])
+    checkpoint.save(tmp_path, record, _form())
+    restored, _ = _restore(tmp_path)
+    assert isinstance(restored.state.meta_strategy, JointStrategy)
+    np.testing.assert_array_equal(restored.state.meta_strategy.profiles, joint.profiles)
+    np.testing.assert_array_equal(restored.state.meta_strategy.probabilities, joint.probabilities)
+    for one, other in zip(restored.meta_strategies[:2], last.meta_strategies[:2], strict=True):
+        assert isinstance(one, ProductStrategy) and isinstance(other, ProductStrategy)
+        for marginal, expected in zip(one.marginals, other.marginals, strict=True):
+            np.testing.assert_array_equal(marginal, expected)
 
 
 def test_three_players_of_a_general_solver_come_back(tmp_path: pathlib.Path) -> None:

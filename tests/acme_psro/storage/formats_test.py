@@ -1,5 +1,6 @@
 """Checkpoints of runs by play: what is saved comes back, and what is broken is passed over."""
 
+import dataclasses
 import functools
 import pathlib
 from typing import Any
@@ -12,7 +13,6 @@ from acme_psro.games.loading import load_game
 from acme_psro.meta_game.estimates import SampledPayoffs, empty, extend
 from acme_psro.oracles.base import Response
 from acme_psro.policies import decoders, stored
-from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.tabular import make_policy
 from acme_psro.psro import loop
 from acme_psro.solvers import get_solver
@@ -22,16 +22,23 @@ GAME = "kuhn_poker()"
 FORM = formats.of_files(GAME)
 
 
-def fill(populations: Any, known: SampledPayoffs) -> SampledPayoffs:
-    """Payoffs out of the air."""
-    sizes = [len(own) for own in populations]
-    grown, rng = extend(known, sizes), np.random.default_rng(sizes)
-    mean = np.where(np.isnan(grown.mean), rng.normal(size=sizes), grown.mean)
-    return SampledPayoffs(mean, grown.episodes + 7, rng.random((2, *sizes)))
+class RandomMetaGame:
+    """Random payoffs."""
 
+    def __init__(self, first: tuple[stored.PolicyFile, ...]) -> None:
+        self._first = first
 
-def solve(payoffs: SampledPayoffs) -> ProductStrategy:
-    return get_solver("uniform")(payoffs.mean)
+    def first(self) -> tuple[stored.PolicyFile, ...]:
+        return self._first
+
+    def extend(self, populations: Any, known: SampledPayoffs | None) -> SampledPayoffs:
+        sizes = [len(own) for own in populations]
+        grown, rng = extend(known or empty(2), sizes), np.random.default_rng(sizes)
+        mean = np.where(np.isnan(grown.mean), rng.normal(size=sizes), grown.mean)
+        return SampledPayoffs(mean, grown.episodes + 7, rng.random((2, *sizes)))
+
+    def tensor(self, payoffs: SampledPayoffs) -> np.ndarray:
+        return payoffs.mean
 
 
 def records(directory: pathlib.Path, random_table: Any) -> list[checkpoint.Record]:
@@ -49,13 +56,13 @@ def records(directory: pathlib.Path, random_table: Any) -> list[checkpoint.Recor
         sizes = [len(own) for own in tasks[0].populations]
         return [Response(write(player, size), 1.0, float("nan")) for player, size in enumerate(sizes)]
 
-    first = [write(player, 0) for player in range(2)]
-    state = loop.initialise(first, payoffs=fill, solve=solve, known=empty(2))
+    meta_game, solve = RandomMetaGame((write(0, 0), write(1, 0))), get_solver("uniform")
+    state = loop.initialise(meta_game, solve)
     made = [checkpoint.Record(state, [{"iteration": 0, "nash_conv": float("nan")}], [state.meta_strategy])]
     checkpoint.save(directory, made[0], FORM)
     for iteration in range(3):
         key = loop.iteration_key(0, iteration)
-        state = loop.step(state, key, oracle=oracle, payoffs=fill, solve=solve)
+        state = loop.step(state, key, oracle=oracle, meta_game=meta_game, solve=solve)
         rows = [*made[-1].metrics, {"iteration": iteration + 1, "nash_conv": float("nan")}]
         made.append(checkpoint.Record(state, rows, [*made[-1].meta_strategies, state.meta_strategy]))
         checkpoint.save(directory, made[-1], FORM)
@@ -118,7 +125,9 @@ def test_a_row_that_becomes_known_replaces_the_checkpoint(
 ) -> None:
     """Killed between its two files, either is still whole."""
     made = records(tmp_path, random_table)
-    known = made[-1]._replace(metrics=[*made[-1].metrics[:-1], {"iteration": 3, "nash_conv": 0.5}])
+    known = dataclasses.replace(
+        made[-1], metrics=[*made[-1].metrics[:-1], {"iteration": 3, "nash_conv": 0.5}]
+    )
     write = functools.partial(checkpoint.save, tmp_path, known, FORM)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(checkpoint.json, "dumps", interrupt)

@@ -1,5 +1,6 @@
 """Tests of acme_psro.storage.run_directory."""
 
+import dataclasses
 import functools
 import json
 import pathlib
@@ -10,8 +11,7 @@ import pytest
 
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
-from acme_psro.meta_game.exact import exact_payoffs
-from acme_psro.policies.tabular import uniform_policy
+from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.psro import loop
 from acme_psro.solvers import get_solver
 from acme_psro.storage import checkpoint, formats, run_directory
@@ -35,14 +35,12 @@ def _form() -> checkpoint.Format:
 
 def _record(iteration: int = 0) -> checkpoint.Record:
     tree = _tree()
-    policies = [uniform_policy(tree, player) for player in range(2)]
-    fill = functools.partial(exact_payoffs, tree)
-    state = loop.initialise(policies, payoffs=fill, solve=get_solver("uniform"))
+    state = loop.initialise(ExactMetaGame(tree), get_solver("uniform"))
     metrics: list[dict[str, float]] = [
         {"iteration": i, "nash_conv": 1.0 / (i + 1)} for i in range(iteration + 1)
     ]
     strategies = [state.meta_strategy] * (iteration + 1)
-    return checkpoint.Record(state._replace(iteration=iteration), metrics, strategies)
+    return checkpoint.Record(dataclasses.replace(state, iteration=iteration), metrics, strategies)
 
 
 def _run(directory: pathlib.Path, iterations: int = 0) -> None:
@@ -198,12 +196,12 @@ def test_reading_gives_the_newest_whole_checkpoint_and_changes_nothing(tmp_path:
     before, warnings = _contents(tmp_path), []
     run = run_directory.read(tmp_path, warnings.append)
     assert run.config["game"] == "kuhn_poker"
-    assert run.tree is not None
+    assert isinstance(run, run_directory.StoredExactRun)
     assert run.game == run.tree.game_string == "kuhn_poker()"
     assert run.record.state.iteration == 1
     np.testing.assert_array_equal(run.record.state.payoffs, _record().state.payoffs)
     # All that the populations hold.
-    np.testing.assert_allclose(run.mixture_table(), _tree().uniform_policy())  # type: ignore[arg-type]
+    np.testing.assert_allclose(run.mixture_table(), _tree().uniform_policy())
     assert len(warnings) == 1
     assert _contents(tmp_path) == before
 

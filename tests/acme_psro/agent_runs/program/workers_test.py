@@ -319,7 +319,7 @@ import reverb
 from absl import flags
 from acme.utils import signals
 from launchpad.launch import worker_manager
-from acme_psro.agent_runs import workers
+from acme_psro.agent_runs.program import workers
 
 flags.FLAGS(["actor"])
 worker_manager.WorkerManager(register_in_thread=True)

@@ -22,7 +22,7 @@ import google.auth
 from google.auth import exceptions
 
 CONFIG = AgentRunConfig("crossq", "openspiel:kuhn_poker", 1000, distributed=True, lp_launch_type="vertex_ai")
-INSTALL = "pip install -r experiments/agent_runs/vertex_ai.txt"
+INSTALL = "pip install -r acme_psro/agent_runs/vertex_ai/vertex_ai.txt"
 
 
 @pytest.fixture

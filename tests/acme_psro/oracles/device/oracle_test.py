@@ -161,10 +161,13 @@ def test_one_seed_repeats_bit_by_bit_and_two_differ(learning: _Learning) -> None
     tasks = _growing(learning.tree, 2)
     first, again, other = (learning.oracle(_key(seed, 7), tasks) for seed in (1, 1, 2))
     for one, same in zip(first, again, strict=True):
-        assert one[1:] == same[1:]
+        assert (one.gain, one.best_gain, one.counts) == (same.gain, same.best_gain, same.counts)
+        assert one.metrics == same.metrics
         np.testing.assert_array_equal(one.policy.table, same.policy.table)
     # The number of games finished depends on every action taken.
-    assert [response.episodes for response in first] != [response.episodes for response in other]
+    assert [response.counts.episodes for response in first] != [
+        response.counts.episodes for response in other
+    ]
 
 
 def test_nothing_is_traced_again_as_populations_grow(learning: _Learning) -> None:
@@ -354,10 +357,10 @@ def test_a_response_that_gains_enough_is_trained_once_and_counted(rock: Any) -> 
         assert response.policy is not None
         np.testing.assert_array_equal(response.policy.table, [[1.0, 0.0, 0.0]])
         assert response.gain == response.best_gain == pytest.approx(1.0)
-        assert response.gradient_steps == 16
-        assert response.env_steps == (4 + 4) * 16
+        assert response.counts.gradient_steps == 16
+        assert response.counts.env_steps == (4 + 4) * 16
         # Every decision ends a game of rock, paper, scissors.
-        assert response.episodes == response.env_steps
+        assert response.counts.episodes == response.counts.env_steps
 
 
 def test_a_response_that_gains_nothing_is_trained_on_within_the_budget_then_dropped(rock: Any) -> None:
@@ -365,8 +368,8 @@ def test_a_response_that_gains_nothing_is_trained_on_within_the_budget_then_drop
         assert response.policy is None
         assert response.gain == pytest.approx(0.0, abs=1e-12)
         assert response.best_gain == pytest.approx(1.0)
-        assert response.gradient_steps == (1 + 3) * 16
-        assert response.env_steps == response.episodes == (1 + 3) * (4 + 4) * 16
+        assert response.counts.gradient_steps == (1 + 3) * 16
+        assert response.counts.env_steps == response.counts.episodes == (1 + 3) * (4 + 4) * 16
 
 
 def test_a_response_that_gains_too_little_is_trained_on_then_kept(rock: Any) -> None:
@@ -376,7 +379,7 @@ def test_a_response_that_gains_too_little_is_trained_on_then_kept(rock: Any) -> 
         assert response.policy is not None
         assert response.gain == pytest.approx(0.1)
         assert response.best_gain == pytest.approx(0.45)
-        assert response.gradient_steps == (1 + 3) * 16
+        assert response.counts.gradient_steps == (1 + 3) * 16
 
 
 def test_a_harmful_response_is_dropped_and_its_loss_told(rock: Any) -> None:
@@ -386,14 +389,14 @@ def test_a_harmful_response_is_dropped_and_its_loss_told(rock: Any) -> None:
     np.testing.assert_allclose([response.gain for response in responses], [0.0, -1.0], atol=1e-12)
     np.testing.assert_allclose([response.best_gain for response in responses], [2.0, 0.0], atol=1e-12)
     # The second cannot gain, so that each of three extensions is for the first alone, in both lanes.
-    assert [response.gradient_steps for response in responses] == [(1 + 3 * 2) * 16, 16]
-    assert [response.env_steps for response in responses] == [(1 + 3 * 2) * 8 * 16, 8 * 16]
+    assert [response.counts.gradient_steps for response in responses] == [(1 + 3 * 2) * 16, 16]
+    assert [response.counts.env_steps for response in responses] == [(1 + 3 * 2) * 8 * 16, 8 * 16]
 
 
 def test_nobody_is_trained_on_where_nothing_can_be_gained(rock: Any) -> None:
     for response in _respond_to(rock, [1 / 3] * 3, [1 / 3] * 3):
         assert response.policy is None
-        assert response.gradient_steps == 16
+        assert response.counts.gradient_steps == 16
         assert response.best_gain == pytest.approx(0.0, abs=1e-12)
 
 
@@ -406,7 +409,7 @@ def test_three_players_with_many_information_states_respond_side_by_side() -> No
     tasks = _against_uniform(tree)
     responses = device_oracle.make_oracle(tree, lambda *_: core, config)(_key(0, 0), tasks)
     assert len(responses) == 3
-    assert all(0 < response.episodes <= response.env_steps for response in responses)
+    assert all(0 < response.counts.episodes <= response.counts.env_steps for response in responses)
     _assert_gains_are_true(tree, tasks, responses)
 
 

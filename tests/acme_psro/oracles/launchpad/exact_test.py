@@ -10,8 +10,9 @@ import pytest
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles import exact
-from acme_psro.oracles.base import BestResponseTask
-from acme_psro.oracles.launchpad.exact import Learned, Program, make_oracle
+from acme_psro.oracles.base import BestResponseTask, Counts
+from acme_psro.oracles.launchpad.exact import make_oracle
+from acme_psro.oracles.launchpad.tasks import Learned, Program
 from acme_psro.policies import decoders, mixture_files, stored
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.tabular import make_policy, mixture_plan, uniform_policy
@@ -74,7 +75,7 @@ class _Solving:
         policy = make_policy(tree, player, table[tree.infosets_of(player)])
         program.directory.mkdir(parents=True)
         stored.write(program.directory / "policy.npz", decoders.from_tree_policy(tree, player, policy))
-        return Learned(program.directory / "policy.npz", 5, 6, 7, {"q": 0.5})
+        return Learned(program.directory / "policy.npz", Counts(5, 6, 7), {"q": 0.5})
 
 
 def test_programs_that_answer_exactly_from_their_files_gain_all_there_is(
@@ -89,7 +90,7 @@ def test_programs_that_answer_exactly_from_their_files_gain_all_there_is(
         assert response.gain == pytest.approx(response.best_gain, abs=1e-9)
         if response.best_gain > 1e-9:
             assert response.policy is not None
-            assert (response.episodes, response.env_steps, response.gradient_steps) == (5, 6, 7)
+            assert response.counts == Counts(5, 6, 7)
             assert response.metrics == {"q": 0.5}
 
 
@@ -147,7 +148,7 @@ def test_a_response_that_gains_nothing_is_not_kept(
     worst = {player: _worst_of(kuhn, player, tmp_path) for player in range(2)}
 
     def find(programs: Sequence[Program]) -> list[Learned]:
-        return [Learned(worst[program.player], 1, 1, 1) for program in programs]
+        return [Learned(worst[program.player], Counts(1, 1, 1)) for program in programs]
 
     respond = make_oracle(kuhn, tmp_path / "tasks", find, table_of)
     for response in respond(KEY, tasks_of(kuhn, random_table)):

@@ -10,8 +10,9 @@ import pytest
 
 from acme_psro.evaluation.sampled import Estimate
 from acme_psro.games.loading import load_game
+from acme_psro.meta_game.estimates import empty
 from acme_psro.meta_game.sampled import SimulationConfig
-from acme_psro.oracles.base import BestResponseTask, Oracle
+from acme_psro.oracles.base import BestResponseTask, Counts, Oracle
 from acme_psro.oracles.launchpad import sampled as launchpad_sampled
 from acme_psro.oracles.launchpad.sampled import make_oracle
 from acme_psro.oracles.launchpad.tasks import Learned, Program, task_directory
@@ -54,7 +55,7 @@ def tasks(tmp_path: pathlib.Path) -> list[BestResponseTask]:
     )
     populations[1][0].path.unlink()
     strategy = ProductStrategy((np.array([0.5, 0.5]), np.array([0.0, 1.0])))
-    return [BestResponseTask(player, populations, strategy) for player in range(2)]
+    return [BestResponseTask(player, populations, strategy, empty(2)) for player in range(2)]
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def ask(tmp_path: pathlib.Path, tasks: list[BestResponseTask], monkeypatch: pyte
             for program in asked:
                 said = {"kind": "network", "game": GAME, "player": program.player, **(about or {})}
                 path = stored.write_file(program.directory / "policy.npz", StoredPolicy(said, {})).path
-                found.append(Learned(path, 5, 6, 7, {"q": 0.5}))
+                found.append(Learned(path, Counts(5, 6, 7), {"q": 0.5}))
             return found
 
         game: Any = Measured(gain)
@@ -93,7 +94,7 @@ def test_a_response_is_the_programs_network_made_greedy(ask: Ask, tmp_path: path
         assert game.asked[player][0].about == kept.about
         assert (response.gain, response.standard_error) == (0.5, 0.1)
         assert math.isnan(response.best_gain)
-        assert (response.episodes, response.env_steps, response.gradient_steps) == (5 + 40, 6, 7)
+        assert response.counts == Counts(5 + 40, 6, 7)
         assert response.metrics == {"q": 0.5}
     assert len({seed for *_, seed in game.asked}) == 2
     # What was measured and is kept elsewhere is not left lying.
