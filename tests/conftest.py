@@ -1,7 +1,8 @@
-"""The games that tests are run on, each compiled once a session.
+"""Games and fixtures that the tests share. Each game is compiled once per test session.
 
-A test that takes `case` runs on every game of `GAMES`; marked `games("a", "b")` only on those, marked
-`slow_games` on the large ones too. `compiled` compiles any other game string.
+A test with a parameter `case` runs on each game of `GAMES` that is not slow. With the mark `games("a", "b")`
+it runs only on the games named there, and with the mark `slow_games` on the slow ones too. The fixture
+`compiled` compiles any other game string.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from acme_psro.games.tree import GameTree
 
 @dataclasses.dataclass(frozen=True)
 class GameCase:
-    """A game that compiles.
+    """A game that can be compiled, with its size.
 
     Attributes:
-      string: what `pyspiel.load_game` takes.
-      nodes: its histories, chance nodes and ends included, counted by a plain recursion.
-      infosets: its information states, over all players.
-      slow: whether walking it takes seconds.
+      string: the game as `pyspiel.load_game` takes it.
+      nodes: the number of its histories, chance nodes and terminal nodes included, counted by a plain
+        recursion.
+      infosets: the number of its information states, over all players.
+      slow: True if enumerating the game takes seconds.
     """
 
     string: str
@@ -38,21 +40,21 @@ class GameCase:
 
     @functools.cached_property
     def game(self) -> Any:
-        """The game of OpenSpiel, turn-based."""
+        """The OpenSpiel game, in turn-based form."""
         return load_game(self.string)
 
     @functools.cached_property
     def tree(self) -> GameTree:
-        """The same as arrays, straight from OpenSpiel: no cache is read."""
+        """The game as arrays, compiled without the cache."""
         return compile_game(self.string, cache=False)
 
     @property
     def has_strings(self) -> bool:
-        """Whether OpenSpiel's own algorithms tell its information states apart."""
+        """True if the game has information state strings, which OpenSpiel's own algorithms need."""
         return bool(self.game.get_type().provides_information_state_string)
 
     def state_of(self, node: int) -> Any:
-        """OpenSpiel's state at a node of the tree."""
+        """Returns OpenSpiel's state at a node of the tree."""
         slots = []
         while node:
             slots.append(self.tree.slot[node])
@@ -64,7 +66,7 @@ class GameCase:
 
 
 def moves_of(state: Any) -> list[int]:
-    """What leads out of a state, in OpenSpiel's order."""
+    """Returns the actions or chance outcomes that lead out of a state, in OpenSpiel's order."""
     return (
         [action for action, _ in state.chance_outcomes()] if state.is_chance_node() else state.legal_actions()
     )
@@ -80,19 +82,19 @@ GAMES = {
     "goofspiel": GameCase("goofspiel(imp_info=True,num_cards=4,points_order=descending)", 1077, 162),
     "rock_paper_scissors": GameCase("matrix_rps", 13, 2),
     "prisoners_dilemma": GameCase("matrix_pd", 7, 2),
-    # General-sum, with three players and one after the other.
+    # General-sum games, of which the first has three players.
     "pennies_3p": GameCase("matching_pennies_3p", 15, 3),
     "auction": GameCase("first_sealed_auction(max_value=4)", 291, 8),
     # Identical interests.
     "hanabi": GameCase("tiny_hanabi", 55, 8),
-    # Chance with unlike probabilities.
+    # Chance outcomes with different probabilities.
     "isomorphic_leduc": GameCase("leduc_poker(suit_isomorphism=True)", 1939, 288),
-    # Rewards inside the episode, one of them without information state strings.
+    # Rewards before the end of the game. One of the games has no information state strings.
     "cliff_walking": GameCase("cliff_walking(horizon=4)", 193, 48),
     "repeated_dilemma": GameCase("repeated_game(stage_game=matrix_pd(),num_repetitions=3)", 127, 42),
-    # One player, observations only.
+    # One player, and observations without information states.
     "catch": GameCase("catch(rows=4,columns=3)", 121, 39),
-    # No tensors at all.
+    # Neither information state tensors nor observation tensors.
     "coordinated_pennies": GameCase("coordinated_mp", 15, 3),
     "tic_tac_toe": GameCase("tic_tac_toe", 549_946, 294_778, slow=True),
 }
@@ -128,13 +130,13 @@ def _cache_in_temporary_directory(tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="session")
 def compiled() -> Callable[[str], GameTree]:
-    """Compiles a game string, once a session."""
+    """A function that compiles a game string, once per test session."""
     return functools.cache(lambda string: compile_game(string, cache=False))
 
 
 @pytest.fixture(scope="session")
 def random_table() -> Callable[[GameTree, int], np.ndarray]:
-    """`(tree, seed) -> [I, A]`: a policy for every player that plays every legal action at times."""
+    """A function `(tree, seed) -> [I, A]` that draws a policy with full support for each player."""
 
     def draw(tree: GameTree, seed: int) -> np.ndarray:
         weights = np.random.default_rng(seed).exponential(size=tree.legal_actions.shape) * tree.legal_actions
@@ -145,7 +147,7 @@ def random_table() -> Callable[[GameTree, int], np.ndarray]:
 
 @pytest.fixture(scope="session")
 def pure_table() -> Callable[[GameTree, int], np.ndarray]:
-    """`(tree, seed) -> [I, A]`: a deterministic policy for every player."""
+    """A function `(tree, seed) -> [I, A]` that draws a deterministic policy for each player."""
 
     def draw(tree: GameTree, seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
@@ -159,7 +161,7 @@ def pure_table() -> Callable[[GameTree, int], np.ndarray]:
 
 @pytest.fixture(scope="session")
 def refusal() -> Callable[..., str]:
-    """The one line with which `compile_game` refuses a game."""
+    """A function that returns the one-line error with which `compile_game` rejects a game."""
 
     def refuse(game_string: str, **options: Any) -> str:
         with pytest.raises(GameError) as caught:

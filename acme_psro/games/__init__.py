@@ -1,1 +1,1 @@
-"""OpenSpiel games as arrays."""
+"""OpenSpiel games: compiled to arrays, simulated on the device, or played as environments."""

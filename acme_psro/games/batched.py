@@ -1,9 +1,9 @@
-"""Many games of one OpenSpiel game, stepped side by side; the other players are part of them.
+"""Many copies of an OpenSpiel game, stepped in parallel for one learner. The other players are part of them.
 
-Whoever answers, the learning player or an opponent's policy, is asked for all games that wait for it at
-once. Conventions are those of `acme_psro.games.environment`, the view of one game.
+The learner acts in all games at the same time, and each policy of an opponent is called once for all games
+that wait for it. The conventions are those of `acme_psro.games.environment`, which plays a single game.
 
-Dimensions: `E` games, `P` players, `A` distinct actions, `D` numbers of an information state; `n` states.
+Dimensions: `E` games, `P` players, `A` distinct actions, `D` numbers in an observation, `n` states.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from acme_psro.games import playing
 from acme_psro.games.loading import load_game
 from agents.core import Observation
 
-# (states, all with `player` to move; player) -> probabilities `[n, A]` of all actions, 0 where illegal.
+# A function `(states, player) -> [n, A]`: the probabilities of all actions, 0 for illegal ones. The player is
+# to move in all `n` states.
 BatchPolicy = Callable[[Sequence[Any], int], np.ndarray]
 
 
 class Opponents(NamedTuple):
-    """What the others play, drawn anew for every episode.
+    """Policies of the other players, from which new ones are drawn for each episode.
 
     Attributes:
-      policies: `[P][n_p]`, of every player; the learning player's own may be empty.
-      draw: (generator, n) -> `[n, P]` int: the index of each player's policy, a row an episode. The learning
-        player's own is not looked at.
+      policies: `[P][n_p]`, the policies of each player. The learner's own tuple may be empty.
+      draw: a function `(generator, n) -> [n, P]` int: for each of n episodes, the index of each player's
+        policy. The learner's own column is not used.
     """
 
     policies: tuple[tuple[BatchPolicy, ...], ...]
@@ -36,14 +37,14 @@ class Opponents(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """What came of a step of every game.
+    """Result of one step of all games.
 
     Attributes:
-      observation: arrays `[E, ..]`, the decision that each game stands at now: where `last`, the first one
-        of the next episode.
-      reward: `[E]` float32, what was paid since the last decision, in the game's utility units; the first
-        one holds what was paid before it too.
-      last: `[E]` bool, whether the reward ended an episode.
+      observation: arrays `[E, ..]`, the observation at the learner's next decision in each game. If `last` is
+        True, this is the first decision of the next episode.
+      reward: `[E]` float32, the sum of the learner's rewards since its last decision, in the game's utility
+        units. The first reward of an episode also contains the rewards before the first decision.
+      last: `[E]` bool, True if the step ended an episode.
     """
 
     observation: Observation
@@ -52,7 +53,11 @@ class Steps(NamedTuple):
 
 
 def fixed(policies: Sequence[BatchPolicy | None]) -> Opponents:
-    """Opponents that are the same in every episode: a policy for each player, None for the learning one."""
+    """Returns opponents that play the same policies in each episode.
+
+    Args:
+      policies: one policy for each player, or None for the learner.
+    """
     players = len(policies)
     return Opponents(
         tuple(() if policy is None else (policy,) for policy in policies),
@@ -61,7 +66,7 @@ def fixed(policies: Sequence[BatchPolicy | None]) -> Opponents:
 
 
 def uniform(game: str | pyspiel.Game) -> BatchPolicy:
-    """Plays all legal actions alike, as any player."""
+    """Returns the policy that plays all legal actions with equal probability, for any player of the game."""
     num_actions = load_game(str(game)).num_distinct_actions()
 
     def probabilities(states: Sequence[Any], player: int) -> np.ndarray:
@@ -72,7 +77,7 @@ def uniform(game: str | pyspiel.Game) -> BatchPolicy:
 
 
 def of_openspiel(policy: Any) -> BatchPolicy:
-    """An `open_spiel.python.policy.Policy`, asked for one state after the other."""
+    """Returns a batch policy that calls an `open_spiel.python.policy.Policy` once for each state."""
     num_actions = policy.game.num_distinct_actions()
 
     def probabilities(states: Sequence[Any], player: int) -> np.ndarray:
@@ -86,27 +91,28 @@ def of_openspiel(policy: Any) -> BatchPolicy:
 
 
 class GameBatch:
-    """One player of many games of the same kind, against others drawn once an episode.
+    """Copies of a game in which one player, the learner, plays against opponents drawn for each episode.
 
-    Where an episode ends the next one begins at once: every game always stands at a decision. Games in
-    which the player has nothing to decide are played but are no episodes.
+    When an episode ends, the next one is started immediately, so each game is always at a decision of the
+    learner. Games in which the learner has nothing to decide are played, but they do not count as episodes.
 
     Args:
-      game: as `pyspiel.load_game` takes it; simultaneous moves are made one after the other.
-      player: whose decisions are asked for, `0 .. P-1`.
-      num_games: `E`.
-      opponents: what the others play; None: uniformly.
-      seed: of chance, the opponents and their draw. Equal seeds and actions give equal episodes.
+      game: the game as `pyspiel.load_game` takes it. Simultaneous moves are made one after the other.
+      player: the learner, in `0 .. P-1`.
+      num_games: `E`, the number of games stepped in parallel.
+      opponents: the policies of the other players. With None, they play uniformly.
+      seed: the seed for chance, for the opponents' actions and for the choice of opponents. Equal seeds and
+        actions give equal episodes.
 
     Attributes:
-      game: OpenSpiel's, turn-based.
-      num_games: `E`.
-      nothing: an `Observation` without the axis of games: what is observed at the end of an episode.
-      states: OpenSpiel's, where each game stands.
+      game: the OpenSpiel game, in turn-based form.
+      num_games: `E`, the number of games stepped in parallel.
+      nothing: the `Observation` at the end of an episode, without the axis of games.
+      states: the current OpenSpiel state of each game.
 
     Raises:
-      GameError (a ValueError): a game that cannot be loaded, has no tensors or no such player.
-      ValueError: no games, or opponents that are not a tuple of policies for each player.
+      GameError (a ValueError): the game cannot be loaded, has no tensors or has no such player.
+      ValueError: there are no games, or the opponents are not one tuple of policies for each player.
     """
 
     def __init__(
@@ -133,20 +139,23 @@ class GameBatch:
         self._legal: np.ndarray | None = None
 
     def reset(self) -> Observation:
-        """Takes all games to the first decision of a new episode.
+        """Starts a new episode in all games, and plays up to the learner's first decisions.
 
         Raises:
-          ValueError: draws or answers of opponents that are not what they should be.
-          NoDecisionError: the player had nothing to decide in 10,000 games in a row.
+          ValueError: the drawn indices or the probabilities of opponents are invalid.
+          NoDecisionError: the learner had nothing to decide in 10,000 games in a row.
         """
         self._begin(list(range(self.num_games)))
         return self._look()
 
     def step(self, actions: Any) -> Steps:
-        """Plays the player's actions `[E]` int, then the others' up to its next decisions.
+        """Plays the learner's actions, then the other moves up to its next decisions.
+
+        Args:
+          actions: `[E]` int, a legal action for each game.
 
         Raises:
-          ValueError: an action that is not legal, or see `reset`.
+          ValueError: an action is not legal, or see `reset`.
           NoDecisionError: see `reset`.
         """
         for state, action in zip(self.states, self._checked(actions), strict=True):
@@ -154,17 +163,26 @@ class GameBatch:
         ended = self._play_on(list(range(self.num_games)))
         last = np.zeros(self.num_games, bool)
         last[ended] = True
+        # Rewards are computed before ended games are replaced. If the game pays at its end, all others are
+        # zero.
         reward = self._pay(np.flatnonzero(last) if self._pays_at_end else np.arange(self.num_games))
+        # Sorted, so that opponents are drawn in an order that does not depend on the order of the moves.
         self._begin(sorted(ended))
         return Steps(self._look(), reward, last)
 
     def _checked(self, actions: Any) -> list[int]:
+        """Returns the actions as a list.
+
+        Raises:
+          ValueError: the shape or the type is wrong, an action is not legal, or no game was started.
+        """
         if self._legal is None:
             raise ValueError("no game has begun: call reset first.")
         actions = np.asarray(actions)
         if actions.shape != (self.num_games,) or not np.issubdtype(actions.dtype, np.integer):
-            raise ValueError(f"actions must be {self.num_games} integers, not {_kind(actions)}.")
+            raise ValueError(f"actions must be {self.num_games} integers, not {_array_type(actions)}.")
         known = (actions >= 0) & (actions < self._legal.shape[1])
+        # Unknown actions are replaced by 0, so that they can be used as indices. `known` excludes them again.
         legal = known & self._legal[np.arange(self.num_games), np.where(known, actions, 0)]
         for index in np.flatnonzero(~legal):
             choices = np.flatnonzero(self._legal[index]).tolist()
@@ -175,7 +193,7 @@ class GameBatch:
         return actions.tolist()
 
     def _begin(self, games: list[int]) -> None:
-        """Starts episodes and plays up to the player's first decision."""
+        """Starts episodes in some games, and plays up to the learner's first decisions."""
         for _ in range(playing.MAX_GAMES_WITHOUT_DECISION):
             if not games:
                 return
@@ -187,16 +205,21 @@ class GameBatch:
         raise playing.no_decision(self.game, self._player)
 
     def _draw_opponents(self, episodes: int) -> list[list[int]]:
+        """Draws an index of a policy for each player, for each of several episodes."""
         drawn = np.asarray(self._draw(self._rng, episodes))
         if drawn.shape != (episodes, len(self._policies)) or not np.issubdtype(drawn.dtype, np.integer):
             raise ValueError(
                 f"opponents must be drawn as integers [{episodes}, {len(self._policies)}], a row an episode "
-                f"and a column a player, not as {_kind(drawn)}."
+                f"and a column a player, not as {_array_type(drawn)}."
             )
         return drawn.tolist()
 
     def _play_on(self, games: list[int]) -> list[int]:
-        """Moves chance and the others until the player decides; returns the games that ended instead."""
+        """Plays the moves of chance and opponents until the learner is to move in each game.
+
+        Returns:
+          The games that ended before the learner could decide, in any order.
+        """
         ended = []
         while games:
             waiting: dict[tuple[int, int], list[int]] = {}
@@ -206,19 +229,29 @@ class GameBatch:
                     ended.append(index)
                 elif mover != self._player:
                     waiting.setdefault((mover, self._drawn[index][mover]), []).append(index)
+            # One call for each policy: a network evaluates many states at once much faster than one by one.
             for (mover, policy), those in waiting.items():
                 self._move(mover, policy, [self.states[index] for index in those])
             games = [index for those in waiting.values() for index in those]
         return ended
 
     def _pass_chance(self, state: Any) -> int:
-        """Lets chance move; returns who is to move then."""
+        """Plays the moves of chance. Returns the player to move after them, or `TERMINAL`."""
         while (mover := state.current_player()) == playing.CHANCE:
             state.apply_action(playing.draw(self._rng, state.chance_outcomes()))
         return mover
 
     def _move(self, mover: int, policy: int, states: list[Any]) -> None:
-        """Moves an opponent in all games where it plays the same policy and is to move."""
+        """Plays one move of an opponent in all games in which it is to move and plays the same policy.
+
+        Args:
+          mover: the opponent.
+          policy: the index of its policy.
+          states: the `n` states, which are changed in place.
+
+        Raises:
+          ValueError: there is no such policy, or its probabilities are invalid.
+        """
         if not 0 <= policy < len(self._policies[mover]):
             raise ValueError(
                 f"player {mover} of {self.game} is to move and has no policy {policy}: give it one."
@@ -227,7 +260,7 @@ class GameBatch:
         if answer.shape != (len(states), self.game.num_distinct_actions()):
             raise ValueError(
                 f"the policy of player {mover} must answer with probabilities [{len(states)}, "
-                f"{self.game.num_distinct_actions()}], a row a state, not with {_kind(answer)}."
+                f"{self.game.num_distinct_actions()}], a row a state, not with {_array_type(answer)}."
             )
         for state, action in zip(states, playing.draw_each(self._rng, answer).tolist(), strict=True):
             try:
@@ -239,12 +272,17 @@ class GameBatch:
                 ) from None
 
     def _look(self) -> Observation:
+        """Observes all games, and stores the legal actions for the check of the next ones."""
         observation = self._observe(self.states, self._player)
         self._legal = np.asarray(observation.legal_actions)
         return observation
 
     def _pay(self, games: Iterable[int]) -> np.ndarray:
-        """What was paid since the last rewards, and what rounding withheld of earlier ones."""
+        """Returns the rewards `[E]` of some games since the last ones, and zero for all others.
+
+        The rounding errors of earlier rewards are included, so that they do not add up over an
+        episode.
+        """
         games = np.asarray(games, np.int64)
         reward = np.zeros(self.num_games, np.float32)
         returns = [self.states[index].player_return(self._player) for index in games]
@@ -253,5 +291,6 @@ class GameBatch:
         return reward
 
 
-def _kind(array: np.ndarray) -> str:
+def _array_type(array: np.ndarray) -> str:
+    """Returns the type and the shape of an array, for a message."""
     return f"{array.dtype}{list(array.shape)}"

@@ -1,8 +1,8 @@
-"""Compiled games kept on disk, so that a large game is walked once.
+"""A cache of compiled games on disk, so that a large game is enumerated only once.
 
-One file a game, OpenSpiel version and layout version, in `$ACME_PSRO_CACHE`, else
-`$XDG_CACHE_HOME/acme_psro`, else `~/.cache/acme_psro`. Files hold arrays only: reading one runs no code.
-A file that cannot be read is treated as absent.
+There is one file for each combination of game, OpenSpiel version and layout version. The directory is
+`$ACME_PSRO_CACHE`, or else `$XDG_CACHE_HOME/acme_psro`, or else `~/.cache/acme_psro`. The files contain only
+arrays, so reading one cannot run code. A file that cannot be read is treated as if it did not exist.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from acme_psro.games.tree import GameTree
 from acme_psro.system.files import write_atomically
 
+# To be raised if the arrays change their meaning, so that files of older versions are no longer found.
 _LAYOUT = 1
 _ARRAYS = (
     "player", "infoset", "parent", "slot", "first_child", "num_children", "probability", "reward",
@@ -29,7 +30,7 @@ _ARRAYS = (
 
 
 def directory() -> Path:
-    """Where compiled games are kept."""
+    """Returns the directory of the cache. It need not exist."""
     if root := os.environ.get("ACME_PSRO_CACHE"):
         return Path(root)
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -37,22 +38,29 @@ def directory() -> Path:
 
 
 def fits(game_string: str) -> bool:
-    """Whether the string says all there is about a game: not where it names a file to read it from."""
+    """Returns True if the string determines the game, so that the game can be stored under it.
+
+    A string that names a file does not determine the game, because the content of the file may change.
+
+    Args:
+      game_string: the game, as `str(game)` spells it.
+    """
     return not any(Path(word).is_file() for word in re.split(r"[(),=]", game_string) if word)
 
 
 def path_of(game_string: str) -> Path:
-    """The file of a game, as `str(game)` spells it."""
+    """Returns the file of a game, given as `str(game)` spells it. It need not exist."""
     version = importlib.metadata.version("open_spiel")
     digest = hashlib.sha256(f"{_LAYOUT}\n{version}\n{game_string}".encode()).hexdigest()
     return directory() / f"{digest[:32]}.npz"
 
 
 def write(tree: GameTree) -> None:
-    """Keeps a compiled game; a cache that cannot be written is no error."""
+    """Stores a compiled game. If the cache cannot be written, nothing is stored and no error is raised."""
     arrays = {name: getattr(tree, name) for name in _ARRAYS}
     for player, offsets in enumerate(tree.level_offsets):
         arrays[f"level_offsets_{player}"] = offsets
+    # Strings are stored as bytes. Arrays of Python objects would need pickle, which can run code.
     arrays["keys"] = np.frombuffer("\0".join(tree.keys).encode(), np.uint8)
     arrays["game_string"] = np.frombuffer(tree.game_string.encode(), np.uint8)
     buffer = io.BytesIO()
@@ -65,7 +73,11 @@ def write(tree: GameTree) -> None:
 
 
 def read(game_string: str) -> GameTree | None:
-    """The compiled game, or None where it is not kept or cannot be read."""
+    """Returns the compiled game, or None if it is not in the cache or cannot be read.
+
+    Args:
+      game_string: the game, as `str(game)` spells it.
+    """
     try:
         with np.load(path_of(game_string), allow_pickle=False) as stored:
             players = stored["reward"].shape[1]
@@ -77,6 +89,8 @@ def read(game_string: str) -> GameTree | None:
                 keys=tuple(keys.split("\0")) if keys else (),
                 **{name: stored[name] for name in _ARRAYS},
             )
+    # A damaged file can raise any of these, depending on which bytes are damaged.
     except (OSError, KeyError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return None
+    # Even a file that can be read is used only if it holds the game that was asked for.
     return tree if tree.game_string == game_string and len(tree.keys) == tree.num_infosets else None

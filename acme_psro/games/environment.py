@@ -1,4 +1,4 @@
-"""One player of an OpenSpiel game as a dm_env environment; the other players are part of it."""
+"""An OpenSpiel game as a dm_env environment for one player. The other players are part of the environment."""
 
 from __future__ import annotations
 
@@ -17,47 +17,52 @@ from acme_psro.games.loading import load_game
 from acme_psro.games.playing import NoDecisionError as NoDecisionError
 from agents.core import Observation
 
-# OpenSpiel announces optional modules that it lacks.
+# OpenSpiel prints a message on import for each optional module that is not installed.
 with contextlib.redirect_stdout(io.StringIO()):
     from open_spiel.python.policy import Policy, UniformRandomPolicy
 
-# Called at the start of every episode: one policy a player, the own one is not looked at, or one policy
-# that answers for all players.
+# A function that is called at the start of each game. It returns either one policy for each player, of which
+# the learner's own is not used, or a single policy that plays for all players.
 Opponents = Callable[[np.random.Generator], Policy | Sequence[Policy | None]]
 
 
 def fixed(policies: Policy | Sequence[Policy | None]) -> Opponents:
-    """Opponents that are the same in every episode."""
+    """Returns opponents that play the same policies in each episode."""
     return lambda rng: policies
 
 
 class PlayerEnvironment(dm_env.Environment):
-    """One player of a game against others that play OpenSpiel policies.
+    """An environment in which one player plays a game against other players with OpenSpiel policies.
 
-    Games with simultaneous moves are played in turn-based form. Observations are
-    `agents.core.Observation`s of NumPy arrays: the information state tensor, or the observation tensor in
-    games that have none, `[D]`; the legal actions `[A]`; and an empty context `[0]`. At the end of an
-    episode nothing is observed: zeros, with all actions legal so that a softmax over them is defined.
+    Games with simultaneous moves are played in turn-based form. An observation is an
+    `agents.core.Observation` of NumPy arrays. It holds the information state tensor `[D]`, or the observation
+    tensor if the game has no information state tensor, the legal actions `[A]` and an empty context `[0]`. At
+    the end of an episode, the observation consists of zeros, and all actions are legal, so that a softmax
+    over them is defined.
 
-    A reward is all that the player was paid since its last decision, whoever moved, in the game's
-    utility units; the first one holds what was paid before the first decision too, so that the rewards of
-    an episode add up to OpenSpiel's return. They are not discounted: the discount is 1, and 0 at the end.
+    A reward is the sum of the player's rewards since its last decision, after the moves of any player, in the
+    game's utility units. The first reward also contains the rewards before the first decision, so the rewards
+    of an episode add up to OpenSpiel's return. Rewards are not discounted: the discount is 1, and 0 at the
+    end.
 
-    Games in which the player has nothing to decide are played but are no episodes: nobody sees their
-    returns, and a mean over episodes is one over the games in which the player decided.
+    Games in which the player has nothing to decide are played, but they do not count as episodes, and their
+    returns are not reported. A mean over episodes is therefore a mean over the games in which the player
+    decided.
 
     Args:
-      game: as `pyspiel.load_game` takes it.
-      player: whose decisions are asked for, `0 .. P-1`.
-      opponents: called with the environment's generator at every reset; None plays uniformly.
-      seed: of chance, the opponents and their draw. Equal seeds and actions give equal episodes.
+      game: the game as `pyspiel.load_game` takes it.
+      player: the player that acts in the environment, in `0 .. P-1`.
+      opponents: called with the environment's random generator at the start of each game. With None, the
+        other players play uniformly.
+      seed: the seed for chance, for the opponents' actions and for the choice of opponents. Equal seeds and
+        actions give equal episodes.
 
     Attributes:
-      game: OpenSpiel's, turn-based.
-      state: OpenSpiel's, where the game stands.
+      game: the OpenSpiel game, in turn-based form.
+      state: the current OpenSpiel state.
 
     Raises:
-      GameError (a ValueError): a game that cannot be loaded, has no tensors or no such player.
+      GameError (a ValueError): the game cannot be loaded, has no tensors or has no such player.
     """
 
     def __init__(self, game: str, player: int, opponents: Opponents | None = None, seed: int = 0) -> None:
@@ -72,10 +77,10 @@ class PlayerEnvironment(dm_env.Environment):
         self._over = True
 
     def reset(self) -> dm_env.TimeStep:
-        """Starts an episode, at the player's first decision.
+        """Starts an episode, and plays up to the player's first decision.
 
         Raises:
-          ValueError: the opponents are not one policy a player.
+          ValueError: the opponents are not one policy for each player, or a policy is invalid.
           NoDecisionError: the player had nothing to decide in 10,000 games in a row.
         """
         for _ in range(playing.MAX_GAMES_WITHOUT_DECISION):
@@ -87,10 +92,16 @@ class PlayerEnvironment(dm_env.Environment):
         raise playing.no_decision(self.game, self._player)
 
     def step(self, action: Any) -> dm_env.TimeStep:
-        """Plays the player's action `[]` int, then the others' up to its next decision or the end.
+        """Plays the player's action, then the other moves up to its next decision or the end of the game.
+
+        As usual in dm_env, a step after the end of an episode ignores the action and starts a new episode.
+
+        Args:
+          action: `[]` int, a legal action.
 
         Raises:
-          ValueError: the action is not legal.
+          ValueError: the action is not legal, or see `reset`.
+          NoDecisionError: see `reset`.
         """
         if self._over:
             return self.reset()
@@ -104,6 +115,7 @@ class PlayerEnvironment(dm_env.Environment):
         return dm_env.TimeStep(dm_env.StepType.LAST, self._reward(), np.float32(0.0), self._nothing)
 
     def _draw_opponents(self) -> Sequence[Policy | None]:
+        """Draws the policies of the next game, one for each player."""
         drawn, players = self._opponents(self._rng), self.game.num_players()
         if hasattr(drawn, "action_probabilities"):
             return [drawn] * players
@@ -114,7 +126,11 @@ class PlayerEnvironment(dm_env.Environment):
         return drawn
 
     def _play_on(self) -> bool:
-        """Moves chance and the others until the player decides; False where the game ends instead."""
+        """Plays the moves of chance and other players until the player is to move.
+
+        Returns:
+          False if the game ended before the player could decide, else True.
+        """
         state = self.state
         while (mover := state.current_player()) != self._player:
             if mover == playing.TERMINAL:
@@ -123,9 +139,11 @@ class PlayerEnvironment(dm_env.Environment):
         return True
 
     def _move_of(self, state: Any, mover: int) -> int:
+        """Samples the move of chance or of another player."""
         if mover == playing.CHANCE:
             return playing.draw(self._rng, state.chance_outcomes())
         policy = self._policies[mover]
+        # A fast path: no probabilities are needed for the most common opponent.
         if isinstance(policy, UniformRandomPolicy):
             legal = state.legal_actions()
             return legal[int(self._rng.random() * len(legal))]
@@ -138,7 +156,12 @@ class PlayerEnvironment(dm_env.Environment):
         return playing.make_observation(info_state, self.state.legal_actions_mask(self._player))
 
     def _reward(self) -> np.float32:
-        """What was paid since the last reward, and what rounding withheld of earlier ones."""
+        """Returns the reward since the last one.
+
+        The rounding errors of earlier rewards are included, so that they do not add up over an
+        episode.
+        """
+        # Computing returns is slow in some games, and they are known to be zero before the end.
         if self._pays_at_end and not self._over:
             return np.float32(0.0)
         reward = np.float32(self.state.player_return(self._player) - self._paid)

@@ -1,11 +1,13 @@
-"""Playing a `GameTree` on the device: many games at once, one learning player against policy tables.
+"""Simulation of a `GameTree` on the device: many games in parallel, one learner against policy tables.
 
-Pure functions over explicit state; every one is jittable and vmappable (over players, opponents, seeds).
-The player is an int32 array, the opponents are data: nothing here is traced anew when a population grows.
+All functions are pure, and all state is explicit. Each function can be jitted and vmapped (over players,
+opponents or seeds). The learner's number is an int32 array and the opponents are arrays too, so nothing is
+traced again when the learner changes or a population grows within its padding.
 
-Dimensions: `B` games played side by side, `K` opponent profiles; others as in `tree.py`. A profile is one
-`[I, A]` table with a policy for every player. A product of meta-strategies needs one profile only, the
-behaviour of the mixture; correlated ones need one profile a joint choice.
+Dimensions: `B` games played in parallel, `K` opponent profiles; the others are those of `tree.py`. A profile
+is one `[I, A]` table that holds a policy for each player. For a product of meta-strategies one profile is
+enough: the behaviour policy of each player's mixture. A correlated meta-strategy needs one profile per joint
+choice.
 """
 
 from __future__ import annotations
@@ -15,51 +17,21 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from acme_psro.games.tree import CHANCE, TERMINAL, GameTree
+from acme_psro.games.device_arrays import GameArrays as GameArrays
+from acme_psro.games.device_arrays import make_arrays as make_arrays
+from acme_psro.games.tree import CHANCE, TERMINAL
 
-_ALWAYS = 2.0  # Above every uniform number, so that rounding never runs past the last possible slot.
-
-
-class GameArrays(NamedTuple):
-    """The part of a `GameTree` that play needs, on the device.
-
-    Attributes:
-      player: `[N]` int32.
-      infoset: `[N]` int32; 0 where nobody decides, so that it can always be used as an index.
-      first_child: `[N]` int32.
-      num_children: `[N]` int32.
-      alias_threshold: `[N]` float32, for a child of a chance node: see `_alias_tables`.
-      alias_slot: `[N]` int32.
-      reward: `[N, P]` float32.
-      info_state: `[I, D]` float32.
-      legal_actions: `[I, A]` bool.
-      slot_of_action: `[I, A]` int32.
-      action_of_slot: `[I, A]` int32.
-      max_moves: `[]` int32, moves that finish one game and start the next, at most.
-    """
-
-    player: jax.Array
-    infoset: jax.Array
-    first_child: jax.Array
-    num_children: jax.Array
-    alias_threshold: jax.Array
-    alias_slot: jax.Array
-    reward: jax.Array
-    info_state: jax.Array
-    legal_actions: jax.Array
-    slot_of_action: jax.Array
-    action_of_slot: jax.Array
-    max_moves: jax.Array
+# Larger than every uniform number, so that rounding can never select an impossible slot.
+_UNREACHABLE = 2.0
 
 
 class Profiles(NamedTuple):
-    """Opponents as data.
+    """Opponents, represented by arrays.
 
     Attributes:
-      cumulative: `[K, I, A]` float32, cumulative probabilities over slots.
-      weights: `[K]` float32, cumulative probabilities of the profiles; one is drawn for every game.
+      cumulative: `[K, I, A]` float32, cumulative probabilities over the slots of each information state.
+      weights: `[K]` float32, cumulative probabilities of the profiles. One profile is sampled per game.
     """
 
     cumulative: jax.Array
@@ -70,8 +42,8 @@ class Games(NamedTuple):
     """Games in progress.
 
     Attributes:
-      node: `[B]` int32.
-      profile: `[B]` int32, the opponents drawn for this game.
+      node: `[B]` int32, the current node.
+      profile: `[B]` int32, the profile that was sampled for the game.
     """
 
     node: jax.Array
@@ -79,12 +51,14 @@ class Games(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one decision of the learning player led to, up to its next decision.
+    """Result of one decision of the learner, up to its next decision.
 
     Attributes:
-      reward: `[B]` float32, the sum of what was paid until then, whoever moved.
-      done: `[B]` bool, the game ended before the player's next decision, and a new one was begun.
-      episodes: `[]` int32, games that ended.
+      reward: `[B]` float32, the sum of the learner's rewards until then, after the moves of any player.
+      done: `[B]` bool, True if the game ended before the learner's next decision. A new game was then
+        started.
+      episodes: `[]` int32, the number of games that ended. It can exceed the number of True values in `done`,
+        because a new game may end before the learner decides.
     """
 
     reward: jax.Array
@@ -92,73 +66,59 @@ class Outcome(NamedTuple):
     episodes: jax.Array
 
 
-def make_arrays(tree: GameTree) -> GameArrays:
-    """Puts a compiled game on the device."""
-    threshold, alias = _alias_tables(tree)
-    return GameArrays(
-        player=jnp.asarray(tree.player, jnp.int32),
-        infoset=jnp.asarray(np.maximum(tree.infoset, 0), jnp.int32),
-        first_child=jnp.asarray(tree.first_child),
-        num_children=jnp.asarray(tree.num_children),
-        alias_threshold=jnp.asarray(threshold, jnp.float32),
-        alias_slot=jnp.asarray(alias, jnp.int32),
-        reward=jnp.asarray(tree.reward, jnp.float32),
-        info_state=jnp.asarray(tree.info_state),
-        legal_actions=jnp.asarray(tree.legal_actions),
-        slot_of_action=jnp.asarray(np.argsort(tree.action_of_slot, axis=1), jnp.int32),
-        action_of_slot=jnp.asarray(tree.action_of_slot),
-        max_moves=jnp.asarray(2 * (len(tree.depth_offsets) - 1), jnp.int32),
-    )
-
-
-def _alias_tables(tree: GameTree) -> tuple[np.ndarray, np.ndarray]:
-    """Walker's alias tables (Vose 1991), so that a chance event costs one look-up however many outcomes.
-
-    Returns:
-      Thresholds `[N]` and slots `[N]`: having drawn child k of a chance node evenly, keep it with
-      probability threshold[k], else take the child in slot[k].
-    """
-    threshold, alias = np.ones(tree.num_nodes), tree.slot.copy()
-    for node in np.flatnonzero(tree.player == CHANCE):
-        first, count = tree.first_child[node], tree.num_children[node]
-        scaled = tree.probability[first : first + count] * count
-        small = [k for k in range(count) if scaled[k] < 1.0]
-        large = [k for k in range(count) if scaled[k] >= 1.0]
-        while small and large:
-            low, high = small.pop(), large[-1]
-            threshold[first + low], alias[first + low] = scaled[low], high
-            scaled[high] -= 1.0 - scaled[low]
-            if scaled[high] < 1.0:
-                small.append(large.pop())
-    return threshold, alias
-
-
 def make_profiles(game: GameArrays, tables: jax.Array, weights: jax.Array) -> Profiles:
-    """Opponents from policy tables.
+    """Makes opponents from policy tables.
 
     Args:
+      game: the compiled game.
       tables: `[K, I, A]` probabilities, exactly zero on illegal actions.
-      weights: `[K]`, non-negative, summing to one; zero for padding.
+      weights: `[K]` probabilities of the profiles, zero for profiles that are only padding.
+
+    Raises:
+      AssertionError: an array has a wrong shape.
     """
     chex.assert_rank([tables, weights], [3, 1])
+    chex.assert_shape(tables, (*weights.shape, *game.legal_actions.shape))
     slots = jnp.take_along_axis(tables, game.action_of_slot[None], axis=2)
     return Profiles(cumulative(slots), cumulative(weights))
 
 
 def cumulative(probabilities: jax.Array) -> jax.Array:
-    """Cumulative sums along the last axis, out of reach from the last possible entry on.
+    """Computes cumulative sums along the last axis, for sampling by inversion.
 
-    A uniform number then draws the entry whose index is how many of these it is not below.
+    A uniform number in [0, 1) selects the entry whose index is the number of sums that do not exceed it. From
+    the last entry with a positive probability on, the sums are replaced by a number above 1. Float32 sums may
+    end slightly below 1, and a uniform number beyond them would otherwise select an entry of probability
+    zero.
+
+    Args:
+      probabilities: `[.., n]`, non-negative, with sum 1.
+
+    Returns:
+      `[.., n]` cumulative sums.
     """
     total = jnp.cumsum(probabilities, axis=-1)
     later = jnp.cumsum(probabilities[..., ::-1], axis=-1)[..., ::-1] - probabilities
-    return jnp.where(later <= 0.0, _ALWAYS, total)
+    return jnp.where(later <= 0.0, _UNREACHABLE, total)
 
 
 def start(game: GameArrays, profiles: Profiles, player: jax.Array, key: jax.Array, num: int) -> Games:
-    """Begins `num` games and plays them to the player's first decision."""
+    """Starts `num` games and plays them up to the learner's first decision.
+
+    Args:
+      game: the compiled game.
+      profiles: the opponents.
+      player: `[]` int32, the learner.
+      key: the random key.
+      num: `B`, the number of games.
+
+    Raises:
+      AssertionError: `player` is not a scalar.
+    """
+    chex.assert_rank(player, 0)
     profile_key, key = jax.random.split(key)
-    games = Games(jnp.zeros(num, jnp.int32), _draw_profiles(profiles, profile_key, num))
+    games = Games(jnp.zeros(num, jnp.int32), _sample_profiles(profiles, profile_key, num))
+    # Rewards before the first decision cannot depend on the learner's actions, and are dropped.
     games, _ = _play_on(game, profiles, player, games, jnp.zeros(num), key)
     return games
 
@@ -171,28 +131,51 @@ def step(
     action: jax.Array,
     key: jax.Array,
 ) -> tuple[Games, Outcome]:
-    """Plays the player's action in every game, then the others' moves up to its next decision.
+    """Plays the learner's action in each game, then the other moves up to the learner's next decision.
 
-    A game that ends is followed by a new one with newly drawn opponents. Where opponents never let the
-    player decide, a game stays at a node that is not the player's: `deciding` tells.
+    A game that ends is followed by a new one, for which a profile is sampled again. If the opponents never
+    let the learner decide, the game stops at a node of another player. `deciding` returns False for such a
+    game.
 
     Args:
-      player: `[]` int32.
-      action: `[B]` int32, legal where the player decides; ignored elsewhere.
+      game: the compiled game.
+      profiles: the opponents.
+      player: `[]` int32, the learner.
+      games: the games before the step.
+      action: `[B]` int32, legal in the games in which the learner is to move, and ignored in the others.
+      key: the random key of the step.
+
+    Returns:
+      The games after the step, and the outcome of the learner's actions.
+
+    Raises:
+      AssertionError: an array has a wrong shape.
     """
     chex.assert_rank([player, action], [0, 1])
+    chex.assert_equal_shape([action, games.node, games.profile])
     infoset = game.infoset[games.node]
     slot = game.slot_of_action[infoset, action]
     moved = game.first_child[games.node] + slot
-    asked = deciding(game, player, games)
-    node = jnp.where(asked, moved, games.node)
-    paid = jnp.where(asked, game.reward[node, player], 0.0)
+    decides = deciding(game, player, games)
+    node = jnp.where(decides, moved, games.node)
+    paid = jnp.where(decides, game.reward[node, player], 0.0)
     return _play_on(game, profiles, player, games._replace(node=node), paid, key)
 
 
 def deciding(game: GameArrays, player: jax.Array, games: Games) -> jax.Array:
-    """`[B]` bool: whether the player is to move."""
+    """Returns `[B]` bool, True in the games in which the player is to move."""
     return game.player[games.node] == player
+
+
+class _StepCarry(NamedTuple):
+    """Loop carry of `_play_on`; the fields are those of `Games` and `Outcome`."""
+
+    games: Games
+    key: jax.Array
+    done: jax.Array
+    reward: jax.Array
+    episodes: jax.Array
+    moves: jax.Array
 
 
 def _play_on(
@@ -203,84 +186,141 @@ def _play_on(
     paid: jax.Array,
     key: jax.Array,
 ) -> tuple[Games, Outcome]:
-    """Moves chance and opponents until the player decides; starts games anew where they end."""
+    """Plays the moves of chance and opponents until the learner is to move in all games.
+
+    Args:
+      game: the compiled game.
+      profiles: the opponents.
+      player: `[]` int32, the learner.
+      games: the games, at any node. Those at a terminal node are started again.
+      paid: `[B]` float32, the reward to which later ones are added.
+      key: the random key.
+    """
     num = games.node.shape[0]
 
-    def waiting(carry: tuple) -> jax.Array:
-        games, *_, moves = carry
-        return jnp.any(game.player[games.node] != player) & (moves < game.max_moves)
+    def is_waiting(carry: _StepCarry) -> jax.Array:
+        # The limit on moves ends the loop if the opponents never let the learner decide.
+        return jnp.any(game.player[carry.games.node] != player) & (carry.moves < game.max_moves)
 
-    def move(carry: tuple) -> tuple:
-        games, key, done, reward, episodes, moves = carry
-        key, move_key, profile_key = jax.random.split(key, 3)
+    def move(carry: _StepCarry) -> _StepCarry:
+        games = carry.games
+        key, move_key, profile_key = jax.random.split(carry.key, 3)
         ended = game.player[games.node] == TERMINAL
         uniform = jax.random.uniform(move_key, (num,))
         onward = random_move(game, profiles, games, uniform)
-        profile = _draw_profiles(profiles, profile_key, num)
+        profile = _sample_profiles(profiles, profile_key, num)
         node = jnp.where(ended, 0, onward)
+        # Games that have reached the learner's decision stand still until all others have.
         node = jnp.where(game.player[games.node] == player, games.node, node)
         moved = node != games.node
-        gained = jnp.where(moved & ~(done | ended), game.reward[node, player], 0.0)
-        fresh = Games(node, jnp.where(ended, profile, games.profile))
-        return fresh, key, done | ended, reward + gained, episodes + ended.sum(), moves + 1
+        # Rewards of a new game, before its first decision, do not belong to the learner's last action.
+        gained = jnp.where(moved & ~(carry.done | ended), game.reward[node, player], 0.0)
+        return _StepCarry(
+            games=Games(node, jnp.where(ended, profile, games.profile)),
+            key=key,
+            done=carry.done | ended,
+            reward=carry.reward + gained,
+            episodes=carry.episodes + ended.sum(),
+            moves=carry.moves + 1,
+        )
 
-    init = (games, key, jnp.zeros(num, bool), paid, jnp.int32(0), jnp.int32(0))
-    games, _, done, reward, episodes, _ = jax.lax.while_loop(waiting, move, init)
-    return games, Outcome(reward, done, episodes)
+    init = _StepCarry(games, key, jnp.zeros(num, bool), paid, jnp.int32(0), jnp.int32(0))
+    final = jax.lax.while_loop(is_waiting, move, init)
+    return final.games, Outcome(final.reward, final.done, final.episodes)
 
 
 def random_move(game: GameArrays, profiles: Profiles, games: Games, uniform: jax.Array) -> jax.Array:
-    """`[B]`: the node after chance or the profile's player has moved; anything at terminal nodes.
+    """Samples a move of chance, or of the profile's policy, in each game.
 
     Args:
-      uniform: `[B]` in [0, 1), all the randomness of the move.
+      game: the compiled game.
+      profiles: the opponents.
+      games: the games before the move.
+      uniform: `[B]` float32 in [0, 1), the only source of randomness.
+
+    Returns:
+      `[B]` int32, the node after the move. The value is arbitrary for games at a terminal node.
+
+    Raises:
+      AssertionError: an array has a wrong shape.
     """
+    chex.assert_rank(uniform, 1)
+    chex.assert_equal_shape([uniform, games.node, games.profile])
     node = games.node
     first = game.first_child[node]
-    cumulative = profiles.cumulative[games.profile, game.infoset[node]]
-    chosen = first + jnp.sum(uniform[:, None] >= cumulative, axis=1, dtype=jnp.int32)
+    # Policies are sampled by inversion of their cumulative sums.
+    sums = profiles.cumulative[games.profile, game.infoset[node]]
+    chosen = first + jnp.sum(uniform[:, None] >= sums, axis=1, dtype=jnp.int32)
+    # Chance is sampled by the alias method. The integer part of the scaled number selects a child uniformly,
+    # and the fraction, which is independent of it, decides between the child and its alias.
     scaled = uniform * game.num_children[node]
-    even = jnp.minimum(scaled.astype(jnp.int32), game.num_children[node] - 1)
-    drawn = first + even
-    keep = scaled - even < game.alias_threshold[drawn]
+    # In float32 the product may be rounded up to the number of children, so the slot is limited.
+    uniform_slot = jnp.minimum(scaled.astype(jnp.int32), game.num_children[node] - 1)
+    drawn = first + uniform_slot
+    keep = scaled - uniform_slot < game.alias_threshold[drawn]
     drawn = jnp.where(keep, drawn, first + game.alias_slot[drawn])
     return jnp.where(game.player[node] == CHANCE, drawn, chosen)
 
 
-def _draw_profiles(profiles: Profiles, key: jax.Array, num: int) -> jax.Array:
+def _sample_profiles(profiles: Profiles, key: jax.Array, num: int) -> jax.Array:
+    """Samples `[num]` int32 indices of profiles by their weights."""
+    # The number of profiles is static, so no random numbers are generated if there is no choice.
     if profiles.weights.shape[0] == 1:
         return jnp.zeros(num, jnp.int32)
     uniform = jax.random.uniform(key, (num, 1))
     return jnp.sum(uniform >= profiles.weights, axis=1, dtype=jnp.int32)
 
 
+class _PlayCarry(NamedTuple):
+    """Loop carry of `play`: games, random key, summed rewards `[B, P]` and games left to play `[B]`."""
+
+    games: Games
+    key: jax.Array
+    total: jax.Array
+    left: jax.Array
+
+
 def play(
     game: GameArrays, profiles: Profiles, key: jax.Array, num_lanes: int, games_per_lane: int
 ) -> jax.Array:
-    """`[P]` float32: mean returns of `num_lanes * games_per_lane` games between the profiles.
+    """Estimates the expected returns of games in which all players follow the profiles.
 
-    Every game that is begun is finished and counted, so the means are unbiased. Lanes wait for the slowest
-    one at the end only: more games a lane, less waiting.
+    Games are played in parallel lanes, one after the other in each lane. Each game that is started is also
+    finished and counted. Otherwise short games would be over-represented, and the means would be biased.
+    Lanes wait for the slowest one only at the end, so more games per lane mean less waiting.
+
+    Args:
+      game: the compiled game.
+      profiles: the policies of all players.
+      key: the random key.
+      num_lanes: `B`, the number of games played in parallel.
+      games_per_lane: the number of games played one after the other in each lane.
+
+    Returns:
+      `[P]` float32, the mean returns of `num_lanes * games_per_lane` games.
     """
 
-    def playing(carry: tuple) -> jax.Array:
-        _, _, _, left = carry
-        return jnp.any(left > 0)
+    def is_playing(carry: _PlayCarry) -> jax.Array:
+        return jnp.any(carry.left > 0)
 
-    def move(carry: tuple) -> tuple:
-        games, key, total, left = carry
-        key, move_key, profile_key = jax.random.split(key, 3)
+    def move(carry: _PlayCarry) -> _PlayCarry:
+        games, left = carry.games, carry.left
+        key, move_key, profile_key = jax.random.split(carry.key, 3)
         onward = random_move(game, profiles, games, jax.random.uniform(move_key, (num_lanes,)))
         node = jnp.where(left > 0, onward, games.node)
-        total += jnp.where((left > 0)[:, None], game.reward[node], 0.0)
+        total = carry.total + jnp.where((left > 0)[:, None], game.reward[node], 0.0)
         ended = game.player[node] == TERMINAL
-        profile = _draw_profiles(profiles, profile_key, num_lanes)
-        games = Games(jnp.where(ended, 0, node), jnp.where(ended, profile, games.profile))
-        return games, key, total, left - (ended & (left > 0))
+        profile = _sample_profiles(profiles, profile_key, num_lanes)
+        return _PlayCarry(
+            games=Games(jnp.where(ended, 0, node), jnp.where(ended, profile, games.profile)),
+            key=key,
+            total=total,
+            left=left - (ended & (left > 0)),
+        )
 
     key, profile_key = jax.random.split(key)
-    games = Games(jnp.zeros(num_lanes, jnp.int32), _draw_profiles(profiles, profile_key, num_lanes))
+    games = Games(jnp.zeros(num_lanes, jnp.int32), _sample_profiles(profiles, profile_key, num_lanes))
     total = jnp.zeros((num_lanes, game.reward.shape[1]))
     left = jnp.full(num_lanes, games_per_lane, jnp.int32)
-    _, _, total, _ = jax.lax.while_loop(playing, move, (games, key, total, left))
-    return total.mean(axis=0) / games_per_lane
+    final = jax.lax.while_loop(is_playing, move, _PlayCarry(games, key, total, left))
+    return final.total.mean(axis=0) / games_per_lane

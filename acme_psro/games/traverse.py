@@ -1,13 +1,14 @@
-"""Exact reach, expected returns and best responses on a `GameTree`, in float64.
+"""Exact expected returns, best responses and NashConv on a `GameTree`, in float64.
 
-Everything is done in sequence form (Koller, Megiddo & von Stengel 1996): a policy becomes a realisation
-plan over sequences, of which the mixture of policies is a plain weighted sum, and a best response is a
-dynamic programme over one player's information states. No walk over nodes is left, only over terminal
-nodes, so that evaluating a mixture costs a fraction of a millisecond in Leduc poker. Plain NumPy: float64
-without a switch, and nothing to compile.
+All computations use the sequence form (Koller, Megiddo & von Stengel 1996). A policy is represented by a
+realisation plan over sequences. The plan of a mixture of policies is the weighted sum of their plans, and a
+best response is computed by dynamic programming over the information states of one player. None of this
+visits inner nodes, only terminal ones, so evaluating a mixture takes a fraction of a millisecond in Leduc
+poker. The code is plain NumPy because JAX would need a global switch for float64 and would have to compile
+each function.
 
-Dimensions: `S = I * A + 1` sequences, the empty one last; others as in `tree.py`. A *table* is `[I, A]`
-and holds one policy for every player, each in its own rows.
+Dimensions: `S = I * A + 1` sequences, of which the empty one is the last; the others are those of `tree.py`.
+A *table* is `[I, A]` and holds one policy for each player, in the rows of its own information states.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 
 from acme_psro.games.tree import GameTree
 
-# Values this close, relative to the largest return, differ by rounding alone.
+# Values whose difference is smaller than this, relative to the largest return, are considered equal.
 _TIE = 1e-13
 
 
@@ -27,8 +28,8 @@ class BestResponse(NamedTuple):
     """A best response of one player.
 
     Attributes:
-      value: the player's expected return when it plays it.
-      table: `[I, A]` float64, one-hot in the player's rows, zero in the others'.
+      value: the player's expected return if it plays the response.
+      table: `[I, A]` float64, one-hot in the player's rows and zero in all others.
     """
 
     value: float
@@ -36,10 +37,15 @@ class BestResponse(NamedTuple):
 
 
 def realisation_plan(tree: GameTree, table: np.ndarray) -> np.ndarray:
-    """`[S]`: the product of a player's own probabilities along each of its sequences."""
+    """Computes the realisation plan of a policy table.
+
+    Returns:
+      `[S]` float64, for each sequence the product of its own player's probabilities along it.
+    """
     actions = tree.num_actions
     plan = np.empty(tree.empty_sequence + 1)
     plan[-1] = 1.0
+    # Level by level, because a sequence extends one of an earlier level of the same player.
     for offsets in tree.level_offsets:
         for start, stop in itertools.pairwise(offsets):
             own = plan[tree.parent_sequence[start:stop]]
@@ -48,30 +54,41 @@ def realisation_plan(tree: GameTree, table: np.ndarray) -> np.ndarray:
 
 
 def behaviour(tree: GameTree, plan: np.ndarray) -> np.ndarray:
-    """`[I, A]`: the policy whose realisation plan is given; uniform where the plan never goes.
+    """Computes the behaviour policy of a realisation plan.
 
-    For a mixture of policies (a weighted sum of plans) this is the one policy that plays alike, by Kuhn's
-    theorem.
+    For a mixture of policies (a weighted sum of plans), this policy is realisation-equivalent to the mixture,
+    by Kuhn's theorem. It is uniform in information states that its own player never reaches under the plan.
+
+    Args:
+      tree: the game.
+      plan: `[S]` realisation plan of all players.
+
+    Returns:
+      `[I, A]` float64 probabilities.
     """
     rows = plan[:-1].reshape(tree.num_infosets, tree.num_actions)
     reach = rows.sum(axis=1, keepdims=True)
+    # The inner `where` avoids a division by zero in rows whose quotient is not used.
     return np.where(reach > 0, rows / np.where(reach > 0, reach, 1.0), tree.uniform_policy())
 
 
 def expected_returns(tree: GameTree, plan: np.ndarray) -> np.ndarray:
-    """`[P]`: every player's expected return when all play the plan."""
+    """Computes each player's expected return `[P]` if all play the plan `[S]`."""
     return tree.terminal_returns @ np.prod(plan[tree.terminal_sequences], axis=0)
 
 
 def best_response(
     tree: GameTree, plan: np.ndarray, player: int, otherwise: np.ndarray | None = None
 ) -> BestResponse:
-    """The player's best response to the others' part of the plan.
+    """Computes a best response of one player to the other players.
 
     Args:
-      otherwise: `[S]`, a second plan of the others. Among actions of equal value against the first plan,
-        as all are where the others never let the player come, the best against the second is taken; then
-        the first legal one.
+      tree: the game.
+      plan: `[S]` realisation plan of all players. The player's own part is not used.
+      player: the player who responds.
+      otherwise: `[S]`, a second realisation plan. Among actions of equal value against the first plan, the
+        response takes the best one against the second plan. All actions have equal value if the others never
+        let the player reach the information state. The first legal action decides any remaining ties.
     """
     actions = tree.num_actions
     plans = [plan] if otherwise is None else [plan, otherwise]
@@ -79,6 +96,7 @@ def best_response(
     table = np.zeros((tree.num_infosets, actions))
     offsets = tree.level_offsets[player]
     tolerance = _TIE * tree.utility_scale
+    # From the last level to the first, so that the values of later decisions are complete when they are used.
     for start, stop in zip(offsets[-2::-1], offsets[:0:-1], strict=True):
         rows = values[:, start * actions : stop * actions].reshape(len(plans), stop - start, actions)
         best = np.where(tree.legal_actions[start:stop], rows[0], -np.inf)
@@ -88,13 +106,17 @@ def best_response(
         infosets = np.arange(stop - start)
         choice = best.argmax(axis=1)
         table[start + infosets, choice] = 1.0
+        # Several information states may follow one sequence. `add.at` adds all of them, `+=` only one.
         for value, row in zip(values, rows, strict=True):
             np.add.at(value, tree.parent_sequence[start:stop], row[infosets, choice])
     return BestResponse(float(values[0, -1]), table)
 
 
 def _sequence_values(tree: GameTree, plan: np.ndarray, player: int) -> np.ndarray:
-    """`[S]`: what the player's sequences earn where the game ends right behind them."""
+    """Computes the returns `[S]` at terminal nodes, summed by the player's last sequence.
+
+    Each return is weighted by the probabilities with which chance and the other players reach the node.
+    """
     others = np.ones(tree.terminal_sequences.shape[1])
     for other in range(tree.num_players):
         if other != player:
@@ -107,11 +129,11 @@ def _sequence_values(tree: GameTree, plan: np.ndarray, player: int) -> np.ndarra
 
 
 def gains(tree: GameTree, plan: np.ndarray) -> np.ndarray:
-    """`[P]`: what each player gains over the plan by a best response; their sum is NashConv."""
+    """Computes the gain `[P]` of each player who deviates to a best response. The sum is NashConv."""
     best = [best_response(tree, plan, player).value for player in range(tree.num_players)]
     return np.array(best) - expected_returns(tree, plan)
 
 
 def nash_conv(tree: GameTree, table: np.ndarray) -> float:
-    """NashConv of a policy table, in the game's utility units."""
+    """Computes the NashConv of a policy table `[I, A]`, in the game's utility units."""
     return float(gains(tree, realisation_plan(tree, table)).sum())

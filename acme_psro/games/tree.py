@@ -1,13 +1,14 @@
-"""A game of OpenSpiel as arrays.
+"""An OpenSpiel game as arrays.
 
 Dimensions: `N` nodes (histories), `I` information states over all players, `A` actions, `P` players,
 `T` terminal nodes, `D` numbers in an observation, `L` levels.
 
-Nodes are ordered by depth and the children of a node are contiguous, so a move is
-`first_child[node] + slot`. Information states are ordered by player, then by how many decisions of their
-own player precede them (their level), so that a player's are a slice and dynamic programmes run level by
-level. A *sequence* is an information state with an action taken there, numbered `infoset * A + action`;
-`I * A` is the empty sequence (Koller, Megiddo & von Stengel 1996).
+Nodes are ordered by depth and the children of a node are contiguous, so a move leads to
+`first_child[node] + slot`. Information states are ordered by player, and then by level. The level is the
+number of decisions of their own player that precede them. The information states of a player are therefore a
+slice, and dynamic programming proceeds level by level. A *sequence* is an information state with an action
+taken there, numbered `infoset * A + action`; `I * A` is the empty sequence (Koller, Megiddo & von Stengel
+1996, "Efficient computation of equilibria for extensive two-person games").
 """
 
 from __future__ import annotations
@@ -17,31 +18,36 @@ import functools
 
 import numpy as np
 
+# Values of `GameTree.player` at nodes at which no player moves.
 CHANCE = -1
 TERMINAL = -2
+# Value of `GameTree.infoset` at these nodes.
 NO_INFOSET = -1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GameTree:
-    """A whole game, enumerated.
+    """All histories of a game, as arrays.
 
     Attributes:
-      game_string: what `pyspiel.load_game` takes; parameters included.
-      player: `[N]` int8, who moves: a player, `CHANCE` or `TERMINAL`.
-      infoset: `[N]` int32, the mover's information state, `NO_INFOSET` where no player moves.
+      game_string: the game with its parameters, as `pyspiel.load_game` takes it.
+      num_players: `P`.
+      player: `[N]` int8, the player to move, `CHANCE` or `TERMINAL`.
+      infoset: `[N]` int32, the mover's information state, or `NO_INFOSET` if no player moves.
       parent: `[N]` int32; the root is its own parent.
-      slot: `[N]` int32, which child of its parent a node is, in the order of legal actions.
-      first_child: `[N]` int32; 0 at terminal nodes.
-      num_children: `[N]` int32.
-      probability: `[N]` float64, chance's probability of the move into the node; 1 for other movers.
-      reward: `[N, P]` float64, paid on entering the node, in the game's own utility units.
-      depth_offsets: `[depths + 1]`, nodes of depth d are `offsets[d]:offsets[d + 1]`.
-      level_offsets: per player, `[levels + 1]`; its information states of level l are
+      slot: `[N]` int32, the position of a node among the children of its parent, in the order of legal
+        actions.
+      first_child: `[N]` int32, the node behind slot 0; 0 at terminal nodes.
+      num_children: `[N]` int32, the number of slots.
+      probability: `[N]` float64, the probability of the move into the node if chance makes it, and 1
+        otherwise.
+      reward: `[N, P]` float64, paid on entering the node, in the game's utility units.
+      depth_offsets: `[depths + 1]` int. The nodes of depth d are `offsets[d]:offsets[d + 1]`.
+      level_offsets: one array `[levels + 1]` int for each player. Its information states of level l are
         `offsets[l]:offsets[l + 1]`.
       legal_actions: `[I, A]` bool.
-      info_state: `[I, D]` float32, what the mover observes.
-      keys: `[I]` OpenSpiel's information state strings.
+      info_state: `[I, D]` float32, the mover's observation.
+      keys: `[I]` strings that identify the information states, OpenSpiel's own if the game has them.
     """
 
     game_string: str
@@ -77,19 +83,20 @@ class GameTree:
         return self.num_infosets * self.num_actions
 
     def infosets_of(self, player: int) -> slice:
-        """The player's information states, as a slice of `I`."""
+        """Returns the slice of `I` that holds the player's information states."""
         offsets = self.level_offsets[player]
         return slice(int(offsets[0]), int(offsets[-1]))
 
     @functools.cached_property
     def action_of_slot(self) -> np.ndarray:
-        """`[I, A]` int32: the action behind each slot; slots beyond the legal actions come last."""
+        """Action of each slot, `[I, A]` int32. The illegal actions fill the slots after the legal ones."""
         return np.argsort(~self.legal_actions, axis=1, kind="stable").astype(np.int32)
 
     @functools.cached_property
     def sequences(self) -> np.ndarray:
-        """`[N, P]` int32: each player's last sequence on the way to the node."""
+        """Last sequence of each player on the path to each node, `[N, P]` int32."""
         sequences = np.full((self.num_nodes, self.num_players), self.empty_sequence, np.int32)
+        # Parents come before their children in the order of depths, so each depth only needs the one before.
         for start, stop in zip(self.depth_offsets[1:-1], self.depth_offsets[2:], strict=True):
             nodes = np.arange(start, stop)
             parents = self.parent[nodes]
@@ -103,7 +110,9 @@ class GameTree:
 
     @functools.cached_property
     def parent_sequence(self) -> np.ndarray:
-        """`[I]` int32: the owner's last sequence before the information state."""
+        """Last sequence of its own player before each information state, `[I]` int32."""
+        # With perfect recall all nodes of an information state agree, so it does not matter which one is
+        # used.
         nodes = np.flatnonzero(self.infoset != NO_INFOSET)
         parents = np.zeros(self.num_infosets, np.int32)
         parents[self.infoset[nodes]] = self.sequences[nodes, self.player[nodes]]
@@ -111,17 +120,17 @@ class GameTree:
 
     @functools.cached_property
     def terminal_nodes(self) -> np.ndarray:
-        """`[T]` int: the nodes where the game is over."""
+        """Terminal nodes, `[T]` int."""
         return np.flatnonzero(self.player == TERMINAL)
 
     @functools.cached_property
     def terminal_sequences(self) -> np.ndarray:
-        """`[P, T]` int: each player's last sequence at the end of the game."""
+        """Last sequence of each player at each terminal node, `[P, T]` int."""
         return np.ascontiguousarray(self.sequences[self.terminal_nodes].T.astype(np.intp))
 
     @functools.cached_property
     def terminal_returns(self) -> np.ndarray:
-        """`[P, T]` float64: the sum of a player's rewards, times chance's reach of the end."""
+        """Returns of the players at terminal nodes, times chance's reach probabilities, `[P, T]` float64."""
         returns = self.reward.copy()
         reach = self.probability.copy()
         for start, stop in zip(self.depth_offsets[1:-1], self.depth_offsets[2:], strict=True):
@@ -133,17 +142,17 @@ class GameTree:
 
     @functools.cached_property
     def zero_sum(self) -> bool:
-        """Whether the players' returns sum to zero wherever the game ends."""
+        """True if the players' returns sum to zero at each terminal node."""
         return bool(np.abs(self.terminal_returns.sum(axis=0)).max() < 1e-9)
 
     @functools.cached_property
     def utility_scale(self) -> float:
-        """The largest absolute return of any player, or 1 in a game that pays nothing."""
+        """Largest absolute return of any player, or 1 if the game pays nothing."""
         returns = self.reward.copy()
         for start, stop in zip(self.depth_offsets[1:-1], self.depth_offsets[2:], strict=True):
             returns[start:stop] += returns[self.parent[start:stop]]
         return float(np.abs(returns[self.terminal_nodes]).max()) or 1.0
 
     def uniform_policy(self) -> np.ndarray:
-        """`[I, A]` float64: the policy that plays every legal action alike."""
+        """Returns the policy that plays all legal actions with equal probability, `[I, A]` float64."""
         return self.legal_actions / self.legal_actions.sum(axis=1, keepdims=True)

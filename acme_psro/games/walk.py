@@ -1,8 +1,7 @@
-"""Walks an OpenSpiel game once and lays it out as a `GameTree`."""
+"""Enumeration of an OpenSpiel game: a depth-first walk through all its histories."""
 
 from __future__ import annotations
 
-import dataclasses
 from array import array
 from collections.abc import Callable
 from typing import Any
@@ -10,16 +9,21 @@ from typing import Any
 import numpy as np
 import pyspiel
 
+from acme_psro.games.layout import WalkedGame, lay_out
 from acme_psro.games.loading import GameError
 from acme_psro.games.tree import CHANCE, NO_INFOSET, TERMINAL, GameTree
 
-# A table of one-hot observations is I by I; beyond this it would fill the memory.
-_MAX_ONE_HOT = 64_000_000
 _PROGRESS_EVERY = 100_000
 
 
 def too_large(game: pyspiel.Game, count: int, max_nodes: int) -> GameError:
-    """The refusal of a game that has more nodes than allowed."""
+    """Returns the error for a game that has more nodes than allowed.
+
+    Args:
+      game: the game.
+      count: the number of nodes counted so far.
+      max_nodes: the largest number that is allowed.
+    """
     return GameError(
         f"{game} has more than {max_nodes:,} nodes ({count:,} counted): raise --max_nodes, "
         "or choose smaller game parameters."
@@ -29,45 +33,65 @@ def too_large(game: pyspiel.Game, count: int, max_nodes: int) -> GameError:
 def enumerate_game(
     game: pyspiel.Game, max_nodes: int, on_progress: Callable[[int], None] | None = None
 ) -> GameTree:
-    """Walks the whole game depth first and returns its arrays.
+    """Enumerates all histories of a game.
+
+    Args:
+      game: the game, in turn-based form and with explicit chance events.
+      max_nodes: the largest number of nodes that is allowed.
+      on_progress: called with the number of nodes found so far, every 100,000 nodes.
+
+    Returns:
+      The game as arrays.
 
     Raises:
-      GameError: above `max_nodes`, without decisions or perfect recall, or with information states that
-        disagree on the legal actions.
+      GameError: the game has more than `max_nodes` nodes, no decisions or no perfect recall, has different
+        legal actions at two nodes of one information state, or is too large for one-hot observations.
     """
     walk = _Walk(game, max_nodes, on_progress)
     walk.run()
     if not walk.legal:
         raise GameError(f"nobody decides anything in {game}: choose other game parameters.")
-    return _assemble(game, walk)
+    return lay_out(walk.result())
 
 
 class _Walk:
-    """Node and information state fields as they are met: children get contiguous numbers."""
+    """A walk in progress, with the fields of the nodes and information states that it has met so far.
+
+    All children of a node are numbered when the node is visited, so their numbers are contiguous.
+    `array.array` grows like a list, but stores plain numbers, which matters for millions of nodes.
+    """
 
     def __init__(self, game: pyspiel.Game, max_nodes: int, on_progress: Callable[[int], None] | None) -> None:
         self.game = game
         self.max_nodes = max_nodes
         self.on_progress = on_progress
-        kind = game.get_type()
-        self.pays_at_end = kind.reward_model == pyspiel.GameType.RewardModel.TERMINAL
+        game_type = game.get_type()
+        self.pays_at_end = game_type.reward_model == pyspiel.GameType.RewardModel.TERMINAL
         self.observe = _observer(game)
-        self.has_names = kind.provides_information_state_string
+        self.has_names = game_type.provides_information_state_string
         self.player, self.infoset = array("b"), array("i")
         self.depth, self.parent, self.slot = array("i"), array("i"), array("i")
         self.first_child, self.num_children = array("i"), array("i")
         self.probability, self.returns = array("d"), array("d")
+        # Information states by player and identity. A dictionary keeps the order of insertion, so its keys
+        # lie in the order of the numbers.
         self.index: dict[tuple[int, str], int] = {}
         self.legal: list[list[int]] = []
         self.observations = array("f")
 
     def run(self) -> None:
+        """Visits all nodes.
+
+        Raises:
+          GameError: the game has too many nodes, or is inconsistent.
+        """
         self._allocate(0, 0, 1)
         self.parent[0] = 0
+        # An explicit stack, because games may be deeper than Python's limit of recursion.
         stack: list[tuple[int, Any]] = [(0, self.game.new_initial_state())]
         while stack:
             node, state = stack.pop()
-            actions = self._visit(node, state)
+            actions, probabilities = self._visit(node, state)
             if not actions:
                 continue
             first = len(self.player)
@@ -76,12 +100,44 @@ class _Walk:
             self._allocate(node, self.depth[node] + 1, len(actions))
             for child, action in enumerate(actions[:-1], first):
                 stack.append((child, state.child(action)))
+            # The state is not needed any more, so the last child may change it instead of copying it.
             state.apply_action(actions[-1])
             stack.append((first + len(actions) - 1, state))
-            if self.player[node] == CHANCE:
-                self.probability[first:] = array("d", self.outcome_probabilities)
+            if probabilities:
+                self.probability[first:] = array("d", probabilities)
+
+    def result(self) -> WalkedGame:
+        """Returns the walked game. Its arrays share the memory of this walk."""
+        owner = np.array([player for player, _ in self.index], np.int32)
+        observations = None
+        if self.observe:
+            observations = np.frombuffer(self.observations, np.float32).reshape(len(owner), -1)
+        return WalkedGame(
+            game_string=str(self.game),
+            num_players=self.game.num_players(),
+            num_actions=self.game.num_distinct_actions(),
+            pays_at_end=self.pays_at_end,
+            player=np.frombuffer(self.player, np.int8),
+            infoset=np.frombuffer(self.infoset, np.int32),
+            depth=np.frombuffer(self.depth, np.int32),
+            parent=np.frombuffer(self.parent, np.int32),
+            slot=np.frombuffer(self.slot, np.int32),
+            first_child=np.frombuffer(self.first_child, np.int32),
+            num_children=np.frombuffer(self.num_children, np.int32),
+            probability=np.frombuffer(self.probability),
+            returns=np.frombuffer(self.returns).reshape(-1, self.game.num_players()),
+            owner=owner,
+            legal=self.legal,
+            observations=observations,
+            keys=tuple(key for _, key in self.index),
+        )
 
     def _allocate(self, parent: int, depth: int, count: int) -> None:
+        """Appends `count` nodes with default values, the children of one parent.
+
+        Raises:
+          GameError: the game has too many nodes.
+        """
         before = len(self.player)
         if before + count > self.max_nodes:
             raise too_large(self.game, before + count, self.max_nodes)
@@ -98,20 +154,27 @@ class _Walk:
         self.probability.extend((1.0,) * count)
         self.returns.extend((0.0,) * (count * self.game.num_players()))
 
-    def _visit(self, node: int, state: Any) -> list[int]:
-        """Fills in what is known at the node; returns the moves out of it."""
+    def _visit(self, node: int, state: Any) -> tuple[list[int], list[float]]:
+        """Fills in the fields of a node.
+
+        Returns:
+          The moves that lead out of the node, and their probabilities. The probabilities are empty unless it
+          is a chance node.
+
+        Raises:
+          GameError: the legal actions differ from those at another node of the same information state.
+        """
         player = state.current_player()
         if player == pyspiel.PlayerId.TERMINAL or not self.pays_at_end:
             players = self.game.num_players()
             self.returns[node * players : (node + 1) * players] = array("d", state.returns())
         if player == pyspiel.PlayerId.TERMINAL:
             self.player[node] = TERMINAL
-            return []
+            return [], []
         if player == pyspiel.PlayerId.CHANCE:
             self.player[node] = CHANCE
             outcomes = state.chance_outcomes()
-            self.outcome_probabilities = [probability for _, probability in outcomes]
-            return [action for action, _ in outcomes]
+            return [action for action, _ in outcomes], [probability for _, probability in outcomes]
         self.player[node] = player
         actions = state.legal_actions()
         key = (player, self._identity(node, state, player))
@@ -123,16 +186,17 @@ class _Walk:
         elif self.legal[infoset] != actions:
             raise GameError(f"{self.game} is inconsistent: {key[1]!r} allows different actions.")
         self.infoset[node] = infoset
-        return actions
+        return actions, []
 
     def _identity(self, node: int, state: Any, player: int) -> str:
-        """What tells the player's information states apart.
+        """Returns a string that identifies the information state among those of its player.
 
-        A game without information state strings is told apart by what its player has seen and done at its
-        own turns, which is perfect recall by construction.
+        If the game has no information state strings, the string is built from the observation and from the
+        player's previous information state and action. This gives perfect recall by construction.
         """
         if self.has_names:
             return state.information_state_string(player)
+        # Climb to the player's last decision. The loop also ends at the root, which is node 0.
         child, parent = node, self.parent[node]
         while child and self.player[parent] != player:
             child, parent = parent, self.parent[parent]
@@ -141,111 +205,10 @@ class _Walk:
 
 
 def _observer(game: pyspiel.Game) -> Callable[[Any, int], list[float]] | None:
-    kind = game.get_type()
-    if kind.provides_information_state_tensor:
+    """Returns the function `(state, player) -> [D]` that observes a state, or None without tensors."""
+    game_type = game.get_type()
+    if game_type.provides_information_state_tensor:
         return lambda state, player: state.information_state_tensor(player)
-    if kind.provides_observation_tensor:
+    if game_type.provides_observation_tensor:
         return lambda state, player: state.observation_tensor(player)
     return None
-
-
-def _assemble(game: pyspiel.Game, walk: _Walk) -> GameTree:
-    """Orders nodes by depth and information states by player and level."""
-    players, actions = game.num_players(), game.num_distinct_actions()
-    depth = np.frombuffer(walk.depth, np.int32)
-    order = np.argsort(depth, kind="stable")
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    returns = np.frombuffer(walk.returns).reshape(-1, players)[order]
-    parent = place[np.frombuffer(walk.parent, np.int32)[order]].astype(np.int32)
-    player = np.frombuffer(walk.player, np.int8)[order]
-    legal = np.zeros((len(walk.legal), actions), bool)
-    for row, allowed in zip(legal, walk.legal, strict=True):
-        row[allowed] = True
-    owner = np.array([key[0] for key in walk.index], np.int32)
-    first_child = np.frombuffer(walk.first_child, np.int32)[order]
-    if walk.pays_at_end:
-        reward = returns
-    else:
-        reward = returns - np.where(np.arange(len(parent))[:, None] == 0, 0.0, returns[parent])
-    tree = GameTree(
-        game_string=str(game),
-        num_players=players,
-        player=player,
-        infoset=np.frombuffer(walk.infoset, np.int32)[order],
-        parent=parent,
-        slot=np.frombuffer(walk.slot, np.int32)[order],
-        first_child=np.where(first_child > 0, place[first_child], 0).astype(np.int32),
-        num_children=np.frombuffer(walk.num_children, np.int32)[order],
-        probability=np.frombuffer(walk.probability)[order],
-        reward=reward,
-        depth_offsets=np.searchsorted(depth[order], np.arange(depth.max() + 2)),
-        level_offsets=(),
-        legal_actions=legal,
-        info_state=_observations(walk, owner),
-        keys=tuple(key[1] for key in walk.index),
-    )
-    return _order_infosets(tree, owner)
-
-
-def _observations(walk: _Walk, owner: np.ndarray) -> np.ndarray:
-    if walk.observe:
-        return np.frombuffer(walk.observations, np.float32).reshape(len(owner), -1)
-    counts = np.bincount(owner)
-    width = int(counts.max())
-    if len(owner) * width > _MAX_ONE_HOT:
-        raise GameError(
-            f"{walk.game} offers no tensors, and its {len(owner):,} information states are too many for "
-            "one-hot observations: choose smaller game parameters."
-        )
-    rank = np.zeros(len(owner), int)
-    for player, count in enumerate(counts):
-        rank[owner == player] = np.arange(count)
-    return np.eye(width, dtype=np.float32)[rank]
-
-
-def _order_infosets(tree: GameTree, owner: np.ndarray) -> GameTree:
-    """Sorts information states by player and level, and checks perfect recall."""
-    nodes = np.flatnonzero(tree.infoset != NO_INFOSET)
-    infosets = tree.infoset[nodes]
-    own_sequence = tree.sequences[nodes, tree.player[nodes]]
-    if (tree.parent_sequence[infosets] != own_sequence).any():
-        forgetful = infosets[np.argmax(tree.parent_sequence[infosets] != own_sequence)]
-        raise GameError(
-            f"{tree.game_string} lacks perfect recall at {tree.keys[forgetful]!r}: its player reaches it by "
-            "different choices of its own; choose a game with perfect recall."
-        )
-    level = _levels(tree)
-    order = np.lexsort((np.arange(len(owner)), level, owner))
-    place = np.empty(len(order), np.int32)
-    place[order] = np.arange(len(order), dtype=np.int32)
-    sorted_owner, sorted_level = owner[order], level[order]
-    offsets = []
-    for player in range(tree.num_players):
-        levels = sorted_level[sorted_owner == player]
-        start = int(np.searchsorted(sorted_owner, player))
-        top = int(levels.max()) + 2 if len(levels) else 1
-        offsets.append(start + np.searchsorted(levels, np.arange(top)))
-    return dataclasses.replace(
-        tree,
-        infoset=np.where(tree.infoset == NO_INFOSET, NO_INFOSET, place[tree.infoset]).astype(np.int32),
-        level_offsets=tuple(offsets),
-        legal_actions=tree.legal_actions[order],
-        info_state=tree.info_state[order],
-        keys=tuple(tree.keys[i] for i in order),
-    )
-
-
-def _levels(tree: GameTree) -> np.ndarray:
-    """`[I]`: how many decisions of its own player precede an information state."""
-    before = tree.parent_sequence // tree.num_actions
-    level = np.zeros(tree.num_infosets, np.int32)
-    current = np.arange(tree.num_infosets)
-    while True:
-        parents = before[current]
-        deeper = parents < tree.num_infosets
-        if not deeper.any():
-            return level
-        level += deeper
-        current = np.where(deeper, parents, current)
-        # An information state at the top stays there: its parent is the empty sequence for good.

@@ -1,1 +1,1 @@
-"""Files, processes and cores: what the packages need of the machine; knows no game."""
+"""Files, processes and processor cores: services of the machine that know nothing about games."""

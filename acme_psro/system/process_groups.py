@@ -1,7 +1,8 @@
-"""A child process and all that it starts, as one thing of which nothing is left at the end.
+"""Process groups: a child process and all its descendants, which are started and ended together.
 
-A child leads a session, and so a process group, of its own, and has a directory of its own for temporary
-files (`TMPDIR`). Processes that it starts belong to the group, unless they begin a session themselves.
+The child leads its own session, and so its own process group, and has its own directory for temporary files
+(`TMPDIR`). Processes that it starts belong to the same group, unless they begin a session themselves. At the
+end, no process of the group and no temporary file is left.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-# For what is left of a group whose leader has ended, to end by itself; and to be gone when killed.
+# Time that the rest of a group gets to end by itself after its leader has ended.
 _ORPHAN_SECONDS = 5.0
+# Time to wait until killed processes have disappeared.
 _KILLED_SECONDS = 10.0
-# Its input ends without a last word when the process that started it is gone, by whatever means: then it
-# ends the group instead. A shell, because it costs next to nothing.
-_KEEPER = """
+# A watchdog that ends the group if this process dies, even if this process is killed by SIGKILL and cannot
+# clean up itself. It reads the group's number and then a word from its standard input. If the input is closed
+# before the word has arrived, the process that started it no longer exists. It is a shell because a shell
+# needs little memory and starts quickly.
+_WATCHDOG = """
 read -r group
 read -r word && exit
 for attempt in 1 2 3 4 5 6 7 8 9 10; do
@@ -34,35 +38,36 @@ rm -rf -- "$1"
 
 
 class Group:
-    """A command that runs in a process group of its own.
+    """A command that runs in its own process group.
 
-    Should this process be killed, a shell that waits for that ends the group and removes its directory.
+    If this process is killed, a watchdog (a small shell process) ends the group and removes its directory.
 
     Args:
-      command: what to run.
-      environment: variables, over those of this process.
+      command: the program to run, with its arguments.
+      environment: environment variables, in addition to those of this process. They take precedence.
 
     Raises:
-      OSError: there is no such program.
+      OSError: the program does not exist or cannot be started.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._scratch = tempfile.mkdtemp(prefix="acme_psro_")
-        self._keeper = subprocess.Popen(
-            ["/bin/sh", "-c", _KEEPER, "acme_psro_keeper", self._scratch],
+        self._watchdog = subprocess.Popen(
+            ["/bin/sh", "-c", _WATCHDOG, "acme_psro_watchdog", self._scratch],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        # A file and not a pipe: a pipe that is not read would block the child as soon as it is full.
         self._printed = Path(self._scratch) / "printed"
         try:
             self._child = self._start(command, dict(environment))
         except BaseException:
-            self._tell_keeper("none")
+            self._tell_watchdog("none")
             self._clean_up()
             raise
-        self._tell_keeper(str(self._child.pid))
+        self._tell_watchdog(str(self._child.pid))
 
     def _start(self, command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen:
         with open(self._printed, "wb") as printed:
@@ -76,29 +81,33 @@ class Group:
             )
 
     def poll(self) -> int | None:
-        """The exit code of the child, negative for the signal that killed it; None while it runs."""
+        """Returns the child's exit code, or None while it runs. After a kill by signal n, the code is -n."""
         return self._child.poll()
 
     def last_line(self) -> str:
-        """The last line that the child printed, if any; until `end`."""
+        """Returns the last non-empty line that the child printed, or "". Must be called before `end`."""
         lines = self._printed.read_text(encoding="utf-8", errors="replace").splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def ask_to_end(self) -> None:
-        """Lets the child end, with all that it started, as it sees fit."""
+        """Sends SIGTERM to the child, so that it can end itself and its own children in good order."""
         if self._child.poll() is None:
             self._child.terminate()
 
     def end(self, seconds: float) -> None:
-        """Waits that long for the child to end, then leaves neither it nor the group a choice.
+        """Waits for the child to end, then kills all processes of the group and removes the temporary files.
 
-        Where this is interrupted, it can be called again.
+        If this call is interrupted, it can be repeated.
+
+        Args:
+          seconds: the longest time to wait before the group is killed.
         """
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(seconds)
         if self._child.poll() is not None:
             self._send(signal.SIGTERM)
             self._wait_until_gone(_ORPHAN_SECONDS)
+        # Sent in every case: the child may ignore requests to end, or have left processes that ignore them.
         self._send(signal.SIGKILL)
         self._child.wait()
         self._wait_until_gone(_KILLED_SECONDS)
@@ -115,20 +124,25 @@ class Group:
 
     def _clean_up(self) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
-        self._tell_keeper("done")
-        self._keeper.communicate()
+        self._tell_watchdog("done")
+        self._watchdog.communicate()
 
-    def _tell_keeper(self, word: str) -> None:
+    def _tell_watchdog(self, word: str) -> None:
         line = f"{word}\n".encode()
-        # Somebody may have killed it, or it has had its last word.
-        if self._keeper.stdin is not None and not self._keeper.stdin.closed:
+        # The pipe is closed after the last word, and it is broken if the watchdog was killed from outside.
+        if self._watchdog.stdin is not None and not self._watchdog.stdin.closed:
             with contextlib.suppress(BrokenPipeError):
-                self._keeper.stdin.write(line)
-                self._keeper.stdin.flush()
+                self._watchdog.stdin.write(line)
+                self._watchdog.stdin.flush()
 
 
 def end_all(groups: Sequence[Group], seconds: float) -> None:
-    """Asks all groups to end, waits that long for them together, and ends what is left."""
+    """Asks all groups to end, then kills the groups that are left.
+
+    Args:
+      groups: the groups to end.
+      seconds: the longest time to wait for all groups together.
+    """
     deadline = time.monotonic() + seconds
     for group in groups:
         group.ask_to_end()
@@ -137,22 +151,29 @@ def end_all(groups: Sequence[Group], seconds: float) -> None:
 
 
 def is_alive(group: int) -> bool:
-    """Whether any process of a group runs still; one that has ended and only waits to be noticed does not."""
+    """Returns True if any process of a group still runs.
+
+    Zombies, which have ended but have not been waited for, do not count.
+
+    Args:
+      group: the number of the process group.
+    """
     try:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):
         return False
     states = list(_states(group))
-    # Where the system does not list processes, the signal's answer has to do.
+    # Signal 0 also reaches zombies. If the system has no list of processes, its answer must be enough.
     return not states or any(state not in "ZX" for state in states)
 
 
 def _states(group: int) -> Iterator[str]:
-    """The state of each process of a group, one letter, as Linux lists them."""
+    """Yields the state of each process of a group: one letter, as in Linux's `/proc/PID/stat`."""
     for path in Path("/proc").glob("[0-9]*/stat"):
-        # They may end meanwhile.
+        # A process may end between the listing and the reading.
         with contextlib.suppress(OSError):
-            # A name in parentheses, which may hold anything, comes before: state, parent, group.
+            # The fields after the process's name are: state, parent, group. The name is in parentheses and
+            # may contain spaces and parentheses itself, so the text is split at the last one.
             state, _, found = path.read_text(errors="replace").rpartition(")")[2].split()[:3]
             if int(found) == group:
                 yield state
@@ -160,7 +181,10 @@ def _states(group: int) -> Iterator[str]:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Makes a request to end (SIGTERM) what Ctrl-C is, in the main thread; nobody else may."""
+    """Turns SIGTERM into a KeyboardInterrupt, as Ctrl-C does, so that the caller cleans up in the same way.
+
+    Only the main thread may set signal handlers. In other threads this context manager does nothing.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

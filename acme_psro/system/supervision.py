@@ -1,7 +1,8 @@
-"""Runs jobs as child processes, some side by side, and launches those again that fail or hang.
+"""Supervision of jobs: runs them as child processes, in parallel, and relaunches those that fail or hang.
 
-What a job has done is on disk, and told by functions that it comes with: a command that is run again goes on
-from there. The caller may be killed at any time, and may begin again with the same jobs.
+The progress of a job is on disk, and the job's own functions (`Job.is_done`, `Job.landmark`, `Job.signs`)
+read it. A command that is launched again resumes from that progress. The caller itself may be killed at any
+time, and may later be started again with the same jobs.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from typing import NamedTuple
 
 from acme_psro.system.process_groups import Group, end_all, interruptible
 
-# The exit code of a command that refuses what it was asked for; asking again would not help.
+# The exit code of a command that rejects its input. Launching it again would not help.
 BAD_INPUT = 2
 
 
 class Failure(NamedTuple):
-    """Why a child ended before its job was done.
+    """Reason for which a child ended before its job was done.
 
     Attributes:
       message: one line for the user.
-      is_final: whether it would only fail again.
+      is_final: True if the job would fail again in the same way, so that it must not be relaunched.
     """
 
     message: str
@@ -31,10 +32,10 @@ class Failure(NamedTuple):
 
 
 class JobError(RuntimeError):
-    """A job has failed for good; the message is one line for the user.
+    """A job has failed and will not be launched again. The message is one line for the user.
 
     Attributes:
-      job: its name.
+      job: the job's name.
     """
 
     def __init__(self, job: str, message: str) -> None:
@@ -44,18 +45,23 @@ class JobError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A command that is done when what it was to leave on disk is there.
+    """A command that leaves its results on disk, and is done when they are complete.
 
     Attributes:
-      name: for events and errors.
-      command: what to run; an exit code of 2 says that the input is bad, and the last line printed why.
-      is_done: asked before the first launch, and whenever a child has ended, whichever way.
-      failure: is told how a child ended that was not done, such as "killed by SIGKILL"; says what that means.
-      landmark: where another launch would go on from, such as the newest checkpoint. A job that has got to
-        another one since its last launch may fail as often as a new one.
-      signs: of life, by name: values that change while all goes well, such as sizes of tables. Each must
-        change every `hang_seconds`, from the launch or its own appearance on.
-      environment: variables, over those of this process.
+      name: the job's name in events and errors.
+      command: the program to run, with its arguments. An exit code of 2 means that the input is bad, and that
+        the last line which the program printed gives the reason.
+      is_done: returns True if the results are complete. It is called before the first launch, and each time a
+        child has ended, with or without an error.
+      failure: takes a description of how an unfinished child ended, such as "killed by SIGKILL", and returns
+        the failure to report.
+      landmark: returns the point from which another launch would resume, such as the newest checkpoint. If it
+        has changed since the last launch, the job has made progress, and the count of failures starts again
+        at 1.
+      signs: returns the signs of life by name: values that change as long as the job is healthy, such as the
+        sizes of its tables. Each one must change at least every `hang_seconds`, counted from the launch, or
+        from its first appearance if it appeared later.
+      environment: environment variables, in addition to those of this process. They take precedence.
     """
 
     name: str
@@ -69,13 +75,16 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Retries:
-    """How often a job that does not get on is launched again, and how many seconds after it failed.
+    """Limit on relaunches without progress, and the exponential backoff between them.
 
     Attributes:
-      most: launches again in a row without progress.
-      first_wait: before the first of them.
-      factor: from one wait to the next.
-      most_wait: no wait is longer.
+      most: largest number of relaunches in a row without progress.
+      first_wait: seconds to wait before the first relaunch.
+      factor: factor by which each wait is longer than the one before.
+      most_wait: upper limit of a wait, in seconds.
+
+    Raises:
+      ValueError: a number is out of range.
     """
 
     most: int = 3
@@ -91,17 +100,22 @@ class Retries:
             )
 
     def wait(self, failures: int) -> float:
-        """Seconds to wait after so many failures in a row, at least one."""
+        """Returns the seconds to wait before the next launch.
+
+        Args:
+          failures: the number of failures in a row, at least 1.
+        """
+        # The exponent is limited because a large power of a float raises an OverflowError.
         return min(self.most_wait, self.first_wait * self.factor ** min(failures - 1, 100))
 
 
 class Event(NamedTuple):
-    """Something that happened to a job.
+    """Change in the state of a job.
 
     Attributes:
-      job: its name.
-      kind: "started", "failed" (and will be launched again) or "done".
-      message: one line for the user; empty where there is nothing to say.
+      job: the job's name.
+      kind: "started", "failed" (the job will be launched again) or "done".
+      message: one line for the user. Empty except for failures.
     """
 
     job: str
@@ -110,7 +124,14 @@ class Event(NamedTuple):
 
 
 class _Run:
-    """A job on its way through its launches."""
+    """State of a job between its first launch and its end.
+
+    Attributes:
+      job: the job.
+      failures: number of failures in a row without progress.
+      due: earliest time of the next launch, on the monotonic clock.
+      group: the processes of the current launch, or of the last one. None before the first launch.
+    """
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -128,7 +149,11 @@ class _Run:
         self.group = Group(self.job.command, self.job.environment)
 
     def quiet_seconds(self) -> float:
-        """How long ago that sign of life changed which has not changed for the longest time."""
+        """Returns the age in seconds of the oldest sign of life, or of the launch if there are no signs.
+
+        The age of a sign is the time since its value was first seen. The oldest sign counts, because one part
+        of a program may hang while the others still make progress.
+        """
         now, before = time.monotonic(), self._seen
         self._seen = {
             name: before[name] if name in before and before[name][0] == sign else (sign, now)
@@ -137,12 +162,13 @@ class _Run:
         return now - min((changed for _, changed in self._seen.values()), default=self._launched_at)
 
     def count_failure(self) -> None:
+        """Counts a failure. Forgets earlier ones if the job has made progress since its last launch."""
         self.failures = 1 if self.job.landmark() != self._landmark else self.failures + 1
 
 
 @dataclasses.dataclass(frozen=True)
 class _Supervisor:
-    """What is done about one job; see `run_all`."""
+    """The rules by which a single job is launched, watched and ended. See `run_all` for the attributes."""
 
     retries: Retries
     hang_seconds: float | None
@@ -154,26 +180,31 @@ class _Supervisor:
         self.on_event(Event(run.job.name, "started"))
 
     def has_ended(self, run: _Run) -> bool:
-        """Whether the child has ended, or has to be, because it hangs."""
+        """Returns True if the child has ended, or if it hangs and must be ended."""
         assert run.group is not None
         if run.group.poll() is not None:
             return True
         return self.hang_seconds is not None and run.quiet_seconds() > self.hang_seconds
 
     def settle(self, run: _Run) -> bool:
-        """Ends all that is left of a launch; returns whether the job is done.
+        """Ends all processes of a launch, and decides whether the job is done, is relaunched or has failed.
+
+        Returns:
+          True if the job is done, False if it must be launched again when `run.due` is reached.
 
         Raises:
-          ValueError: the child refuses its input.
-          JobError: it must not be launched again.
+          ValueError: the child rejected its input.
+          JobError: the job failed and must not be launched again.
         """
         assert run.group is not None
         job, code, printed = run.job, run.group.poll(), run.group.last_line()
-        # What is ended now may complain, too.
-        failure = job.failure(self._how(code, printed))
+        # The cause is determined first, because processes that are ended below may report errors of their
+        # own.
+        failure = job.failure(self._describe_end(code, printed))
         end_all([run.group], self.stop_seconds)
         if code == BAD_INPUT:
             raise ValueError(printed.removeprefix("error: ") or f"{job.name} was refused without a reason.")
+        # Results on disk count more than the exit code: a child may be killed after its last write.
         if job.is_done():
             self.on_event(Event(job.name, "done"))
             return True
@@ -188,7 +219,8 @@ class _Supervisor:
         self.on_event(Event(job.name, "failed", f"{failure.message}; {again}"))
         return False
 
-    def _how(self, code: int | None, printed: str) -> str:
+    def _describe_end(self, code: int | None, printed: str) -> str:
+        # The code is None only if the child was still running, which means that it hung.
         if code is None:
             return f"showed no sign of life for {self.hang_seconds} s"
         killed = [f"killed by {each.name}" for each in signal.Signals if each == -code]
@@ -207,24 +239,28 @@ def run_all(
     on_event: Callable[[Event], None] = lambda event: None,
     on_poll: Callable[[], None] = lambda: None,
 ) -> None:
-    """Runs jobs until all are done; those that are done already are left alone.
+    """Runs jobs until all are done. Jobs that are done already are not launched.
 
-    Whatever ends it, Ctrl-C and SIGTERM included, no process of a job and no temporary directory is left.
+    However this function ends, by Ctrl-C and SIGTERM too, no process of a job and no temporary directory is
+    left.
 
     Args:
-      jobs: are begun in this order; one that waits to be launched again leaves its place to the next.
-      at_once: how many run side by side.
-      retries: of a job whose child has ended before it was done.
-      hang_seconds: a child is ended that shows no sign of life for so long; None: never.
-      poll_seconds: between two looks at the children.
-      stop_seconds: that a child is given to end when it is asked to.
-      on_event: is told what happens.
-      on_poll: is called at every look.
+      jobs: the jobs, in the order of their first launches. While a job waits for its relaunch, the next one
+        may take its place.
+      at_once: largest number of jobs that run in parallel.
+      retries: limit and waiting times of the relaunches of a job whose child ended before the job was done.
+        None stands for the defaults of `Retries`.
+      hang_seconds: a child is ended and launched again if a sign of life does not change for this long. With
+        None, a child is never considered to hang.
+      poll_seconds: seconds between two checks of the children.
+      stop_seconds: seconds that a child has to end after it was asked to.
+      on_event: called with each event.
+      on_poll: called once per check, in the thread of the caller.
 
     Raises:
-      ValueError: a child refuses its input, or `at_once` is less than 1.
-      JobError: a job failed as often as allowed, or for good.
-      KeyboardInterrupt: Ctrl-C or SIGTERM.
+      ValueError: a child rejected its input, or `at_once` is less than 1.
+      JobError: a job failed too often, or in a way that a relaunch cannot mend.
+      KeyboardInterrupt: Ctrl-C was pressed, or SIGTERM was received.
     """
     if at_once < 1:
         raise ValueError(f"at least 1 job must run at once, not {at_once}.")
@@ -243,6 +279,7 @@ def run_all(
                 for run in [run for run in running if supervisor.has_ended(run)]:
                     is_done = supervisor.settle(run)
                     running.remove(run)
+                    # A job that was begun comes before those that were not, so that few are half-finished.
                     waiting[:0] = [] if is_done else [run]
         finally:
             end_all([run.group for run in running if run.group is not None], stop_seconds)

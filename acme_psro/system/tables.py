@@ -1,7 +1,8 @@
-"""Tables of numbers as CSV files: appended row by row during a run, or written whole.
+"""Tables of numbers as CSV files, either appended row by row during a run or written as a whole.
 
-`Table`, `read` and `keep` tolerate a last line that a killed process left half-written; `write_csv` and
-`read_csv` replace a file atomically and keep every digit.
+`Table`, `read` and `keep` are for tables that grow. They ignore a last line that a killed process left
+incomplete. `write_csv` and `read_csv` are for complete tables. They replace the file atomically, keep every
+digit and are strict about errors.
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ Row = dict[str, float]
 
 
 class Table:
-    """Appends rows to a CSV file; every row is on disk when `write` returns.
+    """A CSV file to which rows are appended. Each row is on disk when `write` returns.
 
-    The first row of a new file sets the columns; what later rows lack is written as nan.
+    The first row of a new file determines the columns. If a later row lacks a column, nan is written there,
+    and columns that only a later row has are dropped.
+
+    Args:
+      path: the CSV file. If it exists, its columns are kept.
+      first_column: the column that a new file begins with. The others follow in alphabetical order.
     """
 
     def __init__(self, path: Path, first_column: str) -> None:
@@ -31,7 +37,7 @@ class Table:
         self._columns = _columns(path)
 
     def write(self, row: Mapping[str, float]) -> None:
-        """Appends a row."""
+        """Appends a row: a number for each column name."""
         if not self._columns:
             self._columns = [self._first_column, *sorted(row.keys() - {self._first_column})]
             self._append(self._columns)
@@ -40,18 +46,34 @@ class Table:
     def _append(self, cells: list[str]) -> None:
         with open(self._path, "a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerow(cells)
+            # A resumed run relies on these rows, so they must survive a crash of the machine too.
             file.flush()
             os.fsync(file.fileno())
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a table, none where there is no file; half a line that a killed process left is no row."""
+    """Returns the complete rows of a table.
+
+    Args:
+      path: the CSV file. If there is no file, there are no rows.
+
+    Returns:
+      One dictionary per row, by column. A line that a killed process left incomplete is ignored.
+    """
     columns, *lines = _lines(path) or [[]]
     return [dict(zip(columns, map(float, cells), strict=True)) for cells in lines if _whole(columns, cells)]
 
 
 def keep(path: Path, column: str, most: float) -> None:
-    """Drops the rows where a column has more: a run goes on from before they were written."""
+    """Removes the rows whose value in a column is too large.
+
+    A run that resumes from a checkpoint repeats the steps after it, and would write their rows a second time.
+
+    Args:
+      path: the CSV file. It is removed if no row is left.
+      column: the column to compare. If the table does not have it, all complete rows are kept.
+      most: the largest value that is kept.
+    """
     columns, *lines = _lines(path) or [[]]
     kept = [cells for cells in lines if _whole(columns, cells)]
     if column in columns:
@@ -64,12 +86,17 @@ def keep(path: Path, column: str, most: float) -> None:
 
 
 def _lines(path: Path) -> list[list[str]]:
-    """Those that have an end: what a killed process left of a number may look like one."""
+    """Returns the cells of each line that ends with a newline.
+
+    A line without a newline was cut off. It is not safe to use: the first digits of a number are a number
+    too.
+    """
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
 
 
 def _whole(columns: list[str], cells: list[str]) -> bool:
+    """Returns True if a line has a number for every column."""
     try:
         return len([float(cell) for cell in cells]) == len(columns)
     except ValueError:
@@ -81,19 +108,21 @@ def _columns(path: Path) -> list[str]:
 
 
 def _text(value: float) -> str:
+    """Formats a number without loss of precision, and without a decimal point if it is an integer."""
     number = float(value)
     return repr(int(number)) if number.is_integer() else repr(number)
 
 
 def write_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, float]]) -> None:
-    """Writes a table of numbers, one line a row, without loss of precision.
+    """Writes a table of numbers, with one line per row and without loss of precision.
 
     Args:
-      path: where to write; replaced atomically.
-      rows: at least one row; the first one sets the columns and their order.
+      path: the CSV file. An existing file is replaced atomically.
+      rows: at least one row. The first row determines the columns and their order.
 
     Raises:
-      ValueError: there is no row, or a row's columns are not those of the first.
+      OSError: the file cannot be written.
+      ValueError: there are no rows, or a row has other columns than the first one.
     """
     if not rows:
         raise ValueError("write_csv got no rows, and the columns come from the first row; give one")
@@ -114,16 +143,23 @@ def write_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, float]])
 def read_csv(path: str | os.PathLike[str]) -> list[dict[str, float]]:
     """Reads a table written by `write_csv`.
 
-    Whole numbers come back as int, so that writing the rows again gives the same bytes.
+    Integers are returned as int, so that writing the rows again gives the same bytes.
+
+    Args:
+      path: the CSV file.
+
+    Returns:
+      One dictionary per row, by column.
 
     Raises:
       OSError: the file cannot be read.
-      ValueError: a cell is no number, or a line has more or fewer cells than there are columns.
+      ValueError: a cell is not a number, or a line has more or fewer cells than there are columns.
     """
     with open(path, newline="", encoding="utf-8") as file:
         lines = list(csv.reader(file))
     columns = lines[0] if lines else []
     rows = []
+    # Line 1 holds the columns, so the first row is in line 2 of the file.
     for number, cells in enumerate(lines[1:], start=2):
         if len(cells) != len(columns):
             raise ValueError(
@@ -139,7 +175,8 @@ def read_csv(path: str | os.PathLike[str]) -> list[dict[str, float]]:
 
 
 def _number_to_text(value: float) -> str:
-    # repr of a numpy scalar names its type, so convert to the plain Python number first.
+    # The repr of a NumPy scalar contains the name of its type, so it is converted to a plain Python number
+    # first.
     return repr(int(value) if isinstance(value, numbers.Integral) else float(value))
 
 

@@ -1,4 +1,4 @@
-"""Tests of games side by side: against one game, against OpenSpiel, opponents, seeds, what is refused."""
+"""Tests of games in parallel, compared with a single game and with OpenSpiel; opponents, seeds and errors."""
 
 import dataclasses
 import sys
@@ -19,14 +19,14 @@ Choose = Callable[[Any], np.ndarray]
 
 
 def randomly(seed: int) -> Choose:
-    """A legal action for each row of legal actions."""
+    """Returns a function that chooses a random legal action for each row of legal actions."""
     rng = np.random.default_rng(seed)
     return lambda legal: (rng.random(legal.shape) * legal).argmax(axis=1)
 
 
 @dataclasses.dataclass
 class Game:
-    """What one of the games told, and what it is by OpenSpiel's account."""
+    """One episode of one of the games as the batch reported it, and its last OpenSpiel state."""
 
     rewards: list[float] = dataclasses.field(default_factory=list)
     seen: list[np.ndarray] = dataclasses.field(default_factory=list)
@@ -36,12 +36,12 @@ class Game:
 
     @property
     def history(self) -> list[int]:
-        """Of the game that has ended, by OpenSpiel."""
+        """All actions of the game that has ended, according to OpenSpiel."""
         return list(self.state.history())
 
 
 class Recorder:
-    """Plays games side by side and keeps every episode that ended."""
+    """Plays games in parallel and keeps each episode that ended."""
 
     def __init__(self, games: GameBatch, choose: Choose) -> None:
         self.games, self._choose = games, choose
@@ -50,7 +50,7 @@ class Recorder:
         self._open = [Game() for _ in range(games.num_games)]
 
     def step(self) -> batched.Steps:
-        """A step of all games, each state kept before a new episode takes its place."""
+        """Steps all games. Keeps the state of each ended game before a new episode replaces it."""
         actions, states = self._choose(self._seen.legal_actions), list(self.games.states)
         for index, game in enumerate(self._open):
             game.seen.append(np.asarray(self._seen.info_state)[index])
@@ -78,7 +78,7 @@ def has_tensors(game: Any) -> bool:
 
 
 def check_against_openspiel(game: Any, player: int, episode: Game) -> None:
-    """Replays what was done, and compares tensors, legal actions and what was paid between decisions."""
+    """Replays an episode in OpenSpiel, and compares tensors, legal actions and rewards between decisions."""
     state, returns, decisions = game.new_initial_state(), [], 0
     tensor_of, _ = playing.tensor_of(game)
     pays_at_end = playing.pays_at_end(game)
@@ -92,7 +92,7 @@ def check_against_openspiel(game: Any, player: int, episode: Game) -> None:
         state.apply_action(action)
     assert state.is_terminal()
     assert decisions == len(episode.actions)
-    # What was paid before the first decision is part of the first reward.
+    # Rewards before the first decision are part of the first reward.
     rewards = np.diff([0.0, *returns[1:], state.player_return(player)])
     assert episode.rewards == pytest.approx(rewards.tolist(), abs=1e-6)
     assert sum(episode.rewards) == pytest.approx(state.player_return(player), abs=1e-6)
@@ -168,7 +168,7 @@ def test_mean_return_against_a_policy_is_exact(case: Any, random_table: Callable
     table = random_table(case.tree, 1)
     exact = traverse.expected_returns(case.tree, traverse.realisation_plan(case.tree, table))
     policy = batched.of_openspiel(of_table(case, table))
-    # Not the seed of any games: who draws the same numbers as the others plays another game.
+    # The seed differs from those of the games: equal random numbers would correlate actions and moves.
     rng = np.random.default_rng(99)
     for player, expected in enumerate(exact):
         others = batched.fixed([None if other == player else policy for other in range(len(exact))])
@@ -195,7 +195,7 @@ def test_others_play_uniformly_where_nobody_says_how(case: Any) -> None:
 
 
 class Always:
-    """Takes one action wherever it is legal, else the first legal one; keeps account of who asked."""
+    """A policy that takes one action if it is legal, else the first legal one. It records its calls."""
 
     def __init__(self, action: int) -> None:
         self._action = action
@@ -212,7 +212,7 @@ class Always:
 
 
 def test_opponents_are_drawn_once_an_episode_from_the_joint_distribution() -> None:
-    """Each of two opponents has two policies; both move in every game: the first player calls."""
+    """Each of two opponents has two policies. Both move in each game, because the first player calls."""
     ways = [(Always(1), Always(2)), (Always(1), Always(2))]
     profiles, weights = np.array([[0, 0, 0], [0, 1, 0], [0, 1, 1]]), [0.5, 0.3, 0.2]
 
@@ -230,7 +230,7 @@ def test_opponents_are_drawn_once_an_episode_from_the_joint_distribution() -> No
                 asked.setdefault(id(state), {}).setdefault(player, set()).add(index)
     counts = np.zeros((2, 2))
     for episode in recorder.episodes:
-        # Never two policies of one player in an episode.
+        # A player never uses two policies in one episode.
         (first,), (second,) = (asked[id(episode.state)][player] for player in (1, 2))
         counts[first, second] += 1
     shares = counts / len(recorder.episodes)

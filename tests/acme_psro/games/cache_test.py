@@ -1,4 +1,4 @@
-"""Compiled games on disk: what is read is what was written, or nothing is read."""
+"""Tests of compiled games on disk: a read returns the stored game, or nothing."""
 
 import dataclasses
 import importlib.metadata
@@ -99,17 +99,17 @@ def test_truncated_files_are_ignored(fraction: float) -> None:
     path.write_bytes(whole[: int(fraction * len(whole))])
     assert cache.read(tree.game_string) is None
     assert_same(compile_game("kuhn_poker"), tree)
-    # The next one finds a whole file again.
+    # The next call finds a complete file again.
     assert cache.read(tree.game_string) is not None
 
 
 @pytest.mark.parametrize("flip", [0x01, 0xFF])
 def test_altered_files_are_ignored_or_do_no_harm(flip: int) -> None:
-    """Whichever byte is damaged, the answer is the game or nothing."""
+    """For any damaged byte, the result is the game or nothing."""
     tree = compile_game("matrix_mp")
     path = cache.path_of(tree.game_string)
     whole = path.read_bytes()
-    # All of the zip file's own directory at its end, and samples of the rest.
+    # All bytes of the zip file's directory, which is at its end, and samples of the rest.
     places = {*range(0, len(whole), 23), *range(len(whole) - 250, len(whole))}
     for place in sorted(places):
         damaged = bytearray(whole)
@@ -144,7 +144,7 @@ def test_files_without_some_array_are_ignored() -> None:
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(root: Path) -> None:
-    # A file where the directory should be: not even root can write below it.
+    # A file in the place of the directory: not even root can write below it.
     root.write_text("in the way")
     assert compile_game("kuhn_poker").num_nodes == 58
     assert root.read_text() == "in the way"
@@ -171,7 +171,7 @@ t "" 2 "" { 0, 1 }
 
 
 def test_a_game_from_a_file_follows_the_file(tmp_path: Path) -> None:
-    """Its game string stays the same when its content does not."""
+    """The game string stays the same if the content of the file changes."""
     path = tmp_path / "game.efg"
     path.write_text(EXTENSIVE % 1)
     assert compile_game(f"efg_game(filename={path})").utility_scale == 1.0

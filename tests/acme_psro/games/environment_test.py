@@ -1,4 +1,4 @@
-"""Tests of a player's environment: specs, rewards, opponents, seeds, and what it refuses."""
+"""Tests of a player's environment: specs, rewards, opponents, seeds and errors."""
 
 import sys
 from collections.abc import Callable
@@ -23,7 +23,7 @@ Choose = Callable[[dm_env.TimeStep], int]
 
 
 class Always(openspiel_policy.Policy):
-    """Takes one action wherever it is legal, else the first legal one; keeps account of who asks."""
+    """A policy that takes one action if it is legal, else the first legal one. It records its callers."""
 
     def __init__(self, game: Any, action: int) -> None:
         super().__init__(game, list(range(game.num_players())))
@@ -38,7 +38,7 @@ class Always(openspiel_policy.Policy):
 
 
 class Episode(NamedTuple):
-    """An episode as the environment told it."""
+    """An episode as the environment reported it."""
 
     timesteps: list[dm_env.TimeStep]
     actions: list[int]
@@ -62,7 +62,7 @@ def play(env: PlayerEnvironment, choose: Choose) -> Episode:
 
 
 def replay(env: PlayerEnvironment, player: int) -> tuple[list[list[float]], list[list[int]], list[float]]:
-    """OpenSpiel's own account of the last episode: tensors, legal actions, rewards between decisions."""
+    """Replays the last episode in OpenSpiel; returns tensors, legal actions and rewards between decisions."""
     state = env.game.new_initial_state()
     seen, legal, returns = [], [], []
     pays_at_end = env.game.get_type().reward_model == pyspiel.GameType.RewardModel.TERMINAL
@@ -75,7 +75,7 @@ def replay(env: PlayerEnvironment, player: int) -> tuple[list[list[float]], list
             legal.append(state.legal_actions())
             returns.append(0.0 if pays_at_end else state.returns()[player])
         state.apply_action(action)
-    # What was paid before the first decision is part of the first reward.
+    # Rewards before the first decision are part of the first reward.
     return seen, legal, np.diff([0.0, *returns[1:], state.returns()[player]]).tolist()
 
 

@@ -1,4 +1,4 @@
-"""Games load by OpenSpiel's strings; what cannot be loaded is refused in one line."""
+"""Tests of loading games by OpenSpiel's strings, and of the one-line errors for other strings."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def test_games_that_are_no_finite_tree_are_refused(wrong: str, says: str, refusa
     assert says in message
 
 
-# Cribbage and euchre in OpenSpiel 1.6; none in 2.0.
+# Cribbage and euchre in OpenSpiel 1.6, and no game in 2.0.
 _UNDESCRIBED = [
     game.short_name
     for game in pyspiel.registered_games()

@@ -1,4 +1,4 @@
-"""Tests of what one game and many are played by: draws, and what is seen."""
+"""Tests of the rules that one game and many games share: sampling of moves, and observations."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from acme_psro.games.loading import GameError
 
 
 class Edge:
-    """The largest number below 1, which the sum of the probabilities may fall short of."""
+    """A generator that draws the largest number below 1. A rounded sum of probabilities may be smaller."""
 
     def random(self, size: int | None = None) -> Any:
         edge = float(np.nextafter(1.0, 0.0))

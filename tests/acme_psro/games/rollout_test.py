@@ -1,6 +1,5 @@
-"""Play on the device against the exact figures, and against OpenSpiel move by move."""
+"""Tests of simulation on the device, compared with exact returns, and with OpenSpiel move by move."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ from acme_psro.games.tree import CHANCE, TERMINAL, GameTree
 Tables = Callable[[GameTree, int], np.ndarray]
 
 PLAYED = ("kuhn", "leduc", "isomorphic_leduc", "kuhn_3p", "auction", "repeated_dilemma", "cliff_walking")
-# Chance moves only before the first decision: pure opponents leave nothing open after it.
+# Chance moves only before the first decision, so with pure opponents everything after it is determined.
 DETERMINED = ("kuhn", "kuhn_3p", "repeated_dilemma", "goofspiel")
 STANDARD_ERRORS = 4.0
 
@@ -38,7 +37,7 @@ def profiles_of(tree: GameTree, *tables: np.ndarray, weights: list[float] | None
 
 
 def exact_moments(tree: GameTree, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`[P]` mean and `[P]` standard deviation of the returns of one game."""
+    """Returns the mean `[P]` and the standard deviation `[P]` of the returns of one game."""
     plan = traverse.realisation_plan(tree, table)
     returns, reach = tree.reward.copy(), tree.probability.copy()
     for node in range(1, tree.num_nodes):
@@ -52,7 +51,7 @@ def exact_moments(tree: GameTree, table: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def legal_moves(tree: GameTree, games: rollout.Games, rng: np.random.Generator) -> np.ndarray:
-    """`[B]`: a random legal action for each game, whoever is to move."""
+    """Returns a random legal action `[B]` for each game, for any player to move."""
     infosets = np.maximum(tree.infoset[np.asarray(games.node)], 0)
     draws = rng.random((len(infosets), tree.num_actions)) * tree.legal_actions[infosets]
     return draws.argmax(axis=1).astype(np.int32)
@@ -61,51 +60,9 @@ def legal_moves(tree: GameTree, games: rollout.Games, rng: np.random.Generator) 
 # Chance and policies, one move at a time.
 
 
-def implied_probabilities(tree: GameTree) -> np.ndarray:
-    """`[N]`: the probability with which the alias tables draw each child of a chance node."""
-    threshold, alias = rollout._alias_tables(tree)
-    drawn = np.zeros(tree.num_nodes)
-    for child in np.flatnonzero(tree.player[tree.parent] == CHANCE):
-        if child == 0:
-            continue
-        parent = tree.parent[child]
-        share = 1.0 / tree.num_children[parent]
-        drawn[child] += share * threshold[child]
-        drawn[tree.first_child[parent] + alias[child]] += share * (1.0 - threshold[child])
-    return drawn
-
-
-def test_alias_tables_hold_the_chance_probabilities(case: Any) -> None:
-    tree = case.tree
-    by_chance = tree.player[tree.parent] == CHANCE
-    by_chance[0] = False
-    np.testing.assert_allclose(
-        implied_probabilities(tree)[by_chance], tree.probability[by_chance], atol=1e-12, rtol=1e-9
-    )
-
-
-@pytest.mark.games("kuhn_4p")
-@pytest.mark.parametrize("concentration", [0.01, 0.3, 10.0])
-def test_alias_tables_hold_skewed_probabilities(case: Any, concentration: float) -> None:
-    """Probabilities over many orders of magnitude, zero among them."""
-    rng = np.random.default_rng(0)
-    probability = case.tree.probability.copy()
-    for node in np.flatnonzero(case.tree.player == CHANCE):
-        first, count = case.tree.first_child[node], case.tree.num_children[node]
-        drawn = rng.dirichlet(np.full(count, concentration))
-        if count > 2:
-            drawn[1] = 0.0
-        probability[first : first + count] = drawn / drawn.sum()
-    skewed = dataclasses.replace(case.tree, probability=probability)
-    by_chance = np.flatnonzero(case.tree.player[case.tree.parent] == CHANCE)[1:]
-    implied = implied_probabilities(skewed)[by_chance]
-    np.testing.assert_allclose(implied, probability[by_chance], atol=1e-12)
-    np.testing.assert_array_equal(implied[probability[by_chance] == 0.0], 0.0)
-
-
 @pytest.mark.games(*PLAYED)
 def test_evenly_spread_numbers_give_exact_frequencies(case: Any, random_table: Tables) -> None:
-    """The one random number of a move, run through its range, visits children by their probability."""
+    """As the random number of a move runs through its range, children are visited by their probability."""
     tree, count = case.tree, 8192
     table = random_table(tree, 0)
     game, profiles = on_device(tree), profiles_of(tree, table)
@@ -128,7 +85,7 @@ def test_evenly_spread_numbers_give_exact_frequencies(case: Any, random_table: T
 
 @pytest.mark.games("kuhn_4p", "leduc", "liars_dice", "goofspiel", "hanabi", "auction", "coordinated_pennies")
 def test_moves_stay_within_what_is_possible(case: Any, pure_table: Tables, random_table: Tables) -> None:
-    """At every node, at both ends of the range, also where a probability is next to nothing."""
+    """Tests all nodes, both ends of the range of random numbers, and probabilities that are almost zero."""
     tree = case.tree
     tiny = pure_table(tree, 0) + 1e-9 * tree.legal_actions
     inner = np.flatnonzero(tree.player != TERMINAL)
@@ -172,7 +129,8 @@ def test_returns_average_over_profiles_by_their_weights(case: Any) -> None:
     tables = [np.tile(np.eye(2)[k], (tree.num_infosets, 1)) for k in range(2)]
     profiles = profiles_of(tree, *tables, weights=weights)
     found = np.asarray(play(on_device(tree), profiles, jax.random.key(0), 2048, 8))
-    # 15 for cooperation all along, 3 for none; a product of marginals would pay 5 and 10 in turns too.
+    # Constant cooperation pays 15, and constant defection pays 3. If the players' profiles were drawn
+    # independently, there would also be games with other payoffs.
     error = 12 * np.sqrt(0.7 * 0.3 / (2048 * 8))
     assert (np.abs(found - (0.7 * 15 + 0.3 * 3)) <= STANDARD_ERRORS * error).all()
 
@@ -191,7 +149,7 @@ def test_play_repeats_by_key_and_differs_between_keys(case: Any) -> None:
 def continued(
     case: Any, node: int, action: int, player: int, opponents: np.ndarray
 ) -> tuple[float, int | None]:
-    """What OpenSpiel pays the player until it decides again, and where; None where the game ends first."""
+    """Returns OpenSpiel's reward up to the player's next decision, and its node (None if the game ended)."""
     tree, state = case.tree, case.state_of(node)
     paid_before = state.returns()[player]
     while True:
@@ -224,7 +182,7 @@ def test_steps_are_openspiel_moves(case: Any, pure_table: Tables) -> None:
                 assert outcome.done[lane] == (after is None)
                 now = int(games.node[lane])
                 assert after is None or now == after
-                # A new game: nothing of its own has been decided yet.
+                # In a new game, the player has not decided anything yet.
                 assert (after is not None) or tree.sequences[now, player] == tree.empty_sequence
             assert int(outcome.episodes) == int(outcome.done.sum())
             ended += int(outcome.episodes)
@@ -241,7 +199,11 @@ def run_episodes(
     num: int,
     steps: int,
 ) -> tuple[jax.Array, ...]:
-    """Plays the table as the learning player: nodes before each step, rewards, ends, all `[steps, num]`."""
+    """Plays the table as the learner.
+
+    Returns:
+      Nodes and profiles before each step, actions, rewards and ends of episodes, all `[steps, num]`.
+    """
 
     def one(carry: tuple, _: None) -> tuple:
         games, key = carry
@@ -259,7 +221,7 @@ def run_episodes(
 
 @pytest.mark.games("leduc", "kuhn_3p", "repeated_dilemma", "auction")
 def test_rewards_of_a_learning_player_add_up_to_exact_returns(case: Any, random_table: Tables) -> None:
-    """In these games nobody is paid before everyone has decided once, so no reward goes missing."""
+    """In these games no player is paid before all have decided once, so no reward is missing."""
     tree, episodes = case.tree, 3
     table = random_table(tree, 6)
     exact, _ = exact_moments(tree, table)
@@ -272,7 +234,8 @@ def test_rewards_of_a_learning_player_add_up_to_exact_returns(case: Any, random_
         node, _, action, reward, done = (np.asarray(each) for each in seen)
         np.testing.assert_array_equal(tree.player[node], player)
         assert tree.legal_actions[tree.infoset[node], action].all()
-        # The first episodes of every lane only: which are finished in time does not depend on their length.
+        # Only the first episodes of each lane are used, because all of these are finished in time. Among
+        # later ones, short episodes would be over-represented.
         number = np.cumsum(done, axis=0) - done
         assert (done.sum(axis=0) >= episodes).all()
         returns = np.stack([np.where(number == k, reward, 0.0).sum(axis=0) for k in range(episodes)])
@@ -282,7 +245,7 @@ def test_rewards_of_a_learning_player_add_up_to_exact_returns(case: Any, random_
 
 @pytest.mark.games("leduc", "kuhn_3p", "repeated_dilemma", "auction")
 def test_learning_player_meets_nodes_as_often_as_it_should(case: Any, random_table: Tables) -> None:
-    """First decisions are distributed as chance and the opponents make them."""
+    """First decisions have the distribution that follows from chance and the opponents."""
     tree, player, table = case.tree, case.tree.num_players - 1, random_table(case.tree, 7)
     profiles = profiles_of(tree, table)
     games = start(on_device(tree), profiles, jnp.int32(player), jax.random.key(0), 8192)
@@ -364,7 +327,7 @@ def test_learning_repeats_by_key_and_differs_between_keys(case: Any, random_tabl
     for same, again in zip(runs[0], runs[1], strict=True):
         np.testing.assert_array_equal(same, again)
     assert (runs[0][0] != runs[2][0]).any()
-    # Nor do lanes or steps repeat one another.
+    # Lanes and steps do not repeat one another either.
     nodes = np.asarray(runs[0][0])
     assert len(np.unique(nodes, axis=1).T) > 1000
     assert len(np.unique(nodes, axis=0)) == len(nodes)
@@ -375,7 +338,7 @@ def test_learning_repeats_by_key_and_differs_between_keys(case: Any, random_tabl
 
 @pytest.mark.games("repeated_dilemma")
 def test_opponents_are_drawn_once_a_game_by_their_weights(case: Any) -> None:
-    """One opponent always takes the first action, one the second: what it does tells which it is."""
+    """One opponent always takes the first action, the other the second, so actions identify opponents."""
     tree, weights = case.tree, [0.25, 0.0, 0.75, 0.0]
     tables = [np.tile(np.eye(2)[k % 2], (tree.num_infosets, 1)) for k in (0, 0, 1, 1)]
     profiles = profiles_of(tree, *tables, weights=weights)
@@ -395,7 +358,7 @@ def test_opponents_are_drawn_once_a_game_by_their_weights(case: Any) -> None:
     opening = np.concatenate([drawn[:1].ravel(), drawn[1:][done[:-1]]])
     error = np.sqrt(0.25 * 0.75 / len(opening))
     assert abs((opening == 0).mean() - 0.25) <= STANDARD_ERRORS * error
-    # Three decisions a game: the next game of a lane begins every third step, with another draw.
+    # A game has three decisions, so a new game begins in each third step, and its profile is drawn again.
     np.testing.assert_array_equal(np.flatnonzero(done.any(axis=1)), [2, 5, 8, 11, 14])
     redrawn = (drawn[3::3] != drawn[:-3:3]).mean()
     assert redrawn == pytest.approx(2 * 0.25 * 0.75, abs=0.05)
@@ -429,7 +392,7 @@ def shortcut(tmp_path_factory: pytest.TempPathFactory, compiled: Callable[[str],
 
 
 def opening(tree: GameTree, end: float) -> np.ndarray:
-    """The first player ends the game at once with this probability."""
+    """Returns a table with which the first player ends the game immediately with this probability."""
     table = tree.uniform_policy()
     table[tree.infosets_of(0)] = 0.0
     first = tree.action_of_slot[tree.infosets_of(0), :2][0]
@@ -449,7 +412,7 @@ def test_a_player_that_never_decides_does_not_hang(shortcut: GameTree) -> None:
 
 
 def test_a_player_that_seldom_decides_gets_its_own_rewards_only(shortcut: GameTree) -> None:
-    """Games in which it was not asked pay 100: none of that belongs to a decision of its own."""
+    """Games in which it did not decide pay 100. This reward does not belong to any of its decisions."""
     game, profiles, player = on_device(shortcut), profiles_of(shortcut, opening(shortcut, 0.5)), jnp.int32(1)
     key = jax.random.key(0)
     games, asked = start(game, profiles, player, key, 64), 0
@@ -476,10 +439,12 @@ def test_shortcut_games_are_played_to_the_end(shortcut: GameTree) -> None:
 
 
 @pytest.mark.games("kuhn")
-def test_wrong_ranks_are_refused(case: Any) -> None:
+def test_wrong_shapes_are_refused(case: Any) -> None:
     game, table = on_device(case.tree), jnp.asarray(case.tree.uniform_policy())
     with pytest.raises(AssertionError):
         rollout.make_profiles(game, table, jnp.ones(1))
+    with pytest.raises(AssertionError):
+        rollout.make_profiles(game, table[None], jnp.ones(2))
     profiles = profiles_of(case.tree, case.tree.uniform_policy())
     games = rollout.Games(jnp.zeros(4, jnp.int32), jnp.zeros(4, jnp.int32))
     with pytest.raises(AssertionError):

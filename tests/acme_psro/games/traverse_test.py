@@ -1,4 +1,4 @@
-"""Exact traversal against OpenSpiel, against plain recursion and against brute force."""
+"""Tests of exact traversal, compared with OpenSpiel, with plain recursion and with brute force."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ TWO_PLAYER_ZERO_SUM = (
     "kuhn", "leduc", "isomorphic_leduc", "liars_dice", "goofspiel", "rock_paper_scissors",
     "coordinated_pennies",
 )  # fmt: skip
-# Few enough pure policies to try them all.
+# These games have so few pure policies that all of them can be tried.
 TINY = ("kuhn", "rock_paper_scissors", "prisoners_dilemma", "pennies_3p", "hanabi", "coordinated_pennies")
 
 
@@ -36,7 +36,7 @@ def tables(tree: GameTree, random_table: Tables, pure_table: Tables) -> Iterator
 
 
 def walked_returns(tree: GameTree, table: np.ndarray) -> np.ndarray:
-    """Expected returns by pushing reach down every node, without sequences."""
+    """Computes expected returns from the reach probabilities of all nodes, without sequences."""
     reach, total = np.zeros(tree.num_nodes), np.zeros(tree.num_players)
     reach[0] = 1.0
     for node in range(tree.num_nodes):
@@ -56,7 +56,7 @@ def returns_of(tree: GameTree, table: np.ndarray) -> np.ndarray:
 
 
 def merged(tree: GameTree, table: np.ndarray, player: int, own: np.ndarray) -> np.ndarray:
-    """The table with the player's rows from another."""
+    """Returns the table with the player's rows replaced by those of another table."""
     rows = tree.infosets_of(player)
     result = table.copy()
     result[rows] = own[rows]
@@ -81,7 +81,7 @@ def test_known_nash_conv_of_the_uniform_policy(case: Any) -> None:
 @pytest.mark.games("kuhn")
 @pytest.mark.parametrize("alpha", [0.0, 0.2, 1 / 3])
 def test_known_equilibria_of_kuhn_poker(case: Any, alpha: float) -> None:
-    """The family of Kuhn (1950): nobody gains, and the first player loses 1/18."""
+    """In the equilibria of Kuhn (1950), no player can gain, and the first player loses 1/18."""
     bet = {
         "0": alpha, "1": 0.0, "2": 3 * alpha, "0pb": 0.0, "1pb": alpha + 1 / 3, "2pb": 1.0,
         "0p": 1 / 3, "1p": 0.0, "2p": 1.0, "0b": 0.0, "1b": 1 / 3, "2b": 1.0,
@@ -133,7 +133,7 @@ def test_expected_returns_equal_a_walk_over_all_nodes(
 
 
 def test_realisation_plan_is_a_flow(case: Any, random_table: Tables) -> None:
-    """What goes into an information state comes out over its actions; nothing takes an illegal one."""
+    """Probability flows from an information state to its legal actions, and none of it is lost."""
     tree = case.tree
     plan = traverse.realisation_plan(tree, random_table(tree, 4))
     rows = plan[:-1].reshape(tree.num_infosets, tree.num_actions)
@@ -159,7 +159,7 @@ def test_behaviour_is_uniform_where_the_plan_never_goes(case: Any, pure_table: T
 
 
 def test_mixed_plans_play_like_the_mixture(case: Any, random_table: Tables, pure_table: Tables) -> None:
-    """Kuhn's theorem: one policy earns what drawing among several before the game does."""
+    """By Kuhn's theorem, one behaviour policy has the same returns as a mixture of policies."""
     tree, weights = case.tree, np.array([0.5, 0.2, 0.3])
     choices = list(tables(tree, random_table, pure_table))
     others = random_table(tree, 7)
@@ -237,7 +237,7 @@ def test_no_random_policy_beats_the_best_response(case: Any, random_table: Table
 
 
 def test_ties_are_broken_without_loss(case: Any, random_table: Tables, pure_table: Tables) -> None:
-    """The second plan changes the response only where nothing is at stake against the first."""
+    """The second plan changes the response only if the actions have equal value against the first."""
     tree = case.tree
     table, second = pure_table(tree, 12), random_table(tree, 13)
     plan, otherwise = (traverse.realisation_plan(tree, each) for each in (table, second))

@@ -1,4 +1,4 @@
-"""Laws that hold in every compiled game."""
+"""Tests of properties that hold in each compiled game."""
 
 import dataclasses
 import itertools

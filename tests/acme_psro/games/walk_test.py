@@ -1,4 +1,4 @@
-"""A compiled game is OpenSpiel's game, state by state; what cannot be compiled is refused in one line."""
+"""Tests that a compiled game equals OpenSpiel's, state by state, and of the errors for other games."""
 
 import itertools
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def moves_of(state: Any) -> list[int]:
 
 
 def random_play(case: Any, seed: int = 0) -> Iterator[tuple[int, Any, list[int]]]:
-    """Yields node, state and the nodes before it, along random episodes."""
+    """Yields the node, its state and the nodes before it, along random episodes."""
     rng = np.random.default_rng(seed)
     for _ in range(EPISODES):
         state, path = case.game.new_initial_state(), [0]
@@ -69,7 +69,7 @@ def test_same_observation(case: Any) -> None:
         elif kind.provides_observation_tensor:
             np.testing.assert_array_equal(seen, np.float32(state.observation_tensor(player)))
         else:
-            # One-hot: the index among the player's own information states.
+            # The one-hot position is the index among the player's own information states.
             assert sorted(np.unique(seen)) in ([0.0, 1.0], [1.0])
             assert seen.sum() == 1.0
 
@@ -125,7 +125,7 @@ def test_some_games_pay_before_the_end(case: Any) -> None:
 
 @pytest.mark.slow_games
 def test_perfect_recall(case: Any) -> None:
-    """An information state is always reached by the same own information states and actions."""
+    """All paths to an information state contain the same information states and actions of its player."""
     tree, known = case.tree, {}
     for node, _, path in random_play(case):
         player = tree.player[node]
@@ -142,7 +142,7 @@ def test_perfect_recall(case: Any) -> None:
 
 
 def _count(state: Any, memories: dict[int, tuple], infosets: set, strings: bool) -> int:
-    """Counts histories by plain recursion; gathers information states on the way."""
+    """Counts histories by plain recursion, and collects the information states."""
     if state.is_terminal():
         return 1
     player = state.current_player()
@@ -200,7 +200,7 @@ def test_imperfect_recall_is_refused(refusal: Any) -> None:
 
 
 def test_imperfect_recall_variant_compiles_where_it_forgets_nothing() -> None:
-    """With two faces there are too few bids for a player to forget one of its own."""
+    """With two faces there are too few bids for a player to forget one of its own bids."""
     tree = compile_game("liars_dice_ir(dice_sides=2)", cache=False)
     perfect = compile_game("liars_dice(dice_sides=2)", cache=False)
     assert (tree.num_nodes, tree.num_infosets) == (perfect.num_nodes, perfect.num_infosets)
@@ -225,7 +225,7 @@ def test_refuses_a_limit_below_one(limit: int, refusal: Any) -> None:
 
 
 def test_large_games_are_refused_soon(refusal: Any) -> None:
-    """Chess is given up at the limit, not walked."""
+    """The enumeration of chess stops at the limit."""
     assert "1,000 nodes" in refusal("chess", max_nodes=1_000)
 
 

@@ -1,4 +1,4 @@
-"""Tests of how many cores there are for this process."""
+"""Tests of the number of cores that are available to this process."""
 
 import os
 

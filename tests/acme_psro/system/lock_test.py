@@ -1,4 +1,4 @@
-"""One process at a time has a directory."""
+"""Tests of the lock that lets one process at a time use a directory."""
 
 import pathlib
 import signal
@@ -9,7 +9,7 @@ import pytest
 
 from acme_psro.system.lock import DirectoryLockedError, locked
 
-# Has the directory, and a child that outlives it, until it is killed.
+# A process that holds the lock until it is killed, and starts a child that outlives it.
 _HOLDER = """
 import pathlib, subprocess, sys, time
 from acme_psro.system.lock import locked
@@ -30,7 +30,7 @@ def test_directory_is_made_and_stays_if_something_is_in_it(tmp_path: pathlib.Pat
     assert list(directory.iterdir()) == [directory / "file"]
     with locked(directory):
         (directory / "file").unlink()
-    # This time it was there before.
+    # This time the directory existed before.
     assert directory.is_dir()
 
 

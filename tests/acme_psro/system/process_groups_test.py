@@ -1,4 +1,4 @@
-"""Tests of groups of processes; what is done about whole jobs is tested in supervision_test.py."""
+"""Tests of process groups. The supervision of jobs is tested in supervision_test.py."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_child_reads_nothing_of_ours(scratch: pathlib.Path) -> None:
     group = Group((*PYTHON, "import sys; sys.exit(7 if sys.stdin.read() == '' else 0)"), {})
     wait_until(lambda: group.poll() == 7)
     group.end(0.0)
-    # Twice, as where the first was interrupted.
+    # Called twice, as after a first call that was interrupted.
     group.end(0.0)
     assert list(scratch.iterdir()) == []
 
@@ -67,7 +67,7 @@ def test_what_has_ended_is_not_alive_even_before_anybody_noticed() -> None:
     child = subprocess.Popen((*PYTHON, "import time; time.sleep(60)"), start_new_session=True)
     assert is_alive(child.pid)
     child.kill()
-    # Without asking for its exit code, which would make an end of the zombie.
+    # Waits without asking for the exit code, because that would remove the zombie.
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert not is_alive(child.pid)
     child.wait()

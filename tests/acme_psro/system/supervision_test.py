@@ -1,4 +1,4 @@
-"""Tests of supervision, with children that are a few lines of Python each."""
+"""Tests of supervision. Each child is a script of a few lines of Python."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from acme_psro.system.supervision import Event, Failure, Job, JobError, Retries,
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SOON = Retries(most=2, first_wait=0.01, most_wait=0.02)
-# Python without what it imports for comfort starts in hundredths of a second.
+# Without site-packages and the user's settings, Python starts in hundredths of a second.
 PYTHON = (sys.executable, "-I", "-S", "-c")
 
 MakeJob = Callable[..., Job]
@@ -28,7 +28,7 @@ MakeJob = Callable[..., Job]
 
 @pytest.fixture(autouse=True)
 def scratch(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    """Where temporary directories are made, of which none may be left at the end."""
+    """Directory in which temporary directories are created. It must be empty at the end of a test."""
     place = tmp_path / "scratch"
     place.mkdir()
     monkeypatch.setenv("TMPDIR", str(place))
@@ -38,9 +38,10 @@ def scratch(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.
 
 @pytest.fixture
 def job(tmp_path: pathlib.Path) -> MakeJob:
-    """`(script, name="job", **others) -> Job`: done when the script has made the file that is its name.
+    """A function `(script, name="job", **others) -> Job`. The job is done when the file `name` exists.
 
-    Scripts run in `tmp_path` and find `launch`, how often they were launched before, and `touch`.
+    Scripts run in `tmp_path`. They can use `launch` (the number of earlier launches), `name`, `touch` and
+    `note`.
     """
     prelude = f"""
 import os, signal, subprocess, sys, time
@@ -61,20 +62,20 @@ def note(name, text=""):
 
 
 def pids(tmp_path: pathlib.Path, name: str = "job") -> list[int]:
-    """Of its launches."""
+    """Returns the process ids of all launches of a job."""
     path = tmp_path / f"{name}.launches"
     return [int(line) for line in path.read_text().split()] if path.exists() else []
 
 
 def run(*jobs: Job, **options: Any) -> list[Event]:
-    """Runs them and returns what happened."""
+    """Runs jobs and returns the events."""
     events: list[Event] = []
     run_all(jobs, **{"retries": SOON, "poll_seconds": 0.01, "on_event": events.append} | options)
     return events
 
 
 def assert_gone(tmp_path: pathlib.Path, *names: str) -> None:
-    """No process of the jobs is left, and no temporary directory."""
+    """Asserts that no process of the jobs is left, and no temporary directory."""
     found = [pid for name in names or ("job",) for pid in pids(tmp_path, name)]
     assert found
     assert not any(process_groups.is_alive(pid) for pid in found)
@@ -142,7 +143,7 @@ def test_a_job_that_keeps_failing_is_given_up_and_the_others_are_ended(
 
 
 def test_a_job_that_gets_on_may_fail_more_often(tmp_path: pathlib.Path, job: MakeJob) -> None:
-    """Every second launch makes a checkpoint, so that no three in a row fail without progress."""
+    """Every second launch makes a checkpoint, so no three launches in a row fail without progress."""
     script = "if launch % 2: note('checkpoint')\nif launch < 7: sys.exit(1)\ntouch(name)"
     landmark = lambda: (tmp_path / "checkpoint").exists() and (tmp_path / "checkpoint").stat().st_size  # noqa: E731
     events = run(job(script, landmark=landmark))
@@ -192,7 +193,7 @@ def size_of(path: pathlib.Path) -> int:
 
 
 def test_a_child_without_a_sign_of_life_is_launched_again(tmp_path: pathlib.Path, job: MakeJob) -> None:
-    """One sign of two stops: the process that gives it was stopped, and heeds no request to end."""
+    """One of two signs of life stops, because its process was stopped. That process also ignores SIGTERM."""
     script = """
     if launch:
         touch(name)
@@ -208,7 +209,7 @@ def test_a_child_without_a_sign_of_life_is_launched_again(tmp_path: pathlib.Path
     events = run(job(script, signs=signs), hang_seconds=1.0, stop_seconds=1.0)
     assert [event.kind for event in events] == ["started", "failed", "started", "done"]
     assert events[1].message.startswith("showed no sign of life for 1.0 s; launching it again")
-    # The request to end, a wait for what has not heeded it, and the end of that.
+    # SIGTERM, the wait for processes that ignore it, and SIGKILL.
     assert 1.5 < time.monotonic() - started < 15
     assert_gone(tmp_path)
 
@@ -248,7 +249,7 @@ def test_children_may_end_by_themselves_when_asked(tmp_path: pathlib.Path, job: 
 
 
 def test_a_request_to_end_is_like_ctrl_c_and_leaves_nothing(tmp_path: pathlib.Path, job: MakeJob) -> None:
-    """Not even what heeds no request, itself or in its children."""
+    """Processes that ignore SIGTERM are ended too, and so are their children."""
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
     script = f"""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -328,7 +329,7 @@ def test_nothing_outlives_a_supervisor_that_is_killed(
     group, _ = wait_for_number(tmp_path / "pid"), wait_for_number(tmp_path / "pid.node")
     assert process_groups.is_alive(group)
     assert len(list(scratch.iterdir())) == 1
-    # Stopped first, so that neither can do anything about the other's end.
+    # Both are stopped first, so that neither can react to the end of the other.
     os.kill(supervisor.pid, signal.SIGSTOP)
     if also_the_child:
         os.kill(group, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Tests of tables of numbers: those that grow row by row, and those written whole."""
+"""Tests of tables of numbers: tables that grow row by row, and tables written as a whole."""
 
 import csv
 import math
@@ -83,7 +83,7 @@ def test_rewinding_drops_later_rows_and_half_a_line(path: pathlib.Path) -> None:
     tables.keep(path, "actor_steps", 2)
     assert path.read_text() == "actor_steps,loss\n1,0.125\n2,0.25\n"
     assert tables.read(path) == [{"actor_steps": 1.0, "loss": 0.125}, {"actor_steps": 2.0, "loss": 0.25}]
-    # What is written next is a row of its own.
+    # The next row begins on a new line.
     write(path, {"actor_steps": 3.0, "loss": 9.0})
     assert tables.read(path)[-1] == {"actor_steps": 3.0, "loss": 9.0}
 
