@@ -17,8 +17,8 @@ class Evaluation(NamedTuple):
     """Exact figures of a mixture, in the game's utility units.
 
     Attributes:
-      expected_returns: `[P]`.
-      per_player_gain: `[P]`, what a best response gains over the mixture; never below 0.
+      expected_returns: `[P]`, when all play the mixture.
+      per_player_gain: `[P]`, the gain of an exact best response over the mixture; never below 0.
     """
 
     expected_returns: np.ndarray
@@ -26,12 +26,12 @@ class Evaluation(NamedTuple):
 
     @property
     def nash_conv(self) -> float:
-        """The sum of the gains."""
+        """Returns the sum of the gains."""
         return float(self.per_player_gain.sum())
 
     @property
     def exploitability(self) -> float:
-        """NashConv divided by the number of players, as in OpenSpiel."""
+        """Returns NashConv divided by the number of players, as in OpenSpiel."""
         return self.nash_conv / len(self.per_player_gain)
 
 

@@ -21,11 +21,11 @@ from acme_psro.policies.stored import PolicyFile
 
 
 class Estimate(NamedTuple):
-    """A number found by play.
+    """An estimate by simulation.
 
     Attributes:
       value: the estimate.
-      standard_error: its own.
+      standard_error: of the estimate.
     """
 
     value: float
@@ -73,10 +73,10 @@ def estimate_gain(
 def draw_profiles(
     meta_strategy: ProductStrategy, player: int, episodes: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Whom a response meets: profiles `[m, P]`, its own entry 0, and how many episodes each gets, `[m]`.
+    """Draws a response's opponents: profiles `[m, P]`, its own entry 0, and the episodes of each, `[m]`.
 
-    Each of the others' policies turns up as often as its weight has it, to within one episode, in an order
-    of its own: no draw favours any, and less is left to chance than where they are drawn one by one.
+    Each of the others' policies appears in proportion to its weight, to within one episode, in random order.
+    The draw is unbiased and has less variance than drawing policies one by one.
     """
     columns = [
         np.zeros(episodes, np.int64) if other == player else spread_draws(marginal, rng, episodes)
@@ -87,13 +87,13 @@ def draw_profiles(
 
 
 def mixture_values(payoffs: SampledPayoffs, meta_strategy: ProductStrategy) -> list[Estimate]:
-    """What each player earns where all draw their policies by the meta-strategy.
+    """Estimates each player's expected return when all draw their policies by the meta-strategy.
 
-    The meta-strategy may be one of earlier, smaller populations.
+    The meta-strategy may belong to earlier, smaller populations.
     """
     weights = functools.reduce(np.multiply.outer, meta_strategy.marginals)
     cells = tuple(slice(size) for size in weights.shape)
-    # Profiles that are never drawn say nothing, whatever is known of them.
+    # Profiles without weight do not count, and their means may be NaN.
     drawn = weights > 0
     estimates = []
     for mean, error in zip(payoffs.mean, payoffs.standard_error, strict=True):

@@ -1,4 +1,4 @@
-"""Best responses as runs of one agent: what the programs of the Launchpad oracle are."""
+"""Programs of the Launchpad oracle, as runs of one agent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from acme_psro.oracles.launchpad.tasks import LaunchpadConfig, Learned, Program,
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.system import supervision, tables
 
-# For a curve; a plateau must be seen long before the budget is spent.
+# Enough for a curve; a plateau must be seen long before the budget is spent.
 _EVALUATIONS = 5
 _EVALUATIONS_PER_PATIENCE = 10
 _EPISODES = 10
@@ -19,11 +19,11 @@ _EPISODES_FOR_PLATEAU = 100
 
 
 def make_run_programs(config: PSROConfig, note: Callable[[str], None]) -> RunPrograms:
-    """What runs programs as children of this process, and goes on with those that were begun before.
+    """Returns a function that runs programs as child processes, and resumes those that were begun before.
 
     Args:
-      config: of PSRO.
-      note: is told, in one line each, what goes wrong.
+      config: the configuration of PSRO.
+      note: called with one line for each thing that goes wrong.
 
     Raises:
       ValueError: a setting that is not allowed.
@@ -61,7 +61,7 @@ def make_run_programs(config: PSROConfig, note: Callable[[str], None]) -> RunPro
 def make_run_config(
     config: PSROConfig, settings: LaunchpadConfig, program: Program, learner_devices: str = ""
 ) -> AgentRunConfig:
-    """The run of one agent that a program is, and which devices its learner sees."""
+    """Returns the configuration of a program's run, with the devices that its learner sees."""
     patience = settings.plateau_patience
     evaluations = _EVALUATIONS_PER_PATIENCE * patience if patience else _EVALUATIONS
     return AgentRunConfig(

@@ -100,7 +100,7 @@ def save(directory: Path, record: Record[PolicyT, PayoffsT], form: Format[Policy
 
 
 def exists(directory: Path) -> bool:
-    """Whether a run has come so far as to leave a checkpoint here, whole or not."""
+    """Returns True if there is a checkpoint here, whole or not."""
     return bool(_manifests(directory))
 
 
@@ -110,7 +110,7 @@ def restore(
     """Reads the newest whole checkpoint.
 
     Args:
-      warn: told, in one line, about every checkpoint that is passed over.
+      warn: called with one line for every checkpoint that is skipped.
 
     Raises:
       CheckpointError: there is none, or none is whole.
@@ -129,9 +129,9 @@ def restore(
 
 
 def prune(directory: Path, record: Record[PolicyT, PayoffsT]) -> None:
-    """Removes what a restored record does not stand on: newer checkpoints and policies that are not whole.
+    """Removes files that do not belong to a restored record: newer checkpoints and incomplete policies.
 
-    To be called before a run goes on from the record, as policies are written only where there are none.
+    It must be called before a run resumes from the record, because existing policies are never rewritten.
     """
     for manifest in _manifests(directory):
         if int(manifest.stem.removeprefix("state_")) > record.state.iteration:
@@ -217,28 +217,28 @@ def _split_strategies(arrays: dict[str, np.ndarray], rows: int, players: int) ->
 
 
 def policy_path(directory: Path, player: int, index: int) -> Path:
-    """The file of a player's policy."""
+    """Returns the file of a player's policy."""
     return directory / "policies" / f"player_{player}_{index:05d}.npz"
 
 
 def _manifests(directory: Path) -> list[Path]:
-    """Newest first."""
+    """Returns all manifests, the newest first."""
     return sorted(directory.glob("state_*.json"), key=lambda path: (len(path.name), path.name), reverse=True)
 
 
 def pack(arrays: dict[str, np.ndarray]) -> bytes:
-    """Arrays by name, compressed; equal arrays give equal bytes."""
+    """Returns arrays by name, compressed; equal arrays give equal bytes."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
 def unpack(path: Path) -> dict[str, np.ndarray]:
-    """What `pack` made; never unpickles.
+    """Returns the arrays that `pack` wrote; never unpickles.
 
     Raises:
-      ValueError: objects, which would have to be unpickled.
-      BadZipFile: none of these.
+      ValueError: the file holds objects, which would have to be unpickled.
+      BadZipFile: the file is not such an archive.
     """
     with np.load(path, allow_pickle=False) as stored:
         return dict(stored)

@@ -1,4 +1,4 @@
-"""What a run leaves on disk: `config.json`, `metrics.csv`, `checkpoints/`, events and `report.html`."""
+"""Run directories: `config.json`, `metrics.csv`, `checkpoints/`, events and `report.html`."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from acme_psro.system.tables import write_csv
 if TYPE_CHECKING:
     from acme_psro.meta_game.estimates import SampledPayoffs
 
-# What a run may be resumed with another value of: how far to go and by which means, not what to do.
+# Settings that may change when a run is resumed: how far it goes and on which hardware, not its results.
 _MAY_DIFFER = (
     "iterations",
     "launchpad.learner_devices",
     "launchpad.max_parallel_programs",
     "simulation.payoff_workers",
 )
-# What runs do not say of themselves that were begun before there was a choice.
+# Values of settings that did not exist when older runs were begun.
 _ONCE = {"payoffs": "exact"}
 
 Config = Mapping[str, Any]
 
 
 class RunDirectoryError(ValueError):
-    """A directory that does not hold what is asked of it; the message is one line for the user."""
+    """A directory that cannot be used as asked; the message is one line for the user."""
 
 
 class StoredExactRun(NamedTuple):
@@ -86,14 +86,14 @@ def check(
     begun: Callable[[Path], bool] = checkpoint.exists,
     may_differ: Collection[str] = _MAY_DIFFER,
 ) -> None:
-    """Checks that a run with this configuration may begin, or go on, in the directory; writes nothing.
+    """Checks that a run with this configuration may begin, or resume, in the directory; writes nothing.
 
     Args:
-      directory: of the run.
+      directory: the run's directory.
       config: as `write_config` will write it.
-      resume: whether to go on with a run.
-      begun: whether there are checkpoints in a directory.
-      may_differ: names of settings that may change when a run is gone on with.
+      resume: True if a run is to be resumed.
+      begun: returns True if there are checkpoints in a directory.
+      may_differ: names of settings that may change when a run is resumed.
 
     Raises:
       RunDirectoryError: it may not; the message says why and what to do.
@@ -123,7 +123,7 @@ def check(
 
 
 def _check_place(directory: Path) -> None:
-    """Checks that the directory is one, or can be made."""
+    """Checks that the path is a directory, or that one can be made there."""
     place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     if not place.is_dir():
         raise RunDirectoryError(f"{place} is a file: choose another --output_dir.")
@@ -148,10 +148,10 @@ def write_record(
 def resume(
     directory: Path, form: Format[PolicyT, PayoffsT], warn: Callable[[str], None]
 ) -> checkpoint.Record[PolicyT, PayoffsT] | None:
-    """The newest whole checkpoint, and the directory as it was right after it.
+    """Returns the newest whole checkpoint, and restores the directory to its state right after it.
 
     Returns:
-      None where the run was killed before its first checkpoint.
+      None if the run was killed before its first checkpoint.
 
     Raises:
       CheckpointError: no checkpoint is whole.
@@ -168,7 +168,7 @@ def read(directory: str | Path, warn: Callable[[str], None] = lambda line: None)
     """Reads a run without changing anything.
 
     Args:
-      warn: told, in one line, about every checkpoint that is passed over.
+      warn: called with one line for every checkpoint that is skipped.
 
     Raises:
       RunDirectoryError: there is no run here.
@@ -196,12 +196,12 @@ def read(directory: str | Path, warn: Callable[[str], None] = lambda line: None)
 
 
 def is_sampled(config: Config) -> bool:
-    """Whether a run's payoffs are simulated, and its game is not compiled."""
+    """Returns True if a run's payoffs are sampled, and its game is not compiled."""
     return bool({**_ONCE, **config}["payoffs"] == "sampled")
 
 
 def read_config(path: Path) -> Config:
-    """The configuration in a `config.json`.
+    """Returns the configuration in a `config.json`.
 
     Raises:
       RunDirectoryError: it cannot be read.
@@ -216,7 +216,7 @@ def read_config(path: Path) -> Config:
 
 
 def _differences(old: Config, new: Config, may_differ: Collection[str]) -> list[str]:
-    """What differs, as `name: old, not new`, nested names joined by dots."""
+    """Returns the differences, as `name is old, not new`, nested names joined by dots."""
     # Through JSON and back, so that tuples compare equal to the lists they are written as.
     flat_old, flat_new = _flatten(old), _flatten(json.loads(json.dumps(new)))
     if flat_new.get("payoffs") is not None:

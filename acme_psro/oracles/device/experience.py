@@ -1,7 +1,7 @@
-"""What a player that learns experiences: how it observes and acts, and what of it is replayed.
+"""Experience of the learning player on the device: observing, acting, and the items that are replayed.
 
-One agent may be many policies: its `members`, told apart by their contexts. A profile of opponents belongs
-to a member, which plays every game against it; all members' games are played and replayed side by side.
+One agent may be many policies: its `members`, distinguished by their contexts. A profile of opponents belongs
+to a member, which plays every game against it. All members' games are played and replayed side by side.
 
 Dimensions: `B` games or decisions, `K` opponent profiles, `M` members, `C` numbers of context; others as in
 `acme_psro.games.tree`.
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -21,25 +22,25 @@ from agents.core import AgentCore, Observation, Transition, join
 
 
 class Role(NamedTuple):
-    """Who learns.
+    """The learning player and its members.
 
     Attributes:
       player: `[]` int32.
-      contexts: `[M, C]` float32, what each member observes beside the information state.
+      contexts: `[M, C]` float32, each member's observation beside the information state.
     """
 
     player: jax.Array
     contexts: jax.Array
 
 
-class Setting(NamedTuple):
-    """What is trained for.
+class TrainingTask(NamedTuple):
+    """A learning player and its opponents.
 
     Attributes:
-      role: who learns.
-      profiles: whom it plays.
-      members: `[K]` int32, who plays each profile.
-      decision_weights: `[K]` float32, how much decisions against each profile count.
+      role: the learning player.
+      profiles: its opponents.
+      members: `[K]` int32, the member that plays each profile.
+      decision_weights: `[K]` float32, the weight of decisions against each profile.
     """
 
     role: Role
@@ -51,7 +52,7 @@ class Setting(NamedTuple):
 class Item(NamedTuple):
     """A transition as the buffer keeps it: information states by number, contexts by member.
 
-    The member is None where there is one only: keeping and sampling it would cost time.
+    The member is None if there is only one: storing and sampling it would cost time.
     """
 
     infoset: jax.Array
@@ -64,19 +65,19 @@ class Item(NamedTuple):
 
 
 def example_item(role: Role) -> Item:
-    """What tells the buffer shapes and types."""
+    """Returns an item from which the buffer takes its shapes and types."""
     number, real = jnp.int32(0), jnp.float32(0)
     member = number if len(role.contexts) > 1 else None
     return Item(number, number, real, real, number, real, member)
 
 
 class Experience(NamedTuple):
-    """What acting goes on from.
+    """State of acting: the games in progress and the experience collected so far.
 
     Attributes:
-      games: in progress.
-      buffer: state of the replay buffer.
-      episodes: `[]` int32, games finished.
+      games: the games in progress.
+      buffer: the replay buffer's state.
+      episodes: `[]` int32, the number of finished games.
     """
 
     games: rollout.Games
@@ -85,22 +86,26 @@ class Experience(NamedTuple):
 
 
 def observe(game: rollout.GameArrays, infoset: jax.Array, context: jax.Array) -> Observation:
-    """What movers at information states `[B]` observe whose contexts are `[B, C]`."""
+    """Returns the observations of movers at information states `[B]` with contexts `[B, C]`."""
+    chex.assert_rank([infoset, context], [1, 2])
     return Observation(game.info_state[infoset], game.legal_actions[infoset], context)
 
 
 def observe_all(game: rollout.GameArrays, infoset: jax.Array, contexts: jax.Array) -> Observation:
-    """`[M * B, ..]`: what each member would observe at information states `[B]`, member by member."""
+    """Returns `[M * B, ..]`: each member's observations at information states `[B]`, member by member."""
     return observe(game, jnp.tile(infoset, len(contexts)), jnp.repeat(contexts, len(infoset), axis=0))
 
 
 def _contexts_of(role: Role, member: jax.Array | None, num: int) -> jax.Array:
-    """`[num, C]`."""
+    """Returns the contexts `[num, C]` of `num` decisions."""
     return jnp.repeat(role.contexts, num, axis=0) if member is None else role.contexts[member]
 
 
 class _OwnRows:
-    """Where members' information states lie in `observe_all`, as many for every player: the most any has."""
+    """Rows of a player's information states in `observe_all`, the same number for every player.
+
+    The player is data, so shapes must not depend on it: every player gets as many rows as the largest needs.
+    """
 
     def __init__(self, tree: GameTree) -> None:
         slices = [tree.infosets_of(player) for player in range(tree.num_players)]
@@ -109,12 +114,12 @@ class _OwnRows:
         self._last = tree.num_infosets - 1
 
     def observe(self, game: rollout.GameArrays, role: Role) -> Observation:
-        """`[M * most, ..]`; padded with information states that are not the player's."""
+        """Returns `[M * most, ..]`, padded with information states that are not the player's."""
         infoset = jnp.minimum(self.first[role.player] + jnp.arange(self.most), self._last)
         return observe_all(game, infoset, role.contexts)
 
     def row(self, role: Role, infoset: jax.Array, member: jax.Array | None) -> jax.Array:
-        """`[B]`: the rows of members at information states of the player's; any where it is another's."""
+        """Returns `[B]`: the rows of members at the player's information states; arbitrary at others."""
         row = infoset - self.first[role.player]
         return row if member is None else member * self.most + row
 
@@ -125,8 +130,8 @@ Choose = Callable[[Role, Any, jax.Array, jax.Array, jax.Array | None], jax.Array
 def make_choice(tree: GameTree, game: rollout.GameArrays, core: AgentCore, num_envs: int) -> Choose:
     """Returns (role, agent's variables, key, information states `[B]`, members) -> actions `[B]`.
 
-    Members are `[B]`, or None where there is one only. Where a player's information states, counted once
-    for every member, are fewer than games, the agent is asked once for each.
+    Members are `[B]`, or None if there is only one. If a player's information states, counted once for every
+    member, are fewer than games, the network is evaluated once for each information state instead.
     """
     own = _OwnRows(tree)
 
@@ -135,7 +140,7 @@ def make_choice(tree: GameTree, game: rollout.GameArrays, core: AgentCore, num_e
     ) -> jax.Array:
         behaviour = rollout.cumulative(core.behaviour(variables, own.observe(game, role)))
         uniform = jax.random.uniform(key, (infoset.shape[0], 1))
-        # Out of range where another player is to move, whose action is not the agent's to choose.
+        # Out of range if another player is to move; that action is not the agent's, and is ignored.
         row = jnp.clip(own.row(role, infoset, member), 0, behaviour.shape[0] - 1)
         return jnp.sum(uniform >= behaviour[row], axis=1, dtype=jnp.int32)
 
@@ -157,8 +162,9 @@ def make_batching(
 ) -> Callable[[Role, Item], Transition]:
     """Returns (role, item) -> transitions.
 
-    Where a player's information states, counted once for every member, are fewer than a batch's
-    observations, the rows are all of them, padded to the same number for every player; else two a decision.
+    If a player's information states, counted once for every member, are fewer than a batch's observations,
+    the rows are all of them, padded to the same number for every player. Otherwise there are two rows a
+    decision.
     """
     own = _OwnRows(tree)
 
@@ -167,6 +173,7 @@ def make_batching(
         return Transition(
             own.observe(game, role),
             own.row(role, item.infoset, item.member),
+            # The last decision has no next information state, whose number may belong to another player.
             jnp.where(item.discount > 0, then, 0),
             item.action,
             item.reward,
@@ -186,26 +193,30 @@ def make_batching(
     return make_batch
 
 
-Act = Callable[[Setting, Any, Experience, jax.Array], Experience]
+Act = Callable[[TrainingTask, Any, Experience, jax.Array], Experience]
 
 
 def make_acting(tree: GameTree, game: rollout.GameArrays, core: AgentCore, buffer: Any, num_envs: int) -> Act:
-    """Returns (setting, agent's state, experience, key) -> experience after one decision in every game.
+    """Returns (task, agent's state, experience, key) -> experience after one decision in every game.
 
-    Rewards are divided by the game's largest return.
+    Rewards are divided by the game's largest return, so that learning rates fit every game.
 
     Args:
+      tree: the compiled game.
+      game: the same as arrays on the device.
+      core: the agent.
       buffer: flashbax's item buffer.
+      num_envs: games played side by side.
     """
     choose = make_choice(tree, game, core, num_envs)
 
-    def act(setting: Setting, state: Any, experience: Experience, key: jax.Array) -> Experience:
+    def act(task: TrainingTask, state: Any, experience: Experience, key: jax.Array) -> Experience:
         act_key, step_key = jax.random.split(key)
-        games, player = experience.games, setting.role.player
+        games, player = experience.games, task.role.player
         infoset = game.infoset[games.node]
-        member = setting.members[games.profile] if len(setting.role.contexts) > 1 else None
-        action = choose(setting.role, core.variables(state), act_key, infoset, member)
-        onward, outcome = rollout.step(game, setting.profiles, player, games, action, step_key)
+        member = task.members[games.profile] if len(task.role.contexts) > 1 else None
+        action = choose(task.role, core.variables(state), act_key, infoset, member)
+        onward, outcome = rollout.step(game, task.profiles, player, games, action, step_key)
         deciding = rollout.deciding(game, player, games)
         item = Item(
             infoset=infoset,
@@ -213,7 +224,8 @@ def make_acting(tree: GameTree, game: rollout.GameArrays, core: AgentCore, buffe
             reward=outcome.reward / tree.utility_scale,
             discount=1.0 - outcome.done,
             next_infoset=game.infoset[onward.node],
-            weight=deciding * setting.decision_weights[games.profile],
+            # 0 if another player moved: shapes are fixed, so it is stored, but it never counts.
+            weight=deciding * task.decision_weights[games.profile],
             member=member,
         )
         added = buffer.add(experience.buffer, item)

@@ -1,8 +1,8 @@
 """Best responses by reinforcement learning on the device.
 
-One jitted program trains all players' responses of an iteration side by side, each in a lane; see
-`training.py` for what happens within. Where responses are weak, all lanes train others for these players.
-Every response's exact gain is measured, and the best is taken.
+One jitted program (see `training.py`) trains all players' responses of an iteration side by side, each in a
+lane. If some responses are weak, all lanes train further ones for these players. Every response's exact gain
+is measured, and the best response is taken.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from acme_psro.games import rollout, traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask, Counts, Oracle, Response
 from acme_psro.oracles.device.experience import observe
-from acme_psro.oracles.device.training import DeviceConfig, Opponents, Train, Trained, make_train
+from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Train, Trained, make_train
 from acme_psro.policies.meta_strategy import require_product
 from acme_psro.policies.tabular import Policy, average_plan, make_policy, mixture_plan
 from agents.core import AgentCore, Observation
@@ -32,13 +32,16 @@ MakeAgent = Callable[[Observation, int, int], AgentCore]
 def make_oracle(
     tree: GameTree, make_agent: MakeAgent, config: DeviceConfig, tolerance: float = 1e-9
 ) -> Oracle[Policy, np.ndarray]:
-    """An oracle of learned best responses on a compiled game.
+    """Returns an oracle of learned best responses on a compiled game.
 
-    A response is the agent's most probable action everywhere, at the snapshot that gains most exactly.
+    A response plays the agent's most probable action everywhere, at the snapshot that gains most exactly.
 
     Args:
-      tolerance: a response is kept if it gains more than this over the mixture, else dropped: the
-        population stays as it is. A player who cannot gain more by any response is not trained on for.
+      tree: the compiled game.
+      make_agent: makes the agent that learns.
+      config: the budget of a response.
+      tolerance: a response is kept if it gains more than this over the mixture. Otherwise it is dropped and
+        the population stays as it is. No further responses are trained for a player who cannot gain more.
     """
     game = rollout.make_arrays(tree)
     steps = config.num_snapshots * config.rounds_per_snapshot * config.updates_per_round
@@ -80,14 +83,14 @@ def make_oracle(
 def make_training_against(
     train: Train, config: DeviceConfig
 ) -> Callable[[jax.Array, jax.Array, jax.Array], Trained]:
-    """Training for a `BestResponseTask`, of an agent that is one policy.
+    """Returns training for a `BestResponseTask`, with an agent that has one member.
 
     Returns:
       (key, player, tables `[2, I, A]` of the others' meta-strategy and of their average policy) -> Trained.
     """
 
     def train_against(key: jax.Array, player: jax.Array, tables: jax.Array) -> Trained:
-        opponents = Opponents(
+        opponents = OpponentProfiles(
             tables=tables,
             weights=jnp.array([1.0 - config.trembles, config.trembles]),
             members=jnp.zeros(2, jnp.int32),

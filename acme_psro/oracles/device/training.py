@@ -1,7 +1,8 @@
-"""Training best responses, of one agent's members side by side: the learning loop on the device.
+"""Training of best responses on the device, one agent's members side by side.
 
-Act in many copies of the compiled game, add to a replay buffer, sample, update, as nested scans. Opponents
-are tables and the player is a number, both data, so the program is traced once however populations grow.
+The learning loop acts in many copies of the compiled game, adds to a replay buffer, samples and updates, as
+nested scans. Opponents are tables and the player is a number. Both are data, so the program is traced once
+however large populations grow.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from acme_psro.oracles.device.experience import (
     Act,
     Experience,
     Role,
-    Setting,
+    TrainingTask,
     example_item,
     make_acting,
     make_batching,
@@ -33,22 +34,23 @@ from agents.core import AgentCore, Metrics
 
 @dataclasses.dataclass(frozen=True)
 class DeviceConfig:
-    """How much is played and learned for one response.
+    """Budget of one response: games and updates.
 
     Attributes:
       gradient_steps: optimiser updates of a response; rounded up to whole rounds and snapshots.
       num_envs: games played side by side, for each player.
       batch_size: transitions in an update.
-      buffer_size: transitions remembered.
-      updates_per_round: a round is one decision in every game, then so many updates.
-      snapshots: the policy is evaluated exactly this often, evenly through training; the best is taken.
-      max_extensions: where a response gains less than `enough` of what an exact one gains, new ones are
-        trained, so often at most, as many of all players together as there are players, and the best is
-        taken. They begin with new parameters: trained on, the old ones hardly moved.
+      buffer_size: transitions in the replay buffer.
+      updates_per_round: updates in a round, after one decision in every game.
+      snapshots: the number of exact evaluations of the policy, evenly spaced through training; the best
+        snapshot is taken.
+      max_extensions: the largest number of further trainings if a response gains less than `enough` of an
+        exact response's gain. All players' lanes then train the weak players, and the best response is taken.
+        Every training begins with new parameters, because old ones hardly moved when training continued.
       enough: see `max_extensions`.
       trembles: share of games against the others' average policy instead of their meta-strategy, so that
-        the response is sensible where the meta-strategy never leads.
-      tremble_weight: weight of what happens in these games, low, so that they decide only there.
+        the response is sensible at information states that the meta-strategy never reaches.
+      tremble_weight: weight of decisions in these games; low, so that they decide only there.
     """
 
     gradient_steps: int = 1000
@@ -85,19 +87,19 @@ class DeviceConfig:
 
     @property
     def rounds_before_learning(self) -> int:
-        """Enough for a first batch, and games at all stages."""
+        """Rounds that fill a first batch, and bring games to all stages."""
         return max(4, -(-self.batch_size // self.num_envs))
 
 
-class Opponents(NamedTuple):
-    """Whom a response is trained against, as data: another of the same shapes is not traced anew.
+class OpponentProfiles(NamedTuple):
+    """Opponents of a response, as data: others of the same shapes are not traced anew.
 
     Attributes:
       tables: `[K, I, A]` float32, profiles: a policy for every player, exactly zero on illegal actions.
-      weights: `[K]` float32, how often each is drawn, for a game each time; they sum to 1, 0 for padding.
-      members: `[K]` int32, the member of `0 .. M-1` who plays against each.
-      contexts: `[M, C]` float32, what each member observes beside the information state.
-      decision_weights: `[K]` float32, how much decisions against each count.
+      weights: `[K]` float32, each profile's probability to be drawn for a game; they sum to 1, 0 for padding.
+      members: `[K]` int32, the member of `0 .. M-1` that plays against each profile.
+      contexts: `[M, C]` float32, each member's observation beside the information state.
+      decision_weights: `[K]` float32, the weight of decisions against each profile.
     """
 
     tables: jax.Array
@@ -108,14 +110,14 @@ class Opponents(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What training leaves behind.
+    """Result of a training.
 
     Attributes:
-      state: the agent's.
-      probs: `[snapshots, M, I, A]` float32, every member's policy everywhere at even steps through training,
-        the last at its end.
-      episodes: `[]` int32, games finished.
-      metrics: the agent's, averaged over the last snapshot's share of the updates.
+      state: the agent's state.
+      probs: `[snapshots, M, I, A]` float32, every member's policy at all information states, evenly spaced
+        through training, the last at its end.
+      episodes: `[]` int32, the number of finished games.
+      metrics: the agent's metrics, averaged over the last snapshot's share of the updates.
     """
 
     state: Any
@@ -124,13 +126,37 @@ class Trained(NamedTuple):
     metrics: dict[str, jax.Array]
 
 
-Train = Callable[[jax.Array, jax.Array, Opponents], Trained]
+class Progress(NamedTuple):
+    """Progress of a training, the carry of its scans.
+
+    Attributes:
+      state: the agent's state.
+      experience: games in progress and the replay buffer.
+    """
+
+    state: Any
+    experience: Experience
+
+
+class Snapshot(NamedTuple):
+    """A policy during training.
+
+    Attributes:
+      probs: `[M, I, A]` float32, every member's policy at all information states.
+      metrics: the agent's metrics, averaged since the snapshot before.
+    """
+
+    probs: jax.Array
+    metrics: Metrics
+
+
+Train = Callable[[jax.Array, jax.Array, OpponentProfiles], Trained]
 
 
 def make_train(tree: GameTree, game: rollout.GameArrays, core: AgentCore, config: DeviceConfig) -> Train:
     """Returns train(key, player `[]` int32, opponents) -> Trained.
 
-    Pure; to be vmapped over tasks and jitted. Rewards reach the agent divided by the game's
+    The function is pure, to be vmapped over tasks and jitted. Rewards reach the agent divided by the game's
     largest return.
     """
     buffer = flashbax.make_item_buffer(
@@ -142,36 +168,36 @@ def make_train(tree: GameTree, game: rollout.GameArrays, core: AgentCore, config
     act = make_acting(tree, game, core, buffer, config.num_envs)
     train_to_snapshot = _make_training_to_snapshot(tree, game, core, config, buffer, act)
 
-    def train(key: jax.Array, player: jax.Array, opponents: Opponents) -> Trained:
-        setting = _make_setting(game, player, opponents)
+    def train(key: jax.Array, player: jax.Array, opponents: OpponentProfiles) -> Trained:
+        task = _make_task(game, player, opponents)
         init_key, start_key, fill_key, train_key = jax.random.split(key, 4)
-        # Made here, not outside: the step then has no axis when tasks are vmapped, and what an agent does
-        # every few steps only stays a branch instead of being computed at every step.
+        # The state is made inside the vmapped function, so that its step counter has no task axis. With one,
+        # lax.cond becomes a select, and work that is due every few steps is computed at every step.
         state = core.init(init_key)
-        games = rollout.start(game, setting.profiles, player, start_key, config.num_envs)
-        experience = Experience(games, buffer.init(example_item(setting.role)), jnp.int32(0))
+        games = rollout.start(game, task.profiles, player, start_key, config.num_envs)
+        experience = Experience(games, buffer.init(example_item(task.role)), jnp.int32(0))
         experience, _ = jax.lax.scan(
-            lambda experience, key: (act(setting, state, experience, key), None),
+            lambda experience, key: (act(task, state, experience, key), None),
             experience,
             jax.random.split(fill_key, config.rounds_before_learning),
         )
-        (state, experience), (probs, metrics) = jax.lax.scan(
-            functools.partial(train_to_snapshot, setting),
-            (state, experience),
+        final, snapshots = jax.lax.scan(
+            functools.partial(train_to_snapshot, task),
+            Progress(state, experience),
             jax.random.split(train_key, config.num_snapshots),
         )
-        last = jax.tree.map(lambda values: values[-1], metrics)
-        return Trained(state, probs, experience.episodes, last)
+        last = jax.tree.map(lambda values: values[-1], snapshots.metrics)
+        return Trained(final.state, snapshots.probs, final.experience.episodes, last)
 
     return train
 
 
-def _make_setting(game: rollout.GameArrays, player: jax.Array, opponents: Opponents) -> Setting:
+def _make_task(game: rollout.GameArrays, player: jax.Array, opponents: OpponentProfiles) -> TrainingTask:
     chex.assert_rank([player, opponents.contexts], [0, 2])
     chex.assert_equal_shape([opponents.weights, opponents.members, opponents.decision_weights])
     profiles = rollout.make_profiles(game, opponents.tables, opponents.weights)
     role = Role(player, opponents.contexts)
-    return Setting(role, profiles, opponents.members, opponents.decision_weights)
+    return TrainingTask(role, profiles, opponents.members, opponents.decision_weights)
 
 
 def _make_training_to_snapshot(
@@ -181,33 +207,35 @@ def _make_training_to_snapshot(
     config: DeviceConfig,
     buffer: Any,
     act: Act,
-) -> Callable[[Setting, tuple, jax.Array], tuple[tuple, tuple]]:
-    """Returns (setting, (agent's state, experience), key) -> the same later, (`[M, I, A]`, metrics)."""
+) -> Callable[[TrainingTask, Progress, jax.Array], tuple[Progress, Snapshot]]:
+    """Returns (task, progress, key) -> progress and snapshot after one snapshot's share of the updates."""
     make_batch = make_batching(tree, game, config.batch_size)
     everywhere = jnp.arange(tree.num_infosets)
 
-    def update(setting: Setting, experience: Experience, state: Any, key: jax.Array) -> tuple[Any, Metrics]:
+    def update(task: TrainingTask, experience: Experience, state: Any, key: jax.Array) -> tuple[Any, Metrics]:
         item = buffer.sample(experience.buffer, key).experience
-        return core.update(state, make_batch(setting.role, item))
+        return core.update(state, make_batch(task.role, item))
 
-    def train_round(setting: Setting, carry: tuple, key: jax.Array) -> tuple[tuple, Metrics]:
-        state, experience = carry
+    def train_round(task: TrainingTask, progress: Progress, key: jax.Array) -> tuple[Progress, Metrics]:
         act_key, learn_key = jax.random.split(key)
-        experience = act(setting, state, experience, act_key)
+        experience = act(task, progress.state, progress.experience, act_key)
         keys = jax.random.split(learn_key, config.updates_per_round)
-        state, metrics = jax.lax.scan(functools.partial(update, setting, experience), state, keys)
-        return (state, experience), metrics
+        state, metrics = jax.lax.scan(functools.partial(update, task, experience), progress.state, keys)
+        return Progress(state, experience), metrics
 
-    def train_to_snapshot(setting: Setting, carry: tuple, key: jax.Array) -> tuple[tuple, tuple]:
+    def train_to_snapshot(
+        task: TrainingTask, progress: Progress, key: jax.Array
+    ) -> tuple[Progress, Snapshot]:
         keys = jax.random.split(key, config.rounds_per_snapshot)
-        carry, metrics = jax.lax.scan(functools.partial(train_round, setting), carry, keys)
-        variables = core.variables(carry[0])
+        progress, metrics = jax.lax.scan(functools.partial(train_round, task), progress, keys)
+        variables = core.variables(progress.state)
 
         def probs_of(context: jax.Array) -> jax.Array:
             return core.probs(variables, observe_all(game, everywhere, context[None]))
 
         # One member after the other: all of them everywhere at once would need much memory in large games.
-        probs = jax.lax.map(probs_of, setting.role.contexts)
-        return carry, (probs, jax.tree.map(jnp.nanmean, metrics))
+        probs = jax.lax.map(probs_of, task.role.contexts)
+        # Metrics are NaN at updates at which they were not due.
+        return progress, Snapshot(probs, jax.tree.map(jnp.nanmean, metrics))
 
     return train_to_snapshot

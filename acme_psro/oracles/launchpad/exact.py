@@ -1,7 +1,4 @@
-"""Best responses by programs in a game that was compiled, their gains exact.
-
-How programs are asked for is in `acme_psro.oracles.launchpad.tasks`.
-"""
+"""Best responses by programs in compiled games, with exact gains; see `tasks.py`."""
 
 from __future__ import annotations
 
@@ -30,14 +27,17 @@ MakeTable = Callable[[GameTree, StoredPolicy], np.ndarray]
 def make_oracle(
     tree: GameTree, directory: Path, run_programs: RunPrograms, make_table: MakeTable, tolerance: float = 1e-9
 ) -> Oracle[Policy, np.ndarray]:
-    """An oracle of best responses that programs learn, in a game that was compiled.
+    """Returns an oracle of best responses that programs learn in a compiled game.
 
-    A response is the program's most probable action everywhere; its gain is measured exactly.
+    A response plays the program's most probable action everywhere. Its gain is computed exactly.
 
     Args:
-      directory: where tasks lie.
-      tolerance: a response is kept if it gains more than this over the mixture, else dropped. For a player
-        who cannot gain more by any response no program is run.
+      tree: the compiled game.
+      directory: the directory of tasks.
+      run_programs: runs the programs.
+      make_table: makes a table of what a program learned.
+      tolerance: a response is kept if it gains more than this over the mixture, else dropped. No program is
+        run for a player who cannot gain more by any response.
     """
 
     def to_stored(player: int, policy: Policy) -> StoredPolicy:

@@ -20,13 +20,13 @@ from acme_psro.policies import stored
 from acme_psro.policies.meta_strategy import require_product
 from acme_psro.policies.stored import PolicyFile, StoredPolicy
 
-# Standard errors that a gain must exceed. Training a response takes far longer than playing with one that
-# is good for nothing: at one, those are kept about once in six times, and one that gains two errors is
-# dropped as rarely.
+# Standard errors that a gain must exceed. Training a response takes far longer than simulating a useless one:
+# at one standard error, a useless response is kept about once in six times, and a response whose true gain is
+# two standard errors is dropped as rarely.
 KEPT_ERRORS = 1.0
 Task = BestResponseTask[PolicyFile, SampledPayoffs]
 
-# Keeps what is played apart from what a program learns by.
+# Keeps the random numbers of simulation apart from those of learning.
 _STREAM = 0x6A17
 
 
@@ -37,15 +37,16 @@ def make_oracle(
     place_policy: Callable[[int, int], Path],
     tolerance: float = 1e-9,
 ) -> Oracle[PolicyFile, SampledPayoffs]:
-    """An oracle of best responses that programs learn, in a game that is played only.
+    """Returns an oracle of best responses that programs learn in a game that is simulated.
 
-    A response is the most probable action of the program's network everywhere. It is kept if it gains more
-    than one standard error over the mixture. What the best response gains nobody knows: it is NaN.
+    A response plays the most probable action of the program's network everywhere. It is kept if it gains more
+    than one standard error over the mixture. The gain of an exact best response is unknown, hence NaN.
 
     Args:
-      game: plays, and has the payoffs that tasks come with.
-      directory: where tasks lie.
-      place_policy: (player, index) -> where a policy that joins its player's population is written.
+      game: simulates, and knows the payoffs that tasks bring.
+      directory: the directory of tasks.
+      run_programs: runs the programs.
+      place_policy: (player, index) -> the file of a policy that joins its player's population.
       tolerance: a response is dropped too if it gains no more than this.
     """
 

@@ -28,7 +28,7 @@ LAUNCH_TYPES = ("local_mp", "local_mt")
 
 @dataclasses.dataclass(frozen=True)
 class LaunchpadConfig:
-    """How much is played for one response, and by what.
+    """Budget of one response, and the processes that spend it.
 
     Attributes:
       actor_steps: decisions of the learning player, over all actors, after which a program ends.
@@ -82,8 +82,8 @@ class Program(NamedTuple):
       game: `str` of OpenSpiel's, turn-based.
       player: who responds.
       opponents: a mixture directory, see `acme_psro.policies.mixture_files`.
-      directory: where the program may write; what lies there of an earlier launch is gone on with.
-      seed: of everything random, 0 to 2**32 - 1.
+      directory: the program's own directory; a program that was launched there before is resumed.
+      seed: the seed of everything random, 0 to 2**32 - 1.
     """
 
     game: str
@@ -94,7 +94,7 @@ class Program(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """What a program found.
+    """Result of a program.
 
     Attributes:
       policy: the file of a stored policy, see `acme_psro.policies.stored`.
@@ -107,7 +107,7 @@ class Learned(NamedTuple):
     metrics: Mapping[str, float] = MappingProxyType({})
 
 
-# Runs all programs, as many side by side as it likes; raises a RuntimeError where one fails for good.
+# Runs all programs, some of them side by side; raises a RuntimeError if one fails for good.
 RunPrograms = Callable[[Sequence[Program]], Sequence[Learned]]
 
 
@@ -118,13 +118,13 @@ def write_task(
     task: BestResponseTask[PolicyT, PayoffsT],
     to_stored: Callable[[int, PolicyT], StoredPolicy],
 ) -> Program:
-    """Writes the opponents, unless they lie there: a program may be half-way through them.
+    """Writes a task's opponents, unless they exist already: a program may be using them.
 
     Args:
       game: `str` of OpenSpiel's, turn-based.
-      directory: where tasks lie.
-      key: `[2]` uint32, of all tasks that are given at once.
-      task: the response that is asked for.
+      directory: the directory of tasks.
+      key: `[2]` uint32, the key of all tasks of an iteration.
+      task: the best response to find.
       to_stored: (player, policy of a population) -> the same as a stored policy.
     """
     place = task_directory(directory, key, task.player)
@@ -154,15 +154,15 @@ def _without_own(meta_strategy: MetaStrategy, player: int) -> MetaStrategy:
 
 
 def task_directory(directory: Path, key: np.ndarray, player: int) -> Path:
-    """Where a player's task lies, by the key that it is given with."""
+    """Returns the directory of a player's task, which follows from the key."""
     return directory / "".join(f"{number:08x}" for number in key.tolist()) / f"player_{player}"
 
 
 def tidy_tasks(directory: Path, key: np.ndarray, num_players: int) -> None:
-    """Removes what nobody needs any more of tasks whose responses are known and kept elsewhere.
+    """Removes the large files of tasks whose responses are known and stored elsewhere.
 
-    That is the opponents and the checkpoints; what was configured, logged and found stays, so that an outer
-    loop that is thrown back finds its programs finished.
+    These are the opponents and the checkpoints. Configuration, logs and results stay, so that an outer loop
+    that falls back to an earlier checkpoint finds its programs finished.
     """
     for player in range(num_players):
         place = task_directory(directory, key, player)

@@ -1,4 +1,4 @@
-"""Gaps of learned best responses along their training, and what is printed of them."""
+"""Measurement and printing of the gaps of learned best responses during training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from acme_psro.games import rollout, traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.device.experience import observe
-from acme_psro.oracles.device.training import DeviceConfig, Opponents, make_train
+from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, make_train
 from acme_psro.population_runs import oracles
 from acme_psro.population_runs.config import PSROConfig
 from experiments.benchmarks.shared import many_responses, table
@@ -24,12 +24,12 @@ _MOST_TIME = 1.5
 
 
 class Curve(NamedTuple):
-    """The trainings of one agent against one opponent.
+    """Results of training one agent against one opponent.
 
     Attributes:
-      gaps: `[seeds * players, snapshots]`, relative, of the best snapshot so far.
-      seconds: of one training of all players, without compilation; the median over seeds.
-      compile_seconds: what the first took longer.
+      gaps: `[seeds * players, snapshots]`, the relative gap of the best snapshot so far.
+      seconds: time to train all players once, without compilation, the median over seeds.
+      compile_seconds: additional time of the first training.
     """
 
     gaps: np.ndarray
@@ -37,14 +37,14 @@ class Curve(NamedTuple):
     compile_seconds: float
 
     def seconds_to(self, gap: float) -> float:
-        """When the median gap is this small first; infinite where it never is."""
+        """Returns the seconds until the median gap is at most `gap`, or infinity if it never is."""
         reached = np.flatnonzero(np.median(self.gaps, axis=0) <= gap)
         share = (reached[0] + 1) / self.gaps.shape[1] if len(reached) else np.inf
         return float(self.seconds * share)
 
 
 def make_opponents(tree: GameTree, iterations: int) -> dict[str, np.ndarray]:
-    """Realisation plans `[S]`: of uniform players, and of exact PSRO's mixture after so many iterations."""
+    """Returns realisation plans `[S]` of uniform players and of exact PSRO's mixture after `iterations`."""
     first, *_, last = many_responses.mixtures(tree, iterations + 1)
     return {"uniform": first, "mixture": last}
 
@@ -52,13 +52,13 @@ def make_opponents(tree: GameTree, iterations: int) -> dict[str, np.ndarray]:
 def make_training(
     tree: GameTree, agent: str, device: DeviceConfig, agent_settings: dict[str, object]
 ) -> Callable[[int, np.ndarray], np.ndarray]:
-    """Returns (seed, opponents' table) -> `[players, snapshots, I, A]`."""
+    """Makes a function (seed, opponents' table `[I, A]`) -> policies `[players, snapshots, I, A]`."""
     game = rollout.make_arrays(tree)
     config = PSROConfig(tree.game_string, agent=agent, agent_settings=agent_settings)
     example = observe(game, jnp.zeros(1, jnp.int32), jnp.zeros((1, 0)))
     core = oracles.make_agent(config)(example, tree.num_actions, device.gradient_steps)
     players = jnp.arange(tree.num_players)
-    alone = Opponents(
+    alone = OpponentProfiles(
         jnp.zeros((1, tree.num_infosets, tree.num_actions)),
         jnp.ones(1),
         jnp.zeros(1, jnp.int32),
@@ -80,7 +80,7 @@ def make_training(
 
 
 def measure(tree: GameTree, plan: np.ndarray, run: Callable, seeds: list[int]) -> Curve:
-    """Trains once for each seed, and once more beforehand to compile."""
+    """Trains once for each seed, after an additional first training that compiles."""
     seconds, gaps = [], []
     everyone = traverse.behaviour(tree, plan)
     opponents = [many_responses.make_opponent(tree, player, plan) for player in range(tree.num_players)]
@@ -99,7 +99,7 @@ def measure(tree: GameTree, plan: np.ndarray, run: Callable, seeds: list[int]) -
 
 
 def print_curves(curves: dict[str, dict[str, Curve]]) -> None:
-    """Prints a table for each opponent, and the bars."""
+    """Prints a table and the bars for each opponent."""
     for opponent, by_agent in curves.items():
         rows = []
         for agent, curve in by_agent.items():

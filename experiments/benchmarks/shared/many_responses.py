@@ -1,6 +1,7 @@
-"""Best responses of one player to several opponents: by one conditional MPO network, and by one for each.
+"""Best responses of one player to several opponents, with one network for all or one network for each.
 
-Dimensions: `M` members, one an opponent; others as in `acme_psro.games.tree`.
+All networks are those of conditional MPO. Dimensions: `M` members, one for each opponent; others as in
+`acme_psro.games.tree`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
 from acme_psro.oracles.device.experience import observe
-from acme_psro.oracles.device.training import DeviceConfig, Opponents, Train, make_train
+from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Train, make_train
 from acme_psro.policies import tabular
 from acme_psro.policies.meta_strategy import require_product
 from acme_psro.psro import loop
@@ -32,7 +33,13 @@ _NO_GAIN = 1e-9
 
 
 class Budget(NamedTuple):
-    """What the networks may use: the one, and each of as many separate ones as there are members."""
+    """Training budgets of the two sides.
+
+    Attributes:
+      one: the configuration of the one network for all members.
+      separate: the configuration of each separate network.
+      members: the number of members, and so of separate networks.
+    """
 
     one: DeviceConfig
     separate: DeviceConfig
@@ -40,7 +47,7 @@ class Budget(NamedTuple):
 
     @property
     def env_steps(self) -> tuple[int, int]:
-        """Of the one network, and of the separate ones in total."""
+        """Env steps of the one network, and of all separate networks in total."""
         one, separate = self.one, self.separate
         return one.num_envs * _rounds(one), self.members * separate.num_envs * _rounds(separate)
 
@@ -50,13 +57,17 @@ def _rounds(config: DeviceConfig) -> int:
 
 
 def make_budget(config: DeviceConfig, members: int) -> Budget:
-    """Shares a budget.
+    """Splits a budget between the separate networks.
 
     Args:
-      config: in total, but for the games side by side, which are a separate network's.
+      config: the total budget. Only `num_envs` is the number of parallel games of a single separate network.
+      members: the number of members.
+
+    Returns:
+      Budgets with the same number of gradient steps and the same replay memory for both sides.
 
     Raises:
-      ValueError: it cannot be shared evenly.
+      ValueError: the budget cannot be divided into equal shares.
     """
     unit = members * config.updates_per_round * config.snapshots
     if config.gradient_steps % unit > 0:
@@ -72,19 +83,20 @@ def make_budget(config: DeviceConfig, members: int) -> Budget:
     separate = dataclasses.replace(
         config, gradient_steps=config.gradient_steps // members, buffer_size=config.buffer_size // members
     )
-    # Every network plays some rounds before it learns: one network does so in more games.
+    # Every network plays some rounds before it learns. The one network plays its rounds in more games, so
+    # that both sides have the same number of env steps.
     num_envs = members * separate.num_envs * _rounds(separate) // _rounds(config)
     return Budget(dataclasses.replace(config, num_envs=num_envs), separate, members)
 
 
 class Opponent(NamedTuple):
-    """Whom a member responds to.
+    """The mixture that a member responds to.
 
     Attributes:
       table: `[I, A]`, a policy for every player.
-      plan: `[S]`, its realisation plan.
-      present: the learning player's return where all play it.
-      best_gain: what the player gains over that by an exact best response.
+      plan: `[S]`, the realisation plan of that policy.
+      present: the learning player's expected return if all players play this policy.
+      best_gain: the player's gain over `present` by an exact best response.
     """
 
     table: np.ndarray
@@ -94,10 +106,10 @@ class Opponent(NamedTuple):
 
 
 def make_opponents(tree: GameTree, player: int, num: int) -> list[Opponent]:
-    """What exact PSRO responds to in its first iterations.
+    """Returns the opponents that exact PSRO responds to in its first `num` iterations.
 
     Raises:
-      ValueError: no such player, or opponents that repeat themselves or leave nothing to gain.
+      ValueError: there is no such player, or an opponent repeats an earlier one or leaves nothing to gain.
     """
     if not 0 <= player < tree.num_players:
         raise ValueError(f"--player must be one of 0 to {tree.num_players - 1}, not {player}.")
@@ -116,14 +128,14 @@ def make_opponents(tree: GameTree, player: int, num: int) -> list[Opponent]:
 
 
 def make_opponent(tree: GameTree, player: int, plan: np.ndarray) -> Opponent:
-    """The opponent with this realisation plan `[S]`."""
+    """Returns the opponent with the realisation plan `[S]`."""
     present = float(traverse.expected_returns(tree, plan)[player])
     gain = traverse.best_response(tree, plan, player).value - present
     return Opponent(traverse.behaviour(tree, plan), plan, present, float(gain))
 
 
 def mixtures(tree: GameTree, num: int) -> Iterator[np.ndarray]:
-    """`[S]` each: the players' mixtures at first and after every iteration of exact PSRO."""
+    """Yields realisation plans `[S]` of the initial mixture and of that after each iteration of exact PSRO."""
     meta_game, solve, oracle = ExactMetaGame(tree), get_solver("nash"), exact.make_oracle(tree)
     first = loop.initialise(meta_game, solve)
     rest = loop.run(
@@ -134,34 +146,38 @@ def mixtures(tree: GameTree, num: int) -> Iterator[np.ndarray]:
 
 
 def _others_part(tree: GameTree, plan: np.ndarray, player: int) -> np.ndarray:
+    """Returns the part of a realisation plan that belongs to the other players."""
     rows = plan[:-1].reshape(tree.num_infosets, tree.num_actions)
     return np.delete(rows, tree.infosets_of(player), axis=0)
 
 
-# (key, opponents' tables [M, I, A]) -> the members' policies at even steps, [snapshots, M, I, A].
+# (key, opponents' tables [M, I, A]) -> the members' policies at equally spaced updates,
+# [snapshots, M, I, A].
 TrainAll = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def make_one(tree: GameTree, player: int, budget: Budget, agent_settings: dict[str, Any]) -> TrainAll:
-    """Training of one network; pure."""
+    """Makes a pure function that trains one network for all members."""
     num = budget.members
     train, contexts = _make_train(tree, budget.one, {**agent_settings, "num_members": num}, num)
 
     def train_all(key: jax.Array, tables: jax.Array) -> jax.Array:
         weights, members = jnp.full(num, 1 / num), jnp.arange(num, dtype=jnp.int32)
-        opponents = Opponents(tables, weights, members, contexts, jnp.ones(num))
+        opponents = OpponentProfiles(tables, weights, members, contexts, jnp.ones(num))
         return train(key, jnp.int32(player), opponents).probs
 
     return train_all
 
 
 def make_separate(tree: GameTree, player: int, budget: Budget, agent_settings: dict[str, Any]) -> TrainAll:
-    """Training of a network for each opponent; pure."""
+    """Makes a pure function that trains a separate network for each opponent."""
     train, contexts = _make_train(tree, budget.separate, agent_settings, 1)
 
     def train_one(task: tuple[jax.Array, jax.Array]) -> jax.Array:
         key, opponent = task
-        opponents = Opponents(opponent[None], jnp.ones(1), jnp.zeros(1, jnp.int32), contexts, jnp.ones(1))
+        opponents = OpponentProfiles(
+            opponent[None], jnp.ones(1), jnp.zeros(1, jnp.int32), contexts, jnp.ones(1)
+        )
         return train(key, jnp.int32(player), opponents).probs[:, 0]
 
     def train_all(key: jax.Array, tables: jax.Array) -> jax.Array:
@@ -174,7 +190,7 @@ def make_separate(tree: GameTree, player: int, budget: Budget, agent_settings: d
 def _make_train(
     tree: GameTree, device: DeviceConfig, agent_settings: dict[str, Any], num: int
 ) -> tuple[Train, jax.Array]:
-    """Training of an agent that is `num` policies, and their contexts `[num, C]`."""
+    """Makes the training of an agent with `num` policies; also returns their contexts `[num, C]`."""
     changes = {**agent_settings, "horizon": device.gradient_steps}
     config = settings.replace(AGENT, conditional_mpo.PRESETS["games"], changes)
     contexts = jnp.asarray(make_contexts(config, np.arange(num)))
@@ -187,7 +203,19 @@ def _make_train(
 def relative_gaps(
     tree: GameTree, player: int, opponents: Sequence[Opponent], probs: np.ndarray
 ) -> np.ndarray:
-    """`[snapshots, M]`, of the best snapshot so far, from policies `[snapshots, M, I, A]`."""
+    """Returns relative gaps to exact best responses, each of the best snapshot so far.
+
+    The response takes the most probable action of the policy in every information state.
+
+    Args:
+      tree: the game.
+      player: the learning player.
+      opponents: one for each member.
+      probs: policies `[snapshots, M, I, A]`.
+
+    Returns:
+      `[snapshots, M]`: 0 for an exact best response, 1 for a response that gains nothing.
+    """
     rows = tree.infosets_of(player)
     choice = np.where(tree.legal_actions[rows], probs[:, :, rows], -1.0).argmax(axis=-1)
     gaps = np.empty(choice.shape[:2])

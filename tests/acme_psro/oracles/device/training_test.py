@@ -134,11 +134,11 @@ def _possible(member: jax.Array, batch: Transition) -> jax.Array:
     return jnp.where(member == 0, passer, better)
 
 
-def _opposites(tree: GameTree, members: Sequence[int]) -> training.Opponents:
+def _opposites(tree: GameTree, members: Sequence[int]) -> training.OpponentProfiles:
     """Profiles: member 0 plays against one who always passes, member 1 against one who always bets."""
     tables = np.eye(tree.num_actions)[np.asarray(members)][:, None].repeat(tree.num_infosets, axis=1)
     num = len(members)
-    return training.Opponents(
+    return training.OpponentProfiles(
         tables=jnp.asarray(tables, jnp.float32),
         weights=jnp.asarray(np.full(num, 1 / num), jnp.float32),
         members=jnp.asarray(members, jnp.int32),
