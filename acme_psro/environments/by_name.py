@@ -15,38 +15,40 @@ FORMS = "dm_control:DOMAIN:TASK, gymnasium:ID or openspiel:GAME"
 def make_environment(
     name: str, seed: int, *, player: int = 0, opponent: str | None = None
 ) -> dm_env.Environment:
-    """Makes an environment; what it needs is imported only then.
+    """Makes an environment. The packages that it needs are imported only in this call.
 
-    Continuous control comes in float32 with a flat observation and actions from -1 to 1. Games come with
-    observations as `acme_psro.games.environment` describes them. All stop at the first NaN or infinity,
-    with an `acme_psro.environments.wrappers.NonFiniteError`.
+    Environments of continuous control have a flat observation and actions from -1 to 1, all in float32. Games
+    have the observations that `acme_psro.games.environment` describes. All environments raise an
+    `acme_psro.environments.wrappers.NonFiniteError` at the first NaN or infinity.
 
     Args:
-      name: such as `dm_control:cartpole:swingup`, `gymnasium:HalfCheetah-v5`, `openspiel:leduc_poker`.
-      seed: 0 to 2**32 - 1. Equal seeds and actions give equal episodes.
-      player: of a game, whose decisions are asked for.
-      opponent: of a game, a mixture directory or the directory of a run, whose mixture the others play; None
-        is uniform.
+      name: name of the environment, such as `dm_control:cartpole:swingup`, `gymnasium:HalfCheetah-v5` or
+        `openspiel:leduc_poker`.
+      seed: seed of the environment, from 0 to 2**32 - 1. Equal seeds and actions give equal episodes.
+      player: number of the player that the agent controls, for games only.
+      opponent: mixture directory, or directory of a run, whose mixture the other players play, for games
+        only. If None, they play uniformly at random.
 
     Raises:
-      ValueError: an unknown name, or something that the environment does not have.
+      ValueError: the name or the seed is invalid, or an option does not apply to the environment.
     """
-    kind, _, rest = name.partition(":")
+    library, _, rest = name.partition(":")
     makers = {"dm_control": _dm_control, "gymnasium": _gymnasium}
-    if not rest or kind not in (*makers, "openspiel"):
+    if not rest or library not in (*makers, "openspiel"):
         raise ValueError(f"unknown environment {name!r}: use {FORMS}.")
     if not 0 <= seed < 2**32:
         raise ValueError(f"--seed must be from 0 to {2**32 - 1}, not {seed}.")
-    if kind == "openspiel":
+    if library == "openspiel":
         return _openspiel(rest, seed, player, opponent)
     if player or opponent is not None:
         raise ValueError(f"--player and --opponent are for openspiel:GAME, not for {name}.")
-    return makers[kind](rest, seed)
+    return makers[library](rest, seed)
 
 
 def _dm_control(task: str, seed: int) -> dm_env.Environment:
+    """Makes a task of the DeepMind Control Suite from its DOMAIN:TASK."""
     with warnings.catch_warnings():
-        # Where there is no display; one is needed for pictures only.
+        # On a machine without a display, importing warns about it. Only rendering needs a display.
         warnings.simplefilter("ignore")
         from dm_control import suite
     from acme_psro.environments.wrappers import canonical
@@ -57,7 +59,7 @@ def _dm_control(task: str, seed: int) -> dm_env.Environment:
         domains = ", ".join(sorted({domain for domain, _ in known.values()}))
         hint = f"did you mean {', '.join(near)}?" if near else f"its domains are {domains}."
         raise ValueError(f"dm_control has no DOMAIN:TASK {task!r}: {hint}")
-    # Flat, because some tasks have matrices among their observations.
+    # Without this, some tasks have matrices among their observations.
     environment = suite.load(
         *known[task], task_kwargs={"random": seed}, environment_kwargs={"flat_observation": True}
     )
@@ -65,6 +67,7 @@ def _dm_control(task: str, seed: int) -> dm_env.Environment:
 
 
 def _gymnasium(name: str, seed: int) -> dm_env.Environment:
+    """Makes an environment from its Gymnasium ID."""
     from acme_psro.environments import gymnasium_environment
     from acme_psro.environments.wrappers import canonical
 
@@ -72,12 +75,13 @@ def _gymnasium(name: str, seed: int) -> dm_env.Environment:
 
 
 def _openspiel(game: str, seed: int, player: int, opponent: str | None) -> dm_env.Environment:
+    """Makes the environment of one player of an OpenSpiel game."""
     from acme_psro.environments.wrappers import FiniteWrapper
     from acme_psro.games.environment import PlayerEnvironment
 
     others = None
     if opponent is not None:
-        # Policies may be networks, which take longer to import than the rest.
+        # Imported only here: stored policies may be networks, whose modules take long to import.
         from acme_psro.environments import opponents
 
         others = opponents.read(opponent, game)

@@ -1,4 +1,4 @@
-"""Gymnasium's environments as dm_env ones."""
+"""Adapter from Gymnasium's environments to dm_env."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from gymnasium import spaces
 
 
 class GymnasiumWrapper(dm_env.Environment):
-    """A Gymnasium environment with flat observations, in float32.
+    """A Gymnasium environment as a dm_env environment, with flat observations in float32.
 
-    Where an episode terminates, the last discount is 0; where it is truncated, as by a limit on its
-    steps, 1.
+    The last discount is 0 if the episode terminates, and 1 if it is truncated, for example by a limit on the
+    number of steps. An episode that does both at once counts as terminated.
 
     Args:
-      environment: with a flat Box of observations, and actions from a bounded flat Box or Discrete.
-      seed: of the environment's own generator.
+      environment: a Gymnasium environment whose observation space is a flat Box, and whose action space is a
+        bounded flat Box or Discrete.
+      seed: seed of the environment's own random number generator.
 
     Raises:
-      ValueError: other spaces.
+      ValueError: the environment has another observation space or action space.
     """
 
     def __init__(self, environment: gymnasium.Env, seed: int) -> None:
@@ -38,7 +39,8 @@ class GymnasiumWrapper(dm_env.Environment):
         self._over = True
 
     def reset(self) -> dm_env.TimeStep:
-        # Gymnasium starts its generator anew whenever it is given a seed.
+        # Gymnasium restarts its generator whenever it receives a seed. Only the first reset passes one, as
+        # otherwise all episodes would be equal.
         observation, _ = self._environment.reset(seed=self._seed)
         self._seed, self._over = None, False
         return dm_env.restart(np.asarray(observation, np.float32))
@@ -47,6 +49,7 @@ class GymnasiumWrapper(dm_env.Environment):
         if self._over:
             return self.reset()
         if isinstance(self._action_spec, specs.DiscreteArray):
+            # The actions of dm_env count from 0, and those of a Discrete space from its `start`.
             action = int(action) + self._first_action
         observation, reward, terminated, truncated, _ = self._environment.step(action)
         self._over = terminated or truncated
@@ -74,11 +77,15 @@ class GymnasiumWrapper(dm_env.Environment):
 
 
 def make(name: str, seed: int) -> GymnasiumWrapper:
-    """Makes an environment of Gymnasium's registry, or of a package as `MODULE:ID`.
+    """Makes an environment from Gymnasium's registry.
+
+    Args:
+      name: ID of the environment, or `MODULE:ID` if a module has to be imported to register it.
+      seed: seed of the environment's own random number generator.
 
     Raises:
-      ValueError: no such environment, something that it needs is not installed, or its spaces are not
-        served.
+      ValueError: the environment does not exist, a package that it needs is not installed, or its spaces are
+        not supported.
     """
     _take_mujoco_warnings()
     try:
@@ -96,25 +103,31 @@ def make(name: str, seed: int) -> GymnasiumWrapper:
 
 
 def _take_mujoco_warnings() -> None:
-    """Logs what MuJoCo warns of; where nobody takes it, it writes a file into the working directory."""
+    """Sends MuJoCo's warnings to the logs.
+
+    Without a handler, MuJoCo writes its warnings to a file in the working directory.
+    """
     with contextlib.suppress(ImportError):
         importlib.import_module("mujoco").set_mju_user_warning(_log_mujoco)
 
 
 def _log_mujoco(message: str) -> None:
-    # A deprecation concerns whoever wrote the task's model.
+    """Logs a warning of MuJoCo."""
+    # Deprecations concern the authors of a task's model, not its users.
     level = logging.DEBUG if "deprecated" in message else logging.WARNING
     logging.getLogger("mujoco").log(level, message.strip())
 
 
 def _observation_spec(space: spaces.Space) -> specs.Array:
-    # Without its bounds: environments are known to leave them.
+    """Converts an observation space; raises a ValueError if it is not supported."""
+    # The spec has no bounds, because the observations of some environments leave the bounds of their space.
     if isinstance(space, spaces.Box) and len(space.shape) == 1:
         return specs.Array(space.shape, np.float32, "observation")
     raise ValueError(f"its observations are {_short(space)}; only a flat Box is supported.")
 
 
 def _action_spec(space: spaces.Space) -> specs.BoundedArray:
+    """Converts an action space; raises a ValueError if it is not supported."""
     if isinstance(space, spaces.Discrete):
         return specs.DiscreteArray(int(space.n), np.int32, "action")
     if isinstance(space, spaces.Box) and len(space.shape) == 1 and space.is_bounded("both"):
@@ -123,4 +136,5 @@ def _action_spec(space: spaces.Space) -> specs.BoundedArray:
 
 
 def _short(space: spaces.Space) -> str:
+    """Describes a space in one line of at most 200 characters, for error messages."""
     return " ".join(str(space).split())[:200]

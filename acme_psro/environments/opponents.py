@@ -1,4 +1,4 @@
-"""Opponents from directories: the mixture of a run of PSRO, or a mixture directory."""
+"""Opponents that play the mixture of a PSRO run or of a mixture directory."""
 
 from __future__ import annotations
 
@@ -23,20 +23,34 @@ with contextlib.redirect_stdout(io.StringIO()):
 
 
 def read(directory: str, game: str) -> environment.Opponents:
-    """What the others play in one game, from either kind of directory.
+    """Reads the policies of the other players, for one game at a time.
+
+    Args:
+      directory: directory of a run, or mixture directory.
+      game: OpenSpiel's name of the game, with its parameters.
+
+    Returns:
+      A function that draws the policies of an episode.
 
     Raises:
-      ValueError: neither a run nor a mixture, or one of another game.
+      ValueError: the directory holds neither a run nor a mixture, or it belongs to another game.
     """
     found = _find(Path(directory), game)
-    return environment.fixed(found) if isinstance(found, Policy) else one_game(found, game)
+    return environment.fixed(found) if isinstance(found, Policy) else _for_one_game(found, game)
 
 
 def read_batched(directory: str, game: str) -> batched.Opponents:
-    """What the others play in many games side by side, from either kind of directory.
+    """Reads the policies of the other players, for many games that are stepped together.
+
+    Args:
+      directory: directory of a run, or mixture directory.
+      game: OpenSpiel's name of the game, with its parameters.
+
+    Returns:
+      The policies of each player, and the distribution from which the policies of an episode are drawn.
 
     Raises:
-      ValueError: neither a run nor a mixture, or one of another game.
+      ValueError: the directory holds neither a run nor a mixture, or it belongs to another game.
     """
     found = _find(Path(directory), game)
     if not isinstance(found, Policy):
@@ -45,7 +59,12 @@ def read_batched(directory: str, game: str) -> batched.Opponents:
 
 
 def _find(directory: Path, game: str) -> Policy | batched.Opponents:
-    """The one policy that plays like the mixture, where there is a table of it; else what is drawn."""
+    """Reads a directory's mixture in its cheapest form.
+
+    Returns:
+      For a run that stores a table of the mixture, one policy that plays like the mixture. For others, the
+      policies from which those of an episode are drawn.
+    """
     if mixture_files.exists(directory):
         return mixture_files.read(directory, DECODERS, game)
     run, expected = run_directory.read(directory), str(load_game(game))
@@ -53,14 +72,20 @@ def _find(directory: Path, game: str) -> Policy | batched.Opponents:
         raise ValueError(f"the run in {directory} plays {run.game}, not {expected}: choose another.")
     if isinstance(run, run_directory.StoredExactRun):
         return table_policy(run.tree, run.mixture_table())
-    # Drawing a policy for an episode asks one where weighing them by reach asks all, at every decision.
+    # A policy that plays like the mixture would weigh all policies by their reach probabilities, at every
+    # decision. If a policy is drawn for each episode, a decision needs only this one.
     state = run.record.state
     loaded = mixture_files.of_populations(run.game, state.populations, state.meta_strategy)
     return mixture_files.opponents_of(loaded, DECODERS)
 
 
-def one_game(opponents: batched.Opponents, game: str) -> environment.Opponents:
-    """The same opponents for one game at a time."""
+def _for_one_game(opponents: batched.Opponents, game: str) -> environment.Opponents:
+    """Converts opponents of many games to opponents of one game at a time, with the same distribution.
+
+    Args:
+      opponents: the policies of each player and their distribution.
+      game: OpenSpiel's name of the game, with its parameters.
+    """
     loaded = load_game(game)
     policies = [[_OnePolicy(loaded, policy) for policy in own] for own in opponents.policies]
 
@@ -72,7 +97,7 @@ def one_game(opponents: batched.Opponents, game: str) -> environment.Opponents:
 
 
 class _OnePolicy(Policy):
-    """A batch policy, asked for one state."""
+    """A batched policy as an OpenSpiel policy, which evaluates one state at a time."""
 
     def __init__(self, game: Any, policy: batched.BatchPolicy) -> None:
         super().__init__(game, list(range(game.num_players())))

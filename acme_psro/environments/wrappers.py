@@ -1,6 +1,6 @@
-"""What is put around environments so that agents can take them as they come.
+"""Wrappers that give all environments specs which agents support, and that detect NaN and infinity.
 
-The only module of environments that imports Acme: Acme's own wrappers do what they can.
+Acme's own wrappers are used as far as possible. No other module of `acme_psro.environments` imports Acme.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from agents.core import Observation
 
 
 class NonFiniteError(RuntimeError):
-    """Something that is no number, or infinite, went into an environment or came out of it."""
+    """An action, reward or observation of an environment is NaN or infinite."""
 
 
 class FiniteWrapper(wrappers.EnvironmentWrapper):
-    """Stops at the first NaN or infinity, before it is learnt from.
+    """Wrapper whose `reset` and `step` raise a `NonFiniteError` at the first NaN or infinity.
+
+    The error comes before the value reaches an agent, and a non-finite action does not reach the environment.
 
     Args:
-      environment: what is wrapped.
-      name: of the environment, for the message.
-
-    `reset` and `step` raise a NonFiniteError.
+      environment: the environment to wrap.
+      name: name of the environment, for the error message.
     """
 
     def __init__(self, environment: dm_env.Environment, name: str) -> None:
@@ -48,6 +48,8 @@ class FiniteWrapper(wrappers.EnvironmentWrapper):
         return self._checked(self._environment.step(action))
 
     def _checked(self, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
+        """Returns `timestep` if its reward and observation are finite, and raises an error otherwise."""
+        # `step` also begins an episode if it is called after the end of one, so that this is not in `reset`.
         if timestep.first():
             self._episode, self._step = self._episode + 1, 0
         self._refuse("reward", timestep.reward)
@@ -55,6 +57,7 @@ class FiniteWrapper(wrappers.EnvironmentWrapper):
         return timestep
 
     def _refuse(self, field: str, value: Any) -> None:
+        """Raises a NonFiniteError that names the field if `value` is not finite."""
         if isinstance(value, Observation):
             for name, each in zip(value._fields, value, strict=True):
                 self._refuse(f"{field}.{name}", each)
@@ -65,21 +68,24 @@ class FiniteWrapper(wrappers.EnvironmentWrapper):
 
 
 def _finite(value: Any) -> bool:
+    """Returns True if `value` has no NaN and no infinity. Values that are not floats always pass."""
     array = np.asarray(value)
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
 def canonical(environment: dm_env.Environment, name: str) -> dm_env.Environment:
-    """Continuous control in float32: one flat observation, and actions from -1 to 1, clipped to them.
+    """Wraps an environment to have one flat observation and actions from -1 to 1, all in float32.
 
-    Discrete actions stay as they are.
+    Continuous actions outside this interval are clipped. Discrete actions stay as they are. The result is a
+    `FiniteWrapper`.
 
     Args:
-      environment: with an observation of flat arrays, one or a dict of them.
-      name: of the environment, for messages.
+      environment: an environment whose observation is a flat array or a dict of flat arrays.
+      name: name of the environment, for error messages.
     """
     if isinstance(environment.observation_spec(), Mapping):
         environment = wrappers.ConcatObservationWrapper(environment)
     if not isinstance(environment.action_spec(), specs.DiscreteArray):
         environment = wrappers.CanonicalSpecWrapper(environment, clip=True)
+    # Outermost, because the conversion to float32 can overflow to infinity.
     return FiniteWrapper(wrappers.SinglePrecisionWrapper(environment), name)

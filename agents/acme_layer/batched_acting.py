@@ -1,7 +1,7 @@
-"""Acting in many games at once: one jitted call of the policy for all that one process plays.
+"""Acting in many games at once, with one jitted call of the policy for all games of a process.
 
-Where games are quick, a process that asks its policy for one action at a time waits for Python and JAX to
-hand a few numbers over. Here they hand over those of all games together.
+If games are fast, a process that asks its policy for one action at a time spends most of its time on the
+overhead of a JAX call. Here one call serves all games, so that they share this overhead.
 
 Dimensions: `E` games.
 """
@@ -25,25 +25,25 @@ from acme.utils import counting, loggers, signals
 from agents.acme_layer.batched_adding import BatchAdder
 from agents.core import Key, Variables
 
-# (variables, key, observations [E, ..]) -> actions [E, ..] as environments take them, and what is told of
-# each: a mapping to arrays [E], which may be empty.
+# (variables, key, observations [E, ..]) -> actions [E, ..] in the form that environments take, and the extras
+# of the actions: a mapping from names to arrays [E], which may be empty.
 BatchedPolicy = Callable[[Variables, Key, Any], tuple[jax.Array, Mapping[str, jax.Array]]]
 
 
 class Steps(Protocol):
-    """What came of a step of every game."""
+    """Results of one step of all games."""
 
     @property
     def observation(self) -> Any:
-        """Arrays `[E, ..]`; where `last`, the first ones of the next episode."""
+        """Arrays `[E, ..]`. For games in which `last` is True, the first observation of the next episode."""
 
     @property
     def reward(self) -> np.ndarray:
-        """`[E]` float32."""
+        """Rewards of the step, `[E]` float32."""
 
     @property
     def last(self) -> np.ndarray:
-        """`[E]` bool, whether an episode ended."""
+        """`[E]` bool, True if the step ended an episode."""
 
 
 class Games(Protocol):
@@ -51,23 +51,23 @@ class Games(Protocol):
 
     @property
     def num_games(self) -> int:
-        """`E`."""
+        """Number of games, `E`."""
 
     def reset(self) -> Any:
-        """Has all games begin an episode; returns what is observed, arrays `[E, ..]`."""
+        """Begins an episode in all games and returns their observations, arrays `[E, ..]`."""
 
     def step(self, actions: np.ndarray) -> Steps:
-        """Takes an action in each game; those that end begin again."""
+        """Takes one action in each game, `[E, ..]`. Games that end begin their next episode at once."""
 
 
 class BatchedActor:
-    """Chooses actions for many games, adds what comes of them, and asks for newer variables now and then.
+    """Selects actions for many games, adds their experience to replay and updates the policy's variables.
 
     Args:
-      policy: is jitted here, and runs where key and variables lie.
-      random_key: of its choices.
-      variable_client: for its variables.
-      adder: for what it observes; None: nobody learns from it.
+      policy: the policy, which is jitted here. It runs on the device that holds the key and the variables.
+      random_key: key from which the keys of all steps are split.
+      variable_client: client that fetches the policy's variables from the learner.
+      adder: adder for the experience. If None, no experience is stored.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class BatchedActor:
         adder: BatchAdder | None = None,
     ) -> None:
         def choose(variables: Variables, key: Key, observation: Any) -> Any:
+            # The split is inside the jitted function, so that a step needs one call and not two.
             key, use = jax.random.split(key)
             return policy(variables, use, observation), key
 
@@ -88,42 +89,52 @@ class BatchedActor:
         self._extras: Any = {}
 
     def select_actions(self, observation: Any) -> np.ndarray:
-        """Actions `[E, ..]` where arrays `[E, ..]` are observed."""
+        """Returns actions `[E, ..]` for observations `[E, ..]`.
+
+        The extras of the actions are kept for the next call of `observe`.
+        """
         chosen, self._key = self._choose(self._variable_client.params, self._key, observation)
         actions, self._extras = jax.device_get(chosen)
         return actions
 
     def observe_first(self, observation: Any) -> None:
-        """All games begin an episode with this."""
+        """Records the first observations `[E, ..]` after all games have begun an episode."""
         if self._adder is not None:
             self._adder.add_first(observation)
 
     def observe(self, actions: np.ndarray, steps: Steps) -> None:
-        """What the actions that were selected last have led to."""
+        """Records the results of the actions that were selected last."""
         if self._adder is not None:
             self._adder.add(actions, steps.observation, steps.reward, steps.last, self._extras)
 
     def update(self, wait: bool = False) -> None:
-        """Once for a step of all games: the period between two requests is counted in these."""
+        """Updates the variables, to be called once per step of all games.
+
+        The period between two requests for variables is counted in these calls.
+
+        Args:
+          wait: if True, returns only after a request has been answered.
+        """
         self._variable_client.update(wait)
 
     def close(self) -> None:
-        """Lets go of replay."""
+        """Closes the adder."""
         if self._adder is not None:
             self._adder.close()
 
 
 class BatchedLoop(core.Worker):
-    """Acts in many games until it is told to stop, as `acme.EnvironmentLoop` does in one.
+    """Acts in many games until it is stopped, as `acme.EnvironmentLoop` does in one game.
 
-    Counts and logs the same of every episode; those that end together are counted together.
-    `steps_per_second` is the pace of all games while the episode went on.
+    Counts and logs the same values as Acme's loop. Episodes that end in the same step are counted together,
+    before any of them is logged. `steps_per_second` is the number of steps of all games per second, over the
+    duration of the episode.
 
     Args:
-      games: to act in.
-      actor: that acts.
-      counter: is told of `episodes` and `steps`, those of episodes that have ended.
-      logger: is given a row an episode.
+      games: the games to act in.
+      actor: the actor that selects the actions.
+      counter: counter for `episodes` and `steps`. Only steps of finished episodes are counted.
+      logger: logger that receives one row per episode.
     """
 
     def __init__(
@@ -139,13 +150,20 @@ class BatchedLoop(core.Worker):
         self._logger = logger or loggers.make_default_logger("environment_loop")
 
     def run(self, num_episodes: int | None = None, num_steps: int | None = None) -> None:
-        """Acts until so many episodes have ended, or until ended ones have so many steps; or for ever.
+        """Acts until the given number of episodes or steps is reached, or until it is stopped from outside.
+
+        Args:
+          num_episodes: number of finished episodes after which to return. If None, there is no such limit.
+          num_steps: number of steps in finished episodes after which to return. If None, there is no such
+            limit.
 
         Raises:
-          ValueError: both are given.
+          ValueError: both limits are given.
         """
         if num_episodes is not None and num_steps is not None:
             raise ValueError("either num_episodes or num_steps may be given, not both.")
+        # Launchpad stops a node by raising an exception in its thread, which can happen at any line. The
+        # adder must be closed even then: its writer would keep streams to the server open.
         with signals.runtime_terminator():
             try:
                 self._run(num_episodes, num_steps)
@@ -155,41 +173,47 @@ class BatchedLoop(core.Worker):
     def _run(self, num_episodes: int | None, num_steps: int | None) -> None:
         observation = self._games.reset()
         self._actor.observe_first(observation)
-        account = _Account(self._games.num_games)
-        while not account.has_reached(num_episodes, num_steps):
+        statistics = _EpisodeStatistics(self._games.num_games)
+        while not statistics.has_reached(num_episodes, num_steps):
             actions = self._actor.select_actions(observation)
             steps = self._games.step(actions)
             self._actor.observe(actions, steps)
             self._actor.update()
             observation = steps.observation
-            if rows := account.add(steps.reward, steps.last):
+            if rows := statistics.add(steps.reward, steps.last):
+                # A counter may talk to another process, so that it is incremented once for all of them.
                 ended = sum(row["episode_length"] for row in rows)
                 counts = self._counter.increment(episodes=len(rows), steps=ended)
                 for row in rows:
                     self._logger.write({**row, **counts})
 
 
-class _Account:
-    """Lengths and returns of the episodes that go on, and how many have ended."""
+class _EpisodeStatistics:
+    """Lengths and returns of the running episodes, and the number of finished ones."""
 
     def __init__(self, num_games: int) -> None:
         self._lengths = np.zeros(num_games, np.int64)
         self._returns = np.zeros(num_games, np.float32)
         self._started = np.full(num_games, time.time())
-        # Steps of all games, altogether and before each one's episode.
+        # The steps of all games together: so far, and up to the beginning of each game's running episode.
         self._steps = 0
-        self._before = np.zeros(num_games, np.int64)
+        self._steps_at_start = np.zeros(num_games, np.int64)
         self._episodes_ended = 0
         self._steps_ended = 0
 
     def has_reached(self, num_episodes: int | None, num_steps: int | None) -> bool:
-        """Whether so many episodes have ended, or episodes with so many steps."""
+        """Returns True if a limit is given and the finished episodes, or their steps, have reached it."""
         return (num_episodes is not None and self._episodes_ended >= num_episodes) or (
             num_steps is not None and self._steps_ended >= num_steps
         )
 
     def add(self, reward: np.ndarray, last: np.ndarray) -> list[dict[str, Any]]:
-        """Adds a step of all games; returns a row for each episode that ended with it."""
+        """Adds one step of all games and returns a row for each episode that ended in it.
+
+        Args:
+          reward: `[E]` float32.
+          last: `[E]` bool, True if the step ended an episode.
+        """
         self._lengths += 1
         self._returns += reward
         self._steps += len(reward)
@@ -197,7 +221,9 @@ class _Account:
         if not len(ended):
             return []
         now = time.time()
-        pace = (self._steps - self._before[ended]) / np.maximum(now - self._started[ended], 1e-9)
+        # An episode of one step can be shorter than the clock's resolution.
+        seconds = np.maximum(now - self._started[ended], 1e-9)
+        pace = (self._steps - self._steps_at_start[ended]) / seconds
         values = (self._lengths[ended].tolist(), self._returns[ended], pace.tolist())
         rows = [
             dict(zip(("episode_length", "episode_return", "steps_per_second"), row, strict=True))
@@ -206,5 +232,5 @@ class _Account:
         self._episodes_ended += len(ended)
         self._steps_ended += int(self._lengths[ended].sum())
         self._lengths[ended] = self._returns[ended] = 0
-        self._started[ended], self._before[ended] = now, self._steps
+        self._started[ended], self._steps_at_start[ended] = now, self._steps
         return rows

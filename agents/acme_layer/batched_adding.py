@@ -1,8 +1,8 @@
-"""Writes the experience of many games that are stepped side by side, all of them by one writer of Reverb.
+"""Adders for the experience of many games that are stepped together, with one Reverb writer for all games.
 
-Items are, byte for byte, those that `agents.acme_layer.replay.make_adder` writes of each game by itself.
-Acme's adders take a writer, with a connection and threads of its own, for each game; they walk trees of
-names three times a step, and wait for the server at each episode's end.
+The items are equal, byte for byte, to those of `agents.acme_layer.replay.make_adder` with one adder per game.
+Acme's adders are slower for many games: each game needs a writer with its own connection and threads, each
+step traverses trees of names three times, and each end of an episode waits for the server.
 
 Dimensions: `E` games.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import abc
 import collections
-import contextlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,28 +22,26 @@ import numpy as np
 import reverb
 import tree
 from acme.adders import reverb as reverb_adders
-from reverb import pybind
 
+from agents.acme_layer.cell_writer import Cell, CellWriter
 from agents.acme_layer.replay import ReplayConfig, mark_decision
 
-# Neighbours in a column are compressed and sent together, and drawn together when one of them is.
+# Neighbouring cells of a column are compressed and sent together. If one of them is sampled, the whole chunk
+# is sent to the learner, so that long chunks would slow sampling down.
 _MAX_CHUNK_LENGTH = 4
-# As long as Acme waits for a server that has yet to start.
-_START_MILLISECONDS = 300_000
-# Only between two waits can a thread be told to stop.
-_WAIT_MILLISECONDS = 500
-_CLOSE_MILLISECONDS = 2000
-
-_NOTHING_MORE, _ALL = np.float32(0.0), np.float32(1.0)
-# A number or array that the writer holds; Reverb's `WeakCellRef`.
-_Cell = Any
+_TERMINAL_DISCOUNT, _DISCOUNT = np.float32(0.0), np.float32(1.0)
 _Leaves = Sequence[np.ndarray]
-# Reward and discount.
-_Gain = tuple[np.float32, np.float32]
+
+
+class _Return(NamedTuple):
+    """Discounted sum of the rewards of one or more decisions, and the discount of the value after them."""
+
+    reward: np.float32
+    discount: np.float32
 
 
 class _Decision(NamedTuple):
-    """An action, and what it brought."""
+    """An action, its reward, the environment's discount and the action's extras."""
 
     action: Any
     reward: np.float32
@@ -53,13 +50,13 @@ class _Decision(NamedTuple):
 
 
 class BatchAdder(abc.ABC):
-    """Writes the experience of `E` games, each of which begins its next episode when one ends.
+    """Writes the experience of `E` games, each of which begins its next episode as soon as one ends.
 
     Args:
-      client: of the server.
-      replay: how experience is kept.
-      num_games: `E`.
-      nothing: what is observed at the end of an episode, a tree of arrays without an axis of games.
+      client: client of the Reverb server.
+      replay: configuration of replay.
+      num_games: number of games, `E`.
+      nothing: observation at the end of an episode, a tree of arrays without an axis of games.
     """
 
     def __init__(self, client: reverb.Client, replay: ReplayConfig, num_games: int, nothing: Any) -> None:
@@ -67,15 +64,16 @@ class BatchAdder(abc.ABC):
         self._table = replay.table_name
         self._num_games = num_games
         self._nothing = [np.asarray(leaf) for leaf in tree.flatten(nothing)]
-        # As many as come of two steps; the learner's pace, which Reverb keeps, must not be outrun.
+        # The number of items from two steps. Reverb's rate limiter does not see items that are still in the
+        # writer, so that a longer queue would let the actors run ahead of the learner.
         self._max_pending = max(2, 2 * num_games // replay.sequence_length)
-        self._writer: _Writer | None = None
+        self._writer: CellWriter | None = None
 
     def add_first(self, observation: Any) -> None:
-        """All games begin an episode; what a game had not finished is left as it is.
+        """Begins an episode in all games. Unfinished episodes get no further items.
 
         Args:
-          observation: the first ones, a tree of arrays `[E, ..]`.
+          observation: the first observations, a tree of arrays `[E, ..]`.
         """
         if self._writer is None:
             self._writer = self._open()
@@ -85,25 +83,29 @@ class BatchAdder(abc.ABC):
     def add(
         self, action: np.ndarray, observation: Any, reward: np.ndarray, last: np.ndarray, extras: Any = ()
     ) -> None:
-        """Adds a decision of each game and what came of it; waits where the table is ahead of its readers.
+        """Adds one decision of each game and its results.
+
+        Waits if the table accepts no items because its readers are behind.
 
         Args:
-          action: `[E, ..]`.
-          observation: arrays `[E, ..]` of what follows: where `last`, of the next episode. They are kept for
-            a while and must not be overwritten.
-          reward: `[E]` float32.
-          last: `[E]` bool, whether an episode ended. There and only there the discount is 0.
-          extras: of each decision, a mapping to arrays `[E]`.
+          action: actions, `[E, ..]`.
+          observation: observations after the actions, arrays `[E, ..]`. For games in which `last` is True,
+            the first observation of the next episode. The arrays are kept for a while and must not be
+            overwritten.
+          reward: rewards of the actions, `[E]` float32.
+          last: `[E]` bool, True if the episode ended. The discount is 0 for these games and 1 for others.
+          extras: extras of the decisions, a mapping from names to arrays `[E]`.
 
         Raises:
-          ValueError: `add_first` was not called before.
+          ValueError: `add_first` was not called before, or a sequence's `extras` have no `log_prob`.
         """
         writer = self._writer
         if writer is None:
             raise ValueError("add_first must be called before add.")
         for game, (seen, is_last) in enumerate(zip(_rows_of(observation), last.tolist(), strict=True)):
-            told = {name: values[game] for name, values in extras.items()} if extras else extras
-            decision = _Decision(action[game], reward[game], _NOTHING_MORE if is_last else _ALL, told)
+            own_extras = {name: values[game] for name, values in extras.items()} if extras else extras
+            discount = _TERMINAL_DISCOUNT if is_last else _DISCOUNT
+            decision = _Decision(action[game], reward[game], discount, own_extras)
             self._add(writer, game, decision, self._nothing if is_last else seen)
             if is_last:
                 self._end(writer, game)
@@ -111,34 +113,41 @@ class BatchAdder(abc.ABC):
         writer.wait(self._max_pending)
 
     def close(self) -> None:
-        """Sends what is still to be sent, but does not wait long for somebody to take it."""
+        """Sends pending items, but gives up after a short time if the table does not accept them.
+
+        The next call of `add_first` opens a new writer.
+        """
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
     @abc.abstractmethod
-    def _open(self) -> _Writer:
-        """A writer for items of this kind."""
+    def _open(self) -> CellWriter:
+        """Opens a writer whose columns and buffers suit this adder's items."""
 
     @abc.abstractmethod
-    def _begin(self, writer: _Writer, game: int, seen: _Leaves) -> None:
-        """A game begins an episode where this is seen."""
+    def _begin(self, writer: CellWriter, game: int, seen: _Leaves) -> None:
+        """Begins an episode of one game with its first observation."""
 
     @abc.abstractmethod
-    def _add(self, writer: _Writer, game: int, decision: _Decision, seen: _Leaves) -> None:
-        """A game goes on from a decision to where this is seen."""
+    def _add(self, writer: CellWriter, game: int, decision: _Decision, seen: _Leaves) -> None:
+        """Adds a decision of one game and the observation after it."""
 
     @abc.abstractmethod
-    def _end(self, writer: _Writer, game: int) -> None:
-        """A game's episode has ended with the decision that was added last."""
+    def _end(self, writer: CellWriter, game: int) -> None:
+        """Ends the episode of one game, after its last decision was added."""
 
 
 class NStepBatchAdder(BatchAdder):
     """Writes n-step transitions, as Acme's `NStepTransitionAdder` does.
 
     Args:
-      client: see `BatchAdder`, as for all others.
-      discount: of the agent; a transition's discount lacks one factor of it.
+      client: client of the Reverb server.
+      replay: configuration of replay.
+      num_games: number of games, `E`.
+      nothing: observation at the end of an episode, a tree of arrays without an axis of games.
+      discount: the agent's discount. As in Acme, the discount of a transition contains it one time less
+        than the transition has steps.
     """
 
     def __init__(
@@ -147,52 +156,60 @@ class NStepBatchAdder(BatchAdder):
         super().__init__(client, replay, num_games, nothing)
         self._discount = np.float32(discount)
         self._n_step = replay.n_step
-        # Of the last `n_step` decisions of each game: cells of what was seen and done, and what that brought.
-        self._starts = [collections.deque[list[_Cell]](maxlen=replay.n_step) for _ in range(num_games)]
-        self._gains = [collections.deque[_Gain](maxlen=replay.n_step) for _ in range(num_games)]
-        self._now: list[list[_Cell]] = [[] for _ in range(num_games)]
+        # For the last `n_step` decisions of each game: the cells of the observation and of the action, and
+        # the reward and discount. Cells are references, so that an observation is sent only once although
+        # it appears in several transitions.
+        self._starts = [collections.deque[list[Cell]](maxlen=replay.n_step) for _ in range(num_games)]
+        self._returns = [collections.deque[_Return](maxlen=replay.n_step) for _ in range(num_games)]
+        self._now: list[list[Cell]] = [[] for _ in range(num_games)]
 
-    def _open(self) -> _Writer:
-        # Items refer to what was seen `n_step` steps ago. In a step each game shows two observations at most.
+    def _open(self) -> CellWriter:
+        # Items refer to observations from `n_step` steps ago. In one step, each game appends two observations
+        # at most: the end of an episode and the beginning of the next.
         keep = 2 * (self._n_step + 1) * self._num_games
         chunk_length = min(_MAX_CHUNK_LENGTH, self._num_games)
-        return _Writer(self._client, self._table, len(self._nothing) + 3, keep, chunk_length)
+        return CellWriter(self._client, self._table, len(self._nothing) + 3, keep, chunk_length)
 
-    def _begin(self, writer: _Writer, game: int, seen: _Leaves) -> None:
+    def _begin(self, writer: CellWriter, game: int, seen: _Leaves) -> None:
         self._starts[game].clear()
-        self._gains[game].clear()
+        self._returns[game].clear()
         self._now[game] = writer.append([*seen, None, None, None])[:-3]
 
-    def _add(self, writer: _Writer, game: int, decision: _Decision, seen: _Leaves) -> None:
-        starts, gains = self._starts[game], self._gains[game]
-        gains.append((decision.reward, decision.discount))
-        *then, action, reward, discount = writer.append([*seen, decision.action, *self._sum(gains)])
+    def _add(self, writer: CellWriter, game: int, decision: _Decision, seen: _Leaves) -> None:
+        starts, returns = self._starts[game], self._returns[game]
+        returns.append(_Return(decision.reward, decision.discount))
+        *then, action, reward, discount = writer.append([*seen, decision.action, *self._sum(returns)])
         starts.append([*self._now[game], action])
+        # At the beginning of an episode `starts` is not full yet, and transitions have fewer than n steps.
         writer.create([[cell] for cell in (*starts[0], reward, discount, *then)])
         self._now[game] = then
 
-    def _end(self, writer: _Writer, game: int) -> None:
-        starts, gains, then = self._starts[game], self._gains[game], self._now[game]
+    def _end(self, writer: CellWriter, game: int) -> None:
+        # Every decision starts a transition. Those of the last n - 1 decisions end with the episode, and only
+        # their rewards and discounts are new: the observations and actions are in the writer already.
+        starts, returns, then = self._starts[game], self._returns[game], self._now[game]
         while len(starts) > 1:
             starts.popleft()
-            gains.popleft()
-            *_, reward, discount = writer.append([None] * len(starts[0]) + [*self._sum(gains)])
+            returns.popleft()
+            *_, reward, discount = writer.append([None] * len(starts[0]) + [*self._sum(returns)])
             writer.create([[cell] for cell in (*starts[0], reward, discount, *then)])
 
-    def _sum(self, gains: collections.deque[_Gain]) -> _Gain:
-        """Reward and discount of several decisions, in the order in which Acme multiplies and adds."""
-        reward, discount = gains[0]
-        for index in range(1, len(gains)):
+    def _sum(self, returns: collections.deque[_Return]) -> _Return:
+        """Computes the return of consecutive decisions."""
+        reward, discount = returns[0]
+        for index in range(1, len(returns)):
+            # Products and sums are in the same order as in Acme: rounding depends on it.
             discount = discount * self._discount
-            reward = reward + gains[index][0] * discount
-            discount = discount * gains[index][1]
-        return reward, discount
+            reward = reward + returns[index].reward * discount
+            discount = discount * returns[index].discount
+        return _Return(reward, discount)
 
 
 class SequenceBatchAdder(BatchAdder):
-    """Writes sequences, as `agents.acme_layer.replay.SequenceAdder` does. Its `extras` need a `log_prob`.
+    """Writes sequences, as `agents.acme_layer.replay.SequenceAdder` does.
 
-    A sequence is written at once, when it is complete, so that it is compressed by itself.
+    The `extras` of decisions need a `log_prob`. Rows are kept here until their sequence is complete and are
+    then written together, so that each sequence is one chunk, with no rows of other games.
     """
 
     def __init__(self, client: reverb.Client, replay: ReplayConfig, num_games: int, nothing: Any) -> None:
@@ -202,32 +219,34 @@ class SequenceBatchAdder(BatchAdder):
         self._now: list[_Leaves] = [() for _ in range(num_games)]
         self._is_start = [True] * num_games
 
-    def _open(self) -> _Writer:
+    def _open(self) -> CellWriter:
+        # Beside the observation's leaves: action, reward, discount, start of episode, and the extras.
         columns = len(self._nothing) + 4 + len(mark_decision({"log_prob": 0.0}))
-        return _Writer(self._client, self._table, columns, self._num_rows, self._num_rows)
+        return CellWriter(self._client, self._table, columns, self._num_rows, self._num_rows)
 
-    def _begin(self, writer: _Writer, game: int, seen: _Leaves) -> None:
+    def _begin(self, writer: CellWriter, game: int, seen: _Leaves) -> None:
         self._rows[game] = []
         self._now[game], self._is_start[game] = seen, True
 
-    def _add(self, writer: _Writer, game: int, decision: _Decision, seen: _Leaves) -> None:
-        action, reward, discount, told = decision
+    def _add(self, writer: CellWriter, game: int, decision: _Decision, seen: _Leaves) -> None:
+        action, reward, discount, extras = decision
         start = np.bool_(self._is_start[game])
-        step = reverb_adders.Step(self._now[game], action, reward, discount, start, mark_decision(told))
+        step = reverb_adders.Step(self._now[game], action, reward, discount, start, mark_decision(extras))
         self._rows[game].append(tree.flatten(step))
         self._now[game], self._is_start[game] = seen, False
         if len(self._rows[game]) == self._num_rows:
             self._write(writer, game)
 
-    def _end(self, writer: _Writer, game: int) -> None:
+    def _end(self, writer: CellWriter, game: int) -> None:
         rows, seen = self._rows[game], self._now[game]
+        # The last observation is real, but no action was taken in it, and later rows are padding altogether.
         padding = [np.zeros_like(leaf) for leaf in rows[-1]]
         rows.append([*seen, *padding[len(seen) :]])
         rows += [padding] * (self._num_rows - len(rows))
         self._write(writer, game)
 
-    def _write(self, writer: _Writer, game: int) -> None:
-        """Makes an item of a game's rows; the last of them is the first of the next one."""
+    def _write(self, writer: CellWriter, game: int) -> None:
+        """Writes a game's rows as one item and keeps the last row as the first one of the next item."""
         rows = self._rows[game]
         writer.create([list(column) for column in zip(*map(writer.append, rows), strict=True)])
         del rows[:-1]
@@ -236,62 +255,20 @@ class SequenceBatchAdder(BatchAdder):
 def make_batch_adder(
     replay: ReplayConfig, client: reverb.Client, discount: float, num_games: int, nothing: Any
 ) -> BatchAdder:
-    """Writes n-step transitions, whose rewards are summed up with `discount`, or sequences.
+    """Makes an adder for many games, which writes n-step transitions or sequences.
 
     Args:
-      replay: how experience is kept.
-      client: of the server.
-      discount: of the agent.
-      num_games: that are stepped side by side.
-      nothing: what is observed at the end of an episode.
+      replay: configuration of replay.
+      client: client of the Reverb server.
+      discount: the agent's discount, with which the rewards of an n-step transition are summed.
+      num_games: number of games that are stepped together.
+      nothing: observation at the end of an episode, a tree of arrays without an axis of games.
     """
     if replay.sequence_length > 1:
         return SequenceBatchAdder(client, replay, num_games, nothing)
     return NStepBatchAdder(client, replay, num_games, nothing, discount)
 
 
-class _Writer:
-    """A writer of rows of cells, and of items that are made of any cells among each column's newest.
-
-    Args:
-      client: of the server, which is waited for.
-      table: where items go.
-      columns: cells in a row, some of which may be missing.
-      keep: how many of the newest cells of each column items may be made of.
-      chunk_length: cells of a column that are sent together.
-    """
-
-    def __init__(self, client: reverb.Client, table: str, columns: int, keep: int, chunk_length: int) -> None:
-        self._table = table
-        self._writer = client.trajectory_writer(keep, get_signature_timeout_ms=_START_MILLISECONDS)
-        # Its own `append` and `create_item` look up every cell by the path of its name, which takes five
-        # times as long as what they do then. What lies under them takes and gives flat rows.
-        self._under = self._writer._writer
-        chunks = pybind.ConstantChunkerOptions(chunk_length, keep)
-        for column in range(columns):
-            self._under.ConfigureChunker(column, chunks)
-
-    def append(self, row: list[Any]) -> list[_Cell]:
-        """Adds a row of arrays, None where there is none, and returns its cells."""
-        return self._under.Append(row)
-
-    def create(self, columns: list[list[_Cell]]) -> None:
-        """Makes an item of as many cells in each column; single ones have no axis of time."""
-        self._under.CreateItem(self._table, 1.0, columns, [len(columns[0]) == 1] * len(columns))
-
-    def wait(self, pending: int) -> None:
-        """Until no more than so many items are still to be sent or taken by the table."""
-        while True:
-            with contextlib.suppress(reverb.DeadlineExceededError):
-                return self._writer.flush(pending, timeout_ms=_WAIT_MILLISECONDS)
-
-    def close(self) -> None:
-        """Sends what is left, as long as that takes no longer than a moment."""
-        with contextlib.suppress(reverb.DeadlineExceededError):
-            self._writer.flush(0, timeout_ms=_CLOSE_MILLISECONDS)
-        self._writer.close()
-
-
 def _rows_of(observation: Any) -> list[_Leaves]:
-    """Of a tree of arrays `[E, ..]`, for each game its leaves."""
+    """Splits a tree of arrays `[E, ..]` into the leaves of each game."""
     return list(zip(*tree.flatten(observation), strict=True))

@@ -1,6 +1,7 @@
-"""The builder of every agent in Acme's sense: replay, adder, data set, actor, learner and policy.
+"""The Acme builder of all agents, which makes replay, adder, data set, actor, learner and policy.
 
-Its methods have the signatures of Acme's main branch; `agents.acme_layer.released` serves the older ones.
+The methods have the signatures of Acme's main branch. `agents.acme_layer.released` adapts them to the older
+signatures of the release.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ class CoreBuilder:
 
     Args:
       make_core: networks -> `AgentCore`.
-      discount: of the agent, for rewards summed over more than one step; `AgentCore.update` applies it once
-        more, as Acme has it.
-      replay: how experience is kept and drawn.
+      discount: the agent's discount, for rewards that are summed over more than one step. As in Acme,
+        `AgentCore.update` applies it once more.
+      replay: configuration of replay; the default one if None.
     """
 
     def __init__(
@@ -50,16 +51,16 @@ class CoreBuilder:
 
     @property
     def discount(self) -> float:
-        """Of the agent."""
+        """The agent's discount."""
         return self._discount
 
     @property
     def replay(self) -> ReplayConfig:
-        """How experience is kept and drawn."""
+        """The configuration of replay."""
         return self._replay
 
     def with_replay(self, replay: ReplayConfig) -> CoreBuilder:
-        """The same agent with another replay."""
+        """Returns a builder of the same agent with another configuration of replay."""
         other = copy.copy(self)
         other._replay = replay
         return other
@@ -67,17 +68,21 @@ class CoreBuilder:
     def make_replay_tables(
         self, environment_spec: specs.EnvironmentSpec, policy: actor_core.ActorCore
     ) -> list[reverb.Table]:
-        """One table that keeps n-step transitions or sequences and is sampled uniformly.
+        """Makes one table of n-step transitions or sequences, which is sampled uniformly.
 
         Raises:
-          ValueError: an environment that no agent of ours can handle.
+          ValueError: no agent of this package supports the environment.
         """
         del policy
+        # Called only for its error: a program makes its tables first, and should fail before it starts.
         make_interface(environment_spec)
         return [replays.make_table(self._replay, environment_spec)]
 
     def make_dataset_iterator(self, replay_client: reverb.Client) -> Iterator[reverb.ReplaySample]:
-        """Samples for `gradient_steps_per_learner_step` batches of `batch_size` decisions, on the host."""
+        """Returns an endless iterator over samples for the learner, in host memory.
+
+        A sample holds `gradient_steps_per_learner_step` batches of `batch_size` decisions.
+        """
         return replays.make_dataset_iterator(self._replay, replay_client)
 
     def make_adder(
@@ -86,7 +91,7 @@ class CoreBuilder:
         environment_spec: specs.EnvironmentSpec | None,
         policy: actor_core.ActorCore | None,
     ) -> adders.Adder:
-        """Writes n-step transitions, or sequences."""
+        """Makes an adder for one environment, which writes n-step transitions or sequences."""
         del environment_spec, policy
         return replays.make_adder(self._replay, replay_client, self._discount)
 
@@ -98,10 +103,10 @@ class CoreBuilder:
         variable_source: core.VariableSource | None = None,
         adder: adders.Adder | None = None,
     ) -> core.Actor:
-        """An actor on the CPU, which asks the learner for variables now and then.
+        """Makes an actor that runs on the CPU and fetches the learner's variables periodically.
 
         Raises:
-          ValueError: no learner to ask.
+          ValueError: `variable_source` is None.
         """
         del environment_spec
         if variable_source is None:
@@ -112,12 +117,12 @@ class CoreBuilder:
         return actors.GenericActor(policy, _on_cpu(random_key), client, adder, backend=None)
 
     def make_batch_adder(self, replay_client: reverb.Client, num_games: int, nothing: Any) -> BatchAdder:
-        """Writes what `make_adder` does, of many games that are stepped side by side.
+        """Makes an adder for many games that are stepped together, which writes the items of `make_adder`.
 
         Args:
-          replay_client: of the server.
-          num_games: that are stepped side by side.
-          nothing: what is observed at the end of an episode, a tree of arrays.
+          replay_client: client of the Reverb server.
+          num_games: number of games.
+          nothing: observation at the end of an episode, a tree of arrays without an axis of games.
         """
         return make_batch_adder(self._replay, replay_client, self._discount, num_games, nothing)
 
@@ -129,13 +134,22 @@ class CoreBuilder:
         variable_source: core.VariableSource,
         adder: BatchAdder | None = None,
     ) -> BatchedActor:
-        """What `make_actor` makes, for many environments that are stepped side by side."""
+        """Makes an actor for many environments that are stepped together, with the policy of `make_actor`.
+
+        Args:
+          random_key: key of the actor's random choices.
+          networks: the agent's networks.
+          environment_spec: spec of one environment.
+          variable_source: source of the policy's variables, usually the learner.
+          adder: adder for the experience. If None, no experience is stored.
+        """
         policy = self._make_choice(networks, environment_spec)
         return BatchedActor(policy, _on_cpu(random_key), self._make_variable_client(variable_source), adder)
 
     def _make_variable_client(self, source: core.VariableSource) -> variable_utils.VariableClient:
-        """Key and variables lie on the CPU, so that is where acting happens."""
+        """Makes a client that fetches the policy's variables from `source` and puts them on the CPU."""
         period = self._replay.variable_update_period
+        # A jitted policy runs where its arguments are. Its key is on the CPU as well, see `_on_cpu`.
         return variable_utils.VariableClient(source, "policy", period, device="cpu")
 
     def make_learner(
@@ -148,7 +162,21 @@ class CoreBuilder:
         replay_client: reverb.Client | None = None,
         counter: counting.Counter | None = None,
     ) -> CoreLearner:
-        """The learner; `logger_fn` is one of Acme's `LoggerFactory`: (label, steps key, ..) -> logger."""
+        """Makes the learner.
+
+        Args:
+          random_key: key for the initial state.
+          networks: the agent's networks.
+          dataset: iterator over samples, as `make_dataset_iterator` returns it.
+          logger_fn: a `LoggerFactory` of Acme, (label, steps key, ..) -> logger.
+          environment_spec: spec of the environment.
+          replay_client: client of the Reverb server. It is not used.
+          counter: counter of the learner's steps.
+
+        Raises:
+          ValueError: no agent of this package supports the environment, or the batch cannot be divided
+            equally among the local devices.
+        """
         del replay_client
         interface, length = make_interface(environment_spec), self._replay.sequence_length
         return CoreLearner(
@@ -166,30 +194,39 @@ class CoreBuilder:
     def make_policy(
         self, networks: Any, environment_spec: specs.EnvironmentSpec, evaluation: bool = False
     ) -> actor_core.ActorCore:
-        """How to act, exploration included, or with `evaluation` how to act when judged.
+        """Makes the policy, either with exploration or in evaluation mode.
 
-        Where replay keeps sequences, who acts to learn reports each action's `log_prob` as an extra.
+        If replay keeps sequences, the policy with exploration returns each action's `log_prob` as an extra.
+
+        Args:
+          networks: the agent's networks.
+          environment_spec: spec of the environment.
+          evaluation: if True, the policy acts in evaluation mode.
+
+        Raises:
+          ValueError: no agent of this package supports the environment.
         """
         choose = self._make_choice(networks, environment_spec, evaluation)
         if evaluation or self._replay.sequence_length == 1:
             return actor_core.batched_feed_forward_to_actor_core(lambda *seen: choose(*seen)[0])
-        telling = actor_core.batched_feed_forward_with_extras_to_actor_core(choose)
-        return dataclasses.replace(telling, init=_start_telling)
+        policy = actor_core.batched_feed_forward_with_extras_to_actor_core(choose)
+        return dataclasses.replace(policy, init=_init_with_log_prob)
 
     def _make_choice(
         self, networks: Any, environment_spec: specs.EnvironmentSpec, evaluation: bool = False
     ) -> BatchedPolicy:
-        """How to act where a batch is observed, and what to tell of each action."""
+        """Makes a function from a batch of observations to actions and their extras."""
         agent = self._make_core(networks)
         act = agent.perform if evaluation else agent.act
-        tells = not evaluation and self._replay.sequence_length > 1
+        adds_log_prob = not evaluation and self._replay.sequence_length > 1
         interface = make_interface(environment_spec)
 
         def choose(variables: Variables, key: Key, observation: Any) -> tuple[Action, Mapping[str, Any]]:
             seen = interface.to_observation(observation)
             action = act(variables, key, seen)
-            if not tells:
+            if not adds_log_prob:
                 return interface.to_action(action), {}
+            # Stored with the action, because the policy may have changed when the learner samples it.
             log_prob = agent.log_prob(variables, seen, action)
             return interface.to_action(action), {"log_prob": log_prob.astype(jnp.float32)}
 
@@ -200,6 +237,9 @@ def _on_cpu(random_key: Key) -> Key:
     return jax.device_put(random_key, jax.local_devices(backend="cpu")[0])
 
 
-def _start_telling(key: Key) -> actor_core.SimpleActorCoreStateWithExtras:
-    """As Acme's, but with extras as they are later on: else the policy would be compiled twice."""
+def _init_with_log_prob(key: Key) -> actor_core.SimpleActorCoreStateWithExtras:
+    """Returns an actor's initial state whose extras have the structure of later ones.
+
+    Acme's initial state has empty extras, with which the policy would be compiled twice.
+    """
     return actor_core.SimpleActorCoreStateWithExtras(key, {"log_prob": jnp.zeros((), jnp.float32)})

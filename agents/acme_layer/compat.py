@@ -1,10 +1,12 @@
-"""Makes Acme importable and quiet; every module that imports Acme, Reverb or Launchpad imports this first.
+"""Compatibility of Acme with current JAX and TensorFlow, without warnings at import.
 
-The release of Acme on the package index (dm-acme 0.4.0) uses names that JAX has removed since. Each is put
-back where it is missing, so that newer versions of Acme and older ones of JAX are left as they are. The
-rest keeps TensorFlow, which only carries Reverb's data here, off the accelerators, and hides what concerns
-no user of ours: gym's notice, and that Acme's dependencies use deprecated names. Gym would also have
-everybody's deprecation warnings shown from then on.
+Every module that imports Acme, Reverb or Launchpad imports this module first.
+
+The release of Acme on the package index (dm-acme 0.4.0) uses names that JAX has removed since. Each name is
+added only if it is missing, so that newer versions of Acme and older versions of JAX stay unchanged.
+TensorFlow only transports Reverb's data here, and is therefore kept off the accelerators. Messages that do
+not concern users of this package are hidden: gym's notice, and warnings that Acme's dependencies use
+deprecated names. Gym would also show the deprecation warnings of all other packages from then on.
 """
 
 from __future__ import annotations
@@ -31,13 +33,14 @@ _TREE_FUNCTIONS = {
 
 
 def _add_missing(namespace: Any, aliases: Mapping[str, Any]) -> None:
-    """Sets attributes that `namespace` lacks."""
+    """Sets those attributes that `namespace` does not have yet."""
     for name, value in aliases.items():
         if not hasattr(namespace, name):
             setattr(namespace, name, value)
 
 
 def _restore_removed_names() -> None:
+    """Adds names to JAX that dm-acme 0.4.0 uses and that JAX has removed."""
     modules = {name: types.ModuleType(f"jax.{name}") for name in ("xla", "pxla")}
     _add_missing(jax, {**_TREE_FUNCTIONS, **modules})
     _add_missing(jax.xla, {"Device": jax.Device, "DeviceArray": jax.Array})  # type: ignore[attr-defined]
@@ -46,27 +49,35 @@ def _restore_removed_names() -> None:
 
 
 def _import_gym() -> None:
-    """Imports gym, as Acme will, without its notice; its filter for warnings is undone by the caller."""
+    """Imports gym before Acme does, without its notice.
+
+    Gym also installs a filter that shows deprecation warnings. The caller restores the filters.
+    """
     with contextlib.suppress(ImportError):
         importlib.import_module("gym_notices.notices").notices.clear()
         importlib.import_module("gym")
 
 
 def _import_tensorflow() -> None:
-    # TensorFlow Probability as a whole refuses older TensorFlows; its half for JAX works, where it does not
-    # find TensorFlow imported. In the processes of Launchpad's nodes it is, before anything of ours.
+    """Imports TensorFlow Probability's part for JAX, then TensorFlow, which it keeps off the GPUs."""
+    # TensorFlow Probability refuses older versions of TensorFlow. Its part for JAX works with them, but only
+    # if TensorFlow is not imported yet. In Launchpad's processes, it is imported before any of our modules.
     imported = sys.modules.pop("tensorflow", None)
     importlib.import_module("tensorflow_probability.substrates.jax")
     if imported is not None:
         sys.modules["tensorflow"] = imported
     tensorflow = importlib.import_module("tensorflow")
-    # Too late where somebody has used TensorFlow on a GPU already: then it is theirs to decide.
+    # TensorFlow raises this error if the process has used it on a GPU already. Then the choice of devices is
+    # the user's, and it stays.
     with contextlib.suppress(RuntimeError):
         tensorflow.config.set_visible_devices([], "GPU")
 
 
 def _replace_composite_tensors() -> None:
-    """Lets Acme's main branch mark a distribution for a use in TensorFlow that this TensorFlow has not."""
+    """Replaces `auto_composite_tensor` by the identity if TensorFlow is too old for it.
+
+    Acme's main branch decorates a distribution with it, for a use in TensorFlow that does not occur here.
+    """
     probability: Any = importlib.import_module("tensorflow_probability")
     try:
         probability.experimental.auto_composite_tensor  # noqa: B018
@@ -74,6 +85,7 @@ def _replace_composite_tensors() -> None:
         probability.experimental = types.SimpleNamespace(auto_composite_tensor=lambda kind: kind)
 
 
+# The order matters: Reverb imports TensorFlow, which must be set up before that.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     _restore_removed_names()

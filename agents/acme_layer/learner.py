@@ -1,4 +1,4 @@
-"""The learner of every agent in Acme's sense: an `AgentCore` fed by a data set."""
+"""The Acme learner of all agents, which updates an `AgentCore` with samples from a data set."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import agents.acme_layer.compat  # noqa: F401
 # isort: split
 
 import acme
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,11 +27,16 @@ VARIABLES = ("policy",)
 
 
 class DivergedError(RuntimeError):
-    """Learning has left the finite numbers."""
+    """A metric or a part of the state is NaN or infinite after a learner step."""
 
 
-class _Outcome(NamedTuple):
-    """What one learner step reports: means of the metrics, and what of all is finite."""
+class _StepReport(NamedTuple):
+    """Report of one learner step.
+
+    Attributes:
+      metrics: means of the metrics over the step's updates; NaN for a metric that no update reported.
+      finite: for each watched metric, and for the state, a bool that is True if it stayed finite.
+    """
 
     metrics: Metrics
     finite: dict[str, jax.Array]
@@ -39,27 +45,29 @@ class _Outcome(NamedTuple):
 class CoreLearner(acme.core.Learner):
     """Runs `AgentCore.update` on samples from replay.
 
-    One `step` takes one sample and does `gradient_steps` updates in one jitted program. With several local
-    devices each batch is spread over them, while the state lies on all: losses and batch statistics are
+    One `step` takes one sample and runs `gradient_steps` updates in one jitted program. With several local
+    devices, each batch is sharded over them and the state is replicated. Losses and batch statistics are
     those of the whole batch.
 
     Args:
       core: the agent.
-      random_key: for `core.init`.
-      dataset: samples whose `data` are `gradient_steps` batches, one after the other, as a tree of arrays: a
-        row is a decision, such as those of an `acme.types.Transition`, or a sequence of them.
-      to_transition: turns the rows of one batch into the core's; is run inside jit.
-      batch_size: decisions in a gradient step; a multiple of `sequence_length` times the number of local
-        devices.
-      gradient_steps: updates in a learner step.
-      sequence_length: decisions in a row of the data.
-      watched: the metrics that must stay finite. Others may be NaN where a core has nothing to report.
-      counter: is told of learner steps, gradient steps and seconds.
-      logger: is given counts and metrics, each the mean over the updates that reported it, or where none
-        did the last such mean.
+      random_key: key for `core.init`.
+      dataset: iterator over samples. The `data` of a sample is a tree of arrays with `gradient_steps`
+        batches, one after the other. A row of the arrays is either one decision, as in an
+        `acme.types.Transition`, or a sequence of decisions.
+      to_transition: function from the rows of one batch to the core's `Transition`. It runs inside jit.
+      batch_size: number of decisions in a gradient step, a multiple of `sequence_length` times the number
+        of local devices.
+      gradient_steps: number of updates in a learner step.
+      sequence_length: number of decisions in a row of the data.
+      watched: names of the metrics that must stay finite. Other metrics may be NaN if a core has nothing to
+        report.
+      counter: counter of learner steps, gradient steps and seconds.
+      logger: logger that receives counts and metrics. A metric is the mean over the updates that reported
+        it. If none did, its last mean is repeated.
 
     Raises:
-      ValueError: a batch that does not spread evenly over the local devices.
+      ValueError: the batch cannot be divided equally among the local devices.
     """
 
     def __init__(
@@ -95,36 +103,42 @@ class CoreLearner(acme.core.Learner):
         self._learn = jit(functools.partial(_learn, core, to_transition, tuple(watched)), donate_argnums=0)
         self._variables = jit(lambda state: _copy(core.variables(state)))
         self._copy = jit(_copy)
-        # `step` gives the state's buffers away, `get_variables` and `save` are called from other threads.
+        # `step` donates the buffers of the state, which other threads may be reading at the same time in
+        # `get_variables` and `save`.
         self._lock = threading.Lock()
         self._state = jit(lambda key: _copy(core.init(key)))(jax.device_put(random_key, self._everywhere))
 
     def step(self) -> None:
-        """Does `gradient_steps` updates on the next sample.
+        """Runs `gradient_steps` updates on the next sample.
 
         Raises:
-          DivergedError: a watched metric or a part of the state is not finite any more. The state is the
-            one from before this step.
+          DivergedError: a watched metric or a part of the state is no longer finite. The learner then keeps
+            the state from before this step.
+          ValueError: the sample has another number of rows than `gradient_steps` batches.
         """
         data = jax.tree.map(self._rows, next(self._dataset).data)
         data = jax.device_put(data, self._spread)
         with self._lock:
-            self._state, outcome = self._learn(self._state, data)
-        metrics, finite = jax.device_get(outcome)
-        broken = [name for name, is_finite in finite.items() if not is_finite]
+            self._state, report = self._learn(self._state, data)
+        # Fetched after the lock is released: this waits for the device, and actors should not wait with it.
+        report = jax.device_get(report)
+        broken = [name for name, is_finite in report.finite.items() if not is_finite]
         self._num_steps += 1
         if broken:
             raise DivergedError(
                 f"learner step {self._num_steps} diverged: {', '.join(broken)} not finite. The state before "
                 "it is kept; look for unbounded rewards or observations, or lower the learning rate."
             )
-        self._report(metrics)
+        self._report(report.metrics)
 
     def get_variables(self, names: list[str]) -> list[Any]:
-        """Host copies of what acting needs.
+        """Returns copies of the variables that acting needs, in host memory.
+
+        Args:
+          names: names of the variables, each one of `VARIABLES`.
 
         Raises:
-          ValueError: a name that is not among `VARIABLES`.
+          ValueError: a name is not in `VARIABLES`.
         """
         unknown = [name for name in names if name not in VARIABLES]
         if unknown:
@@ -134,16 +148,16 @@ class CoreLearner(acme.core.Learner):
         return [jax.device_get(variables)] * len(names)
 
     def save(self) -> Any:
-        """The whole state of the core, as numpy arrays."""
+        """Returns a copy of the core's whole state, as NumPy arrays."""
         with self._lock:
             state = self._copy(self._state)
         return jax.device_get(state)
 
     def restore(self, state: Any) -> None:
-        """Goes on from what `save` returned.
+        """Replaces the state by one that `save` returned, so that learning resumes from it.
 
         Raises:
-          ValueError: the state of another agent or of other networks.
+          ValueError: the state belongs to another agent or to other networks.
         """
         difference = _difference(self._state, state)
         if difference:
@@ -152,10 +166,12 @@ class CoreLearner(acme.core.Learner):
         with self._lock:
             self._state = state
 
-    def _report(self, metrics: dict[str, np.ndarray]) -> None:
+    def _report(self, metrics: Metrics) -> None:
+        """Increments the counter and writes a row of metrics and counts to the logger."""
         now = time.time()
         elapsed = 0.0 if self._clock is None else now - self._clock
         self._clock = now
+        # A logger needs the same columns in every row, so that a missing value is replaced by the last one.
         for name, value in metrics.items():
             if name not in self._reported or not np.isnan(value):
                 self._reported[name] = float(value)
@@ -163,6 +179,7 @@ class CoreLearner(acme.core.Learner):
         self._logger.write({**self._reported, **counts})
 
     def _rows(self, leaf: Any) -> Any:
+        """Reshapes an array of a sample, `[G * rows, ..]`, into its batches, `[G, rows, ..]`."""
         if leaf.shape[0] != self._shape[0] * self._shape[1]:
             steps, size = self._shape
             raise ValueError(f"a sample must have {steps} x {size} rows, gradient steps by batch size.")
@@ -175,34 +192,59 @@ def _learn(
     watched: tuple[str, ...],
     state: Any,
     data: Any,
-) -> tuple[Any, _Outcome]:
-    """Updates on data `[G, rows, ..]`, batch after batch; the old state where the new one is broken."""
+) -> tuple[Any, _StepReport]:
+    """Runs G updates and returns the old state if the new one, or a watched metric, is not finite.
+
+    Args:
+      core: the agent.
+      to_transition: function from the rows of one batch to the core's `Transition`.
+      watched: names of the metrics that must stay finite.
+      state: state of the core.
+      data: tree of arrays `[G, rows, ..]`.
+
+    Returns:
+      The state after the updates, or the old state, and the report of the step.
+    """
+    chex.assert_equal_shape_prefix(jax.tree.leaves(data), 2)
 
     def update(state: Any, rows: Any) -> tuple[Any, Metrics]:
         return core.update(state, to_transition(rows))
 
     after, metrics = jax.lax.scan(update, state, data)
     finite = {name: jnp.isfinite(metrics[name]).all() for name in watched}
-    # A gradient can overflow where the loss does not, and show in the next loss only: too late to save.
+    # A gradient can overflow although the loss does not. The next loss would show it, but by then the last
+    # finite state would be lost, and so the state is checked as well.
     finite["state"] = _stayed_finite(state, after)
     healthy = functools.reduce(jnp.logical_and, finite.values())
+    # The old state is chosen inside the program, because its buffers are donated and gone afterwards.
     state = jax.tree.map(functools.partial(jnp.where, healthy), after, state)
-    return state, _Outcome({name: jnp.nanmean(values) for name, values in metrics.items()}, finite)
+    # A core reports NaN for a metric that an update did not compute, such as that of a delayed policy update.
+    return state, _StepReport({name: jnp.nanmean(values) for name, values in metrics.items()}, finite)
 
 
 def _stayed_finite(before: Any, after: Any) -> jax.Array:
-    """Whether every number of `after` is finite that was so before: infinity may be a constant."""
+    """Returns True if every number that was finite in `before` is finite in `after`.
+
+    Numbers that were infinite before are ignored, because infinity may be a constant of the state.
+    """
     stayed = jax.tree.map(lambda old, new: (jnp.isfinite(new) | ~jnp.isfinite(old)).all(), before, after)
     return jnp.stack(jax.tree.leaves(stayed)).all()
 
 
 def _copy(tree: Any) -> Any:
-    """New buffers, of types that do not change under arithmetic with Python's numbers."""
+    """Copies a tree of arrays into new buffers whose types are not weak.
+
+    A weak type could change with the first update, and the learner would be compiled a second time.
+    """
     return jax.tree.map(lambda leaf: jnp.array(leaf, jnp.asarray(leaf).dtype, copy=True), tree)
 
 
 def _difference(one: Any, other: Any) -> str:
-    """Where two trees of arrays differ in structure, shape or type; empty where they do not."""
+    """Describes the first difference of two trees of arrays in structure, shape or type.
+
+    Returns:
+      The description, or an empty string if there is no difference.
+    """
     ours, theirs = jax.tree_util.tree_leaves_with_path(one), jax.tree_util.tree_leaves_with_path(other)
     if str(jax.tree.structure(one)) != str(jax.tree.structure(other)):
         return f"it has other parts, {len(theirs)} in all where {len(ours)} are expected"

@@ -1,7 +1,7 @@
-"""Replay inside the process, for agents that act and learn by turns: no server, no serialisation.
+"""Replay in the memory of one process, for agents that alternate between acting and learning.
 
-Reverb is made for many writers and readers; where there is one of each in the same thread, an array does the
-same for a hundredth of the time, and draws the same samples for the same seed.
+There is no server and no serialisation. Reverb is made for many writers and readers. With one of each in the
+same thread, an array needs a hundredth of the time, and equal seeds give equal samples.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from agents.acme_layer.replay import mark_decision
 
 
 class LocalReplay:
-    """The newest items, transitions or sequences, drawn uniformly with replacement.
+    """A ring buffer of the newest transitions or sequences, sampled uniformly with replacement.
 
     Args:
-      max_size: items to keep; memory is taken as they come.
-      seed: of what is drawn.
+      max_size: number of items to keep. The operating system assigns memory only as items are added.
+      seed: seed of the sampling.
     """
 
     def __init__(self, max_size: int, seed: int) -> None:
@@ -42,16 +42,24 @@ class LocalReplay:
         return min(self._added, self._max_size)
 
     def add(self, item: Any) -> None:
-        """Keeps one item, a tree of arrays without a batch axis; all must be alike."""
+        """Stores one item and overwrites the oldest one if the replay is full.
+
+        Args:
+          item: a tree of arrays without a batch axis. All items must have the same structure, shapes and
+            types.
+        """
         if self._columns is None:
             self._columns = tree.map_structure(self._allocate, item)
+        # A ring: once the array is full, this is the row of the oldest item.
         row = self._added % self._max_size
         for column, value in zip(tree.flatten(self._columns), tree.flatten(item), strict=True):
             column[row] = value
         self._added += 1
 
     def sample(self, size: int) -> Any:
-        """`size` items `[size, ..]`.
+        """Returns `size` random items as one tree of arrays `[size, ..]`.
+
+        The arrays are copies, which later calls of `add` do not change.
 
         Raises:
           ValueError: nothing was added yet.
@@ -62,17 +70,18 @@ class LocalReplay:
         return tree.map_structure(lambda column: column[rows], self._columns)
 
     def samples(self, size: int) -> Iterator[reverb.ReplaySample]:
-        """Samples without end, as a learner takes them."""
+        """Returns an endless iterator over samples of `size` items, in the form that learners take."""
         while True:
             yield reverb.ReplaySample(info=None, data=self.sample(size))
 
     def _allocate(self, value: Any) -> np.ndarray:
         value = np.asarray(value)
+        # Uninitialised pages take no memory until the first item is written to them.
         return np.empty((self._max_size, *value.shape), value.dtype)
 
 
 class _Step(NamedTuple):
-    """An observation, the action taken there, and what it brought."""
+    """An observation, the action that was taken, its reward and the environment's discount."""
 
     observation: Any
     action: Any
@@ -81,15 +90,16 @@ class _Step(NamedTuple):
 
 
 class LocalAdder(adders.Adder):
-    """Adds n-step transitions, the same as Acme's `NStepTransitionAdder`.
+    """Adds n-step transitions to a `LocalReplay`, the same ones as Acme's `NStepTransitionAdder`.
 
-    Transitions are shorter at both ends of an episode: those that start at its first observation grow to n
-    steps, and those that end at its last one shrink.
+    Transitions are shorter at both ends of an episode. Those that start at the first observation grow from 1
+    step to n steps, and those that end at the last observation shrink to 1 step.
 
     Args:
-      replay: where they go.
-      n_step: steps in a transition, at least 1.
-      discount: of the agent; as in Acme, a transition's discount lacks one factor of it.
+      replay: the replay that stores the transitions.
+      n_step: number of steps in a transition, at least 1.
+      discount: the agent's discount. As in Acme, the discount of a transition contains it one time less
+        than the transition has steps.
     """
 
     def __init__(self, replay: LocalReplay, n_step: int, discount: float) -> None:
@@ -113,14 +123,17 @@ class LocalAdder(adders.Adder):
         self._observation = next_timestep.observation
         self._write()
         if next_timestep.last():
+            # Every decision starts a transition; those of the last n - 1 decisions end with the episode.
             while len(self._steps) > 1:
                 self._steps.popleft()
                 self._write()
 
     def _write(self) -> None:
+        """Adds the transition from the oldest kept step to the newest observation."""
         first = self._steps[0]
         reward, discount = first.reward, first.discount
         for step in list(self._steps)[1:]:
+            # The agent's discount is left out of the last factor, because its update applies it once more.
             discount *= self._discount
             reward += discount * step.reward
             discount *= step.discount
@@ -130,12 +143,12 @@ class LocalAdder(adders.Adder):
 
 
 class LocalSequenceAdder(adders.Adder):
-    """Adds sequences, the same as `agents.acme_layer.replay.SequenceAdder`.
+    """Adds sequences to a `LocalReplay`, the same ones as `agents.acme_layer.replay.SequenceAdder`.
 
     Args:
-      replay: where they go.
-      sequence_length: decisions in a sequence, `T`; each has `T + 1` rows, the last of them the first of
-        what follows, or the episode's last observation, or padding.
+      replay: the replay that stores the sequences.
+      sequence_length: number of decisions in a sequence, `T`. A sequence has `T + 1` rows. Its last row is
+        the first row of the next sequence, the last observation of the episode, or padding.
     """
 
     def __init__(self, replay: LocalReplay, sequence_length: int) -> None:
@@ -168,11 +181,13 @@ class LocalSequenceAdder(adders.Adder):
         if len(self._rows) == self._num_rows:
             self._write()
         if next_timestep.last():
+            # The last observation is real, but no action was taken in it: all its other fields are zeros.
             padding = tree.map_structure(np.zeros_like, row)
             self._rows.append(padding._replace(observation=self._observation))
             self._rows += [padding] * (self._num_rows - len(self._rows))
             self._write()
 
     def _write(self) -> None:
+        """Adds the kept rows as one sequence and keeps the last row as the first one of the next sequence."""
         self._replay.add(tree.map_structure(lambda *leaves: np.stack(leaves), *self._rows))
         self._rows = self._rows[-1:]

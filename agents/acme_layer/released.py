@@ -1,7 +1,7 @@
-"""Runs our builders with the runners of dm-acme 0.4.0, the release on the package index.
+"""Adapters from our builders to the runners of dm-acme 0.4.0, the release on the package index.
 
-Acme's main branch has `acme.jax.experiments`, for which `agents.acme_layer.builder` is written. The
-release has `acme.jax.layouts` instead, whose builders have other arguments in another order.
+Acme's main branch has `acme.jax.experiments`, for which `agents.acme_layer.builder` is written. The release
+has `acme.jax.layouts` instead. The builders of these layouts take other arguments, in another order.
 """
 
 from __future__ import annotations
@@ -36,20 +36,27 @@ LoggerFactory = Callable[..., loggers.Logger]
 
 
 def make_logger(label: str, steps_key: str = "steps", instance: int = 0) -> loggers.Logger:
-    """Logs a line every ten seconds and keeps no files."""
+    """Makes a logger that prints a line at most every ten seconds and writes no files.
+
+    Args:
+      label: name of the process in the log, such as `learner`.
+      steps_key: name of the count that the logger reports as its steps.
+      instance: number of the process among those with the same label. It is not used.
+    """
     del instance
     return loggers.make_default_logger(label, save_data=False, time_delta=10.0, steps_key=steps_key)
 
 
 class ReleasedBuilder(builders.ActorLearnerBuilder):
-    """One of our builders with the methods of the release's.
+    """Adapter that gives one of our builders the methods of the release's builders.
 
     Args:
-      builder: ours.
+      builder: the agent's builder.
       network_factory: environment spec -> networks.
-      environment_spec: of the environment to learn in.
-      logger_fn: makes the learner's logger.
-      counter_prefix: of the learner's counts, where a runner shares one counter with its actor.
+      environment_spec: spec of the environment to learn in.
+      logger_fn: factory of the learner's logger.
+      counter_prefix: prefix of the learner's counts. A runner needs one if its learner and its actor share
+        a counter, because both count `steps`.
     """
 
     def __init__(
@@ -67,7 +74,12 @@ class ReleasedBuilder(builders.ActorLearnerBuilder):
         self._counter_prefix = counter_prefix
 
     def make_policy(self, networks: Any, evaluation: bool = False) -> actor_core.ActorCore:
-        """What the release's runners are given beside the builder: networks -> policy."""
+        """Makes a policy from networks, in the form that the release's runners take beside a builder.
+
+        Args:
+          networks: the agent's networks.
+          evaluation: if True, the policy acts in evaluation mode, without exploration.
+        """
         return self._builder.make_policy(networks, self._environment_spec, evaluation)
 
     def make_replay_tables(self, environment_spec: specs.EnvironmentSpec) -> list[reverb.Table]:
@@ -101,6 +113,7 @@ class ReleasedBuilder(builders.ActorLearnerBuilder):
         counter: counting.Counter | None = None,
     ) -> core.Learner:
         if self._counter_prefix:
+            # By default, a counter exchanges counts with its parent only once a second.
             counter = counting.Counter(counter, self._counter_prefix, time_delta=0.0)
         return self._builder.make_learner(
             random_key, networks, dataset, self._logger_fn, self._environment_spec, replay_client, counter
@@ -108,22 +121,27 @@ class ReleasedBuilder(builders.ActorLearnerBuilder):
 
 
 class LocalAgent(local_layout.LocalLayout):
-    """The release's, whose learner can be asked for its state and whose server can be done without."""
+    """The release's local layout, with access to its learner and with a server that can be stopped."""
 
     @property
     def learner(self) -> core.Learner:
-        """What learns."""
+        """The agent's learner."""
         return self._learner
 
     def stop_server(self) -> None:
-        """Stops the Reverb server, where experience is kept elsewhere and nobody will ask it for any."""
+        """Stops the Reverb server, for agents that keep their experience elsewhere."""
         self._replay_server.stop()
 
 
 class _InProcessBuilder(ReleasedBuilder):
-    """One of our builders with its replay in the process, for one thread that acts and learns by turns.
+    """Builder with a replay in the process's memory, for one thread that alternates acting and learning.
 
-    Its actor waits for variables, so that what it does never depends on how busy the machine is.
+    The actor waits for its variables, so that its actions never depend on the load of the machine.
+
+    Args:
+      builder: the agent's builder.
+      replay: the replay in the process's memory.
+      *others: the other arguments of `ReleasedBuilder`.
     """
 
     def __init__(self, builder: CoreBuilder, replay: LocalReplay, *others: Any) -> None:
@@ -152,7 +170,7 @@ class _InProcessBuilder(ReleasedBuilder):
 
 
 class _WaitingActor(core.Actor):
-    """An actor whose updates have happened when they return."""
+    """An actor whose `update` returns only after it has received the newest variables."""
 
     def __init__(self, actor: core.Actor) -> None:
         self._actor = actor
@@ -182,30 +200,31 @@ def make_local_agent(
     workdir: str | None = None,
     in_process: bool = False,
 ) -> LocalAgent:
-    """An agent that acts and learns by turns in one process, for an `acme.EnvironmentLoop`.
+    """Makes an agent that alternates acting and learning in one process, for an `acme.EnvironmentLoop`.
 
-    The agent itself keeps samples and inserts in the ratio that the replay asks for. Reverb must not: a
-    blocked insert would wait for a learner that runs in the same thread.
+    The agent itself keeps the ratio of samples to inserts that the replay's configuration asks for. Reverb
+    must not limit the rate: a blocked insert would wait for a learner that runs in the same thread.
 
     Args:
-      builder: the agent's.
+      builder: the agent's builder.
       network_factory: environment spec -> networks.
-      environment_spec: of the environment to learn in.
-      seed: of everything random.
-      logger_fn: makes the learner's logger.
-      counter: the loop's, to be told of the learner's steps too.
-      workdir: where Acme writes its checkpoints; None: nowhere.
-      in_process: whether experience is kept in this process's own memory instead of Reverb: faster, and
-        the same again for the same seed.
+      environment_spec: spec of the environment to learn in.
+      seed: seed of all random numbers.
+      logger_fn: factory of the learner's logger.
+      counter: the loop's counter, which then counts the learner's steps, too.
+      workdir: directory for Acme's checkpoints. If None, Acme writes no checkpoints.
+      in_process: if True, experience is kept in the memory of this process and not in Reverb. That is
+        faster, and equal seeds give equal results.
     """
     replay = builder.replay
+    # Reverb's part of the replay never blocks: sampling starts with the first item, at any ratio.
     unlimited = builder.with_replay(
         dataclasses.replace(replay, min_replay_size=1, samples_per_insert_tolerance_rate=math.inf)
     )
     others = (network_factory, environment_spec, logger_fn, "learner")
     released: ReleasedBuilder = ReleasedBuilder(unlimited, *others)
     if in_process:
-        # No request crosses a process, so none is saved on.
+        # No request leaves the process, so that requests are cheap and the actor may ask at every step.
         newest = builder.with_replay(dataclasses.replace(unlimited.replay, variable_update_period=1))
         released = _InProcessBuilder(newest, LocalReplay(replay.max_items, seed), *others)
     networks = network_factory(environment_spec)
@@ -216,6 +235,7 @@ def make_local_agent(
         networks=networks,
         policy_network=released.make_policy(networks),
         workdir=workdir,
+        # If there were no item yet, the learner would wait for one in the thread that should add it.
         min_replay_size=max(replay.min_replay_size, replay.decisions_before_first_item),
         samples_per_insert=replay.samples_per_insert,
         batch_size=replay.batch_size,
@@ -228,21 +248,23 @@ def make_local_agent(
 
 
 class DistributedLayout(distributed_layout.DistributedLayout):
-    """The release's, from one of our builders; its `build` gives the Launchpad program.
+    """The release's distributed layout for one of our builders. Its `build` returns the Launchpad program.
 
     Args:
-      builder: the agent's.
+      builder: the agent's builder.
       network_factory: environment spec -> networks.
       environment_factory: seed -> environment.
-      seed: of everything random.
-      num_actors: actors that collect experience.
-      environment_spec: of the environments; taken from one of them where None.
-      logger_fn: makes the loggers of learner, actors and evaluator.
-      evaluate: whether one more actor only shows how good the policy is.
-      max_number_of_steps: of all actors, after which the program stops itself.
-      checkpointing_config: where Acme writes its checkpoints; by default below the home directory.
-      replay_with_learner: whether replay's server is a thread of the learner's process, which then reads
-        from it without a network between.
+      seed: seed of all random numbers.
+      num_actors: number of actors that collect experience.
+      environment_spec: spec of the environments. If None, an environment is made to read it.
+      logger_fn: factory of the loggers of the learner, the actors and the evaluator.
+      evaluate: if True, one more actor evaluates the policy and adds no experience.
+      max_number_of_steps: number of steps of all actors together after which the program stops itself. If
+        None, it does not.
+      checkpointing_config: configuration of Acme's checkpoints. By default, they are written below the home
+        directory.
+      replay_with_learner: if True, the replay server is a thread of the learner's process, and the learner
+        reads from it without a network connection.
     """
 
     def __init__(
@@ -278,8 +300,9 @@ class DistributedLayout(distributed_layout.DistributedLayout):
             multithreading_colocate_learner_and_reverb=replay_with_learner,
         )
 
-    # The nodes are bound methods. Those of this class are unpickled by importing this module, and so by
-    # importing `agents.acme_layer.compat` before Acme; inherited ones would import Acme at once.
+    # The program's nodes are bound methods, which other processes unpickle. To unpickle a method of this
+    # class, a process imports this module and so `agents.acme_layer.compat` before Acme. To unpickle an
+    # inherited method, it would import Acme first. The overrides below change nothing else.
 
     def replay(self) -> list[reverb.Table]:
         return super().replay()
@@ -314,7 +337,7 @@ def _evaluate(
     counter: counting.Counter,
     make_actor: Callable[..., core.Actor],
 ) -> acme.EnvironmentLoop:
-    """A loop that shows how good the policy is when judged."""
+    """Makes the evaluator's loop, in which the policy acts in evaluation mode and adds no experience."""
     environment_key, actor_key = jax.random.split(random_key)
     environment = environment_factory(utils.sample_uint32(environment_key))
     networks = network_factory(acme.make_environment_spec(environment))

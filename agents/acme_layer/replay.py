@@ -1,9 +1,10 @@
-"""How experience is kept and drawn: Reverb's table, what writes to it and what reads from it.
+"""Experience replay with Reverb: the table, the adders that write to it and the data set that reads from it.
 
-An item of the table is one n-step transition, or a sequence of decisions that follow each other, with the
-observation after the last. Sequences of one episode lie end to end, so that each decision is in one of them
-and all are drawn equally often. The last one of an episode is padded with rows that are no decisions: an
-overlapping one would have late decisions drawn more often, and an episode shorter than a sequence has none.
+An item of the table is either one n-step transition or a sequence of consecutive decisions, followed by the
+observation after the last of them. The sequences of an episode do not overlap, so that each decision is in
+exactly one sequence and all decisions are sampled uniformly. The last sequence of an episode is padded with
+rows that are not decisions. The alternative, a last sequence that overlaps the one before it, would sample
+late decisions more often, and it does not exist for an episode that is shorter than a sequence.
 """
 
 from __future__ import annotations
@@ -40,27 +41,32 @@ _EXTRAS_SPEC = {"log_prob": specs.Array((), np.float32), "is_decision": specs.Ar
 
 @dataclasses.dataclass(frozen=True)
 class ReplayConfig:
-    """How experience is kept and drawn.
+    """Configuration of replay: sizes, sampling ratio and the form of the items.
 
-    Sizes are in decisions. Where they come in sequences, sizes are rounded up to whole ones, and a sequence
-    that an episode's end cuts short counts as a whole one.
+    All sizes are in decisions. If items are sequences, sizes are rounded up to whole sequences, and a
+    padded sequence at the end of an episode counts as a whole one.
 
     Attributes:
-      batch_size: decisions in a gradient step.
-      min_replay_size: decisions to collect before learning begins.
-      max_replay_size: decisions to keep; the oldest go first.
-      samples_per_insert: how often a decision is drawn on average. `batch_size` makes one gradient step for
-        each decision.
-      samples_per_insert_tolerance_rate: how far, as a share, actors and learner may run apart before one
-        waits for the other; `inf` sets both free.
-      n_step: rewards summed up before a value is taken over (Sutton 1988).
-      sequence_length: decisions in a row that are kept together, each with the log-probability of its
-        action; 1: transitions, without.
-      gradient_steps_per_learner_step: gradient steps in one call of the learner; more cost less overhead.
-      prefetch_size: samples made ready ahead.
-      num_parallel_calls: streams that samples are drawn in, each holding one or two of its own.
-      variable_update_period: calls of an actor's `update` between two requests for the newest policy.
-      table_name: of Reverb's table.
+      batch_size: number of decisions in a gradient step.
+      min_replay_size: number of decisions to collect before learning begins.
+      max_replay_size: number of decisions to keep. The oldest are removed first.
+      samples_per_insert: average number of times that a decision is sampled. With `batch_size` here, there
+        is one gradient step for each decision.
+      samples_per_insert_tolerance_rate: relative deviation from this ratio at which the actors wait for the
+        learner or the learner waits for the actors. With `inf`, neither waits for the other.
+      n_step: number of rewards that are summed before bootstrapping (Sutton 1988).
+      sequence_length: number of consecutive decisions in an item, each stored with the log-probability of
+        its action. With 1, items are transitions, which are stored without log-probabilities.
+      gradient_steps_per_learner_step: number of gradient steps in one call of the learner. A larger number
+        has less overhead.
+      prefetch_size: number of samples that are prepared in advance.
+      num_parallel_calls: number of parallel sampling streams. Each holds one or two samples of its own.
+      variable_update_period: number of calls of an actor's `update` between two requests for the newest
+        policy.
+      table_name: name of Reverb's table.
+
+    Raises:
+      ValueError: a value is out of its range, or values contradict each other.
     """
 
     batch_size: int = 256
@@ -108,30 +114,36 @@ class ReplayConfig:
 
     @property
     def min_items(self) -> int:
-        """Transitions or sequences to collect before learning begins."""
+        """Number of transitions or sequences to collect before learning begins."""
         return math.ceil(self.min_replay_size / self.sequence_length)
 
     @property
     def max_items(self) -> int:
-        """Transitions or sequences to keep."""
+        """Largest number of transitions or sequences to keep."""
         return math.ceil(self.max_replay_size / self.sequence_length)
 
     @property
     def items_per_sample(self) -> int:
-        """Transitions or sequences in what the learner takes at once."""
+        """Number of transitions or sequences in one sample, which serves one step of the learner."""
         return self.batch_size // self.sequence_length * self.gradient_steps_per_learner_step
 
     @property
     def decisions_before_first_item(self) -> int:
-        """Decisions after which there is something to draw, whatever the length of an episode.
+        """Number of decisions after which the table holds an item, for episodes of any length.
 
-        A sequence is written with the decision after its last.
+        A sequence is written only when the decision after its last one is added, hence one more than
+        `sequence_length`.
         """
         return self.sequence_length + (self.sequence_length > 1)
 
 
 def make_table(replay: ReplayConfig, environment_spec: specs.EnvironmentSpec) -> reverb.Table:
-    """A table of n-step transitions or sequences, sampled uniformly."""
+    """Makes a table of n-step transitions or sequences that is sampled uniformly.
+
+    Args:
+      replay: configuration of replay.
+      environment_spec: shapes and types of the environment, from which the table's signature is made.
+    """
     if replay.sequence_length > 1:
         signature = SequenceAdder.signature(environment_spec, _EXTRAS_SPEC, replay.sequence_length + 1)
     else:
@@ -147,7 +159,12 @@ def make_table(replay: ReplayConfig, environment_spec: specs.EnvironmentSpec) ->
 
 
 def make_dataset_iterator(replay: ReplayConfig, client: reverb.Client) -> Iterator[reverb.ReplaySample]:
-    """Samples of `replay.items_per_sample` transitions or sequences, on the host."""
+    """Returns an endless iterator over samples of `replay.items_per_sample` items, in host memory.
+
+    Args:
+      replay: configuration of replay.
+      client: client of the Reverb server.
+    """
     dataset = reverb_datasets.make_reverb_dataset(
         server_address=client.server_address,
         batch_size=replay.items_per_sample,
@@ -159,9 +176,18 @@ def make_dataset_iterator(replay: ReplayConfig, client: reverb.Client) -> Iterat
 
 
 def make_adder(replay: ReplayConfig, client: reverb.Client, discount: float) -> adders.Adder:
-    """Writes n-step transitions, whose rewards are summed up with `discount`, or sequences."""
+    """Makes an adder for one environment, which writes n-step transitions or sequences.
+
+    Args:
+      replay: configuration of replay.
+      client: client of the Reverb server.
+      discount: the agent's discount, with which the rewards of an n-step transition are summed.
+    """
+    # Priorities are never read by a uniform sampler; None gives every item the same one.
     priority_fns = {replay.table_name: None}
     if replay.sequence_length > 1:
+        # One row more than there are decisions, for the observation after the last. With a period of
+        # `sequence_length`, that row is also the first one of the next sequence.
         return SequenceAdder(
             client,
             replay.sequence_length + 1,
@@ -175,9 +201,10 @@ def make_adder(replay: ReplayConfig, client: reverb.Client, discount: float) -> 
 
 
 class SequenceAdder(reverb_adders.SequenceAdder):
-    """Acme's, which also writes which rows are decisions.
+    """Acme's sequence adder, which also marks the rows that are decisions.
 
-    Its zeros after the end of an episode could be a decision with its reward, action and discount otherwise.
+    Without the mark, the zeros that Acme writes after the end of an episode could not be distinguished from
+    a decision whose action, reward and discount are 0.
     """
 
     def add(self, action: Any, next_timestep: dm_env.TimeStep, extras: Any = ()) -> None:
@@ -185,10 +212,17 @@ class SequenceAdder(reverb_adders.SequenceAdder):
 
 
 def mark_decision(extras: Any) -> Mapping[str, Any]:
-    """What is written beside a decision: `log_prob`, from the actor's extras, and `is_decision`.
+    """Returns the extras that are stored with a decision of a sequence.
+
+    Args:
+      extras: the actor's extras, a mapping with `log_prob`, a scalar.
+
+    Returns:
+      A mapping with `log_prob`, float32, and `is_decision`, which is True. Padding has zeros here, and so
+      `is_decision` is False in padding.
 
     Raises:
-      ValueError: extras without `log_prob`.
+      ValueError: `extras` has no `log_prob`.
     """
     if not isinstance(extras, Mapping) or "log_prob" not in extras:
         raise ValueError(
@@ -199,11 +233,15 @@ def mark_decision(extras: Any) -> Mapping[str, Any]:
 
 
 def _make_limiter(replay: ReplayConfig) -> reverb.rate_limiters.RateLimiter:
-    """Counts items. Those drawn hold as many decisions on average as those inserted: the ratio is alike."""
+    """Makes the rate limiter, which counts items, not decisions.
+
+    Sampled items hold as many decisions on average as inserted ones. The ratio of samples to inserts is
+    therefore the same in items as in decisions.
+    """
     if math.isinf(replay.samples_per_insert_tolerance_rate):
         return reverb.rate_limiters.MinSize(replay.min_items)
     tolerance = replay.samples_per_insert_tolerance_rate * replay.samples_per_insert * replay.min_items
-    # Less than this and Reverb could block both sides for good.
+    # With a smaller error buffer, Reverb could block the actors and the learner at the same time, forever.
     least = 2 * max(1.0, replay.samples_per_insert)
     return reverb.rate_limiters.SampleToInsertRatio(
         samples_per_insert=replay.samples_per_insert,

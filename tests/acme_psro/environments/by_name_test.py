@@ -1,4 +1,4 @@
-"""Tests of environments by name: specs, episodes, seeds, ends, and what is refused."""
+"""Tests of environments by name: specs, episodes, seeds, ends of episodes, and errors."""
 
 import os
 import pathlib
@@ -32,7 +32,7 @@ from acme_psro.storage import checkpoint, formats, run_directory
 
 NAMES = [
     "dm_control:cartpole:swingup",
-    # Scalars and matrices among its observations.
+    # Its observations include scalars, and those of the next one matrices.
     "dm_control:humanoid:walk",
     "dm_control:manipulator:bring_ball",
     "gymnasium:HalfCheetah-v5",
@@ -52,7 +52,7 @@ def act(rng: np.random.Generator, spec: specs.BoundedArray, observation: Any) ->
 
 
 def play(env: dm_env.Environment, steps: int, seed: int = 0) -> list[dm_env.TimeStep]:
-    """Random actions, over the ends of episodes."""
+    """Takes random actions, in as many episodes as that needs."""
     rng = np.random.default_rng(seed)
     timesteps = [env.reset()]
     for _ in range(steps):
@@ -61,12 +61,12 @@ def play(env: dm_env.Environment, steps: int, seed: int = 0) -> list[dm_env.Time
 
 
 def numbers(timesteps: list[dm_env.TimeStep]) -> list[np.ndarray]:
-    """Everything told, in arrays."""
-    told = []
+    """Returns all rewards, discounts and observations as arrays."""
+    values = []
     for _, reward, discount, observation in timesteps:
         fields = observation if isinstance(observation, tuple) else (observation,)
-        told += [np.asarray(value, float) for value in (reward, discount, *fields)]
-    return told
+        values += [np.asarray(value, float) for value in (reward, discount, *fields)]
+    return values
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -108,8 +108,8 @@ def test_control_suite_is_told_as_it_is() -> None:
     timestep, expected = env.reset(), raw.reset()
     action = np.full(raw.action_spec().shape, 0.25, np.float32)
     for _ in range(10):
-        told = np.concatenate([np.ravel(value) for value in expected.observation.values()])
-        np.testing.assert_allclose(timestep.observation, told, rtol=1e-5)
+        values = np.concatenate([np.ravel(value) for value in expected.observation.values()])
+        np.testing.assert_allclose(timestep.observation, values, rtol=1e-5)
         timestep, expected = env.step(action), raw.step(action)
         assert timestep.reward == pytest.approx(expected.reward, abs=1e-6)
 
@@ -142,7 +142,7 @@ def test_a_fallen_pole_is_the_end() -> None:
 
 
 class Scripted(gymnasium.Env):
-    """Ends its second step as it is told; observes its actions."""
+    """An environment whose second step has given ends and values. It records its actions."""
 
     def __init__(self, ends: tuple[bool, bool] = (False, False), values: tuple[float, float] = (0.0, 0.0)):
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,))
@@ -179,7 +179,7 @@ def test_termination_ends_and_truncation_does_not(ends: tuple[bool, bool], disco
 
 @pytest.fixture
 def broken() -> Iterator[list[float]]:
-    """Registers `Broken-v0`, which tells the two numbers (observation and reward) at its second step."""
+    """Registers `Broken-v0`, whose second step has these two numbers as observation and reward."""
     values = [0.0, 0.0]
     gymnasium.register("Broken-v0", lambda: Scripted(values=(values[0], values[1])))
     yield values
@@ -265,7 +265,11 @@ def test_players_and_opponents_are_for_games_only(tmp_path: pathlib.Path) -> Non
 
 
 def leave_run(directory: pathlib.Path, game: str) -> float:
-    """Leaves a run of the exact oracle; returns player 1's return, playing uniformly against its mixture."""
+    """Writes a run of the exact oracle to a directory.
+
+    Returns:
+      The expected return of player 1, who plays uniformly, against the run's mixture.
+    """
     tree = compile_game(game)
     meta_game = ExactMetaGame(tree)
     state = loop.initialise(meta_game, get_solver("nash"))
@@ -282,7 +286,7 @@ def leave_run(directory: pathlib.Path, game: str) -> float:
     run_directory.write_config(directory, {"game": game})
     record = checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy])
     run_directory.write_record(directory, record, formats.of_tree(tree))
-    # The others' part of the mixture's plan, and the uniform policy's for player 1.
+    # The mixture's plan, in which player 1's part is replaced by the uniform policy's.
     plan = mixture_plan(tree, state.populations, state.meta_strategy.marginals)
     uniform = traverse.realisation_plan(tree, tree.uniform_policy())
     own = tree.infosets_of(1)
@@ -315,7 +319,7 @@ def test_warnings_of_mujoco_leave_no_file(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    # Its model sets what MuJoCo calls deprecated.
+    # Its model has an attribute that MuJoCo calls deprecated.
     make_environment("gymnasium:HalfCheetah-v5", 0)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""Tests of opponents from mixture directories, one game at a time: they play what the mixture says."""
+"""Tests of opponents from mixture directories, one game at a time: distribution, seeds and errors."""
 
 import pathlib
 import sys
@@ -20,7 +20,7 @@ from acme_psro.policies.meta_strategy import JointStrategy, ProductStrategy
 from acme_psro.policies.mixture_files import Mixture
 from acme_psro.policies.tabular import Policy, combine, make_policy, uniform_policy
 
-# As often the same policies, but players 1 and 2 draw them apart or together.
+# The same marginals, but players 1 and 2 draw their policies independently or correlated.
 MARGINALS = (np.array([]), np.array([0.5, 0.5]), np.array([0.5, 0.5]))
 JOINT = JointStrategy(np.array([[0, 0, 0], [0, 1, 1]]), np.array([0.5, 0.5]))
 GAME = "kuhn_poker(players=3)"
@@ -33,7 +33,10 @@ def tree() -> GameTree:
 
 @pytest.fixture(scope="module")
 def populations(tree: GameTree, pure_table: Any) -> list[list[Policy]]:
-    """Two pure policies each of players 1 and 2, with which it matters who meets whom; player 0 responds."""
+    """Two pure policies each for players 1 and 2, whose payoffs depend on their combination.
+
+    Player 0 has no policies, because it is the learner.
+    """
     return [
         [make_policy(tree, player, pure_table(tree, seed)[tree.infosets_of(player)]) for seed in seeds]
         for player, seeds in enumerate([(), (14, 114), (207, 307)])
@@ -51,7 +54,7 @@ def write(directory: pathlib.Path, tree: GameTree, populations: list[list[Policy
 
 
 def expected(tree: GameTree, populations: list[list[Policy]], weights: Any) -> float:
-    """What player 0 earns by playing uniformly."""
+    """Computes the expected return of player 0, who plays uniformly, against the mixture."""
     if not isinstance(weights, JointStrategy):
         pairs = [(j, k) for j in range(2) for k in range(2)]
         weights = JointStrategy(
@@ -84,7 +87,7 @@ def test_the_others_play_the_mixture(
     returns = play(make_environment(f"openspiel:{GAME}", 0, opponent=directory), 4000)
     error = returns.std(ddof=1) / np.sqrt(len(returns))
     assert abs(returns.mean() - expected(tree, populations, weights)) < 3.5 * error
-    # The two are told apart by this many episodes.
+    # This number of episodes is enough to tell the two mixtures apart.
     other = JOINT if weights is MARGINALS else MARGINALS
     assert abs(returns.mean() - expected(tree, populations, other)) > 3.5 * error
 

@@ -1,4 +1,4 @@
-"""Tests of acting in many games at once: against Acme's loop, accounts, variables, and being stopped."""
+"""Tests of agents.acme_layer.batched_acting: comparison with Acme's loop, statistics, variables, stop."""
 
 import dataclasses
 import pathlib
@@ -41,7 +41,7 @@ SPEC = acme.make_environment_spec(PlayerEnvironment(GAME, 0))
 
 
 def _choose(step: Any, key: Any, seen: Observation) -> Any:
-    """A legal action that what is seen determines, whatever the key is."""
+    """Returns legal actions that depend on the observations only, not on the key."""
     scores = jnp.sin(jnp.arange(1, 4) * (seen.info_state @ jnp.arange(1.0, 31.0))[:, None])
     return jnp.where(seen.legal_actions, scores, -jnp.inf).argmax(axis=1)
 
@@ -75,32 +75,32 @@ def source() -> Any:
     return fakes.VariableSource(np.float32(2))
 
 
-class Told(NamedTuple):
-    """What came of 30 episodes."""
+class Results(NamedTuple):
+    """Items of replay, rows of the log and counts after 30 episodes."""
 
     items: list[item_tables.Item]
     rows: list[Any]
     counts: dict[str, Any]
 
 
-def by_acme(replay: ReplayConfig) -> Told:
-    """One game in Acme's loop."""
+def by_acme(replay: ReplayConfig) -> Results:
+    """Runs one game in Acme's loop."""
     builder, rows, counter = make_builder(replay), Rows(), counting.Counter(prefix="actor")
     with item_tables.serve(replay, SPEC) as client:
         policy = builder.make_policy(None, SPEC)
         adder = builder.make_adder(client, SPEC, policy)
         actor = builder.make_actor(jax.random.PRNGKey(0), policy, SPEC, source(), adder)
         acme.EnvironmentLoop(PlayerEnvironment(GAME, 0, seed=4), actor, counter, rows).run(num_episodes=30)
-        return Told(item_tables.take_items(client, replay), rows.rows, counter.get_counts())
+        return Results(item_tables.take_items(client, replay), rows.rows, counter.get_counts())
 
 
-def by_us(replay: ReplayConfig) -> Told:
-    """The same game in a batch of one."""
+def by_us(replay: ReplayConfig) -> Results:
+    """Runs the same game in a batch of one."""
     rows, counter, games = Rows(), counting.Counter(prefix="actor"), GameBatch(GAME, 0, 1, seed=4)
     with item_tables.serve(replay, SPEC) as client:
         actor = make_actor(replay, client, games, source())
         BatchedLoop(games, actor, counter, rows).run(num_episodes=30)
-        return Told(item_tables.take_items(client, replay), rows.rows, counter.get_counts())
+        return Results(item_tables.take_items(client, replay), rows.rows, counter.get_counts())
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_one_game_tells_what_acme_s_loop_tells(replay: ReplayConfig) -> None:
 
 
 class Script:
-    """Games whose episodes end as told; they count decisions and pay their number."""
+    """Games whose episodes end at given steps. Observation and reward are the number of the step."""
 
     def __init__(self, ends: np.ndarray) -> None:
         self.num_games = ends.shape[1]
@@ -142,7 +142,7 @@ class Script:
 
 
 class ScriptedSteps(NamedTuple):
-    """What `Script` gives."""
+    """Results of one step of `Script`."""
 
     observation: np.ndarray
     reward: np.ndarray
@@ -150,7 +150,7 @@ class ScriptedSteps(NamedTuple):
 
 
 class Idle:
-    """An actor that learns nothing."""
+    """An actor that always takes action 0 and counts the calls of `update` and `close`."""
 
     def __init__(self) -> None:
         self.updates = 0
@@ -176,9 +176,9 @@ def test_every_episode_has_its_own_account() -> None:
     ends = np.array([[0, 1, 0], [0, 0, 0], [1, 1, 0], [1, 0, 1], [0, 0, 0]])
     rows, counter, actor = Rows(), counting.Counter(), Idle()
     BatchedLoop(Script(ends), actor, counter, rows).run(num_steps=9)  # type: ignore[arg-type]
-    told = [(row["episode_length"], float(row["episode_return"]), row["episodes"]) for row in rows.rows]
-    # In the first step the second game; in the third the first and the second; then the first and the third.
-    assert told == [(1, 1.0, 1), (3, 6.0, 3), (2, 5.0, 3), (1, 4.0, 5), (4, 10.0, 5)]
+    found = [(row["episode_length"], float(row["episode_return"]), row["episodes"]) for row in rows.rows]
+    # The second game ends in step 1, the first and the second in step 3, the first and the third in step 4.
+    assert found == [(1, 1.0, 1), (3, 6.0, 3), (2, 5.0, 3), (1, 4.0, 5), (4, 10.0, 5)]
     assert [row["steps"] for row in rows.rows] == [1, 6, 6, 11, 11]
     assert counter.get_counts() == {"episodes": 5, "steps": 11}
     assert (actor.updates, actor.closed) == (4, 1)
@@ -205,7 +205,7 @@ def test_an_actor_that_fails_lets_go_of_replay() -> None:
 
 
 class Growing:
-    """A learner whose variables are as many as it was asked times."""
+    """A learner whose variable is the number of requests so far."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -220,17 +220,17 @@ def test_newer_variables_are_asked_for_now_and_then() -> None:
     builder = make_builder(dataclasses.replace(replay, sequence_length=2))
     actor = builder.make_batched_actor(jax.random.PRNGKey(0), None, SPEC, learner)  # type: ignore[arg-type]
     games = GameBatch(GAME, 0, 6)
-    observation, told = games.reset(), []
+    observation, numbers = games.reset(), []
     for _ in range(11):
         actions = actor.select_actions(observation)
         assert (actions.dtype, actions.shape) == (np.int32, (6,))
-        told.append(actor._extras["log_prob"] + observation.info_state.sum(axis=1) + actions / 8)
+        numbers.append(actor._extras["log_prob"] + observation.info_state.sum(axis=1) + actions / 8)
         assert actor._extras["log_prob"].dtype == np.float32
         observation = games.step(actions).observation
         actor.update(wait=True)
-    # What a log_prob tells beside the observation and the action is the variables' number.
+    # Without the observation's part and the action's part, log_prob is the number in the variables.
     expected = np.repeat([1, 2, 3], [5, 5, 1])[:, np.newaxis] * np.ones(6)
-    np.testing.assert_allclose(told, expected, atol=1e-5)
+    np.testing.assert_allclose(numbers, expected, atol=1e-5)
     assert learner.asked == 3
 
 
@@ -249,13 +249,13 @@ def test_equal_keys_choose_alike_and_every_step_anew() -> None:
     np.testing.assert_array_equal(first, choices(0))
     assert (first != choices(1)).any()
     assert (first[0] != first[1]).any() and (first[1] != first[2]).any()
-    # Games that look the same need not go the same way.
+    # Games with equal observations choose independently.
     assert len(set(first[0])) == 3
 
 
 @pytest.fixture
 def stop(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Tells a loop to stop, as Launchpad does."""
+    """A function that stops a loop, as Launchpad does."""
     handlers: list[Callable[[], None]] = []
     monkeypatch.setattr(launchpad, "register_stop_handler", handlers.append)
     monkeypatch.setattr(launchpad, "unregister_stop_handler", lambda handler: None)
@@ -270,7 +270,7 @@ def _wait_until(is_so: Callable[[], bool]) -> None:
 
 
 def test_loops_stop_while_replay_takes_nothing(stop: Callable[[], None]) -> None:
-    """Nobody draws, so the table takes a few items and no more."""
+    """Without a reader, the table accepts a few items and then blocks."""
     replay, games = ReplayConfig(), GameBatch(GAME, 0, 4)
     limiter = reverb.rate_limiters.SampleToInsertRatio(1.0, min_size_to_sample=1, error_buffer=4.0)
     counter = counting.Counter()
@@ -282,7 +282,7 @@ def test_loops_stop_while_replay_takes_nothing(stop: Callable[[], None]) -> None
         time.sleep(1.0)
         before = counter.get_counts()["steps"]
         time.sleep(1.0)
-        # Blocked indeed, and no further ahead than two steps of all games.
+        # The loop is blocked, and it is ahead of the table by two steps of all games at most.
         assert counter.get_counts()["steps"] == before <= 4 + 1 + 2 * 4 + 4
         stop()
         acting.join(10)

@@ -1,4 +1,4 @@
-"""Tests of one writer for many games: the same items as from an adder for each, and no deadlocks."""
+"""Tests of agents.acme_layer.batched_adding: items equal to those of one adder per game, and no deadlocks."""
 
 import dataclasses
 import pathlib
@@ -41,7 +41,7 @@ NOTHING = Observation(np.zeros(WIDTH, np.float32), np.ones(ACTIONS, bool), np.ze
 
 @dataclasses.dataclass
 class Script:
-    """What happens in `E` games in `T` steps: arrays `[T, E, ..]`, observations `[T + 1, E, ..]`."""
+    """Fixed course of `E` games in `T` steps: arrays `[T, E, ..]`, and observations `[T + 1, E, ..]`."""
 
     observation: Observation
     action: np.ndarray
@@ -60,7 +60,7 @@ class Script:
         )
         action = rng.integers(ACTIONS, size=shape).astype(np.int32)
         reward = rng.normal(size=shape).astype(np.float32)
-        # Episodes of one step and of many; all end with the script.
+        # Some games have short episodes and some have long ones. All end with the last step.
         last = rng.random(shape) < np.linspace(0.05, 0.6, games)
         last[-1] = True
         return Script(observation, action, reward, last, rng.normal(size=shape).astype(np.float32))
@@ -75,7 +75,7 @@ def _server_s_files_are_temporary(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
 
 
 def add_one_by_one(script: Script, replay: ReplayConfig, client: reverb.Client) -> None:
-    """Each game by an adder of its own, which is Acme's."""
+    """Adds each game with an Acme adder of its own."""
     steps, games = script.last.shape
     for game in range(games):
         adder = replays.make_adder(replay, client, DISCOUNT)
@@ -95,7 +95,7 @@ def add_one_by_one(script: Script, replay: ReplayConfig, client: reverb.Client) 
 
 
 def add_together(script: Script, replay: ReplayConfig, client: reverb.Client) -> None:
-    """All games by one adder, which is ours."""
+    """Adds all games with one batch adder."""
     adder = make_batch_adder(replay, client, DISCOUNT, script.last.shape[1], NOTHING)
     adder.add_first(script.seen(0))
     for step, last in enumerate(script.last):
@@ -128,7 +128,7 @@ def test_games_that_begin_anew_leave_what_they_had_not_finished() -> None:
             adder.add(script.action[0], script.seen(1), script.reward[0], np.zeros(2, bool))
         adder.close()
         items = item_tables.take_items(client, replay)
-    # The second time as the first: no item goes from one beginning to what came after the other.
+    # The same items both times: no item reaches from one beginning to the results after the other.
     assert sorted(item_tables.count(items).values()) == [2, 2]
 
 
@@ -141,7 +141,7 @@ def test_adding_goes_on_after_closing() -> None:
             adder.add_first(script.seen(0))
             adder.add(script.action[0], script.seen(1), script.reward[0], script.last[0])
             adder.close()
-            # Closing has waited until all had arrived.
+            # Closing has waited until all items had arrived.
             assert len(item_tables.take_items(client, replay)) == 3
 
 

@@ -1,4 +1,4 @@
-"""Tests of agents.builder: what goes into replay comes out as transitions, and Acme finds what it expects."""
+"""Tests of agents.acme_layer.builder: experience in replay, policies, tables, and method signatures."""
 
 import dataclasses
 import importlib.util
@@ -56,14 +56,14 @@ REPLAY = ReplayConfig(
 
 
 def _make_core(networks: Any) -> AgentCore:
-    """An agent that acts as it is told: by one number while learning, by another when judged."""
+    """Makes an agent whose action is one constant while learning and another one in evaluation mode."""
     size = networks["size"]
     return AgentCore(
-        init=lambda key: {"learning": jnp.int32(1), "judged": jnp.int32(2), "w": jnp.zeros(size)},
+        init=lambda key: {"learning": jnp.int32(1), "evaluation": jnp.int32(2), "w": jnp.zeros(size)},
         update=lambda state, batch: (state, {"critic_loss": batch.reward.mean()}),
-        variables=lambda state: {name: state[name] for name in ("learning", "judged")},
+        variables=lambda state: {name: state[name] for name in ("learning", "evaluation")},
         act=lambda variables, key, observation: _constant(variables["learning"], observation),
-        perform=lambda variables, key, observation: _constant(variables["judged"], observation),
+        perform=lambda variables, key, observation: _constant(variables["evaluation"], observation),
     )
 
 
@@ -82,7 +82,7 @@ def _observation(number: float, is_end: bool = False) -> Observation:
 
 @pytest.fixture
 def client(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[reverb.Client]:
-    """Of a server with the tables that a 3-step agent with discount 0.5 asks for."""
+    """A client of a server with the tables of a 3-step agent with discount 0.5."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     builder = _three_step()
     server = reverb.Server(builder.make_replay_tables(MASKED, builder.make_policy({"size": 1}, MASKED)))
@@ -95,7 +95,7 @@ def _three_step() -> CoreBuilder:
 
 
 class Row(NamedTuple):
-    """A transition in numbers."""
+    """Values of one transition."""
 
     now: float
     action: int
@@ -137,7 +137,7 @@ def test_an_episode_comes_back_as_transitions_of_three_steps(client: reverb.Clie
             ends,
         )
         found |= {Row(*row) for row in zip(*(column.tolist() for column in columns), strict=True)}
-    # The agent's discount is missing once: the update applies it.
+    # The agent's discount is missing once, because the update applies it.
     assert found == {
         Row(0, 2, 1.0, 1.0, 1, False),
         Row(0, 2, 1.0 + 0.5 * 2.0, 0.5, 2, False),
@@ -194,7 +194,7 @@ def test_actors_need_somebody_to_ask() -> None:
 
 
 class Numbered(dm_env.Environment):
-    """Numbers its observations, across episodes of one to seven steps; half of them are cut off."""
+    """A task that numbers its observations, in episodes of 1 to 7 steps. Half of them are truncated."""
 
     def __init__(self) -> None:
         self._rng = np.random.default_rng(0)
@@ -229,15 +229,19 @@ class Numbered(dm_env.Environment):
         return specs.BoundedArray((), np.float32, 0.0, 1.0)
 
 
-def _tell(step: Any, number: Any, action: Any) -> Any:
+def _log_prob(step: Any, number: Any, action: Any) -> Any:
+    """Encodes the number of updates, the observation and the action in one number."""
     return -(1000 * number + 10 * step + action)[:, 0]
 
 
 def _check_batch(step: Any, batch: Transition) -> tuple[Any, dict[str, Any]]:
-    """Counts what is wrong in a batch: an action tells which variables it was chosen with."""
+    """Counts errors in a batch.
+
+    An action reveals the variables with which it was chosen, and so the `log_prob` that it must have.
+    """
     assert batch.log_prob is not None and batch.continues is not None
     now, then = batch.observation[batch.now], batch.observation[batch.then][:, 0]
-    expected = _tell(jnp.floor(batch.action), now, batch.action)
+    expected = _log_prob(jnp.floor(batch.action), now, batch.action)
     now = now[:, 0]
     wrong = (batch.log_prob != expected) | (then != now + 1) | (batch.reward != now)
     return step + 1, {
@@ -249,14 +253,14 @@ def _check_batch(step: Any, batch: Transition) -> tuple[Any, dict[str, Any]]:
     }
 
 
-# Acts by the number of updates, and a half more or less often.
+# Its action is the number of updates, plus 0.5 with probability 0.5.
 NUMBERING = AgentCore(
     init=lambda key: jnp.float32(0),
     update=_check_batch,
     variables=lambda state: state,
     act=lambda step, key, seen: step + 0.5 * jax.random.bernoulli(key, shape=(seen.shape[0], 1)),
     perform=lambda step, key, seen: jnp.full((seen.shape[0], 1), 7.0),
-    log_prob=_tell,
+    log_prob=_log_prob,
 )
 SEQUENCES = dataclasses.replace(REPLAY, batch_size=24, sequence_length=4, samples_per_insert=24.0)
 
@@ -264,7 +268,7 @@ SEQUENCES = dataclasses.replace(REPLAY, batch_size=24, sequence_length=4, sample
 def _learn_numbers(
     replay: ReplayConfig, num_steps: int, directory: pathlib.Path, in_process: bool
 ) -> list[dict[str, float]]:
-    """What the learner finds in so many decisions, one row for each of its steps."""
+    """Runs `num_steps` decisions and returns the learner's metrics, one row for each learner step."""
     if importlib.util.find_spec("acme.jax.experiments"):
         pytest.skip("this Acme is newer than the release")
     from agents.acme_layer import released
@@ -287,19 +291,23 @@ def _learn_numbers(
 @pytest.mark.parametrize("in_process", [False, True])
 def test_a_learner_is_told_how_probable_each_action_was(in_process: bool, tmp_path: pathlib.Path) -> None:
     found = _learn_numbers(SEQUENCES, 200, tmp_path, in_process)
-    # It begins with 2 batches, then does 2 gradient steps every second decision.
+    # The learner begins with 2 batches and then runs 2 gradient steps after every second decision.
     assert len(found) == (200 - 48) // 2 + 1
     assert [row["critic_loss"] for row in found] == [0] * len(found)
     assert [row["continued"] for row in found] == [1] * len(found)
-    # An episode of 4 decisions on average takes 10 sequences in 7: of 40 rows 12 are padding and 3.5 ends.
+    # Episodes of 1 to 7 decisions, one of each length, have 28 decisions in 10 sequences. Of their 40 rows,
+    # 12 are padding, and 3.5 have a discount of 0 because half of the episodes terminate.
     assert 0.2 < np.mean([row["padded"] for row in found]) < 0.4
     assert 0.05 < np.mean([row["ends"] for row in found]) < 0.13
-    # Reverb's data set has drawn some samples ahead: it may be as late as after what learning began with.
+    # Reverb's data set prefetches samples, so that the newest decisions may be those of the beginning.
     assert found[-1]["newest"] > (100 if in_process else 48)
 
 
 def test_the_first_sequence_is_awaited(tmp_path: pathlib.Path) -> None:
-    """A batch of one sequence and a long episode: nothing is to be drawn with the fourth decision yet."""
+    """With a batch of one sequence and a long episode, no sequence is complete after four decisions.
+
+    A learner that sampled then would wait forever.
+    """
     replay = dataclasses.replace(
         SEQUENCES, batch_size=4, samples_per_insert=4.0, min_replay_size=1, gradient_steps_per_learner_step=1
     )
@@ -308,7 +316,7 @@ def test_the_first_sequence_is_awaited(tmp_path: pathlib.Path) -> None:
 
 
 def _act_once(replay: ReplayConfig, evaluation: bool) -> tuple[Any, Any]:
-    """An action at observation 3 after 5 updates, and the extras beside it."""
+    """Returns an action at observation 3 after 5 updates, and its extras."""
     spec = acme.make_environment_spec(Numbered())
     policy = CoreBuilder(lambda networks: NUMBERING, 0.9, replay).make_policy(None, spec, evaluation)
     select = jax.jit(policy.select_action)
@@ -336,7 +344,7 @@ def test_nobody_else_tells_anything(replay: ReplayConfig, evaluation: bool) -> N
 
 def test_agents_without_log_prob_cannot_act_for_sequences() -> None:
     policy = _builder(SEQUENCES).make_policy({"size": 1}, MASKED)
-    variables = {"learning": jnp.int32(1), "judged": jnp.int32(2)}
+    variables = {"learning": jnp.int32(1), "evaluation": jnp.int32(2)}
     with pytest.raises(ValueError, match="does not tell how probable its actions are"):
         policy.select_action(variables, _observation(0), policy.init(jax.random.PRNGKey(0)))
 
@@ -349,7 +357,7 @@ def test_tables_keep_samples_and_inserts_together() -> None:
     limit = table.info.rate_limiter_info
     assert (table.info.name, table.info.max_size) == ("t", 200)
     assert (limit.min_size_to_sample, limit.samples_per_insert) == (100, 8.0)
-    # A tenth of what 100 decisions are drawn, to either side.
+    # 100 decisions are sampled 800 times, and the tolerance is a tenth of that, in both directions.
     assert (limit.min_diff, limit.max_diff) == (800.0 - 80.0, 800.0 + 80.0)
 
 
@@ -379,7 +387,7 @@ def test_builders_travel_to_other_processes() -> None:
     assert other.replay == REPLAY
 
 
-# As of Acme's main branch in 2026: the runners pass most arguments by position.
+# The arguments in Acme's main branch of 2026. Its runners pass most of them by position.
 METHODS = {
     "make_replay_tables": ["environment_spec", "policy"],
     "make_dataset_iterator": ["replay_client"],

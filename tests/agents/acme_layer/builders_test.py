@@ -1,7 +1,7 @@
-"""Tests of all agents' builders: networks for every kind of actions, and the runners of Acme's main branch.
+"""Tests of all agents' builders: networks for each type of actions, and the runners of Acme's main branch.
 
-Run as a program, `python -m tests.agents.acme_layer.builders_test AGENT`, this file runs a Launchpad program
-in threads, which only the end of a process stops.
+As a program, `python -m tests.agents.acme_layer.builders_test AGENT`, this file runs a Launchpad program in
+threads, which stop only when their process ends.
 """
 
 import functools
@@ -39,7 +39,7 @@ from tests.agents.small_agents import SMALL_AGENTS
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 REPLAY = {"batch_size": 8, "min_replay_size": 8, "samples_per_insert": 8.0}
-# Of the masked environment's actions.
+# The legal actions of the environment `Masked`.
 LEGAL = (1, 2)
 
 needs_experiments = pytest.mark.skipif(
@@ -50,13 +50,13 @@ every_agent = pytest.mark.parametrize("agent", SMALL_AGENTS)
 
 
 class Masked(fakes.Environment):
-    """Three actions, the first of which is illegal."""
+    """A fake environment with three actions, the first of which is illegal."""
 
     def __init__(self) -> None:
         legal = np.array([False, True, True])
         observations = Observation(
             specs.Array((2,), np.float32),
-            # Fakes show the least that there may be.
+            # Acme's fakes observe the minimum of each spec.
             specs.BoundedArray((3,), bool, legal, True),
             specs.Array((0,), np.float32),
         )
@@ -70,7 +70,7 @@ class Masked(fakes.Environment):
 
 
 def _environment(kind: str, seed: int = 0) -> Any:
-    """One of Acme's fakes."""
+    """Makes one of Acme's fake environments."""
     del seed
     if kind == "continuous":
         return fakes.ContinuousEnvironment(action_dim=2, observation_dim=3, bounded=True, episode_length=10)
@@ -154,7 +154,7 @@ def test_it_runs_with_run_experiment(
     rows: dict[str, Rows] = {}
     experiments.run_experiment(_experiment(agent, kind, rows), eval_every=30, num_eval_episodes=1)
     assert rows["actor"].rows[-1]["actor_steps"] == 60
-    # One gradient step for each decision, but for what is still on its way.
+    # One gradient step for each decision, except for decisions that have not arrived yet.
     assert 30 <= rows["learner"].rows[-1]["learner_steps"] <= 60
     assert np.isfinite([row["critic_loss"] for row in rows["learner"].rows]).all()
     assert rows["evaluator"].rows[-1]["evaluator_episodes"] == 3
@@ -173,7 +173,7 @@ def test_it_runs_with_make_distributed_experiment(agent: str, tmp_path: pathlib.
 
 
 def _launch(agent: str) -> dict[str, Any]:
-    """Six learner steps of a program with one actor and an evaluator; what was counted."""
+    """Runs six learner steps of a program with one actor and an evaluator, and returns its counts."""
     from acme.jax import experiments
 
     program = experiments.make_distributed_experiment(_experiment(agent, "continuous", {}), num_actors=1)
@@ -183,7 +183,7 @@ def _launch(agent: str) -> dict[str, Any]:
     learner: acme.Learner = learner_node.create_handle().dereference()
     for _ in range(5):
         learner.step()
-    # Counters tell each other once a second, when they count.
+    # Counters synchronise when they are incremented, at most once a second.
     time.sleep(1.1)
     learner.step()
     return dict(program.groups["counter"][0].create_handle().dereference().get_counts())

@@ -1,4 +1,4 @@
-"""Tests of agents.acme_layer.compat: Acme imports, quietly, and nobody else is changed more than needed."""
+"""Tests of agents.acme_layer.compat: Acme imports without output, and only missing names are added."""
 
 import ast
 import pathlib
@@ -70,7 +70,7 @@ def test_tensorflow_is_kept_off_gpus(used_before: bool, monkeypatch: pytest.Monk
 
 
 def _modules_that_import_acme() -> dict[str, list[str]]:
-    """Files of ours that import what needs the module, each with its imports in their order."""
+    """Returns the files of `agents` that need `compat`, each with its imports in their order."""
     found = {}
     for path in sorted((ROOT / "agents").rglob("*.py")):
         imports = []
@@ -85,6 +85,7 @@ def _modules_that_import_acme() -> dict[str, list[str]]:
 
 
 def _needs_compat(name: str) -> bool:
+    """Returns True if a module of this name must be imported after `compat`."""
     return name.partition(".")[0] in ("acme", "reverb", "launchpad", "tensorflow", "sonnet")
 
 

@@ -1,7 +1,8 @@
-"""Tests of agents.learner: one update for every agent, whatever feeds it and however many devices there are.
+"""Tests of agents.acme_layer.learner: updates, metrics, divergence, state, and several devices.
 
-Run as a program, `python -m tests.agents.acme_layer.learner_test FILE`, this file takes one step on four
-devices and writes what became of it: the number of devices is fixed when JAX starts.
+As a program, `python -m tests.agents.acme_layer.learner_test FILE`, this file runs one step on four devices
+and writes the results to the file. It is a process of its own because JAX fixes the number of devices when
+it starts.
 """
 
 import functools
@@ -39,7 +40,7 @@ BATCH = 8
 
 
 class State(NamedTuple):
-    """A linear critic on inputs normalised by the batch."""
+    """State of a linear critic whose inputs are normalised by the batch."""
 
     w: Any
     mean: Any
@@ -245,7 +246,7 @@ def test_samples_of_another_size_are_refused() -> None:
 
 
 def test_a_batch_of_sequences_has_so_many_rows_less() -> None:
-    """Rows of two decisions each: a step is the same as one on the decisions by themselves."""
+    """A step on rows of two decisions each equals a step on the single decisions."""
     data = _data(0, 2 * BATCH)
     pairs = jax.tree.map(lambda leaf: leaf.reshape(BATCH, 2, *leaf.shape[1:]), data)
 
@@ -267,7 +268,7 @@ def test_a_batch_is_made_of_whole_sequences() -> None:
 
 
 def test_others_may_read_while_it_learns() -> None:
-    """The buffers of a state that is being replaced are given away: nobody else may be holding them."""
+    """A step donates the buffers of the old state, so that no other thread may be reading them."""
     data = jax.tree.map(jnp.asarray, _data(0))
     learner = CoreLearner(
         CORE,

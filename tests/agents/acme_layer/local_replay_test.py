@@ -1,4 +1,4 @@
-"""Tests of replay inside the process, against Reverb and Acme's adder."""
+"""Tests of agents.acme_layer.local_replay, with Reverb and Acme's adders as the reference."""
 
 import itertools
 import pathlib
@@ -49,7 +49,7 @@ def numbers_in(replay: LocalReplay) -> set[int]:
 
 
 def make_episode(rng: np.random.Generator, length: int) -> Episode:
-    """Every step's action and what it led to; the first has no action."""
+    """Makes an episode: actions and the time steps after them. The first time step has no action."""
 
     def observe() -> Observation:
         observation = tree.map_structure(lambda spec: rng.normal(size=spec.shape), SPEC.observations)
@@ -58,7 +58,7 @@ def make_episode(rng: np.random.Generator, length: int) -> Episode:
     steps: Episode = [(None, dm_env.restart(observe()))]
     for left in reversed(range(length)):
         kind = dm_env.StepType.MID if left else dm_env.StepType.LAST
-        # Ends of both kinds, and discounts of an environment's own.
+        # Terminations and truncations, and discounts between 0 and 1 within an episode.
         discount = np.float32(rng.choice([0.0, 0.5, 1.0])) if left else np.float32(rng.integers(2))
         timestep = dm_env.TimeStep(kind, np.float32(rng.normal()), discount, observe())
         steps.append((np.int32(rng.integers(2)), timestep))
@@ -66,12 +66,12 @@ def make_episode(rng: np.random.Generator, length: int) -> Episode:
 
 
 def log_prob_of(timestep: dm_env.TimeStep) -> Any:
-    """Some number for the action that led here."""
+    """Returns an arbitrary number as the log-probability of the action that led to `timestep`."""
     return np.float32(timestep.observation.info_state.sum())
 
 
 def add(adder: Any, episodes: Sequence[Episode]) -> None:
-    """All of them, each action with a log-probability where the adder keeps sequences."""
+    """Adds episodes; if the adder writes sequences, each action has a log-probability."""
     for (_, first), *steps in episodes:
         adder.add_first(first)
         for action, timestep in steps:
@@ -82,7 +82,7 @@ def add(adder: Any, episodes: Sequence[Episode]) -> None:
 
 
 def of_reverb(episodes: Sequence[Episode], replay: ReplayConfig, directory: pathlib.Path) -> list[Any]:
-    """The transitions or sequences that Acme's adder makes, in order."""
+    """Returns the transitions or sequences of Acme's adder, in order."""
     table = reverb.Table(
         name="queue",
         sampler=reverb.selectors.Fifo(),
@@ -102,14 +102,14 @@ def of_reverb(episodes: Sequence[Episode], replay: ReplayConfig, directory: path
     count = client.server_info()["queue"].current_size
     samples = client.sample("queue", count, emit_timesteps=False, unpack_as_table_signature=True)
     found = [sample.data for sample in samples]
-    # It would wait for streams that are open.
+    # The server would wait for open streams before it stops.
     del adder, samples
     server.stop()
     return found
 
 
 def rows_of(replay: LocalReplay) -> list[Any]:
-    """All transitions, the oldest first, of a replay that has not overflowed."""
+    """Returns all items, the oldest first, of a replay that has not overflowed."""
     columns = tree.flatten(replay._columns)
     return [
         tree.unflatten_as(replay._columns, [column[row] for column in columns]) for row in range(len(replay))
@@ -117,7 +117,7 @@ def rows_of(replay: LocalReplay) -> list[Any]:
 
 
 def of_local(episodes: Sequence[Episode], n_step: int) -> list[Any]:
-    """The transitions that ours makes, in order."""
+    """Returns the transitions of `LocalAdder`, in order."""
     replay = LocalReplay(1000, seed=0)
     add(LocalAdder(replay, n_step, DISCOUNT), episodes)
     return rows_of(replay)
@@ -129,7 +129,7 @@ def test_transitions_are_those_of_acmes_adder(n_step: int, tmp_path: pathlib.Pat
     episodes = [make_episode(rng, length) for length in (1, 2, 3, 5, 8)]
     replay = ReplayConfig(n_step=n_step, table_name="queue")
     expected, found = of_reverb(episodes, replay, tmp_path), of_local(episodes, n_step)
-    # One begins at every step, and shorter ones where the first is reached.
+    # One transition ends at every step, and n - 1 shorter ones at the end, or fewer in short episodes.
     assert len(found) == len(expected) == sum(n + min(n, n_step) - 1 for n in (1, 2, 3, 5, 8))
     for ours, theirs in zip(found, expected, strict=True):
         for one, other in zip(tree.flatten(ours), tree.flatten(theirs), strict=True):
@@ -137,7 +137,7 @@ def test_transitions_are_those_of_acmes_adder(n_step: int, tmp_path: pathlib.Pat
 
 
 def test_two_steps_are_summed_up_by_hand() -> None:
-    """r_1 + y d_1 r_2, with a discount of y d_1 d_2, and shorter ones at both ends."""
+    """The reward is r_1 + g d_1 r_2 and the discount g d_1 d_2. Both ends have a shorter transition."""
     replay = LocalReplay(10, seed=0)
     adder = LocalAdder(replay, 2, DISCOUNT)
     adder.add_first(dm_env.restart(np.zeros(1, np.float32)))
@@ -219,7 +219,7 @@ def test_an_empty_replay_has_nothing_to_draw() -> None:
 
 
 def sequences_of(episodes: Sequence[Episode], length: int) -> list[Any]:
-    """The sequences that ours makes, in order."""
+    """Returns the sequences of `LocalSequenceAdder`, in order."""
     replay = LocalReplay(1000, seed=0)
     add(LocalSequenceAdder(replay, length), episodes)
     return rows_of(replay)
@@ -265,7 +265,7 @@ def test_every_decision_is_in_one_sequence_with_what_came_of_it() -> None:
 
 
 def test_a_sequence_is_laid_out_by_hand() -> None:
-    """Three decisions in sequences of two: the second begins in the first, and is padded."""
+    """Three decisions make two sequences of two; they share a row, and the second one is padded."""
     replay = LocalReplay(10, seed=0)
     adder = LocalSequenceAdder(replay, 2)
     adder.add_first(dm_env.restart(np.float32(1)))

@@ -1,8 +1,8 @@
 """Tests of agents.acme_layer.released: all agents with the runners of dm-acme 0.4.0.
 
-Run as a program, `python -m tests.agents.acme_layer.released_test DIRECTORY`, this file runs Launchpad
-programs in threads, as Acme's own tests do: their threads cannot be stopped while they wait in Reverb or
-Courier, but a process can.
+As a program, `python -m tests.agents.acme_layer.released_test DIRECTORY`, this file runs Launchpad programs
+in threads, as Acme's own tests do. These threads cannot be stopped while they wait in Reverb or Courier, and
+so the test runs them in a process of their own, which can be stopped.
 """
 
 import functools
@@ -52,7 +52,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
 class Game(dm_env.Environment):
-    """Pays for naming the action that is shown; one of the others is illegal, and at the end all are."""
+    """A game that pays 1 for the action that the observation shows.
+
+    One of the other actions is illegal. After the last decision of an episode, all actions are.
+    """
 
     def __init__(self, seed: int = 0) -> None:
         self._rng = np.random.default_rng(seed)
@@ -95,7 +98,7 @@ class Game(dm_env.Environment):
 
 
 class Control(Game):
-    """Pays less the further an action is from the number that is shown, between 2 and 6."""
+    """A task whose reward is minus the squared distance of an action to the observed number, from 2 to 6."""
 
     def _observe(self) -> Any:
         return self._rng.uniform(2.0, 6.0, size=1).astype(np.float32)
@@ -117,7 +120,8 @@ class Control(Game):
 
 REPLAY = {
     "batch_size": 32,
-    # Fewer than a batch: that much the local layout waits for, while Reverb would let nobody insert it.
+    # Fewer than a batch. The local layout samples only after a whole batch, and if Reverb limited the rate
+    # from this size on, it would block the inserts before that.
     "min_replay_size": 8,
     "samples_per_insert": 64.0,
     "variable_update_period": 1,
@@ -131,7 +135,7 @@ def _replay_writes_in_temporary_directory(tmp_path: pathlib.Path, monkeypatch: p
 
 
 def _parts(small: SmallAgent, kind: str, **settings: Any) -> tuple[CoreBuilder, Any]:
-    """A builder and a network factory."""
+    """Makes a builder and a network factory."""
     config = small.configs[kind]
     builder = small.make_builder(config, small.replay(**REPLAY | settings))
     return builder, functools.partial(small.make_networks, config=config)
@@ -149,7 +153,10 @@ def _parts(small: SmallAgent, kind: str, **settings: Any) -> tuple[CoreBuilder, 
     ],
 )
 def test_it_learns_in_one_process(agent: str, kind: str, tmp_path: pathlib.Path) -> None:
-    """Always right is 4 and 0; at random it is 2 and -10.7, always in the middle -5.3."""
+    """The returns of the best policy are 4 (discrete) and 0 (continuous).
+
+    A random policy has 2 and -10.7, and one that always takes the middle of the interval has -5.3.
+    """
     gradient_steps, least_return = {"discrete": (2, 3.9), "continuous": (4, -3.0)}[kind]
     builder, networks = _parts(SMALL_AGENTS[agent], kind, samples_per_insert=32.0 * gradient_steps)
     environment = KINDS[kind]()
@@ -166,14 +173,15 @@ def test_it_learns_in_one_process(agent: str, kind: str, tmp_path: pathlib.Path)
     )
     acme.EnvironmentLoop(environment, learning, counter, loggers.NoOpLogger()).run(num_steps=300)
     counts = counter.get_counts()
-    # So many gradient steps for each decision as soon as there are enough, and counts that do not mix.
+    # From the first full batch on, each decision is followed by this number of gradient steps. The counts of
+    # the actor and of the learner do not mix.
     assert counts["steps"] == 300
     assert counts["learner_steps"] == counts["learner_gradient_steps"] == gradient_steps * (300 - 32 + 1)
     assert np.isfinite([row["critic_loss"] for row in rows.rows]).all()
     policy = builder.make_policy(networks(spec), spec, evaluation=True)
-    judge = builder.make_actor(jax.random.PRNGKey(1), policy, spec, learning)
+    evaluator = builder.make_actor(jax.random.PRNGKey(1), policy, spec, learning)
     results = Rows()
-    acme.EnvironmentLoop(KINDS[kind](seed=1), judge, logger=results).run(num_episodes=25)
+    acme.EnvironmentLoop(KINDS[kind](seed=1), evaluator, logger=results).run(num_episodes=25)
     assert np.mean([row["episode_return"] for row in results.rows]) > least_return
     assert list((tmp_path / "work").rglob("ckpt-*"))
 
@@ -208,7 +216,7 @@ def test_the_evaluator_performs_what_actors_only_try() -> None:
     assert labels == [("evaluator", "actor_steps")]
 
 
-# A program takes seconds to compile, so that not all are run.
+# Compiling a program takes seconds, so that only some combinations are run.
 PROGRAMS = (
     ("crossq", "discrete"),
     ("crossq", "continuous"),
@@ -231,7 +239,11 @@ def test_they_learn_as_launchpad_programs(tmp_path: pathlib.Path) -> None:
 
 
 def _launch(agent: str, kind: str, directory: str) -> dict[str, Any]:
-    """Six learner steps of a program with one actor; what was counted, and whether the policy moved."""
+    """Runs six learner steps of a program with one actor.
+
+    Returns:
+      The program's counts, and `moved`, which is True if the policy's variables have changed.
+    """
     directory = f"{directory}/{agent}/{kind}"
     checkpointing = distributed_layout.CheckpointingConfig(directory=directory, add_uid=False)
     layout = released.DistributedLayout(
@@ -239,7 +251,7 @@ def _launch(agent: str, kind: str, directory: str) -> dict[str, Any]:
         KINDS[kind],
         seed=0,
         num_actors=1,
-        # It would never stop, and take the interpreter from all others.
+        # An evaluator would never stop, and it would share the interpreter's time with the other threads.
         evaluate=False,
         checkpointing_config=checkpointing,
     )
@@ -255,7 +267,7 @@ def _launch(agent: str, kind: str, directory: str) -> dict[str, Any]:
     moved = [
         bool((one != other).any()) for one, other in zip(*map(jax.tree.leaves, (before, after)), strict=True)
     ]
-    # Counters tell each other once a second, when they count.
+    # Counters synchronise when they are incremented, at most once a second.
     time.sleep(1.1)
     learner.step()
     counter = program.groups["counter"][0].create_handle().dereference()

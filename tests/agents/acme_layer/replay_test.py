@@ -1,4 +1,4 @@
-"""Tests of agents.replay: sizes in decisions and in items, what is refused, what a table is made for."""
+"""Tests of agents.acme_layer.replay: sizes in decisions and items, errors, rate limiters, signatures."""
 
 import dataclasses
 import math
@@ -72,7 +72,7 @@ def test_sizes_in_decisions_become_whole_sequences() -> None:
 
 @pytest.mark.parametrize("length", [1, 4])
 def test_the_ratio_of_decisions_is_that_of_items(length: int) -> None:
-    """A decision is drawn 8 times: so is an item, whatever it holds. The rest is measured in items."""
+    """If decisions are sampled 8 times, so are items of any length. All limits are in items."""
     replay = ReplayConfig(
         batch_size=8, min_replay_size=100, max_replay_size=200, samples_per_insert=8.0, sequence_length=length
     )
