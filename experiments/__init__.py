@@ -1,1 +1,1 @@
-"""Launchers."""
+"""Command-line launchers and benchmarks."""

@@ -1,4 +1,7 @@
-"""How launchers meet their users: bad input is one line and exit code 2, never a traceback."""
+"""Flag parsing and error reporting of the launchers.
+
+Bad input ends a launcher with one line on standard error and exit code 2, never with a traceback.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ BAD_INPUT = 2
 
 @contextlib.contextmanager
 def bad_input() -> Iterator[None]:
-    """Ends the program with one line and exit code 2 on a ValueError inside."""
+    """Context manager that reports a ValueError in one line and exits with code 2."""
     try:
         yield
     except ValueError as error:
@@ -22,13 +25,13 @@ def bad_input() -> Iterator[None]:
 
 
 def refuse(reason: str) -> None:
-    """Ends the program with one line and exit code 2."""
+    """Prints `reason` as one line on standard error and exits with code 2."""
     print(f"error: {' '.join(reason.split())}", file=sys.stderr)
     sys.exit(BAD_INPUT)
 
 
 def run(main: Callable[[], None]) -> None:
-    """Parses absl flags and calls `main`."""
+    """Parses absl flags and calls `main`. Invalid flags end the program with exit code 2."""
 
     def parse(argv: Sequence[str]) -> list[str]:
         try:
@@ -39,6 +42,6 @@ def run(main: Callable[[], None]) -> None:
             refuse(f"unexpected argument {rest[1]!r} (--help lists the flags)")
         return rest
 
-    # JAX announces every accelerator that it looks for in vain.
+    # JAX logs a message for every kind of accelerator that it does not find.
     logging.getLogger("jax").setLevel(logging.WARNING)
     app.run(lambda argv: main(), flags_parser=parse)

@@ -1,4 +1,4 @@
-"""Evaluates a finished or running PSRO run; one JSON object on standard output.
+"""Evaluates a finished or running PSRO run and prints one JSON object on standard output.
 
 python -m experiments.evaluate --run_dir=DIR
 """
@@ -24,10 +24,11 @@ FLAGS = flags.FLAGS
 
 
 def describe(run: run_directory.StoredRun) -> dict[str, Any]:
-    """The figures of a run's last mixture, in the game's utility units.
+    """Evaluates the last mixture of a run, in the game's utility units.
 
-    Where payoffs are simulated they are of the last mixture that exploiters were trained against, with
-    standard errors, and gains are lower bounds; None where nothing is known yet.
+    If payoffs are simulated, the evaluated mixture is the last one that exploiters were trained against.
+    The results then have standard errors, and gains are lower bounds. Values that are not known yet are
+    None.
     """
     figures = _exact(run) if isinstance(run, run_directory.StoredExactRun) else _sampled(run)
     return {
@@ -39,6 +40,7 @@ def describe(run: run_directory.StoredRun) -> dict[str, Any]:
 
 
 def _exact(run: run_directory.StoredExactRun) -> dict[str, Any]:
+    """Returns the exact evaluation of the last mixture."""
     state = run.record.state
     figures = evaluate_mixture(run.tree, state.populations, state.meta_strategy)
     return {
@@ -52,7 +54,8 @@ def _exact(run: run_directory.StoredExactRun) -> dict[str, Any]:
 
 
 def _sampled(run: run_directory.StoredSampledRun) -> dict[str, Any]:
-    # It imports JAX, which exact figures do without.
+    """Returns the estimates for the last mixture that exploiters were trained against."""
+    # Imported here because it imports JAX, which the exact evaluation does not need.
     from acme_psro.evaluation import sampled
 
     record = run.record
@@ -61,11 +64,11 @@ def _sampled(run: run_directory.StoredSampledRun) -> dict[str, Any]:
     players = range(len(record.state.populations))
     returns = sampled.mixture_values(record.state.payoffs, strategy)
 
-    def of(*names: str) -> list[float | None]:
+    def estimates(*names: str) -> list[float | None]:
         return [row[name] if math.isfinite(row[name]) else None for name in names]
 
     (nash_conv, nash_conv_error), (value, error) = (
-        of(name, f"{name}_stderr") for name in ("nash_conv", "exploitability")
+        estimates(name, f"{name}_stderr") for name in ("nash_conv", "exploitability")
     )
     return {
         "iterations": row["iteration"],
@@ -74,8 +77,8 @@ def _sampled(run: run_directory.StoredSampledRun) -> dict[str, Any]:
         "exploitability": value,
         "exploitability_stderr": error,
         "lower_bound": True,
-        "per_player_gain": of(*(f"gain_{player}" for player in players)),
-        "per_player_gain_stderr": of(*(f"gain_{player}_stderr" for player in players)),
+        "per_player_gain": estimates(*(f"gain_{player}" for player in players)),
+        "per_player_gain_stderr": estimates(*(f"gain_{player}_stderr" for player in players)),
         "expected_returns": [each.value for each in returns],
         "expected_returns_stderr": [each.standard_error for each in returns],
         "populations": [row[f"population_{player}"] for player in players],
@@ -83,7 +86,7 @@ def _sampled(run: run_directory.StoredSampledRun) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Prints the evaluation."""
+    """Evaluates the run in `--run_dir` and prints the result."""
     if not FLAGS.run_dir:
         command_line.refuse("--run_dir is missing: name the directory of a run.")
     with command_line.bad_input():

@@ -4,7 +4,7 @@ python -m experiments.run_agent --agent=crossq --environment=dm_control:cartpole
 python -m experiments.run_agent --agent=crossq --environment=openspiel:leduc_poker --actor_steps=200000 \
     --distributed --num_actors=2 --lp_launch_type=local_mp
 
-acme_psro/agent_runs/README.md says how a program is laid out, and how it is sent to Vertex AI.
+acme_psro/agent_runs/README.md describes the layout of a program and how to send it to Vertex AI.
 """
 
 from __future__ import annotations
@@ -30,32 +30,42 @@ from experiments import command_line
 
 _STARTED = time.monotonic()
 
-flags.DEFINE_string("agent", "crossq", f"What learns: {', '.join(registry.AGENTS)}.")
-flags.DEFINE_string("environment", "dm_control:cartpole:swingup", f"Where it learns: {FORMS}.")
-flags.DEFINE_integer("actor_steps", 50_000, "Decisions to make while learning, over all actors.")
-flags.DEFINE_integer("seed", 0, "Seed of everything random.")
+flags.DEFINE_string("agent", "crossq", f"Agent that learns: {', '.join(registry.AGENTS)}.")
+flags.DEFINE_string("environment", "dm_control:cartpole:swingup", f"Environment in which it learns: {FORMS}.")
+flags.DEFINE_integer("actor_steps", 50_000, "Decisions made in training, summed over all actors.")
+flags.DEFINE_integer("seed", 0, "Random seed of the run.")
 flags.DEFINE_string("output_dir", None, "Run directory; by default runs/AGENT-ENVIRONMENT-SEED.")
-flags.DEFINE_boolean("resume", False, "Go on with the run in the output directory.")
-flags.DEFINE_integer("player", 0, "Of a game, whose decisions are learned.")
-flags.DEFINE_string("opponent", None, "Of a game, a run_psro directory whose mixture the others play.")
-flags.DEFINE_string("preset", None, "Named settings of the agent; the environment's kind decides by default.")
+flags.DEFINE_boolean("resume", False, "Resume the run in the output directory.")
+flags.DEFINE_integer("player", 0, "In a game, the player whose decisions are learned.")
+flags.DEFINE_string("opponent", None, "In a game, a run_psro directory whose mixture the other players use.")
+flags.DEFINE_string("preset", None, "Named settings of the agent; the default depends on the environment.")
 flags.DEFINE_multi_string("set", [], "NAME=VALUE, a setting of the agent; may be given repeatedly.")
 flags.DEFINE_multi_string("set_replay", [], "NAME=VALUE, a setting of the replay; may be given repeatedly.")
-flags.DEFINE_string("replay", "in_process", f"Where experience is kept: {', '.join(REPLAYS)}.")
+flags.DEFINE_string("replay", "in_process", f"Replay that stores the experience: {', '.join(REPLAYS)}.")
 flags.DEFINE_integer("evaluate_every", 10_000, "Decisions between two evaluations.")
 flags.DEFINE_integer("evaluation_episodes", 10, "Episodes in an evaluation.")
 flags.DEFINE_integer(
-    "plateau_patience", 0, "Evaluations without gain that end the run, at least 2; 0: none do."
+    "plateau_patience",
+    0,
+    "Evaluations without improvement after which the run ends, at least 2; 0 disables this.",
 )
-flags.DEFINE_float("plateau_min_improvement", 0.0, "What counts as gain, in units of the return.")
+flags.DEFINE_float(
+    "plateau_min_improvement", 0.0, "Smallest gain that counts as an improvement, in units of the return."
+)
 flags.DEFINE_boolean("distributed", False, "Run as a Launchpad program.")
 flags.DEFINE_integer("num_actors", 1, "Actors of the program.")
-flags.DEFINE_integer("games_per_actor", 16, "Of a game, how many each actor plays side by side.")
+flags.DEFINE_integer(
+    "games_per_actor", 16, "In a game, the number of games that each actor plays in parallel."
+)
 flags.DEFINE_string("lp_launch_type", "local_mp", f"How the program runs: {', '.join(LAUNCH_TYPES)}.")
-flags.DEFINE_boolean("replay_with_learner", True, "With local_mp, have replay in the learner's process.")
-flags.DEFINE_string("learner_devices", "", "CUDA devices that the learner sees, such as 0,1; all by default.")
+flags.DEFINE_boolean("replay_with_learner", True, "With local_mp, run replay in the learner's process.")
 flags.DEFINE_string(
-    "learner_accelerator", "T4", f"Of the learner's machine in Vertex AI: {', '.join(ACCELERATORS)}."
+    "learner_devices", "", "CUDA devices visible to the learner, such as 0,1; all by default."
+)
+flags.DEFINE_string(
+    "learner_accelerator",
+    "T4",
+    f"Accelerator of the learner's machine in Vertex AI: {', '.join(ACCELERATORS)}.",
 )
 flags.DEFINE_float("checkpoint_seconds", 60.0, "Time between two checkpoints.")
 
@@ -63,10 +73,10 @@ FLAGS = flags.FLAGS
 
 
 def build_config() -> AgentRunConfig:
-    """The configuration that the flags ask for.
+    """Builds the run's configuration from the flags.
 
     Raises:
-      ValueError: a value that is not allowed.
+      ValueError: a flag has an invalid value.
     """
     return AgentRunConfig(
         agent=FLAGS.agent,
@@ -95,10 +105,15 @@ def build_config() -> AgentRunConfig:
 
 
 def parse_settings(flag: str, texts: list[str]) -> dict[str, Any]:
-    """Settings from NAME=VALUE, values as in JSON; what is none is taken as text.
+    """Parses settings of the form NAME=VALUE.
+
+    Args:
+      flag: name of the flag, for error messages.
+      texts: settings as given on the command line. Values are parsed as JSON; a value that is not valid
+        JSON is kept as text.
 
     Raises:
-      ValueError: no NAME=VALUE.
+      ValueError: a setting does not have the form NAME=VALUE.
     """
     settings = {}
     for text in texts:
@@ -113,7 +128,7 @@ def parse_settings(flag: str, texts: list[str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Parses, checks, trains, draws the curve."""
+    """Checks the flags and the run directory, trains the agent and draws its learning curve."""
     with contextlib.ExitStack() as held:
         with command_line.bad_input():
             config = build_config()

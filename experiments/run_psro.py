@@ -1,4 +1,4 @@
-"""Runs PSRO on an OpenSpiel game and leaves a report.
+"""Runs PSRO on an OpenSpiel game and writes a report.
 
 python -m experiments.run_psro --game=leduc_poker --oracle=device --agent=crossq --output_dir=DIR
 python -m experiments.run_psro --game=phantom_ttt --oracle=launchpad --payoffs=sampled --output_dir=DIR
@@ -33,45 +33,61 @@ from experiments import command_line, configs
 
 _STARTED = time.monotonic()
 
-flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string, parameters included.")
-flags.DEFINE_string("oracle", "device", f"What computes best responses: {', '.join(ORACLES)}.")
-flags.DEFINE_string("agent", "crossq", f"Who learns best responses: {', '.join(registry.RESPONSE_AGENTS)}.")
+flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string, including parameters.")
+flags.DEFINE_string("oracle", "device", f"Oracle that computes best responses: {', '.join(ORACLES)}.")
+flags.DEFINE_string(
+    "agent", "crossq", f"Agent that learns best responses: {', '.join(registry.RESPONSE_AGENTS)}."
+)
 flags.DEFINE_string("meta_solver", "nash", f"Meta-solver: {', '.join(SOLVERS)}.")
-flags.DEFINE_integer("iterations", None, "Iterations at most; by default the game's setting.")
-flags.DEFINE_integer("seed", 0, "Seed of everything random.")
+flags.DEFINE_integer("iterations", None, "Maximum number of iterations; the default depends on the game.")
+flags.DEFINE_integer("seed", 0, "Random seed of the run.")
 flags.DEFINE_string("output_dir", None, "Run directory; by default runs/GAME-ORACLE-SEED.")
-flags.DEFINE_boolean("resume", False, "Go on with the run in the output directory.")
+flags.DEFINE_boolean("resume", False, "Resume the run in the output directory.")
 flags.DEFINE_integer("max_nodes", DEFAULT_MAX_NODES, "Games with more nodes are not compiled.")
-flags.DEFINE_string("payoffs", "auto", f"How payoffs come about: {', '.join(PAYOFFS)}.")
-flags.DEFINE_float("tolerance", 1e-7, "Stop once no player gains more than this by a best response.")
-flags.DEFINE_integer("gradient_steps_per_response", None, "Optimiser updates for a response.")
-flags.DEFINE_integer("num_envs", None, "Games played side by side, for each player.")
-flags.DEFINE_integer("batch_size", None, "Transitions in an update.")
-flags.DEFINE_integer("buffer_size", None, "Transitions remembered, for each player.")
-flags.DEFINE_integer("max_extensions", None, "How often a weak response is trained on, at most.")
-flags.DEFINE_integer("actor_steps_per_response", None, "Decisions of a Launchpad program's actors.")
+flags.DEFINE_string("payoffs", "auto", f"How payoffs are computed: {', '.join(PAYOFFS)}.")
+flags.DEFINE_float("tolerance", 1e-7, "Stop when no player gains more than this by a best response.")
+flags.DEFINE_integer("gradient_steps_per_response", None, "Optimiser updates of each response.")
+flags.DEFINE_integer("num_envs", None, "Games played in parallel, for each player.")
+flags.DEFINE_integer("batch_size", None, "Transitions in the batch of an update.")
+flags.DEFINE_integer("buffer_size", None, "Capacity of the replay buffer in transitions, for each player.")
+flags.DEFINE_integer(
+    "max_extensions", None, "Maximum number of times that the training of a weak response is extended."
+)
+flags.DEFINE_integer("actor_steps_per_response", None, "Decisions of a Launchpad program's actors in total.")
 flags.DEFINE_integer("actors_per_response", None, "Actors of a Launchpad program.")
-flags.DEFINE_integer("games_per_actor", None, "Games that such an actor plays side by side.")
-flags.DEFINE_integer("max_parallel_programs", None, "Launchpad programs that run side by side.")
+flags.DEFINE_integer(
+    "games_per_actor", None, "Games that each actor of a Launchpad program plays in parallel."
+)
+flags.DEFINE_integer("max_parallel_programs", None, "Launchpad programs that run in parallel.")
 flags.DEFINE_string("lp_launch_type", None, f"How a program runs: {', '.join(LOCAL_LAUNCH_TYPES)}.")
-flags.DEFINE_integer("plateau_patience", None, "Evaluations without gain that end a program; 0: none do.")
-flags.DEFINE_float("plateau_min_improvement", None, "What counts as gain, in utility units.")
-flags.DEFINE_string("learner_devices", None, "Devices, such as 0,1, for programs side by side, in turn.")
-flags.DEFINE_integer("payoff_episodes", None, "Of sampled payoffs, episodes of every profile, at least.")
-flags.DEFINE_integer("extra_payoff_episodes", None, "Of them, an iteration, where they tell most.")
-flags.DEFINE_integer("gain_episodes", None, "Episodes by which the gain of a response is measured.")
-flags.DEFINE_integer("payoff_workers", None, "Processes that simulate; by default one a core.")
+flags.DEFINE_integer(
+    "plateau_patience", None, "Evaluations without improvement after which a program ends; 0 disables this."
+)
+flags.DEFINE_float(
+    "plateau_min_improvement", None, "Smallest gain that counts as an improvement, in utility units."
+)
+flags.DEFINE_string("learner_devices", None, "Devices, such as 0,1, assigned in turn to parallel programs.")
+flags.DEFINE_integer(
+    "payoff_episodes", None, "With sampled payoffs, minimum number of episodes of every profile."
+)
+flags.DEFINE_integer(
+    "extra_payoff_episodes",
+    None,
+    "With sampled payoffs, further episodes an iteration for the most informative profiles.",
+)
+flags.DEFINE_integer("gain_episodes", None, "Episodes that estimate the gain of a response.")
+flags.DEFINE_integer("payoff_workers", None, "Simulation processes; by default one for each core.")
 
 FLAGS = flags.FLAGS
 
 
 def build_config() -> PSROConfig:
-    """The configuration that the flags ask for, over the setting of game and agent.
+    """Builds the run's configuration from the flags and the defaults of the game and agent.
 
     Raises:
-      ValueError: a value that is not allowed.
+      ValueError: a flag has an invalid value.
     """
-    setting = configs.setting_for(FLAGS.game, FLAGS.agent)
+    defaults = configs.game_settings(FLAGS.game, FLAGS.agent)
     device = {
         "gradient_steps": FLAGS.gradient_steps_per_response,
         "num_envs": FLAGS.num_envs,
@@ -100,25 +116,26 @@ def build_config() -> PSROConfig:
         oracle=FLAGS.oracle,
         agent=FLAGS.agent,
         meta_solver=FLAGS.meta_solver,
-        iterations=setting.iterations if FLAGS.iterations is None else FLAGS.iterations,
+        iterations=defaults.iterations if FLAGS.iterations is None else FLAGS.iterations,
         seed=FLAGS.seed,
         max_nodes=FLAGS.max_nodes,
         tolerance=FLAGS.tolerance,
-        device=setting.device | _given(device),
-        launchpad=setting.launchpad | _given(launchpad),
-        # A program has settings of its own, see `acme_psro.agent_runs.config`.
-        agent_settings={} if FLAGS.oracle == "launchpad" else setting.agent_settings,
+        device=defaults.device | _given(device),
+        launchpad=defaults.launchpad | _given(launchpad),
+        # Launchpad programs choose their own agent settings, see `acme_psro.agent_runs.config`.
+        agent_settings={} if FLAGS.oracle == "launchpad" else defaults.agent_settings,
         payoffs=FLAGS.payoffs,
         simulation=_given(simulation),
     )
 
 
 def _given(flag_values: dict[str, Any]) -> dict[str, Any]:
+    """Returns only the flags that have a value."""
     return {name: value for name, value in flag_values.items() if value is not None}
 
 
 def main() -> None:
-    """Parses, checks, runs, reports."""
+    """Checks the flags and the run directory, runs PSRO and writes the report."""
     with contextlib.ExitStack() as held:
         with command_line.bad_input():
             config = build_config()
@@ -127,9 +144,10 @@ def main() -> None:
             run_directory.check(directory, config.to_json(), FLAGS.resume)
             run = prepare_run(config, directory, _STARTED, _warn, _say_nodes)
             held.enter_context(locked(directory))
-            # Somebody may have been at work there meanwhile.
+            # Another process may have written to the directory before this one acquired the lock.
             run_directory.check(directory, config.to_json(), FLAGS.resume)
-        # Either way the types of policies and payoffs go together.
+        # Both branches call the same function, but each tells the type checker which policies go with
+        # which payoffs.
         if isinstance(run, ExactRun):
             _run(run, directory)
         else:
@@ -137,12 +155,13 @@ def main() -> None:
 
 
 def _run(run: PopulationRun[PolicyT, PayoffsT], directory: Path) -> None:
-    """Runs, and reports."""
+    """Starts or resumes a prepared run and writes its report."""
     with command_line.bad_input():
         restored = run_directory.resume(directory, run.form, _warn) if FLAGS.resume else None
     print(run.describe(), flush=True)
     run_directory.write_config(directory, run.config.to_json())
-    # What a program refuses is the user's; elsewhere an error is ours.
+    # A ValueError from a Launchpad program means bad input. With other oracles it is a bug of ours, and its
+    # traceback must stay visible.
     with command_line.bad_input() if run.config.oracle == "launchpad" else contextlib.nullcontext():
         try:
             with interruptible(), contextlib.closing(run):

@@ -1,1 +1,1 @@
-"""Benchmarks: each prints a table, both sides measured in the same run."""
+"""Benchmarks against other implementations; all sides are measured in the same run."""

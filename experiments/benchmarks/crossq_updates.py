@@ -1,15 +1,17 @@
-"""Gradient steps per second of continuous CrossQ: ours against sbx-rl's, at equal widths.
+"""Gradient steps per second of continuous CrossQ, ours and sbx-rl's, at equal widths.
 
 python -m experiments.benchmarks.crossq_updates --widths=256,1024 --rounds=5
 
-Sizes are HalfCheetah's; batches of 256, two critics of two hidden layers, a policy of 256 and 256 updated
-every third step, batch renormalisation as by default. Each side draws its batches from a full buffer in the
-host's memory. Each is timed in two ways: one step in a call, as with one step for each step in the
-environment, and many in a call, its best case; either way a call is waited for. The faster way counts.
+Observations and actions have the sizes of HalfCheetah. Batches have 256 rows, there are two critics with two
+hidden layers, the policy has layers of 256 and 256 units and is updated in every third step, and batch
+renormalisation has its default settings. Each side draws its batches from a full buffer in the host's memory.
+Each side is timed in two ways: with one step in a call, as in training with one gradient step for each env
+step, and with many steps in a call, which is its best case. In both cases the result of a call is awaited.
+The faster way counts.
 
-sbx-rl's process is asked between our own measurements, so that a machine that slows down does so for both
-sides; whichever is not measured waits. Programs are compiled before. `update_operations` says how operations
-are counted.
+The measurements of the two sides alternate, so that a change of the machine's speed affects both, and each
+side is idle while the other is measured. Programs are compiled before. `update_operations` describes how
+operations are counted.
 """
 
 from __future__ import annotations
@@ -30,8 +32,10 @@ from experiments.benchmarks.shared.scanned_updates import Experience, Updates, m
 from experiments.benchmarks.shared.update_operations import Sizes, operations, product_rate
 
 flags.DEFINE_list("widths", ["256", "1024"], "Widths of the critics' two hidden layers.")
-flags.DEFINE_integer("gradient_steps", 300, "Steps of a long call, and short calls timed; a multiple of 3.")
-flags.DEFINE_integer("rounds", 5, "Measurements of each side in turn; medians are shown.")
+flags.DEFINE_integer(
+    "gradient_steps", 300, "Steps in a long call, and number of timed short calls; a multiple of 3."
+)
+flags.DEFINE_integer("rounds", 5, "Alternating measurements of each side; medians are reported.")
 
 FLAGS = flags.FLAGS
 
@@ -41,7 +45,7 @@ _SQUARE = 2048
 
 
 def make_updates(sizes: Sizes, width: int, experience: Experience) -> Updates:
-    """Our CrossQ at one width."""
+    """Makes our CrossQ with critics of one width."""
     config = crossq.CrossQConfig(
         critic_hidden_sizes=(width, width), policy_hidden_sizes=(sizes.policy_width,) * 2
     )
@@ -53,12 +57,12 @@ def make_updates(sizes: Sizes, width: int, experience: Experience) -> Updates:
 
 
 class Measured(NamedTuple):
-    """What was measured at one width.
+    """Measurements at one width.
 
     Attributes:
-      speeds: updates per second by side and gradient steps in a call, one a round.
-      chain: operations per second of the products that a critic's layer makes.
-      square: of large square ones.
+      speeds: updates per second of each round, by side and gradient steps in a call.
+      chain: operations per second of matrix products of the shape of a critic's layer.
+      square: operations per second of large square matrix products.
     """
 
     speeds: dict[tuple[str, int], list[float]]
@@ -67,7 +71,7 @@ class Measured(NamedTuple):
 
 
 def measure(peer: Conversation, sizes: Sizes, width: int, experience: Experience) -> Measured:
-    """Measures both sides in turn."""
+    """Measures both sides alternately."""
     ours, steps = make_updates(sizes, width, experience), FLAGS.gradient_steps
     rates = {"chain": product_rate(2 * sizes.batch_size, width), "square": product_rate(_SQUARE, _SQUARE)}
 
@@ -78,7 +82,8 @@ def measure(peer: Conversation, sizes: Sizes, width: int, experience: Experience
     sides = {_OURS: ours.seconds, _PEER: ask}
     for side in sides.values():
         for gradient_steps in (1, steps):
-            # Compiled, and a whole number of the policy's delays, so that the next call finds it as it was.
+            # This call compiles. It does a multiple of the policy delay, so that policy updates fall on the
+            # same steps of every later call.
             side(gradient_steps, max(gradient_steps, sizes.policy_delay))
     speeds: dict[tuple[str, int], list[float]] = {}
     measured: dict[str, list[float]] = {name: [] for name in rates}
@@ -92,7 +97,7 @@ def measure(peer: Conversation, sizes: Sizes, width: int, experience: Experience
 
 
 def print_measured(sizes: Sizes, width: int, measured: Measured) -> None:
-    """Prints the table of a width and whether its bar is met."""
+    """Prints the table of a width and its bar."""
     needed = operations(sizes, width)
     print(f"critics of {width} and {width}: {needed / 1e9:.3f} G operations an update")
     print(
@@ -126,7 +131,7 @@ def print_measured(sizes: Sizes, width: int, measured: Measured) -> None:
 
 
 def main() -> None:
-    """Measures each width."""
+    """Measures both sides at each width."""
     jax.config.update("jax_platforms", "cpu")
     sizes = Sizes()
     with command_line.bad_input():

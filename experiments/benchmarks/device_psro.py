@@ -1,12 +1,12 @@
-"""PSRO with learned best responses: exploitability against episodes and time, ours and psro_v2 with DQN.
+"""Exploitability against episodes and time of PSRO with learned best responses, ours and psro_v2 with DQN.
 
 python -m experiments.benchmarks.device_psro --game=leduc_poker --seeds=0,1,2 --max_seconds=900 \
     --iterations=1000 --figure=device_psro.png
 
-Ours is `experiments.run_psro` with the game's setting, each seed a process of its own, its time taken from
-outside: start-up and compilation are in it. psro_v2 is far slower to play, so it gets as many episodes as
-a few minutes allow; ours is compared at that number, also with fewer games side by side, so that its
-iterations are about as short as psro_v2's.
+Ours is `experiments.run_psro` with its default settings for the game. Each seed is a separate process whose
+time is measured from outside, so start-up and compilation are included. psro_v2 plays far more slowly, so it
+gets as many episodes as it can play in a few minutes, and ours is compared at that number of episodes. A
+second comparison runs ours with fewer parallel games, so that its iterations are about as short as psro_v2's.
 """
 
 from __future__ import annotations
@@ -29,21 +29,25 @@ from experiments.benchmarks.shared.curves import Point, first_reached, latest
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string; a two-player zero-sum game.")
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of ours.")
-flags.DEFINE_integer("iterations", None, "Iterations of ours at most; by default the game's setting.")
-flags.DEFINE_float("max_seconds", None, "End each of our processes after so long; by default, never.")
+flags.DEFINE_integer(
+    "iterations", None, "Maximum number of iterations of ours; the default depends on the game."
+)
+flags.DEFINE_float("max_seconds", None, "Time after which each of our processes is ended; by default, never.")
 flags.DEFINE_list("marks", ["60", "180", "900"], "Seconds at which ours is shown.")
 flags.DEFINE_multi_string("run_flag", [], "Passed on to experiments.run_psro; may be repeated.")
 flags.DEFINE_list(
     "matched_run_flags",
     ["--num_envs=128", "--batch_size=1024", "--gradient_steps_per_response=500"],
-    "Passed to experiments.run_psro where ours is to have short iterations; empty to leave that out.",
+    "Passed to experiments.run_psro for runs with short iterations; empty to leave these runs out.",
 )
 flags.DEFINE_integer("peer_episodes", 60_000, "Training episodes of psro_v2; 0 to leave it out.")
 flags.DEFINE_integer("peer_episodes_per_response", 10_000, "Training episodes of one of its responses.")
 flags.DEFINE_integer("peer_sims_per_entry", 1000, "Games that psro_v2 plays for a cell of its payoff matrix.")
-flags.DEFINE_float("peer_learning_rate", 0.01, "DQN's; the default is that of OpenSpiel's example.")
+flags.DEFINE_float(
+    "peer_learning_rate", 0.01, "Learning rate of DQN; the default is that of OpenSpiel's example."
+)
 flags.DEFINE_integer("peer_seed", 0, "Seed of psro_v2.")
-flags.DEFINE_string("figure", None, "Where to write a PNG of the curves.")
+flags.DEFINE_string("figure", None, "Path of a PNG of the curves.")
 
 FLAGS = flags.FLAGS
 
@@ -58,7 +62,7 @@ Number = TypeVar("Number", int, float)
 
 
 def run_ours(flags_of_run: Sequence[str], seeds: Sequence[int], until: processes.Until) -> list[Run]:
-    """Runs ours, one seed after the other."""
+    """Runs our side, one seed after the other."""
     runs = []
     for seed in seeds:
         own = [f"--game={FLAGS.game}", "--oracle=device", "--agent=crossq", "--meta_solver=nash"]
@@ -78,7 +82,7 @@ def _worth(point: Point | None) -> str:
 
 
 def print_marks(seeds: Sequence[int], runs: Sequence[Run], marks: Sequence[float]) -> None:
-    """Prints how exploitable ours is at given times, and when the process was done."""
+    """Prints the exploitability of our runs at the given seconds and at the end of the process."""
     rows = []
     for seed, run in zip(seeds, runs, strict=True):
         last = run.points[-1]
@@ -102,7 +106,7 @@ def print_marks(seeds: Sequence[int], runs: Sequence[Run], marks: Sequence[float
 
 
 def print_targets(seeds: Sequence[int], runs: Sequence[Run]) -> None:
-    """Prints when each target was first reached."""
+    """Prints the seconds and episodes at which each target was first reached."""
     targets = _LEDUC_TARGETS if FLAGS.game.startswith("leduc_poker") else _OTHER_TARGETS
     rows = []
     for seed, run in zip(seeds, runs, strict=True):
@@ -123,13 +127,13 @@ def _seconds_or_never(value: float) -> str:
 
 
 def print_bars(runs: Sequence[Run]) -> None:
-    """Prints which bars are met; they hold for two games."""
+    """Prints the bars, which exist for Leduc poker and Kuhn poker."""
     leduc, kuhn = FLAGS.game.startswith("leduc_poker"), FLAGS.game.startswith("kuhn_poker")
     for target, within in ((0.60, 180), (0.20, 900), (0.10, 900)) if leduc else ():
         took = _median_seconds(runs, target)
         aim = " (an aim)" if target == 0.10 else ""
         what = f"Leduc poker, {target:.2f} within {within} s, median of {len(runs)} seeds{aim}"
-        # Runs that were ended before have not missed it.
+        # Runs that were ended before the limit have not missed the bar.
         given = max(run.process_seconds for run in runs) >= within
         table.print_bar(f"{what}: {_seconds_or_never(took)}", took <= within or (False if given else None))
     if kuhn:
@@ -141,13 +145,13 @@ def print_bars(runs: Sequence[Run]) -> None:
     if gaps:
         gap = statistics.median(gaps)
         what = f"Leduc poker, median best-response gap {_MOST_GAP:.0%} or less of what an exact one gains"
-        judged = gap <= _MOST_GAP if leduc else None
-        table.print_bar(f"{what}: {gap:.2%} over {len(gaps)} responses", judged)
+        met = gap <= _MOST_GAP if leduc else None
+        table.print_bar(f"{what}: {gap:.2%} over {len(gaps)} responses", met)
     print()
 
 
 def print_equal(peer: psro_dqn.Outcome, seeds: Sequence[int], sides: dict[str, list[Run]]) -> None:
-    """Prints the sides at as many episodes as psro_v2 played, and after as many seconds."""
+    """Prints all sides at the number of episodes and seconds that psro_v2 took."""
     end = peer.points[-1]
     rows = [[_PEER, f"{end.episodes:,}", _worth(end), f"{end.seconds:,.1f} s", ""]]
     fewer: dict[str, list[float]] = {}
@@ -176,10 +180,14 @@ def print_equal(peer: psro_dqn.Outcome, seeds: Sequence[int], sides: dict[str, l
 
 
 def parse_numbers(name: str, kind: type[Number]) -> list[Number]:
-    """The numbers of a list flag.
+    """Returns the numbers of a list flag.
+
+    Args:
+      name: name of the flag.
+      kind: type of the numbers.
 
     Raises:
-      ValueError: there is none, one is none, or one is negative.
+      ValueError: the list is empty, or an element is not a number or is negative.
     """
     texts = getattr(FLAGS, name)
     try:
@@ -192,10 +200,10 @@ def parse_numbers(name: str, kind: type[Number]) -> list[Number]:
 
 
 def check_flags() -> tuple[list[int], list[float]]:
-    """The seeds and the marks.
+    """Checks the flags and returns the seeds and the marks.
 
     Raises:
-      ValueError: a flag has a value that is not allowed.
+      ValueError: a flag has an invalid value.
     """
     table.check_counts("peer_episodes_per_response", "peer_sims_per_entry", "iterations", "max_seconds")
     if FLAGS.peer_episodes < 0:
@@ -206,12 +214,12 @@ def check_flags() -> tuple[list[int], list[float]]:
 
 
 def main() -> None:
-    """Runs ours, then psro_v2; prints and draws."""
+    """Runs our side and psro_v2, prints the results and draws the curves."""
     with command_line.bad_input():
         seeds, marks = check_flags()
         game = load_game(FLAGS.game)
         if FLAGS.peer_episodes:
-            # Before the long runs, as it may be missing.
+            # Checked before the long runs, because psro_v2 may not be installed.
             psro_dqn.check(game)
     print(f"PSRO with learned best responses, nash, {FLAGS.game}")
     table.print_machine()

@@ -2,9 +2,9 @@
 
 python -m experiments.benchmarks.exact_psro --iterations=50
 
-psro_v2 at 50 iterations of Leduc poker takes about ten minutes. Neither side's time holds compiling the
-game (psro_v2: listing its states) or evaluating the mixture; that is done afterwards, for both sides by
-OpenSpiel's Python. psro_v2 samples its payoffs, ours are exact.
+psro_v2 takes about ten minutes for 50 iterations of Leduc poker. The times of both sides exclude preparing
+the game (ours: compiling it, psro_v2: listing its states) and evaluating the mixtures. Mixtures are evaluated
+afterwards, for both sides by OpenSpiel's Python code. psro_v2 samples its payoffs, and ours are exact.
 """
 
 from __future__ import annotations
@@ -37,9 +37,11 @@ from experiments.benchmarks.shared import table
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string; a two-player zero-sum game.")
 flags.DEFINE_integer("iterations", 50, "Iterations of ours.")
-flags.DEFINE_integer("peer_iterations", 50, "Iterations of psro_v2; sides are compared where both have been.")
+flags.DEFINE_integer(
+    "peer_iterations", 50, "Iterations of psro_v2; sides are compared at the iterations that both reach."
+)
 flags.DEFINE_integer("sims_per_entry", 1000, "Games that psro_v2 plays for a cell of its payoff matrix.")
-flags.DEFINE_integer("repetitions", 5, "Runs of ours; the median counts.")
+flags.DEFINE_integer("repetitions", 5, "Runs of ours; the median is reported.")
 flags.DEFINE_integer("seed", 0, "Seed of psro_v2.")
 
 FLAGS = flags.FLAGS
@@ -50,12 +52,12 @@ _TOLERANCE = 1e-7
 
 
 class Curve(NamedTuple):
-    """A side's way.
+    """Times and exploitabilities of a side.
 
     Attributes:
-      setup: seconds spent before, on the game alone.
-      seconds: after each iteration, from the beginning.
-      exploitability: after the iterations that are shown, by number.
+      setup: seconds spent on preparing the game before PSRO begins.
+      seconds: seconds from the beginning of PSRO to the end of each iteration.
+      exploitability: exploitability after the iterations that are shown, by iteration.
     """
 
     setup: float
@@ -64,8 +66,8 @@ class Curve(NamedTuple):
 
 
 def our_run(tree: GameTree, iterations: int) -> Iterator[tuple[float, loop.PSROState[Policy, np.ndarray]]]:
-    """The seconds so far and the state after each iteration; stops where no player gains any more."""
-    # A copy without what the last run derived from the game: that belongs to the time.
+    """Yields the seconds so far and the state after each iteration; stops when no player gains."""
+    # The copy drops the values that earlier runs cached on the tree, because computing them counts as time.
     tree = dataclasses.replace(tree)
     solve = get_solver("nash")
     meta_game = ExactMetaGame(tree)
@@ -89,7 +91,7 @@ def our_run(tree: GameTree, iterations: int) -> Iterator[tuple[float, loop.PSROS
 
 
 def measure_ours(game: pyspiel.Game, iterations: int, repetitions: int) -> Curve:
-    """Our curve, its times the medians over the repetitions."""
+    """Measures our curve; its times are medians over the repetitions."""
     began = time.perf_counter()
     tree = compile_game(FLAGS.game, cache=False)
     setup = time.perf_counter() - began
@@ -105,7 +107,7 @@ def measure_ours(game: pyspiel.Game, iterations: int, repetitions: int) -> Curve
 
 
 def measure_peer(game: pyspiel.Game, iterations: int, sims_per_entry: int, seed: int) -> Curve:
-    """psro_v2's curve."""
+    """Measures the curve of psro_v2 in one run."""
     (oracles,) = open_spiel_peers.require("best_response_oracle")
     open_spiel_peers.require("psro_v2")
     open_spiel_peers.seed_everything(seed)
@@ -135,11 +137,12 @@ def measure_peer(game: pyspiel.Game, iterations: int, sims_per_entry: int, seed:
 
 
 def _marks(iterations: int) -> set[int]:
+    """Returns the iterations at which exploitability is shown."""
     return {mark for mark in _MARKS if mark <= iterations} | {iterations}
 
 
 def print_curves(ours: Curve, peer: Curve) -> None:
-    """Prints both sides side by side wherever one of them is shown."""
+    """Prints a table of both sides at all iterations that are shown for one of them."""
     rows = []
     for mark in sorted(ours.exploitability | peer.exploitability):
         sides = [curve.seconds[mark - 1] if mark <= len(curve.seconds) else None for curve in (ours, peer)]
@@ -161,7 +164,7 @@ def _shown(curve: Curve, mark: int) -> str:
 
 
 def print_verdict(ours: Curve, peer: Curve) -> None:
-    """Prints whether the bar is met, at as many iterations as both sides did."""
+    """Prints the bar at the last iteration that both sides reached."""
     common = min(len(ours.seconds), len(peer.seconds))
     ratio = peer.seconds[common - 1] / ours.seconds[common - 1]
     what = f"{_LEAST_SPEEDUP} times faster at {_BAR_ITERATIONS} iterations of Leduc poker"
@@ -172,13 +175,13 @@ def print_verdict(ours: Curve, peer: Curve) -> None:
 
 
 def main() -> None:
-    """Measures both sides."""
+    """Measures both sides and prints the results."""
     with command_line.bad_input():
         table.check_counts("iterations", "peer_iterations", "sims_per_entry", "repetitions")
         game = load_game(FLAGS.game)
         tree = compile_game(FLAGS.game)
         check_solver_fits("nash", tree.num_players, tree.zero_sum)
-    # Before anything is measured, as it may be missing.
+    # Checked before anything is measured, because these modules may not be installed.
     open_spiel_peers.require("psro_v2", "best_response_oracle")
     print(f"PSRO with exact best responses, nash, {tree.game_string}")
     table.print_machine()

@@ -1,19 +1,19 @@
-"""Gradient steps per second of conditional MPO against CrossQ, both ours, at equal widths.
+"""Gradient steps per second of our conditional MPO and our CrossQ, at equal widths.
 
 python -m experiments.benchmarks.mpo_updates --widths=256 --rounds=5
 
-Continuous actions with sizes of walker-walk and both agents' defaults; discrete ones with sizes of Leduc
-poker and both agents' settings for games. Networks have two hidden layers of the width, batches 256
-decisions, each with an observation before and one after it. Many updates are one jitted scan, for batches
-drawn on the host; sides take turns.
+Continuous actions use the sizes of walker-walk and the default settings of both agents. Discrete actions use
+the sizes of Leduc poker and the settings of both agents for games. Networks have two hidden layers of the
+given width. Batches have 256 decisions, each with the observations before and after it. Many updates form one
+jitted scan over batches that were drawn on the host, and the measurements of the two sides alternate.
 
-Where MPO's time goes is shown by its parts, each a jitted function and a call of its own, so that their sum
-is a little more than an update. Where the policy is updated every time, the critic's target and the E-step's
-values are shown within the judgement that gives both: what both need, the target policy and in games the
-target critic, is in both.
+A second table shows the time of the parts of MPO's update. Each part is a separate jitted function and call,
+so their sum is a little more than the time of an update. If every update also updates the policy, the
+critic's target and the E-step's values are computed together. They are then listed as parts of their common
+computation, and both include what they share: the target policy, and in games the target critic.
 
-Operations are those of matrix products; what is done now and then, as the policy's updates, counts for its
-share of all updates.
+Only the operations of matrix products are counted. Parts that are not done in every update, such as updates
+of the policy, count with their frequency.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from absl import flags
 
 from agents import conditional_mpo, crossq, settings
 from agents.conditional_mpo import learning
-from agents.conditional_mpo.losses import Judges
+from agents.conditional_mpo.base import EvaluationParams
 from agents.core import AgentCore, Transition
 from experiments import command_line
 from experiments.benchmarks.shared import number_lists, table
@@ -42,9 +42,9 @@ from experiments.benchmarks.shared.update_operations import Sizes, count_product
 
 flags.DEFINE_list("widths", ["256"], "Widths of the two hidden layers of every network.")
 flags.DEFINE_list("kinds", ["continuous", "discrete"], "Kinds of actions: continuous, discrete.")
-flags.DEFINE_integer("batch_size", 256, "Decisions in an update.")
+flags.DEFINE_integer("batch_size", 256, "Decisions in the batch of an update.")
 flags.DEFINE_integer("gradient_steps", 30, "Updates in a call; a multiple of CrossQ's policy delay.")
-flags.DEFINE_integer("rounds", 5, "Measurements of each side in turn; medians are shown.")
+flags.DEFINE_integer("rounds", 5, "Alternating measurements of each side; medians are reported.")
 
 FLAGS = flags.FLAGS
 
@@ -52,13 +52,13 @@ _MPO, _CROSSQ = "conditional MPO", "CrossQ"
 _MOST_TIME = 1.3
 
 
-class Kind(NamedTuple):
-    """A kind of actions, and what stands for it.
+class Task(NamedTuple):
+    """Task with continuous or discrete actions.
 
     Attributes:
-      preset: of both agents.
-      sizes: of observations and actions; the buffer's.
-      make_experience: what fills the buffer.
+      preset: name of the preset of both agents.
+      sizes: sizes of observations, actions and the buffer.
+      make_experience: makes the transitions in the buffer.
     """
 
     preset: str
@@ -66,43 +66,43 @@ class Kind(NamedTuple):
     make_experience: Callable[[Sizes], Experience]
 
 
-_KINDS = {
-    "continuous": Kind("default", Sizes(24, 6), make_experience),
-    "discrete": Kind("games", Sizes(30, 3), make_game_experience),
+_TASKS = {
+    "continuous": Task("default", Sizes(24, 6), make_experience),
+    "discrete": Task("games", Sizes(30, 3), make_game_experience),
 }
 
 
 class Side(NamedTuple):
-    """An agent at one width, and how often of all updates it updates its policy."""
+    """An agent at one width, and the fraction of its updates that also update the policy."""
 
     core: AgentCore
     policy_share: float
 
 
-def make_sides(kind: Kind, width: int, experience: Experience) -> dict[str, Side]:
-    """Both agents, by name."""
+def make_sides(task: Task, width: int, experience: Experience) -> dict[str, Side]:
+    """Makes both agents at one width, by name."""
     example = jax.tree.map(lambda values: jnp.asarray(values[:1]), experience.observation)
     is_discrete = np.issubdtype(experience.action.dtype, np.integer)
-    size = kind.sizes.action_size
+    size = task.sizes.action_size
     actions = size if is_discrete else crossq.Bounds(*(jnp.full(size, side) for side in (-1.0, 1.0)))
     widths = {f"{name}_hidden_sizes": (width, width) for name in ("policy", "critic")}
     sides = {}
     for name, agent in ((_MPO, conditional_mpo), (_CROSSQ, crossq)):
         package: Any = agent
-        config = settings.replace(name, package.PRESETS[kind.preset], widths)
+        config = settings.replace(name, package.PRESETS[task.preset], widths)
         core = package.make_core(package.make_networks(example, actions, config), config)
         sides[name] = Side(core, 1 / getattr(config, "policy_delay", 1))
     return sides
 
 
 class Part(NamedTuple):
-    """What can be timed by itself.
+    """Part of an update that is timed separately.
 
     Attributes:
-      function: jitted, of arrays.
-      arguments: what it is called with.
-      often: in how many of all updates it is done.
-      is_within: whether it is already in another part.
+      function: a jitted function of arrays.
+      arguments: the arguments of the function.
+      often: the fraction of updates in which the part is done.
+      is_within: True if the part is already contained in another part.
     """
 
     function: Callable[..., Any]
@@ -111,50 +111,53 @@ class Part(NamedTuple):
     is_within: bool = False
 
     def run(self) -> None:
-        """Calls it and waits."""
+        """Calls the function and waits for its result."""
         jax.block_until_ready(self.function(*self.arguments))
 
 
 def make_parts(side: Side, batch: Transition) -> dict[str, Part]:
-    """The parts of an update of conditional MPO, by name."""
-    # The very functions that the update consists of, bound to what it is bound to.
+    """Makes the parts of an update of conditional MPO, by name."""
+    # The same functions that the update consists of, with the same networks and configuration. They are
+    # taken from the bound arguments of `core.update`.
     update: Any = side.core.update
     bound, often = update.args[0], side.policy_share
     state = side.core.init(jax.random.key(0))
-    judges, key = Judges(state.target_policy, state.target_critic), jax.random.key(1)
+    params, key = EvaluationParams(state.target_policy, state.target_critic), jax.random.key(1)
 
-    def judge(judges: Judges, key: jax.Array, batch: Transition) -> Any:
-        judgement = bound.method.judge(bound.setting, judges, key, batch)
-        return judgement.target, judgement.judged()
+    def evaluate(params: EvaluationParams, key: jax.Array, batch: Transition) -> Any:
+        evaluation = bound.method.evaluate(bound.setting, params, key, batch)
+        return evaluation.target, evaluation.policy_batch()
 
     def critic_step(state: Any, target: Any, batch: Transition) -> Any:
         state, metrics = learning._update_critic(bound, state, target, batch)
         return state.critic, state.critic_optimiser, metrics
 
-    def policy_step(state: Any, judged: Any) -> Any:
-        state, kls, metrics = learning._update_policy(bound, state, judged)
+    def policy_step(state: Any, policy_batch: Any) -> Any:
+        state, kls, metrics = learning._update_policy(bound, state, policy_batch)
         return state.policy, state.policy_optimiser, kls, metrics
 
-    def duals_step(state: Any, judged: Any, kls: Any) -> Any:
-        state, metrics = learning._update_duals(bound, state, judged, kls)
+    def duals_step(state: Any, policy_batch: Any, kls: Any) -> Any:
+        state, metrics = learning._update_duals(bound, state, policy_batch, kls)
         return state.duals, state.duals_optimiser, metrics
 
-    judging = (judges, key, batch)
-    target, judged = jax.jit(judge)(*judging)
-    _, _, kls, _ = jax.jit(policy_step)(state, judged)
+    evaluating = (params, key, batch)
+    target, policy_batch = jax.jit(evaluate)(*evaluating)
+    _, _, kls, _ = jax.jit(policy_step)(state, policy_batch)
     together = often == 1.0
     parts = {
-        "critic's target": Part(jax.jit(lambda *each: judge(*each)[0]), judging, is_within=together),
-        "E-step's values": Part(jax.jit(lambda *each: judge(*each)[1]), judging, often, is_within=together),
+        "critic's target": Part(jax.jit(lambda *each: evaluate(*each)[0]), evaluating, is_within=together),
+        "E-step's values": Part(
+            jax.jit(lambda *each: evaluate(*each)[1]), evaluating, often, is_within=together
+        ),
         "critic step": Part(jax.jit(critic_step), (state, target, batch)),
-        "policy step": Part(jax.jit(policy_step), (state, judged), often),
-        "duals": Part(jax.jit(duals_step), (state, judged, kls), often),
+        "policy step": Part(jax.jit(policy_step), (state, policy_batch), often),
+        "duals": Part(jax.jit(duals_step), (state, policy_batch, kls), often),
     }
-    return {"judgement": Part(jax.jit(judge), judging), **parts} if together else parts
+    return {"judgement": Part(jax.jit(evaluate), evaluating), **parts} if together else parts
 
 
 def print_sides(name: str, sides: dict[str, Side], experience: Experience) -> None:
-    """Measures both agents, and prints their table and bar."""
+    """Measures both agents and prints their table and bar."""
     steps = FLAGS.gradient_steps
     batch = draw(experience)
     learners = {each: Updates(side.core, experience, FLAGS.batch_size) for each, side in sides.items()}
@@ -193,20 +196,20 @@ def print_parts(parts: dict[str, Part]) -> None:
 
 
 def cells(needed: float, seconds: float) -> Sequence[str]:
-    """Operations and time."""
+    """Formats millions of operations, and milliseconds."""
     return f"{needed / 1e6:,.1f}", f"{seconds * 1e3:,.3f}"
 
 
 def draw(experience: Experience) -> Transition:
-    """A batch."""
+    """Draws one batch."""
     return experience.batches(np.random.default_rng(2), (FLAGS.batch_size,)).transition()
 
 
 def check_flags() -> tuple[list[str], list[int]]:
-    """The kinds of actions and the widths.
+    """Checks the flags and returns the kinds of actions and the widths.
 
     Raises:
-      ValueError: a flag has a value that is not allowed.
+      ValueError: a flag has an invalid value.
     """
     table.check_counts("batch_size", "gradient_steps", "rounds")
     delay = crossq.CrossQConfig().policy_delay
@@ -216,25 +219,25 @@ def check_flags() -> tuple[list[str], list[int]]:
             f"{FLAGS.gradient_steps}."
         )
     for name in FLAGS.kinds:
-        if name not in _KINDS:
-            raise ValueError(f"no kind of actions {name!r}: --kinds takes {', '.join(_KINDS)}.")
+        if name not in _TASKS:
+            raise ValueError(f"no kind of actions {name!r}: --kinds takes {', '.join(_TASKS)}.")
     return FLAGS.kinds, number_lists.whole_numbers("widths", 1)
 
 
 def main() -> None:
-    """Measures each kind of actions at each width."""
+    """Measures both agents for each kind of actions at each width."""
     jax.config.update("jax_platforms", "cpu")
     with command_line.bad_input():
         kinds, widths = check_flags()
     print(f"gradient steps on the CPU, {FLAGS.gradient_steps} in a call; medians of {FLAGS.rounds} rounds")
     table.print_machine()
     for name in kinds:
-        kind = _KINDS[name]
-        experience = kind.make_experience(kind.sizes)
+        task = _TASKS[name]
+        experience = task.make_experience(task.sizes)
         for width in widths:
             title = f"{name} actions, width {width}"
             print(f"\n{title}", flush=True)
-            sides = make_sides(kind, width, experience)
+            sides = make_sides(task, width, experience)
             print_sides(title, sides, experience)
             print_parts(make_parts(sides[_MPO], draw(experience)))
 

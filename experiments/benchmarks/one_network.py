@@ -1,20 +1,21 @@
-"""One conditional MPO network with many members against a network for each of them.
+"""Comparison of one conditional MPO network for many members with a separate network for each member.
 
 python -m experiments.benchmarks.one_network --game=leduc_poker --seeds=0,1,2 --figure=one_network.png
 
-Every member is the best response of one player to an opponent of its own. The opponents are what exact PSRO
-responds to in its first iterations, from uniform players on: the tasks that a population of best responses
-consists of, all different, and the same in every run. Either side gets as many gradient steps in total, in
-batches of the same size, as many env steps, and as much memory for replay: a separate network gets its share
-of each. Both have the game's setting of the agent, with a learning rate that falls over a network's own
-updates. Nothing in the setting had to change for many members.
+Every member is a best response of one player to its own opponent. The opponents are the mixtures that exact
+PSRO responds to in its first iterations, beginning with uniform players. A population of best responses
+learns such tasks; they are all different, and the same in every run. Both sides have the same total number of
+gradient steps and env steps, the same batch size, and the same total replay memory, which the separate
+networks divide equally. Both use the agent's default settings for the game, with a learning rate that decays
+over the network's own updates. These settings were not changed for many members.
 
-What the one network saves is updates, each of which serves all members: separate networks that may do as
-many each, with a member's share of the batch, end about where the one network does.
+The one network saves updates, because each update serves all members. Separate networks that each do as many
+updates as the one network, with a member's share of the batch, reach about the same gap.
 
-The relative gap is what a response lacks of the exact one's gain over the player's own mixture, the most
-probable actions of the best snapshot so far being the response. Separate networks are trained one after the
-other: on a CPU that is no slower than side by side. Compilation is shown apart.
+The relative gap is the part of the exact response's gain over the player's own mixture that a learned
+response does not reach. The response consists of the most probable actions of the best snapshot so far.
+Separate networks are trained one after the other, which on a CPU is no slower than in parallel. Compilation
+is reported separately.
 """
 
 from __future__ import annotations
@@ -48,16 +49,16 @@ from experiments.benchmarks.shared.many_responses import (
 )
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string, of two players.")
-flags.DEFINE_integer("player", 0, "Who learns.")
+flags.DEFINE_integer("player", 0, "The player that learns.")
 flags.DEFINE_integer("members", 8, "Opponents, each answered by a member, or by a network of its own.")
 flags.DEFINE_integer("gradient_steps", 1600, "Updates of either side in total.")
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds; each trains both sides.")
-flags.DEFINE_integer("snapshots", 25, "How often responses are evaluated on the way.")
-flags.DEFINE_integer("num_envs", 1024, "Games side by side of a separate network.")
-flags.DEFINE_integer("batch_size", 1024, "Decisions in an update of any network.")
-flags.DEFINE_integer("buffer_size", 400_000, "Decisions that either side remembers in total.")
+flags.DEFINE_integer("snapshots", 25, "Evaluations of the responses during training.")
+flags.DEFINE_integer("num_envs", 1024, "Parallel games of a separate network.")
+flags.DEFINE_integer("batch_size", 1024, "Decisions in the batch of every network.")
+flags.DEFINE_integer("buffer_size", 400_000, "Total replay capacity of each side, in decisions.")
 flags.DEFINE_integer("updates_per_round", 4, "Updates after each decision in every game.")
-flags.DEFINE_string("figure", None, "Where to write a PNG of the gaps on the way.")
+flags.DEFINE_string("figure", None, "Path of a PNG of the gaps during training.")
 
 FLAGS = flags.FLAGS
 
@@ -68,12 +69,12 @@ _COUNTS = ("gradient_steps", "num_envs", "batch_size", "buffer_size", "updates_p
 
 
 class Side(NamedTuple):
-    """What was measured of a side.
+    """Measurements of a side.
 
     Attributes:
-      gaps: `[seeds, snapshots, M]`, relative, of the best snapshot so far.
-      seconds: of the training of all members; the median over seeds.
-      compile_seconds: before the first.
+      gaps: `[seeds, snapshots, M]`, the relative gap of the best snapshot so far.
+      seconds: time to train all members, the median over seeds.
+      compile_seconds: time to compile the training before its first run.
     """
 
     gaps: np.ndarray
@@ -82,14 +83,14 @@ class Side(NamedTuple):
 
     @property
     def means(self) -> np.ndarray:
-        """`[seeds]`: the members' mean gap at the end of the budget."""
+        """The members' mean gap at the end of training, `[seeds]`."""
         return self.gaps[:, -1].mean(axis=-1)
 
 
 def measure(
     tree: GameTree, player: int, opponents: Sequence[Opponent], train_all: TrainAll, seeds: Sequence[int]
 ) -> Side:
-    """Trains once for each seed."""
+    """Trains all members once for each seed and measures their gaps."""
     tables = jnp.asarray(np.stack([opponent.table for opponent in opponents]), jnp.float32)
     began = time.monotonic()
     program = jax.jit(train_all).lower(jax.random.key(0), tables).compile()
@@ -104,13 +105,13 @@ def measure(
 
 
 def print_sides(sides: Mapping[str, Side], opponents: Sequence[Opponent]) -> None:
-    """Prints gaps at the end of the budget, means over seeds, and the bar."""
+    """Prints the gaps at the end of training, averaged over seeds, and the bar."""
     members = [f"{index}" for index in range(len(opponents))]
     columns = ["gap % of member", *members, "mean", "worst seed", "seconds", "compilation"]
     rows = []
     for name, side in sides.items():
         gaps = (*side.gaps[:, -1].mean(axis=0), side.means.mean(), side.means.max())
-        # Adding 0 makes zero of what rounds to minus zero.
+        # Adding 0 turns a rounded minus zero into zero.
         cells = [f"{round(100 * gap, 1) + 0.0:.1f}" for gap in gaps]
         rows.append([name, *cells, f"{side.seconds:.1f}", f"{side.compile_seconds:.1f}"])
     gains = [f"{opponent.best_gain:.2f}" for opponent in opponents]
@@ -121,10 +122,12 @@ def print_sides(sides: Mapping[str, Side], opponents: Sequence[Opponent]) -> Non
 
 
 def write_figure(path: str, title: str, sides: Mapping[str, Side], gradient_steps: int) -> None:
-    """Writes a PNG: the mean gap of members against gradient steps in total, for each seed and all.
+    """Writes a PNG of the members' mean gap against the total number of gradient steps.
+
+    Thin lines are single seeds, and thick lines are means over seeds.
 
     Raises:
-      OSError: it cannot be written.
+      OSError: the file cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -149,12 +152,12 @@ def write_figure(path: str, title: str, sides: Mapping[str, Side], gradient_step
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measures both sides and prints the results."""
     with command_line.bad_input():
         table.check_counts("members", *_COUNTS)
         seeds = number_lists.whole_numbers("seeds", 0)
         budget = make_budget(DeviceConfig(**{name: getattr(FLAGS, name) for name in _COUNTS}), FLAGS.members)
-        setting = configs.setting_for(FLAGS.game, AGENT).agent_settings
+        agent_settings = configs.game_settings(FLAGS.game, AGENT).agent_settings
         tree = compile_game(FLAGS.game)
         opponents = make_opponents(tree, FLAGS.player, FLAGS.members)
     print(
@@ -169,7 +172,7 @@ def main() -> None:
     table.print_machine()
     sides = {}
     for name, make in ((_ONE, make_one), (_SEPARATE, make_separate)):
-        train_all = make(tree, FLAGS.player, budget, setting)
+        train_all = make(tree, FLAGS.player, budget, agent_settings)
         sides[name] = measure(tree, FLAGS.player, opponents, train_all, seeds)
     print_sides(sides, opponents)
     if FLAGS.figure:

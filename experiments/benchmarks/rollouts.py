@@ -1,9 +1,9 @@
-"""Episodes per second between uniform players: ours against Python loops over pyspiel.
+"""Episodes per second of uniform players, with our rollouts and with Python loops over pyspiel.
 
 python -m experiments.benchmarks.rollouts --game=leduc_poker
 
-Two loops: the one of OpenSpiel's own `examples/example.py` without its prints, and the fastest plain one
-that we could write. Ours may use every core, a Python loop uses one.
+There are two Python loops: that of OpenSpiel's own `examples/example.py` without its output, and the fastest
+plain loop that we could write. Ours may use all cores, and a Python loop uses one.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from experiments import command_line
 from experiments.benchmarks.shared import table
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string.")
-flags.DEFINE_integer("lanes", 1024, "Games that ours plays side by side.")
+flags.DEFINE_integer("lanes", 1024, "Games that ours plays in parallel.")
 flags.DEFINE_integer("games_per_lane", 1000, "Games that ours plays one after the other in a lane.")
 flags.DEFINE_integer("peer_episodes", 10_000, "Games of a repetition of each Python loop.")
-flags.DEFINE_integer("repetitions", 5, "Of each side; the median speed counts.")
-flags.DEFINE_integer("seed", 0, "Seed of everything random.")
+flags.DEFINE_integer("repetitions", 5, "Repetitions of each side; the median speed is reported.")
+flags.DEFINE_integer("seed", 0, "Random seed of all sides.")
 
 FLAGS = flags.FLAGS
 
@@ -50,7 +50,7 @@ Loop = Callable[[pyspiel.Game, int], list[list[float]]]
 
 
 def example_loop(game: pyspiel.Game, episodes: int) -> list[list[float]]:
-    """As OpenSpiel's example goes through a game: NumPy draws for chance, `random.choice` for players."""
+    """Plays games like OpenSpiel's example: NumPy draws chance outcomes and `random.choice` actions."""
     returns = []
     for _ in range(episodes):
         state = game.new_initial_state()
@@ -66,7 +66,7 @@ def example_loop(game: pyspiel.Game, episodes: int) -> list[list[float]]:
 
 
 def fastest_loop(game: pyspiel.Game, episodes: int) -> list[list[float]]:
-    """As few calls into pyspiel as it takes, and no NumPy."""
+    """Plays games with as few calls of pyspiel as possible, and without NumPy."""
     draw = random.random
     chance, terminal = int(pyspiel.PlayerId.CHANCE), int(pyspiel.PlayerId.TERMINAL)
     returns = []
@@ -88,12 +88,12 @@ def fastest_loop(game: pyspiel.Game, episodes: int) -> list[list[float]]:
 
 
 class Side(NamedTuple):
-    """What was measured of a side.
+    """Measurements of a side.
 
     Attributes:
       speeds: episodes per second of each repetition.
       mean: `[P]`, mean returns over all repetitions.
-      episodes: of all repetitions.
+      episodes: the number of episodes of all repetitions.
     """
 
     speeds: list[float]
@@ -106,7 +106,7 @@ class Side(NamedTuple):
 
 
 def measure_ours(tree: GameTree, keys: Sequence[jax.Array]) -> tuple[Side, float]:
-    """Our side, one repetition a key, and the seconds that its first call takes longer: compilation."""
+    """Measures our side, with one repetition for each key; also returns the seconds of compilation."""
     game = rollout.make_arrays(tree)
     tables = jax.numpy.asarray(tree.uniform_policy(), jax.numpy.float32)[None]
     profiles = rollout.make_profiles(game, tables, jax.numpy.ones(1))
@@ -124,7 +124,7 @@ def measure_ours(tree: GameTree, keys: Sequence[jax.Array]) -> tuple[Side, float
 
 
 def measure_loop(loop: Loop, game: pyspiel.Game) -> tuple[Side, np.ndarray]:
-    """A Python loop, and the standard deviation `[P]` of an episode's returns."""
+    """Measures a Python loop; also returns the standard deviation `[P]` of an episode's returns."""
     speeds, returns = [], []
     for _ in range(FLAGS.repetitions):
         began = time.perf_counter()
@@ -134,7 +134,7 @@ def measure_loop(loop: Loop, game: pyspiel.Game) -> tuple[Side, np.ndarray]:
 
 
 def print_speeds(sides: dict[str, Side]) -> None:
-    """Prints the table and whether the bar is met."""
+    """Prints the table of speeds and the bars."""
     ours = sides[_OURS].speed
     rows = [
         [
@@ -157,7 +157,7 @@ def print_speeds(sides: dict[str, Side]) -> None:
 
 
 def print_means(sides: dict[str, Side], exact: np.ndarray, deviation: np.ndarray) -> None:
-    """Prints how far mean returns are from the exact ones, in standard errors."""
+    """Prints mean returns beside the exact ones, and the bar on their distance in standard errors."""
     rows, largest = [], 0.0
     for name, side in sides.items():
         error = np.maximum(deviation / np.sqrt(side.episodes), 1e-9)
@@ -173,7 +173,7 @@ def print_means(sides: dict[str, Side], exact: np.ndarray, deviation: np.ndarray
 
 
 def main() -> None:
-    """Measures all sides."""
+    """Measures all sides and prints the results."""
     with command_line.bad_input():
         table.check_counts("lanes", "games_per_lane", "peer_episodes", "repetitions")
         tree = compile_game(FLAGS.game)

@@ -2,8 +2,8 @@
 
 python -m experiments.benchmarks.traversal --game=leduc_poker
 
-Every side gets the policy in the form it likes best; conversion, and what depends on the game alone, is
-not timed.
+Every side gets the policy in its preferred format. Neither the conversion nor the precomputation that
+depends only on the game is timed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from experiments.benchmarks.peers import open_spiel as open_spiel_peers
 from experiments.benchmarks.shared import table
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string; a two-player zero-sum game.")
-flags.DEFINE_integer("repetitions", 5, "Timed calls of each side; the median counts.")
+flags.DEFINE_integer("repetitions", 5, "Timed calls of each side; the median is reported.")
 flags.DEFINE_integer("seed", 0, "Seed of the random policy.")
 
 FLAGS = flags.FLAGS
@@ -39,14 +39,15 @@ _LEAST_SPEEDUP = 20
 
 
 def random_table(tree: GameTree, seed: int) -> np.ndarray:
-    """`[I, A]`: action probabilities drawn evenly from the simplex of legal actions."""
+    """Returns action probabilities `[I, A]`, uniformly distributed on the simplex of legal actions."""
+    # Normalised exponential variables are uniform on the simplex.
     weights = np.random.default_rng(seed).exponential(size=tree.legal_actions.shape)
     weights = np.where(tree.legal_actions, weights, 0.0)
     return weights / weights.sum(axis=1, keepdims=True)
 
 
 def cpp_policy(tree: GameTree, probabilities: np.ndarray) -> pyspiel.TabularPolicy:
-    """The table `[I, A]` as OpenSpiel's C++ takes it."""
+    """Converts a policy table `[I, A]` to a tabular policy of OpenSpiel's C++ side."""
     return pyspiel.TabularPolicy(
         {
             key: [(int(action), float(row[action])) for action in np.flatnonzero(legal)]
@@ -58,7 +59,7 @@ def cpp_policy(tree: GameTree, probabilities: np.ndarray) -> pyspiel.TabularPoli
 def make_sides(
     game: pyspiel.Game, tree: GameTree, probabilities: np.ndarray
 ) -> dict[str, Callable[[], float]]:
-    """What computes NashConv of the table, by name."""
+    """Returns functions that compute the NashConv of the table, by the name of the side."""
     cpp = cpp_policy(tree, probabilities)
     python = open_spiel_peers.tabular_policy(game, tree.keys, probabilities)
     return {
@@ -69,9 +70,9 @@ def make_sides(
 
 
 def compare(game: pyspiel.Game, tree: GameTree, name: str, probabilities: np.ndarray) -> None:
-    """Measures all sides on one policy and prints them."""
+    """Measures all sides on one policy and prints the results."""
     sides = make_sides(game, tree, probabilities)
-    # The first calls also derive what depends on the game alone.
+    # The first calls also do the precomputation that depends only on the game, so they are not timed.
     values = {side: nash_conv() for side, nash_conv in sides.items()}
     taken = table.medians(sides, FLAGS.repetitions)
     rows = [
@@ -87,15 +88,15 @@ def compare(game: pyspiel.Game, tree: GameTree, name: str, probabilities: np.nda
     table.print_table([f"{name} policy", "NashConv", "difference", "time", "ours is faster"], rows)
     largest = max(abs(value - values[_OURS]) for value in values.values())
     ratio = taken[_CPP] / taken[_OURS]
-    judged = tree.game_string.startswith("leduc_poker")
+    has_bars = tree.game_string.startswith("leduc_poker")
     table.print_bar(f"all agree to {_AGREEMENT:g}, difference {largest:.1e}", largest <= _AGREEMENT)
     table.print_bar(
         f"under {table.seconds(_MOST_SECONDS)} in Leduc poker, {table.seconds(taken[_OURS])}",
-        taken[_OURS] < _MOST_SECONDS if judged else None,
+        taken[_OURS] < _MOST_SECONDS if has_bars else None,
     )
     table.print_bar(
         f"{_LEAST_SPEEDUP} times faster than pyspiel.exploitability in Leduc poker, {ratio:,.1f} times",
-        ratio >= _LEAST_SPEEDUP if judged else None,
+        ratio >= _LEAST_SPEEDUP if has_bars else None,
     )
     print()
 

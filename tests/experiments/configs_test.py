@@ -78,7 +78,7 @@ def test_every_setting_makes_a_configuration_that_oracle_and_agent_take(name: st
     ],
 )
 def test_a_games_setting_goes_by_its_short_name(game: str, name: str) -> None:
-    assert configs.setting_for(game, "crossq") is configs.SETTINGS[name]["crossq"]
+    assert configs.game_settings(game, "crossq") is configs.SETTINGS[name]["crossq"]
 
 
 @pytest.mark.parametrize("agent", registry.RESPONSE_AGENTS)
@@ -86,9 +86,9 @@ def test_an_agent_has_its_default_setting_where_a_game_has_none_for_it(
     agent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(configs.SETTINGS, "kuhn_poker", {})
-    assert configs.setting_for("kuhn_poker", agent) is configs.SETTINGS["default"][agent]
+    assert configs.game_settings("kuhn_poker", agent) is configs.SETTINGS["default"][agent]
 
 
 def test_an_unknown_agent_has_no_setting() -> None:
     with pytest.raises(ValueError, match=r"^no agent named 'dqn'; use one of crossq"):
-        configs.setting_for("kuhn_poker", "dqn")
+        configs.game_settings("kuhn_poker", "dqn")

@@ -1,4 +1,4 @@
-"""How tests run a launcher: in this process, or as a process of its own."""
+"""Helpers that run a launcher in this process or in a separate process."""
 
 import gc
 import os
@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 class Ended(NamedTuple):
-    """How a launcher ended."""
+    """Exit code and output of a launcher."""
 
     code: int
     out: str
@@ -28,7 +28,7 @@ Launch = Callable[..., Ended]
 
 
 def exit_code(main: Callable[[], None], *arguments: str) -> int:
-    """Of a launcher run in this process; flags are as before afterwards."""
+    """Runs a launcher in this process, restores all flags, and returns the exit code."""
     with pytest.MonkeyPatch.context() as patch, flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
         patch.setattr(sys, "argv", ["launcher", *arguments])
         command_line.run(main)
@@ -36,10 +36,10 @@ def exit_code(main: Callable[[], None], *arguments: str) -> int:
 
 
 def make_launch(main: Callable[[], None], capture: pytest.CaptureFixture[str]) -> Launch:
-    """What runs a launcher in this process with arguments, and tells how it ended."""
+    """Makes a function that runs a launcher with arguments in this process and returns its output."""
 
     def launch(*arguments: str) -> Ended:
-        # Servers that earlier tests left behind say so when they are collected.
+        # Servers left by earlier tests print messages when they are collected; do that before the launch.
         gc.collect()
         capture.readouterr()
         code = exit_code(main, *arguments)
@@ -51,12 +51,12 @@ def make_launch(main: Callable[[], None], capture: pytest.CaptureFixture[str]) -
 def start(
     module: str, *arguments: str, options: tuple[str, ...] = (), **environment: str
 ) -> subprocess.Popen[str]:
-    """A real process of a launcher, with options of the interpreter and more of an environment."""
+    """Starts a launcher in a new process, with options of the interpreter and extra environment variables."""
     command = [sys.executable, *options, "-m", module, *arguments]
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, **streams)
 
 
 def contents(directory: pathlib.Path) -> dict[str, bytes]:
-    """Every file below a directory."""
+    """Returns the paths of all files below a directory."""
     return {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}

@@ -44,7 +44,7 @@ needs_acme = pytest.mark.skipif(sys.version_info >= (3, 11), reason="the Acme la
 
 @pytest.fixture(scope="module")
 def run_agent() -> Iterator[Any]:
-    """The launcher. Others have flags of the same names, which this one's replace for as long."""
+    """The launcher module, whose flags temporarily replace flags of other launchers with the same names."""
     defined, names = flags.FLAGS, ("agent", "seed", "output_dir", "resume")
     names += ("games_per_actor", "lp_launch_type", "learner_devices")
     names += ("plateau_patience", "plateau_min_improvement")
@@ -72,7 +72,7 @@ _process = functools.partial(start, "experiments.run_agent")
 
 
 def _assert_refused(ended: Ended, *named: str) -> None:
-    """One clear line, exit code 2, no traceback."""
+    """Asserts one clear line of error, exit code 2 and no traceback."""
     assert (ended.code, ended.out) == (2, "")
     assert re.fullmatch(r"error: .*\n", ended.err)
     assert [name for name in named if name not in ended.err] == []
@@ -301,7 +301,7 @@ def test_actions_without_bounds_are_refused(tmp_path: pathlib.Path, launch: Laun
 
 @pytest.fixture
 def begun(tmp_path: pathlib.Path) -> pathlib.Path:
-    """What a run leaves that was killed after its first checkpoint."""
+    """Directory of a run that was killed after its first checkpoint."""
     directory = tmp_path / "run"
     (directory / "checkpoints" / "50").mkdir(parents=True)
     config = AgentRunConfig("crossq", "openspiel:kuhn_poker", 50_000)

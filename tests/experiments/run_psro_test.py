@@ -60,7 +60,7 @@ def _untimed(directory: pathlib.Path) -> list[dict[str, float]]:
 
 
 def _assert_same_metrics(directory: pathlib.Path, expected: list[dict[str, float]]) -> None:
-    """All columns but timings, bit for bit; as text, since what is not a number does not equal itself."""
+    """Returns all columns except timings, exactly, as text because NaN does not equal itself."""
     rows = _untimed(directory)
     assert [repr(row) for row in rows] == [repr(row) for row in expected]
     times = [row["wall_seconds"] for row in read_csv(directory / "metrics.csv")]
@@ -72,7 +72,7 @@ def _assert_same_metrics(directory: pathlib.Path, expected: list[dict[str, float
 
 @pytest.fixture(scope="module")
 def kuhn(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, str, str]:
-    """A real process of exact PSRO on Kuhn poker: its directory, what it printed, and what it imported."""
+    """Runs exact PSRO on Kuhn poker in a new process; returns directory, output and imported modules."""
     directory = tmp_path_factory.mktemp("runs") / "kuhn"
     began = time.monotonic()
     process = _process(
@@ -146,7 +146,7 @@ def test_the_report_is_one_self_contained_file(kuhn: Any) -> None:
 
 @pytest.fixture(scope="module")
 def leduc(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Six iterations of exact PSRO on Leduc poker in one go."""
+    """Six iterations of exact PSRO on Leduc poker without interruption."""
     directory = tmp_path_factory.mktemp("runs") / "leduc"
     assert exit_code(run_psro.main, *_LEDUC, "--iterations=6", f"--output_dir={directory}") == 0
     return directory
@@ -194,7 +194,7 @@ def test_a_truncated_checkpoint_costs_an_iteration_and_changes_nothing(
 def _end_after_two_iterations(
     number: signal.Signals, *arguments: str, directory: pathlib.Path, **environment: str
 ) -> tuple[int, str]:
-    """Starts a run, sends it a signal, and returns its exit code and what it said of that."""
+    """Starts a run, sends it a signal, and returns its exit code and error output."""
     process = _process(*arguments, f"--output_dir={directory}", **environment)
     metrics, deadline = directory / "metrics.csv", time.monotonic() + 120
     try:
@@ -286,7 +286,7 @@ def test_runs_go_to_a_directory_named_after_them(
 
 
 def _assert_refused(ended: Ended, *named: str) -> str:
-    """One clear line, exit code 2, no traceback; only warnings may come before."""
+    """Asserts one clear line of error, exit code 2 and no traceback; warnings may come before."""
     assert ended.code == 2
     assert ended.out == ""
     *warnings, error = ended.err.splitlines()
@@ -297,7 +297,7 @@ def _assert_refused(ended: Ended, *named: str) -> str:
 
 
 def _counts(*values: str) -> list[tuple[list[str], list[str]]]:
-    """Every flag that is a count, with every value; and how the refusal names it."""
+    """Returns every flag that is a count with every invalid value, and its name in the error message."""
     names = {"gradient_steps_per_response": "gradient_steps"}
     counts = (
         "iterations",

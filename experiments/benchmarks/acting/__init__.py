@@ -1,1 +1,1 @@
-"""Env steps a second of actors."""
+"""Benchmark of the env steps per second of actors."""

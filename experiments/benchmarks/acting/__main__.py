@@ -1,12 +1,12 @@
-"""Env steps per second of one actor: many games side by side, and Acme's loop with one game.
+"""Env steps per second of one actor with many parallel games, and of Acme's loop with one game.
 
 python -m experiments.benchmarks.acting.__main__
 
-Both act with the same CrossQ policy as one player of the same environment, fetch its variables as they go
-and write what they see into a Reverb server, ours with one adder for all games, Acme's
-`EnvironmentLoop` and `GenericActor` with Acme's adder. The others play uniformly, or a network of the same
-size, asked by Acme's loop for one state and by ours for all that wait for it. Actors have nothing but the
-CPU; the servers and their threads share its cores with them.
+Both sides act with the same CrossQ policy as one player of the same environment, fetch its variables
+regularly and write their experience to a Reverb server. Our side has one adder for all games; Acme's side is
+its `EnvironmentLoop` and `GenericActor` with Acme's adder. The other players act uniformly or by a network of
+the same size. Acme's loop evaluates that network for one state at a time, and ours for all waiting states at
+once. Actors run on the CPU and share its cores with the servers and their threads.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from experiments.benchmarks.acting.sides import LOOP, OURS, Settings
 from experiments.benchmarks.shared import table
 
 flags.DEFINE_list("games", ["leduc_poker", "phantom_ttt"], "OpenSpiel game strings.")
-flags.DEFINE_integer("games_per_actor", 16, "Games that our actor plays side by side.")
-flags.DEFINE_integer("player", 0, "Whose decisions are made.")
+flags.DEFINE_integer("games_per_actor", 16, "Games that our actor plays in parallel.")
+flags.DEFINE_integer("player", 0, "The player that the actors control.")
 flags.DEFINE_integer("loop_steps", 2000, "Steps of a repetition of Acme's loop.")
-flags.DEFINE_integer("batched_steps", 20_000, "Steps of a repetition of ours.")
-flags.DEFINE_integer("repetitions", 5, "Of each side, by turns; the median counts.")
-flags.DEFINE_integer("seed", 0, "Seed of everything random.")
+flags.DEFINE_integer("batched_steps", 20_000, "Steps of a repetition of our loop.")
+flags.DEFINE_integer("repetitions", 5, "Alternating repetitions of each side; the median is reported.")
+flags.DEFINE_integer("seed", 0, "Random seed of both sides.")
 
 FLAGS = flags.FLAGS
 
@@ -35,7 +35,7 @@ _COLUMNS = ("game", "opponents", LOOP, OURS, "speedup")
 
 
 def main() -> None:
-    """Checks, measures, prints."""
+    """Measures both sides in every game and prints the results."""
     with command_line.bad_input():
         table.check_counts("games_per_actor", "loop_steps", "batched_steps", "repetitions")
         for game in FLAGS.games:

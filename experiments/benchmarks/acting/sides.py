@@ -1,7 +1,7 @@
-"""Actors at work, for a benchmark: many games side by side, and Acme's loop with one game.
+"""The two sides of the acting benchmark: our loop with many parallel games, and Acme's loop with one game.
 
-Both act with the same CrossQ policy as one player of the same environment, ask for its variables as they go
-and write what they see into a Reverb server of their own.
+Both act with the same CrossQ policy as one player of the same environment, fetch its variables regularly and
+write their experience to a separate Reverb server.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ with contextlib.redirect_stdout(io.StringIO()):
 
 CONFIG = crossq.PRESETS["games"]
 LOOP, OURS = "EnvironmentLoop", "ours"
-# Steps of each side before it is measured: what is compiled is compiled then.
+# Steps of each side before it is measured; all programs are compiled in these steps.
 _WARM_UP = 200
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What is measured.
+    """Settings of the measurement.
 
     Attributes:
-      games_per_actor: that our actor plays side by side.
-      player: whose decisions are made.
-      loop_steps: of a repetition of Acme's loop.
-      batched_steps: of a repetition of ours.
-      repetitions: of each side, by turns.
-      seed: of everything random.
+      games_per_actor: the number of games that our actor plays in parallel.
+      player: the player that the actors control.
+      loop_steps: env steps of a repetition of Acme's loop.
+      batched_steps: env steps of a repetition of our loop.
+      repetitions: the number of repetitions of each side; the sides alternate.
+      seed: random seed of both sides.
     """
 
     games_per_actor: int = 16
@@ -66,11 +66,11 @@ class Settings:
 
 
 class Side(NamedTuple):
-    """An actor at work.
+    """An actor with its loop.
 
     Attributes:
-      run: acts for so many steps.
-      counter: of the steps that it made.
+      run: acts for at least the given number of env steps.
+      counter: counter of the env steps that the actor has made.
     """
 
     run: Callable[[int], None]
@@ -79,7 +79,7 @@ class Side(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Agent:
-    """An untrained agent that also plays the opponents, and the variables that it acts by."""
+    """An untrained agent, which may also play the opponents, and its policy's variables."""
 
     builder: crossq_builder.CrossQBuilder
     networks: Any
@@ -88,17 +88,17 @@ class Agent:
     spec: acme.specs.EnvironmentSpec
 
     def get_variables(self, names: Sequence[str]) -> list[Any]:
-        """As a learner would answer."""
+        """Returns the variables, in the same way as a learner."""
         return [self.variables] * len(names)
 
 
 class NetworkPolicy(Policy):
-    """The agent's network as an OpenSpiel policy, and as one for many states at once.
+    """The agent's network as an OpenSpiel policy, for single states and for batches of states.
 
     Args:
-      game: that is played.
-      agent: whose network it is.
-      most: states that it is asked for at once.
+      game: the game that is played.
+      agent: the agent whose network is used.
+      most: maximum number of states in a batch.
     """
 
     def __init__(self, game: Any, agent: Agent, most: int) -> None:
@@ -114,7 +114,7 @@ class NetworkPolicy(Policy):
         return {action: float(row[action]) for action in state.legal_actions(player)}
 
     def of_many(self, states: Sequence[Any], player: int) -> np.ndarray:
-        """Probabilities `[n, A]`. Always asks for as many, so that the network is compiled once."""
+        """Returns probabilities `[n, A]`. The batch is padded to a fixed size, so that JAX compiles once."""
         return self._answer(states, player, self._most)
 
     def _answer(self, states: Sequence[Any], player: int, size: int) -> np.ndarray:
@@ -124,7 +124,7 @@ class NetworkPolicy(Policy):
 
 
 def make_agent(game: str, settings: Settings) -> Agent:
-    """CrossQ as it is for games, with a replay that nobody has to wait for."""
+    """Makes CrossQ with its preset for games, and with a replay that never blocks."""
     spec = acme.make_environment_spec(environment.PlayerEnvironment(game, settings.player))
     replay = ReplayConfig(samples_per_insert_tolerance_rate=math.inf, max_replay_size=100_000)
     networks = crossq_builder.make_networks(spec, CONFIG)
@@ -136,7 +136,7 @@ def make_agent(game: str, settings: Settings) -> Agent:
 def make_loop(
     game: str, agent: Agent, client: reverb.Client, opponent: NetworkPolicy | None, settings: Settings
 ) -> Side:
-    """Acme's loop, actor and adder."""
+    """Makes the side with Acme's loop, actor and adder."""
     opponents = None if opponent is None else environment.fixed(opponent)
     played = environment.PlayerEnvironment(game, settings.player, opponents, settings.seed)
     policy = agent.builder.make_policy(agent.networks, agent.spec)
@@ -150,7 +150,7 @@ def make_loop(
 def make_batched(
     game: str, agent: Agent, client: reverb.Client, opponent: NetworkPolicy | None, settings: Settings
 ) -> Side:
-    """Ours."""
+    """Makes our side: one loop, actor and adder for many parallel games."""
     num_games = settings.games_per_actor
     policies = None if opponent is None else [opponent.of_many] * opponent.game.num_players()
     opponents = None if policies is None else batched.fixed(policies)
@@ -165,7 +165,7 @@ def make_batched(
 
 @contextlib.contextmanager
 def replay_of(agent: Agent) -> Iterator[reverb.Client]:
-    """A server for one actor, which fills an empty table."""
+    """Context manager that runs a Reverb server with an empty table for one actor."""
     with tempfile.TemporaryDirectory(prefix="acting_") as scratch:
         checkpointer = checkpointers.DefaultCheckpointer(scratch)
         server = reverb.Server(agent.builder.make_replay_tables(agent.spec, None), checkpointer=checkpointer)
@@ -176,7 +176,7 @@ def replay_of(agent: Agent) -> Iterator[reverb.Client]:
 
 
 def measure(game: str, with_network: bool, settings: Settings) -> dict[str, float]:
-    """Seconds a step of Acme's loop and of ours."""
+    """Returns the seconds per env step of Acme's loop and of ours."""
     agent = make_agent(game, settings)
     opponent = NetworkPolicy(load_game(game), agent, settings.games_per_actor) if with_network else None
     with replay_of(agent) as theirs, replay_of(agent) as ours:

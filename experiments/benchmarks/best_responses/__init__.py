@@ -1,1 +1,1 @@
-"""Best responses beside exact ones."""
+"""Comparison of learned best responses with exact ones."""

@@ -1,10 +1,11 @@
-"""How near learned best responses come to exact ones, and how soon: every agent of the device oracle.
+"""Gaps of learned best responses to exact ones during training, for every agent of the device oracle.
 
-python -m experiments.benchmarks.best_responses.__main__ --game=leduc_poker --seeds=0,1,2
+python -m experiments.benchmarks.best_responses --game=leduc_poker --seeds=0,1,2
 
-Against uniform opponents and against the mixture of a few iterations of exact PSRO, both players' responses
-are trained side by side with the game's setting. The gap is what a response lacks of the exact one's gain,
-the most probable actions of the best snapshot so far being the response. Compilation is shown apart.
+The opponents are uniform players, and the mixture of exact PSRO after a few iterations. The responses of all
+players are trained in parallel, with the default settings of the game. The gap is the part of the exact
+response's gain that a learned response does not reach. The response consists of the most probable actions of
+the best snapshot so far. Compilation is reported separately.
 """
 
 from __future__ import annotations
@@ -25,32 +26,34 @@ from experiments.benchmarks.best_responses.curves import (
 from experiments.benchmarks.shared import number_lists, table
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string.")
-flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds; each trains a response of every player.")
-flags.DEFINE_list("agents", list(registry.RESPONSE_AGENTS), f"Of {', '.join(registry.RESPONSE_AGENTS)}.")
-flags.DEFINE_integer("mixture_iterations", 5, "Iterations of exact PSRO behind the mixture.")
-flags.DEFINE_integer("gradient_steps", None, "Updates of a response; by default the game's setting.")
-flags.DEFINE_integer("snapshots", 20, "How often responses are evaluated on the way.")
+flags.DEFINE_list("seeds", ["0", "1", "2"], "Random seeds; each trains a response of every player.")
+flags.DEFINE_list(
+    "agents", list(registry.RESPONSE_AGENTS), f"Agents to measure: {', '.join(registry.RESPONSE_AGENTS)}."
+)
+flags.DEFINE_integer("mixture_iterations", 5, "Iterations of exact PSRO that produce the mixture.")
+flags.DEFINE_integer("gradient_steps", None, "Updates of a response; the default depends on the game.")
+flags.DEFINE_integer("snapshots", 20, "Evaluations of the responses during training.")
 
 FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Trains the responses of every agent and prints their gaps."""
     with command_line.bad_input():
         table.check_counts("mixture_iterations", "gradient_steps", "snapshots")
         seeds = number_lists.whole_numbers("seeds", 0)
-        settings = {agent: configs.setting_for(FLAGS.game, agent) for agent in FLAGS.agents}
+        defaults = {agent: configs.game_settings(FLAGS.game, agent) for agent in FLAGS.agents}
         tree = compile_game(FLAGS.game)
     print(f"best responses in {tree.game_string}, seeds {', '.join(map(str, seeds))}")
     table.print_machine()
     opponents = make_opponents(tree, FLAGS.mixture_iterations)
     curves: dict[str, dict[str, Curve]] = {name: {} for name in opponents}
-    for agent, setting in settings.items():
+    for agent, game_settings in defaults.items():
         changes = {"snapshots": FLAGS.snapshots}
         if FLAGS.gradient_steps is not None:
             changes["gradient_steps"] = FLAGS.gradient_steps
         run = make_training(
-            tree, agent, DeviceConfig(**{**setting.device, **changes}), setting.agent_settings
+            tree, agent, DeviceConfig(**{**game_settings.device, **changes}), game_settings.agent_settings
         )
         for name, opponent in opponents.items():
             curves[name][agent] = measure(tree, opponent, run, seeds)

@@ -82,14 +82,14 @@ def make_training(
 def measure(tree: GameTree, plan: np.ndarray, run: Callable, seeds: list[int]) -> Curve:
     """Trains once for each seed, after an additional first training that compiles."""
     seconds, gaps = [], []
-    everyone = traverse.behaviour(tree, plan)
+    policy_table = traverse.behaviour(tree, plan)
     opponents = [many_responses.make_opponent(tree, player, plan) for player in range(tree.num_players)]
     began = time.monotonic()
-    run(seeds[0], everyone)
+    run(seeds[0], policy_table)
     first = time.monotonic() - began
     for seed in seeds:
         began = time.monotonic()
-        probs = run(seed, everyone)
+        probs = run(seed, policy_table)
         seconds.append(time.monotonic() - began)
         for player, opponent in enumerate(opponents):
             own = many_responses.relative_gaps(tree, player, [opponent], probs[player][:, None])

@@ -1,1 +1,1 @@
-"""Continuous control beside peers."""
+"""Comparison with peers on tasks of continuous control."""

@@ -1,18 +1,19 @@
-"""Continuous control after so many env steps: our agents, sbx-rl's CrossQ, and Acme's own SAC.
+"""Returns on continuous control tasks of our agents, sbx-rl's CrossQ and Acme's own SAC.
 
-python -m experiments.benchmarks.control.__main__ --steps=50000 --seeds=0,1,2 --results_dir=runs/control
-python -m experiments.benchmarks.control.__main__ --judged=conditional_mpo --tasks=dm_control:cartpole:swingup
+python -m experiments.benchmarks.control --steps=50000 --seeds=0,1,2 --results_dir=runs/control
+python -m experiments.benchmarks.control --judged=conditional_mpo --tasks=dm_control:cartpole:swingup
 
-Every run is a process of its own, on the CPU: networks with two hidden layers of `--width`, as many env steps
-of random or untrained behaviour before the first gradient step, then one gradient step of 256 transitions for
-each env step; our agents have `run_agent`'s settings otherwise. Evaluations are of 10 deterministic episodes
-from initial states of their own. The time of training is the process's from its start to its end, start-up
-and compilation included, less its evaluations, for every side.
+Every run is a separate process on the CPU. All networks have two hidden layers of `--width`. All sides do the
+same number of env steps with random or untrained behaviour before the first gradient step, and then one
+gradient step of 256 transitions for each env step. Apart from that, our agents have the settings of
+`run_agent`. Evaluations consist of 10 deterministic episodes from separate initial states. The training time
+of every side is the time from the start to the end of the process, including start-up and compilation, minus
+its evaluations.
 
-Results are kept in `--results_dir`, one file a run, and finished ones are not run again: it can be cut short
-and gone on with, and two may share the directory, with other seeds and other `--cores`. For each task and
-seed all sides run one after the other, so that what there is can be compared. Bars are of the `--judged`
-agent against its peers, over the seeds that both have.
+Results are stored in `--results_dir`, one file for each run, and finished runs are not repeated. So the
+benchmark can be interrupted and resumed, and two benchmarks with different seeds and `--cores` may share the
+directory. For each task and seed all sides run one after the other, so that partial results can be compared.
+The bars compare the `--judged` agent with its peers, over the seeds that both have finished.
 """
 
 from __future__ import annotations
@@ -38,25 +39,27 @@ flags.DEFINE_list(
     ["dm_control:cheetah:run", "dm_control:walker:walk", "gymnasium:HalfCheetah-v5"],
     "dm_control:DOMAIN:TASK or gymnasium:ID.",
 )
-flags.DEFINE_enum("judged", "crossq", list(runs.AGENTS), "Whose bars are printed.")
-flags.DEFINE_list("sides", None, f"Of {', '.join(runs.SIDES)}; by default, the one judged and its peers.")
-flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds; each is a run of every side.")
+flags.DEFINE_enum("judged", "crossq", list(runs.AGENTS), "Our agent whose bars are printed.")
+flags.DEFINE_list(
+    "sides", None, f"Sides to run: {', '.join(runs.SIDES)}; by default, that of --judged and its peers."
+)
+flags.DEFINE_list("seeds", ["0", "1", "2"], "Random seeds; each is a run of every side.")
 flags.DEFINE_integer("steps", 50_000, "Env steps of a run.")
-flags.DEFINE_integer("width", 256, "Of the two hidden layers of every network.")
+flags.DEFINE_integer("width", 256, "Width of the two hidden layers of every network.")
 flags.DEFINE_integer("learning_starts", 5_000, "Env steps before the first gradient step.")
 flags.DEFINE_integer(
-    "evaluation_period", 10_000, "Env steps between evaluations; there is one at the end, too."
+    "evaluation_period", 10_000, "Env steps between evaluations; there is also one at the end."
 )
-flags.DEFINE_integer("episodes", 10, "Episodes of an evaluation.")
-flags.DEFINE_string("results_dir", "runs/control", "Where results are kept.")
-flags.DEFINE_float("max_seconds", None, "Begin no run after so long; by default, all are run.")
+flags.DEFINE_integer("episodes", 10, "Number of episodes of an evaluation.")
+flags.DEFINE_string("results_dir", "runs/control", "Directory in which results are stored.")
+flags.DEFINE_float("max_seconds", None, "Time after which no further run begins; by default, all are run.")
 flags.DEFINE_list("cores", [], "Numbers of the CPUs that runs may use; by default, all.")
 
 FLAGS = flags.FLAGS
 
 
 def jobs(sides: Sequence[str], tasks: Sequence[str], seeds: Sequence[int]) -> Iterator[Job]:
-    """All runs, in order: every task for a seed before the next seed, all sides for each."""
+    """Yields all runs in order: by seed, then by task, then by side."""
     for seed, task, side in itertools.product(seeds, tasks, sides):
         yield Job(side, task, seed)
 
@@ -69,10 +72,18 @@ def run_missing(
     max_seconds: float | None,
     run: runs.Runner = runs.run,
 ) -> int:
-    """Runs what has no result yet, and returns how many failed.
+    """Runs all jobs that have no result yet, and returns the number of failed jobs.
+
+    Args:
+      todo: the jobs in the order in which to run them.
+      settings: settings of all runs.
+      directory: directory of the results.
+      peer: interpreter of the peer's environment; needed by the side `sbx`.
+      max_seconds: time after which no further run begins, or None.
+      run: function that runs a job.
 
     Raises:
-      ValueError: a result is of other settings.
+      ValueError: a stored result has other settings.
     """
     began, failed = time.monotonic(), 0
     for job in todo:
@@ -83,7 +94,8 @@ def run_missing(
         try:
             result = run(job, settings, directory, peer)
         except (RuntimeError, OSError, KeyError) as error:
-            # The last two: it left no table of evaluations, or one without a column. The others go on.
+            # OSError and KeyError mean that the table of evaluations is missing or lacks a column. A failed
+            # job does not stop the remaining ones.
             failed += 1
             said = f"FAILED: {error}"
         else:
@@ -94,10 +106,10 @@ def run_missing(
 
 
 def sides_of(judged: str, named: Sequence[str] | None) -> list[str]:
-    """The sides to run: those named, or the judged one and its peers.
+    """Returns the sides to run: the named ones, or the agent of `--judged` and its peers.
 
     Raises:
-      ValueError: there is no such side, or the judged one is not named.
+      ValueError: a side is unknown, or the agent of `--judged` is not among the named sides.
     """
     if named is None:
         return [judged, *(bar.peer for bar in report.BARS[judged])]
@@ -112,10 +124,10 @@ def sides_of(judged: str, named: Sequence[str] | None) -> list[str]:
 
 
 def check_flags() -> tuple[list[str], list[int], Settings]:
-    """The sides, the seeds and the settings.
+    """Checks the flags and returns the sides, the seeds and the settings.
 
     Raises:
-      ValueError: a flag has a value that is not allowed.
+      ValueError: a flag has an invalid value.
     """
     counts = ("steps", "width", "learning_starts", "evaluation_period", "episodes")
     table.check_counts(*counts, "max_seconds")
@@ -129,10 +141,10 @@ def check_flags() -> tuple[list[str], list[int], Settings]:
 
 
 def pin() -> None:
-    """Keeps this process, and so every run, to the CPUs asked for.
+    """Restricts this process, and so every run, to the CPUs of `--cores`.
 
     Raises:
-      ValueError: there are no such CPUs.
+      ValueError: the process may not use one of these CPUs.
     """
     if not FLAGS.cores:
         return
@@ -144,7 +156,7 @@ def pin() -> None:
 
 
 def main() -> None:
-    """Runs what is missing and prints what there is."""
+    """Runs all missing jobs and prints all results."""
     with command_line.bad_input():
         sides, seeds, settings = check_flags()
         pin()
@@ -153,7 +165,7 @@ def main() -> None:
         missing = [job for job in todo if runs.read(directory, job, settings) is None]
         peer = peer_environment.from_flags() if any(job.side == "sbx" for job in missing) else None
     directory.mkdir(parents=True, exist_ok=True)
-    # So that a run does not outlive a benchmark that is cut short.
+    # SIGTERM becomes an exception, so that cleanup code ends the current run with the benchmark.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     failed = run_missing(todo, settings, directory, peer, FLAGS.max_seconds)
     found = {job: runs.read(directory, job, settings) for job in todo}

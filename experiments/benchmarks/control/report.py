@@ -1,4 +1,4 @@
-"""What the benchmark of continuous control prints: a table of each task, and bars."""
+"""Printing of the control benchmark: a table for each task, and bars."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NAMES = {
 
 
 class Bar(NamedTuple):
-    """What is asked of an agent beside a peer: mean returns are compared as they are.
+    """Requirement on an agent in comparison with a peer. Mean returns are compared without error margins.
 
     Attributes:
-      peer: the other side.
-      is_strict: whether the return must be above the peer's, not just no lower.
-      has_time: whether training may take no longer than the peer's.
+      peer: the side to compare with.
+      is_strict: True if the mean return must be above the peer's; otherwise it may be equal.
+      has_time: True if training must not take longer than the peer's.
     """
 
     peer: str
@@ -37,12 +37,12 @@ BARS = {
     "conditional_mpo": (Bar("acme_sac", is_strict=False, has_time=False),),
 }
 
-# By side, then seed.
+# The results of finished runs, by side and then by seed.
 Results = Mapping[str, Mapping[int, Result]]
 
 
 def print_task(task: str, sides: Results, settings: Settings, judged: str) -> None:
-    """Prints the table of a task and the bars of the side that is judged."""
+    """Prints the table of a task and the bars of the agent of `--judged`."""
     rows = []
     for side, runs in sides.items():
         done = list(runs.values())
@@ -58,18 +58,19 @@ def print_task(task: str, sides: Results, settings: Settings, judged: str) -> No
 
 
 def mean_and_error(values: Sequence[float]) -> str:
-    """Mean and standard error; the mean alone of one value, a dash of none."""
+    """Formats mean and standard error; only the mean for one value, and a dash for no value."""
     if len(values) < 2:
         return f"{values[0]:,.1f}" if values else "-"
     return f"{statistics.mean(values):,.1f} ± {_error(values):,.1f}"
 
 
 def _error(values: Sequence[float]) -> float:
+    """Returns the standard error of the mean, or 0 for fewer than two values."""
     return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
 
 
 def print_bars(task: str, sides: Results, judged: str) -> None:
-    """Prints whether a side keeps up with each of its peers, over the seeds that both have."""
+    """Prints the bars of a side against each of its peers, over the seeds that both have finished."""
     for bar in BARS[judged]:
         both = sides.get(judged, {}), sides.get(bar.peer, {})
         seeds = sorted(both[0].keys() & both[1].keys())

@@ -1,4 +1,4 @@
-"""Whole runs of continuous control, each a process of its own, and the files that keep their results."""
+"""Runs of the control benchmark in separate processes, and the files that store their results."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from experiments.benchmarks.peers import environment as peer_environment
 from experiments.benchmarks.peers.scripts import control_task
 from experiments.benchmarks.peers.scripts.control_task import ControlTask
 
-# Of ours, as `run_agent` names them; then the peers.
+# Our agents, as `run_agent` names them, followed by the peers.
 AGENTS = ("crossq", "conditional_mpo")
 SIDES = (*AGENTS, "sbx", "acme_sac")
 
 
 class Settings(NamedTuple):
-    """What all runs of a comparison have in common.
+    """Settings that all runs of a comparison have in common.
 
     Attributes:
-      steps: env steps of a run.
-      width: of the two hidden layers of every network.
+      steps: the number of env steps of a run.
+      width: width of the two hidden layers of every network.
       learning_starts: env steps before the first gradient step.
-      evaluate_every: env steps between evaluations; there is one at the end, too.
-      episodes: of an evaluation.
+      evaluate_every: env steps between evaluations; there is also one at the end.
+      episodes: the number of episodes of an evaluation.
     """
 
     steps: int
@@ -41,12 +41,12 @@ class Settings(NamedTuple):
 
     @property
     def marks(self) -> tuple[int, ...]:
-        """Env steps after which to evaluate."""
+        """Numbers of env steps after which to evaluate."""
         return (*range(self.evaluate_every, self.steps, self.evaluate_every), self.steps)
 
 
 class Job(NamedTuple):
-    """A run: which side, on what, and its seed."""
+    """A run of one side in one environment with one seed."""
 
     side: str
     environment: str
@@ -54,18 +54,18 @@ class Job(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Begins its files' names."""
+        """The prefix of the names of the run's files."""
         return f"{self.side}-{self.environment.replace(':', '_').replace('/', '_')}-{self.seed}"
 
 
 class Result(NamedTuple):
-    """What came of a run.
+    """Result of a run.
 
     Attributes:
-      returns: mean return of each evaluation, by env steps.
-      process_seconds: from the process's start to its end.
-      evaluation_seconds: of these, spent on evaluations.
-      cores: the numbers of the CPUs that it could use.
+      returns: mean return of each evaluation, by the number of env steps before it.
+      process_seconds: time from the start to the end of the process.
+      evaluation_seconds: the part of this time that was spent on evaluations.
+      cores: the numbers of the CPUs that the process was allowed to use.
     """
 
     returns: dict[int, float]
@@ -75,7 +75,7 @@ class Result(NamedTuple):
 
     @property
     def training_seconds(self) -> float:
-        """Everything but evaluation: start-up and compilation too."""
+        """The time without evaluations; start-up and compilation are included."""
         return self.process_seconds - self.evaluation_seconds
 
     @property
@@ -84,10 +84,10 @@ class Result(NamedTuple):
 
 
 def read(directory: Path, job: Job, settings: Settings) -> Result | None:
-    """The result of a job, None where it is still to be run.
+    """Reads the result of a job, or returns None if the job has not been run yet.
 
     Raises:
-      ValueError: there is one of other settings, or a file that is no result.
+      ValueError: the stored result has other settings, or the file is not a valid result.
     """
     path = directory / f"{job.name}.json"
     try:
@@ -113,22 +113,25 @@ def read(directory: Path, job: Job, settings: Settings) -> Result | None:
 
 
 def write(directory: Path, job: Job, settings: Settings, result: Result) -> None:
-    """Keeps a result, whole or not at all."""
+    """Stores a result atomically."""
     stored = {"job": job._asdict(), "settings": settings._asdict(), "result": result._asdict()}
     files.write_atomically(directory / f"{job.name}.json", json.dumps(stored, indent=1) + "\n")
 
 
 def run(job: Job, settings: Settings, directory: Path, peer: Path | None) -> Result:
-    """Runs a job; what its process said on standard error is in `NAME.log` afterwards.
+    """Runs a job and writes the standard error of its process to `NAME.log`.
 
     Args:
+      job: the run.
+      settings: settings of all runs.
+      directory: directory of the log file.
       peer: interpreter of the peer's environment; needed by the side `sbx`.
 
     Raises:
-      RuntimeError: the process failed, or left evaluations out.
+      RuntimeError: the process failed, or an evaluation is missing.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        # MuJoCo writes its warnings into the directory that it is started in.
+        # MuJoCo writes its warnings to the current directory, so the process runs in a temporary one.
         process = _Process(Path(temporary), directory / f"{job.name}.log")
         if job.side in AGENTS:
             rows, seconds = _run_agent(job, settings, process)
@@ -145,16 +148,16 @@ def run(job: Job, settings: Settings, directory: Path, peer: Path | None) -> Res
 
 
 class _Process(NamedTuple):
-    """Where a process runs, and where its standard error goes."""
+    """Working directory of a process, and the file for its standard error."""
 
     directory: Path
     log: Path
 
     def run(self, command: Sequence[str]) -> tuple[str, float]:
-        """What it printed, and the seconds from its start to its end.
+        """Runs a command and returns its standard output and its duration in seconds.
 
         Raises:
-          RuntimeError: it failed.
+          RuntimeError: the process failed.
         """
         environment = peer_environment.environment_for_scripts()
         with open(self.log, "w", encoding="utf-8") as log:
@@ -165,7 +168,7 @@ class _Process(NamedTuple):
             try:
                 printed, _ = process.communicate()
             finally:
-                # Also where the benchmark itself is interrupted.
+                # The process must not outlive the benchmark, even if the benchmark is interrupted.
                 process.kill()
                 process.wait()
             seconds = time.monotonic() - began
@@ -178,7 +181,7 @@ Rows = Sequence[dict[str, float]]
 
 
 def _run_script(job: Job, settings: Settings, process: _Process, peer: Path | None) -> tuple[Rows, float]:
-    """Runs a module of `peer_scripts`, which prints its evaluations."""
+    """Runs a module of `experiments.benchmarks.peers.scripts`, which prints its evaluations."""
     task = ControlTask(
         job.environment, job.seed, settings.width, settings.learning_starts, settings.marks, settings.episodes
     )
@@ -189,7 +192,7 @@ def _run_script(job: Job, settings: Settings, process: _Process, peer: Path | No
 
 
 def _run_agent(job: Job, settings: Settings, process: _Process) -> tuple[Rows, float]:
-    """Runs `experiments.run_agent`, whose evaluations are in `evaluation.csv`."""
+    """Runs `experiments.run_agent`, which writes its evaluations to `evaluation.csv`."""
     output, sizes = process.directory / "run", f"[{settings.width},{settings.width}]"
     command = [sys.executable, "-m", "experiments.run_agent", f"--agent={job.side}"]
     command += [f"--environment={job.environment}", f"--seed={job.seed}", f"--output_dir={output}"]
@@ -201,9 +204,10 @@ def _run_agent(job: Job, settings: Settings, process: _Process) -> tuple[Rows, f
 
 
 def at_marks(rows: Rows, marks: Sequence[int]) -> Rows:
-    """Evaluations of `run_agent` as peers report them.
+    """Converts evaluations of `run_agent` to the form in which peers report them.
 
-    It ends its episode before it evaluates, and its rows hold the seconds of all evaluations so far.
+    `run_agent` finishes its episode before it evaluates, so an evaluation may come a little after its mark.
+    Its rows contain the total seconds of all evaluations so far, which are converted to differences.
     """
     found: list[dict[str, float]] = []
     so_far = 0.0
@@ -216,7 +220,7 @@ def at_marks(rows: Rows, marks: Sequence[int]) -> Rows:
 
 
 def available_cores() -> tuple[int, ...]:
-    """The numbers of the CPUs that this process, and so its children, may use."""
+    """Returns the numbers of the CPUs that this process and its children may use."""
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(os.cpu_count() or 1))

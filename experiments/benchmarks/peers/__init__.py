@@ -1,1 +1,1 @@
-"""Implementations by others, and how they are run."""
+"""Runners of the implementations by others that the benchmarks compare with."""

@@ -1,4 +1,4 @@
-"""A peer's process that answers questions, both in lines of JSON."""
+"""Communication with a peer's process in lines of JSON."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from experiments.benchmarks.peers import environment as peer_environment
 
 
 class Conversation:
-    """Runs a module of `peer_scripts` until the `with` ends.
+    """Context manager that runs a module of `experiments.benchmarks.peers.scripts`.
+
+    The process answers questions until the context ends.
 
     Attributes:
-      greeting: the first line that the module printed.
+      greeting: the JSON object on the first line that the module printed.
     """
 
     def __init__(self, python: Path, module: str, arguments: Sequence[str]) -> None:
@@ -51,10 +53,10 @@ class Conversation:
         self._end()
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a question.
+        """Sends a question and returns the answer.
 
         Raises:
-          RuntimeError: the process ended instead.
+          RuntimeError: the process ended without an answer.
         """
         assert self._process.stdin is not None
         try:
@@ -81,7 +83,7 @@ class Conversation:
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
-            # A question that nobody reads any more is dropped.
+            # A question that the process did not read before it ended is dropped.
             with contextlib.suppress(BrokenPipeError):
                 if stream is not None:
                     stream.close()

@@ -1,4 +1,4 @@
-"""OpenSpiel's Python side, as the benchmarks run it: its psro_v2, its evaluation, and none of its prints."""
+"""OpenSpiel's psro_v2 and its evaluation in Python, with their output to the terminal suppressed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyspiel
 from experiments import command_line
 
 with contextlib.redirect_stdout(io.StringIO()):
-    # Says on standard output which optional games are missing.
+    # The import prints on standard output which optional games are missing.
     from open_spiel.python import policy
     from open_spiel.python.algorithms import exploitability, policy_aggregator
 
@@ -24,7 +24,7 @@ _PSRO = "open_spiel.python.algorithms.psro_v2"
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps what the peer prints to itself."""
+    """Context manager that suppresses what the peer prints on standard output."""
     with contextlib.redirect_stdout(io.StringIO()):
         yield
 
@@ -32,7 +32,7 @@ def quiet() -> Iterator[None]:
 def require(*names: str) -> list[Any]:
     """Imports modules of psro_v2, or ends the program with one line and exit code 2.
 
-    They need packages that OpenSpiel's own wheel does not bring along.
+    The modules need packages that OpenSpiel's wheel does not require.
     """
     modules = []
     for name in names:
@@ -48,7 +48,7 @@ def require(*names: str) -> list[Any]:
 
 
 def seed_everything(seed: int) -> None:
-    """Seeds both global generators: psro_v2 draws from either and takes a key from nobody."""
+    """Seeds both global random generators, because psro_v2 draws from both and accepts no seed."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
 
@@ -56,10 +56,10 @@ def seed_everything(seed: int) -> None:
 def make_solver(
     game: pyspiel.Game, oracle: Any, initial: Sequence[policy.Policy], sims_per_entry: int
 ) -> Any:
-    """A `psro_v2.PSROSolver` with the Nash meta-solver, the rest as in OpenSpiel's own example.
+    """Makes a `psro_v2.PSROSolver` with the Nash meta-solver, otherwise as in OpenSpiel's own example.
 
-    Marginals, as the example has it: sampling from the joint strategy, the default, fails with the
-    reinforcement learning oracle.
+    Like the example it samples from marginals. The default, sampling from the joint strategy, fails with
+    the reinforcement learning oracle.
     """
     (psro_v2,) = require("psro_v2")
     with quiet():
@@ -75,7 +75,7 @@ def make_solver(
 
 
 class _Remembered(policy.Policy):
-    """A policy that is asked once for every information state."""
+    """Policy that caches the action probabilities of another policy by information state."""
 
     def __init__(self, game: pyspiel.Game, asked: policy.Policy) -> None:
         super().__init__(game, list(range(game.num_players())))
@@ -91,18 +91,18 @@ class _Remembered(policy.Policy):
 
 
 class Evaluator:
-    """OpenSpiel's exploitability of the mixture that a `PSROSolver` has come to."""
+    """Evaluates mixtures of a `PSROSolver` with OpenSpiel's exploitability."""
 
     def __init__(self, game: pyspiel.Game) -> None:
         self._game = game
         self._remembered: dict[policy.Policy, _Remembered] = {}
 
     def exploitability(self, policies: Sequence[Sequence[policy.Policy]], marginals: Any) -> float:
-        """NashConv by players of the mixture, weighted by reach.
+        """Returns NashConv divided by the number of players, of the mixture weighted by reach probabilities.
 
         Args:
-          policies: for each player, of its population at that time.
-          marginals: `[P]` arrays `[n_p]`.
+          policies: the population of each player.
+          marginals: meta-strategy of each player, `[P]` arrays `[n_p]`.
         """
         remembered = [[self._remember(each) for each in population] for population in policies]
         aggregator = policy_aggregator.PolicyAggregator(self._game)
@@ -116,18 +116,19 @@ class Evaluator:
 
 
 def nash_conv(game: pyspiel.Game, evaluated: policy.Policy) -> float:
-    """NashConv by OpenSpiel's Python."""
+    """Returns NashConv as computed by OpenSpiel's Python code."""
     return float(exploitability.nash_conv(game, evaluated))
 
 
 def tabular_policy(
     game: pyspiel.Game, keys: Sequence[str], probabilities: np.ndarray
 ) -> policy.TabularPolicy:
-    """A policy as OpenSpiel's Python likes it best.
+    """Converts a policy table to the tabular policy of OpenSpiel's Python code.
 
     Args:
-      keys: `[I]` information state strings.
-      probabilities: `[I, A]`.
+      game: the game.
+      keys: information state strings, `[I]`.
+      probabilities: action probabilities, `[I, A]`.
     """
     tabular = policy.TabularPolicy(game)
     rows = [tabular.state_lookup[key] for key in keys]
@@ -136,5 +137,5 @@ def tabular_policy(
 
 
 def uniform_policies(game: pyspiel.Game) -> list[policy.TabularPolicy]:
-    """One a player."""
+    """Returns one uniform policy for each player."""
     return [policy.TabularPolicy(game) for _ in range(game.num_players())]

@@ -1,7 +1,7 @@
-"""OpenSpiel's psro_v2 with its DQN oracle, set up as in OpenSpiel's own example, with two mendings.
+"""OpenSpiel's psro_v2 with its DQN oracle, set up as in OpenSpiel's own example, with two changes.
 
-Every response gets a seed of its own (as it is, all networks of a run start alike), and episodes are
-counted.
+Every response gets its own seed, because without this change all networks of a run have the same initial
+parameters. In addition, training episodes are counted.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _MODULES = ("rl_oracle", "rl_policy", "psro_v2")
 
 
 class Budget(NamedTuple):
-    """What psro_v2 may spend.
+    """Budget of a psro_v2 run.
 
     Attributes:
-      episodes: no iteration begins once so many training episodes were played.
-      episodes_per_response: training episodes of a response, at least.
-      sims_per_entry: episodes for a cell of the payoff matrix.
+      episodes: no iteration begins after this number of training episodes.
+      episodes_per_response: minimum number of training episodes of a response.
+      sims_per_entry: the number of episodes simulated for a cell of the payoff matrix.
     """
 
     episodes: int
@@ -37,7 +37,7 @@ class Budget(NamedTuple):
 
 
 class DQNSettings(NamedTuple):
-    """DQN's, named as in OpenSpiel; the values are those of its `psro_v2_example.py`."""
+    """Settings of DQN with OpenSpiel's names and the values of its `psro_v2_example.py`."""
 
     hidden_layers_sizes: tuple[int, ...] = (256, 256, 256, 256)
     batch_size: int = 32
@@ -48,7 +48,7 @@ class DQNSettings(NamedTuple):
 
 
 class _Counted:
-    """A function that counts its calls."""
+    """Callable that counts the calls of a function."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.calls = 0
@@ -60,11 +60,11 @@ class _Counted:
 
 
 class Outcome(NamedTuple):
-    """What psro_v2 did.
+    """Results of a psro_v2 run.
 
     Attributes:
-      points: before the first iteration, and after each.
-      simulations: episodes played for payoffs, on top of those in training.
+      points: the mixtures before the first iteration and after each iteration.
+      simulations: the number of episodes simulated for payoffs, in addition to those in training.
     """
 
     points: list[Point]
@@ -73,14 +73,18 @@ class Outcome(NamedTuple):
 
 @functools.cache
 def _load() -> tuple[list[Any], float]:
-    """Imports what psro_v2's DQN needs, or ends the program with exit code 2; and the seconds it took."""
+    """Imports the modules that psro_v2's DQN needs, or ends the program with exit code 2.
+
+    Returns:
+      The modules, and the seconds that the import took.
+    """
     began = time.perf_counter()
     modules = open_spiel_peers.require(*_MODULES)
     return modules, time.perf_counter() - began
 
 
 def check(game: pyspiel.Game) -> None:
-    """Checks before anything long that psro_v2's DQN is there and takes the game.
+    """Checks that psro_v2's DQN is installed and supports the game.
 
     Raises:
       ValueError: the game has no information state tensor, which psro_v2's policies need.
@@ -91,7 +95,7 @@ def check(game: pyspiel.Game) -> None:
 
 
 def run(game: pyspiel.Game, budget: Budget, settings: DQNSettings, seed: int) -> Outcome:
-    """Runs psro_v2 until the budget is spent."""
+    """Runs psro_v2 until the budget is used up. Evaluation does not count as time."""
     modules, taken = _load()
     evaluator = open_spiel_peers.Evaluator(game)
     began = time.perf_counter()
@@ -103,6 +107,7 @@ def run(game: pyspiel.Game, budget: Budget, settings: DQNSettings, seed: int) ->
     points: list[Point] = []
 
     def note() -> None:
+        """Evaluates the current mixture and appends it to the points."""
         worth = evaluator.exploitability(solver.get_policies(), solver.get_meta_strategies())
         points.append(Point(taken, played.calls, worth))
         print(
@@ -125,11 +130,11 @@ def run(game: pyspiel.Game, budget: Budget, settings: DQNSettings, seed: int) ->
 def _make_oracle(
     game: pyspiel.Game, modules: list[Any], budget: Budget, settings: DQNSettings, seed: int
 ) -> tuple[Any, list[Any]]:
-    """The oracle, and the untrained policies that the example starts from."""
+    """Makes the oracle and the untrained policies that the example starts from."""
     from open_spiel.python import rl_environment
 
     rl_oracle, rl_policy, _ = modules
-    # It announces the game.
+    # The environment logs the name of the game.
     logging.set_verbosity(logging.WARNING)
     environment = rl_environment.Environment(game)
     environment.seed(seed)
@@ -152,7 +157,8 @@ def _make_oracle(
     oracle = rl_oracle.RLOracle(
         environment, rl_policy.DQNPolicy, common, number_training_episodes=budget.episodes_per_response
     )
-    # Its own copies a policy's arguments, the seed among them, and starts anew from those.
+    # The oracle's own method copies a policy's arguments, including the seed, so all networks would begin
+    # with the same parameters.
     oracle.generate_new_policies = make_policies
     initial = [make_policy(player) for player in range(game.num_players())]
     for policy in initial:

@@ -1,1 +1,1 @@
-"""How programs scale: real ones watched, their parts measured, and a simulation of both."""
+"""Scaling of programs with their actors: real programs, measurements of their parts, and a simulation."""

@@ -1,13 +1,13 @@
-"""How a best response's program scales with its actors: measured on this machine, simulated beyond.
+"""Scaling of a best response's program with its actors, measured on this machine and simulated beyond.
 
-python -m experiments.benchmarks.scaling.__main__ --picture=scaling.png
+python -m experiments.benchmarks.scaling --picture=scaling.png
 
-First programs as `run_agent --distributed` runs them, with a few numbers of actors: env steps, which are the
-learning player's decisions, and gradient steps a second once learning goes on; nothing is evaluated
-meanwhile. Replay's rate limiter ties the two together, so that each program runs once more with a learner
-that waits for ever: its actors have nobody to wait for. Then the program's parts, each alone. With what these
-cost, programs are simulated: on as many cores as this machine has, to be held against what was measured, and
-with as many as they can use, an actor having one to itself.
+First, real programs run as by `run_agent --distributed`, with a few numbers of actors. They report env steps
+per second, which are the learning player's decisions, and gradient steps per second while learning is under
+way; there are no evaluations meanwhile. Replay's rate limiter couples the two rates, so each program runs a
+second time with a learner that waits forever: its actors never wait for the learner. Second, the parts of the
+program are measured separately. Third, programs are simulated with these costs: on the cores of this machine,
+for comparison with the measurements, and on as many cores as they can use, with one core for each actor.
 """
 
 from __future__ import annotations
@@ -34,28 +34,32 @@ from experiments.benchmarks.shared import number_lists, table
 
 # Replay of sequences is not simulated.
 _AGENTS = ("crossq", "conditional_mpo")
-# A program tells its counts every five seconds.
+# A program writes its counts every five seconds.
 _LEAST_WATCHED = 12.0
 _ROOT = Path(__file__).resolve().parents[3]
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string.")
-flags.DEFINE_enum("agent", "crossq", _AGENTS, "What learns.")
-flags.DEFINE_integer("player", 0, "Whose decisions are learned.")
-flags.DEFINE_integer("games_per_actor", 16, "Games that an actor plays side by side.")
-flags.DEFINE_boolean("replay_with_learner", True, "Have replay in the learner's process.")
+flags.DEFINE_enum("agent", "crossq", _AGENTS, "Agent that learns.")
+flags.DEFINE_integer("player", 0, "The player whose decisions are learned.")
+flags.DEFINE_integer("games_per_actor", 16, "Games that an actor plays in parallel.")
+flags.DEFINE_boolean("replay_with_learner", True, "Run replay in the learner's process.")
 flags.DEFINE_list("actors", ["1", "2", "4"], "Numbers of actors to measure.")
-flags.DEFINE_list("simulated_actors", ["1", "2", "4", "8", "16", "32", "64"], "And to simulate.")
-flags.DEFINE_float("settle_seconds", 3.0, "From a program's first gradient step until it is watched.")
-flags.DEFINE_float("watch_seconds", 20.0, "How long a program is watched.")
-flags.DEFINE_float("probe_seconds", 3.0, "For each measurement of a part.")
-flags.DEFINE_integer("seed", 0, "Seed of everything random.")
-flags.DEFINE_string("picture", None, "Where to write a PNG of env steps a second by the number of actors.")
+flags.DEFINE_list(
+    "simulated_actors", ["1", "2", "4", "8", "16", "32", "64"], "Numbers of actors to simulate."
+)
+flags.DEFINE_float(
+    "settle_seconds", 3.0, "Time from a program's first gradient step until its measurement begins."
+)
+flags.DEFINE_float("watch_seconds", 20.0, "Duration of the measurement of a program.")
+flags.DEFINE_float("probe_seconds", 3.0, "Duration of each measurement of a part.")
+flags.DEFINE_integer("seed", 0, "Random seed of all programs.")
+flags.DEFINE_string("picture", None, "Path of a PNG of env steps a second by the number of actors.")
 
 FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    """Checks, measures, simulates, prints."""
+    """Measures programs and their parts, simulates programs and prints the results."""
     with command_line.bad_input():
         numbers = number_lists.whole_numbers("actors", 1)
         simulated = number_lists.whole_numbers("simulated_actors", 1)
@@ -74,7 +78,7 @@ def main() -> None:
     )
     where = "the learner's process" if FLAGS.replay_with_learner else "a process of its own"
     print(f"replay is in {where}")
-    # What else runs takes part of the cores from programs, and not from their simulation.
+    # Other processes on the machine slow down real programs, but not their simulation.
     print(f"load of the machine before: {os.getloadavg()[0]:.1f}\n", flush=True)
     try:
         with interruptible(), tempfile.TemporaryDirectory(prefix="scaling_") as scratch:
@@ -98,6 +102,7 @@ def main() -> None:
 
 
 def _check() -> None:
+    """Checks the flags, and raises a ValueError if one has an invalid value."""
     table.check_counts("games_per_actor")
     players = load_game(FLAGS.game).num_players()
     if not 0 <= FLAGS.player < players:
@@ -131,7 +136,7 @@ def _watch_all(chosen: Mapping[Program, AgentRunConfig], scratch: Path) -> dict[
 
 
 def _environment(scratch: Path) -> dict[str, str]:
-    """Variables of all processes: the first program compiles, the others find what it did."""
+    """Returns environment variables of all processes, with a common cache of compiled programs."""
     paths = [str(_ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     return {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),

@@ -1,6 +1,6 @@
-"""A program of actors, replay and learner by its parts' service times, and the bounds that these set.
+"""Model of a program of actors, replay and learner: service times of its parts, and bounds on its speed.
 
-Every env step is one decision that is inserted into replay. `simulation` lets such a program run.
+Every env step is one decision that is inserted into replay. `simulation` runs such a model.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-# What has this share of the highest rate has got there.
+# A rate counts as saturated at this fraction of the highest rate.
 _SATURATED = 0.95
 
 
 class Work(NamedTuple):
-    """Something to be done.
+    """Work of a thread or of several threads.
 
     Attributes:
-      seconds: that it takes where cores are free.
-      cores: that it uses at once.
+      seconds: duration of the work if enough cores are free.
+      cores: the number of cores that the work uses at the same time.
     """
 
     seconds: float
@@ -27,15 +27,15 @@ class Work(NamedTuple):
 
 
 class Services(NamedTuple):
-    """The work that parts of a program have.
+    """Work of the parts of a program.
 
     Attributes:
-      act: of an actor, for an env step, writing included.
-      insert: of replay, for a decision that is written.
-      draw: of replay, for a decision that is drawn.
-      read: of a stream of the learner's process, for a decision that is drawn.
-      learn: of the learner, for a gradient step.
-      fetch: of the learner, for a request for variables.
+      act: work of an actor for one env step, including writing.
+      insert: work of replay for one decision that is written.
+      draw: work of replay for one decision that is drawn.
+      read: work of a stream in the learner's process for one decision that is drawn.
+      learn: work of the learner for one gradient step.
+      fetch: work of the learner for one request for variables.
     """
 
     act: Work
@@ -50,10 +50,10 @@ class Limiter(NamedTuple):
     """Reverb's rate limiter: `inserted * samples_per_insert - drawn` stays within bounds.
 
     Attributes:
-      samples_per_insert: of a decision; 0: nobody draws.
-      min_size: decisions that may be inserted freely, and before which none is drawn.
-      min_diff: less than this, and nothing is drawn.
-      max_diff: more than this, and nothing is inserted.
+      samples_per_insert: how many times each decision is drawn on average; 0 if nothing is drawn.
+      min_size: number of decisions that may be inserted freely, and before which none is drawn.
+      min_diff: lower bound, below which nothing is drawn.
+      max_diff: upper bound, above which nothing is inserted.
     """
 
     samples_per_insert: float
@@ -62,33 +62,33 @@ class Limiter(NamedTuple):
     max_diff: float
 
     def may_insert(self, size: int, inserted: int, drawn: int) -> bool:
-        """Whether so many decisions more may be inserted."""
+        """Returns True if `size` more decisions may be inserted."""
         after = inserted + size
         return after <= self.min_size or after * self.samples_per_insert - drawn <= self.max_diff
 
     def may_draw(self, size: int, inserted: int, drawn: int) -> bool:
-        """Whether so many decisions more may be drawn."""
+        """Returns True if `size` more decisions may be drawn."""
         left = inserted * self.samples_per_insert - drawn - size
         return inserted >= self.min_size and left >= self.min_diff
 
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """A program, except for how many actors it has.
+    """A program without its number of actors.
 
     Attributes:
-      services: what its parts have to do.
-      limiter: of replay.
+      services: work of the program's parts.
+      limiter: replay's rate limiter.
       batch_size: decisions in a gradient step.
-      gradient_steps: that the learner does at once, with one sample.
-      games: env steps that an actor makes at once.
-      pending: decisions of an actor that may be under way to replay when it goes on.
+      gradient_steps: gradient steps that the learner does at once, with one sample.
+      games: env steps that an actor makes at once, one in each of its games.
+      pending: decisions of an actor that may be on their way to replay while it continues to act.
       fetch_period: env steps of an actor between two requests for variables.
-      streams: in which samples are drawn.
-      prefetch: samples that are kept ready.
+      streams: the number of streams that draw samples in parallel.
+      prefetch: the number of samples that are kept ready for the learner.
 
     Raises:
-      ValueError: a size below 1, or bounds of the limiter that leave both sides waiting.
+      ValueError: a size is below 1, or the limiter's bounds are so close that both sides could wait forever.
     """
 
     services: Services
@@ -114,7 +114,7 @@ class Setup:
 
     @property
     def slack(self) -> float:
-        """Between the limiter's bounds."""
+        """The distance between the limiter's bounds."""
         return self.limiter.max_diff - self.limiter.min_diff
 
     @property
@@ -124,7 +124,7 @@ class Setup:
 
 
 def bounds(setup: Setup, num_actors: int, cores: float = math.inf) -> dict[str, float]:
-    """Env steps a second that each part of a program would allow if nothing else took time."""
+    """Returns the env steps per second that each part would allow if the other parts took no time."""
     services, drawn = setup.services, setup.limiter.samples_per_insert
     per_step = {
         "actors": Work(services.act.seconds / num_actors, services.act.cores * num_actors),
@@ -137,7 +137,14 @@ def bounds(setup: Setup, num_actors: int, cores: float = math.inf) -> dict[str, 
 
 
 def saturation(rates: Mapping[int, float]) -> int | None:
-    """The fewest actors that are about as fast as the most; None where only the most are."""
+    """Returns the smallest number of actors with about the highest rate.
+
+    Args:
+      rates: env steps per second by the number of actors.
+
+    Returns:
+      None if only the largest number of actors reaches the highest rate.
+    """
     fewest = min(number for number, rate in rates.items() if rate >= _SATURATED * rates[max(rates)])
     return None if fewest == max(rates) else fewest
 
@@ -147,7 +154,7 @@ def _times(work: Work, times: float) -> Work:
 
 
 def _both(one: Work, other: Work) -> Work:
-    """One after the other."""
+    """Returns the work of doing one work after the other, with the mean number of cores."""
     seconds = one.seconds + other.seconds
     used = one.seconds * one.cores + other.seconds * other.cores
     return Work(seconds, used / seconds if seconds else 1.0)

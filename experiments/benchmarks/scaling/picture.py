@@ -1,4 +1,4 @@
-"""Env steps a second by the number of actors, measured and simulated, as a picture."""
+"""Figure of measured and simulated env steps per second by the number of actors."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _COLOURS = ("#0072b2", "#d55e00")
 
 
 class Curve(NamedTuple):
-    """A kind of program.
+    """Rates of programs with or without learning, by their number of actors.
 
     Attributes:
-      name: for the legend.
-      measured: env steps a second by the number of actors, on this machine.
-      on_machine: simulated, with this machine's cores.
-      on_own_cores: simulated, with as many cores as are used.
-      saturated_at: actors from which on more are of no use; None where all were.
-      limit: what sets the limit there.
+      name: name in the legend.
+      measured: measured env steps per second, on this machine.
+      on_machine: simulated env steps per second on this machine's cores.
+      on_own_cores: simulated env steps per second on as many cores as the program can use.
+      saturated_at: number of actors above which more actors have no effect; None if there is none.
+      limit: name of the part that limits the rate there.
     """
 
     name: str
@@ -32,10 +32,10 @@ class Curve(NamedTuple):
 
 
 def write_picture(path: str, title: str, curves: Sequence[Curve], cores: int) -> None:
-    """Writes a PNG, both axes logarithmic.
+    """Writes a PNG of the curves with logarithmic axes.
 
     Raises:
-      OSError: it cannot be written.
+      OSError: the file cannot be written.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -45,15 +45,15 @@ def write_picture(path: str, title: str, curves: Sequence[Curve], cores: int) ->
     axes.set(xscale="log", yscale="log", xlabel="actors", ylabel="env steps a second", title=title)
     for colour, curve in zip(_COLOURS, curves, strict=False):
         _plot(axes, colour, curve, cores)
-    everyone = sorted({number for curve in curves for number in curve.on_own_cores})
-    axes.xaxis.set_major_locator(FixedLocator(everyone))
+    numbers = sorted({number for curve in curves for number in curve.on_own_cores})
+    axes.xaxis.set_major_locator(FixedLocator(numbers))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.grid(True, which="both", linewidth=0.3)
     axes.legend(fontsize=9, loc="upper left", handlelength=2.8)
     low, high = axes.get_ylim()
-    # Room for the legend.
+    # Leave space for the legend.
     axes.set_ylim(low / 1.5, high * (high / low) ** 0.35)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=130)
@@ -82,7 +82,7 @@ def _plot(axes, colour: str, curve: Curve, cores: int) -> None:  # type: ignore[
     if at is not None:
         rate, most = curve.on_own_cores[at], max(curve.on_own_cores.values())
         axes.plot([at], [rate], color=colour, marker="s", markersize=9, markerfacecolor="white", zorder=5)
-        # Below the curve, where no legend is, and towards the middle.
+        # The text is placed below the curve, away from the legend, and towards the middle of the figure.
         is_left = 4 * at <= max(curve.on_own_cores)
         axes.annotate(
             f"{curve.limit}: {float(f'{most:.2g}'):,.0f} at most",
@@ -96,4 +96,5 @@ def _plot(axes, colour: str, curve: Curve, cores: int) -> None:  # type: ignore[
 
 
 def _points(rates: Mapping[int, float]) -> tuple[list[int], list[float]]:
+    """Returns the coordinates of a curve's points."""
     return list(rates), list(rates.values())

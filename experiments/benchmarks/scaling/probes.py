@@ -1,7 +1,7 @@
-"""Measures the parts of a program, each in a process of its own: started by `services`.
+"""Measurements of the parts of a program, each in a separate process that `services` starts.
 
-What a process found is a file, one JSON object. Clocks tell how long something takes, and the system what
-each thread has had of CPUs meanwhile.
+A process writes its results to a file as one JSON object. They consist of wall-clock times and of the CPU
+times of the threads as reported by the operating system.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from agents.acme_layer.learner import VARIABLES, CoreLearner
 from experiments.benchmarks.scaling import replay_server
 from experiments.benchmarks.scaling.services import Cost, Usage
 
-# Done before anything counts: what is compiled is compiled then, and buffers are full.
+# Repetitions before the measurement, in which programs are compiled and buffers are filled.
 _FIRST_STEPS, _FIRST_SAMPLES, _FIRST_CALLS = 1000, 12, 5
 _RECORDED_STEPS = 64
 _FILLING_DECISIONS = 20_000
@@ -45,11 +45,11 @@ _WRITERS = 4
 
 
 class Probe(NamedTuple):
-    """Something to measure.
+    """Operation to measure.
 
     Attributes:
-      do: does it about so many times; returns how many times it was.
-      first: how often before anything counts.
+      do: repeats the operation about the given number of times, and returns the actual number.
+      first: the number of repetitions before the measurement.
     """
 
     do: Callable[[int], int]
@@ -57,7 +57,13 @@ class Probe(NamedTuple):
 
 
 def measure(probe: Probe, seconds: float, server: psutil.Process | None = None) -> Cost:
-    """Does something for about so many seconds; `server` is replay's process, where it has a part."""
+    """Measures the mean cost of one repetition.
+
+    Args:
+      probe: the operation.
+      seconds: approximate duration of the measurement.
+      server: replay's process, if it is involved.
+    """
     probe.do(probe.first)
     began = time.perf_counter()
     done = probe.do(probe.first)
@@ -71,7 +77,7 @@ def measure(probe: Probe, seconds: float, server: psutil.Process | None = None) 
     return Cost(passed / done, uses[0], uses[1] if server is not None else None)
 
 
-# The CPU's seconds of each thread that a process has, and of the whole process.
+# CPU seconds of each thread of a process by its id, and of the whole process.
 _Seconds = tuple[dict[int, float], float]
 
 
@@ -90,7 +96,7 @@ def _difference(before: _Seconds, after: _Seconds, done: int) -> Usage:
 def probe_actor(
     config: AgentRunConfig, seconds: float, port: int, server: int, held: contextlib.ExitStack
 ) -> dict[str, Cost]:
-    """An env step of acting without replay, of acting and writing, and of writing alone."""
+    """Measures an env step without writing, an env step with writing, and writing alone."""
     parts, client = make_parts(config), reverb.Client(f"localhost:{port}")
     learner, replay = make_learner(config, parts, iter(())), psutil.Process(server)
     writers = [writing(config, parts, client) for _ in range(_WRITERS)]
@@ -105,7 +111,7 @@ def probe_actor(
 def acting(
     config: AgentRunConfig, parts: Parts, source: core.VariableSource, client: reverb.Client | None
 ) -> Probe:
-    """Env steps of an actor of the program; without a client nothing is written."""
+    """Makes a probe of an actor's env steps; without a client nothing is written."""
     builder, games = parts.agent.builder, make_game_batch(config, config.seed)
     adder = None if client is None else builder.make_batch_adder(client, games.num_games, games.nothing)
     networks, key = parts.agent.network_factory(parts.spec), jax.random.PRNGKey(config.seed)
@@ -122,7 +128,7 @@ def acting(
 
 
 def writing(config: AgentRunConfig, parts: Parts, client: reverb.Client) -> Probe:
-    """Decisions written as fast as they can be: those of a few steps of uniform play, again and again."""
+    """Makes a probe that writes decisions as fast as possible: recorded uniform play, repeatedly."""
     games, rng = make_game_batch(config, config.seed), np.random.default_rng(config.seed)
     adder = parts.agent.builder.make_batch_adder(client, games.num_games, games.nothing)
     seen = games.reset()
@@ -146,7 +152,7 @@ def writing(config: AgentRunConfig, parts: Parts, client: reverb.Client) -> Prob
 
 
 def side_by_side(probes: Sequence[Probe]) -> Probe:
-    """All of them in threads of their own, each doing its share."""
+    """Makes a probe that runs several probes in parallel threads with equal shares."""
 
     def do(times: int) -> int:
         with concurrent.futures.ThreadPoolExecutor(len(probes)) as threads:
@@ -159,7 +165,7 @@ def side_by_side(probes: Sequence[Probe]) -> Probe:
 def probe_learner(
     config: AgentRunConfig, seconds: float, port: int, server: int, held: contextlib.ExitStack
 ) -> dict[str, Cost]:
-    """A drawn decision; a gradient step; a request for variables, and one from another process' side."""
+    """Measures drawing a decision, a gradient step, and requests for variables, local and over Courier."""
     parts = make_parts(config)
     client, process = held.enter_context(_replay(config, parts, port, server))
     samples = parts.agent.builder.make_dataset_iterator(client)
@@ -182,7 +188,7 @@ def probe_learner(
 def _replay(
     config: AgentRunConfig, parts: Parts, port: int, server: int
 ) -> Iterator[tuple[reverb.Client, psutil.Process | None]]:
-    """Replay that has something in it, where the program's learner finds it: apart, or in its own process."""
+    """Context manager for a filled replay, in a separate process or in this one, as in the program."""
     if config.has_replay_process:
         yield reverb.Client(f"localhost:{port}"), psutil.Process(server)
         return
@@ -193,7 +199,7 @@ def _replay(
 
 
 def reading(samples: Iterator[reverb.ReplaySample], parts: Parts) -> Probe:
-    """Decisions drawn as the learner draws them, but not learned from."""
+    """Makes a probe that draws decisions in the same way as the learner, without learning."""
     size = parts.agent.builder.replay.items_per_sample
 
     def read(decisions: int) -> int:
@@ -206,7 +212,7 @@ def reading(samples: Iterator[reverb.ReplaySample], parts: Parts) -> Probe:
 
 
 def learning(learner: CoreLearner, parts: Parts) -> Probe:
-    """Gradient steps."""
+    """Makes a probe of gradient steps."""
     at_once = parts.agent.builder.replay.gradient_steps_per_learner_step
 
     def learn(steps: int) -> int:
@@ -219,7 +225,7 @@ def learning(learner: CoreLearner, parts: Parts) -> Probe:
 
 
 def fetching(source: Any) -> Probe:
-    """Requests for variables, one after the other."""
+    """Makes a probe of consecutive requests for variables."""
 
     def fetch(times: int) -> int:
         for _ in range(times):
@@ -230,7 +236,7 @@ def fetching(source: Any) -> Probe:
 
 
 def make_learner(config: AgentRunConfig, parts: Parts, samples: Iterator[reverb.ReplaySample]) -> CoreLearner:
-    """The program's learner, which writes nothing."""
+    """Makes the program's learner without logging."""
     networks, key = parts.agent.network_factory(parts.spec), jax.random.PRNGKey(config.seed)
     builder = parts.agent.builder
     return builder.make_learner(key, networks, samples, lambda *_, **__: loggers.NoOpLogger(), parts.spec)
@@ -240,14 +246,14 @@ _PROBES = {"actor": probe_actor, "learner": probe_learner}
 
 
 def main(name: str, task_json: str, said: Path) -> None:
-    """Measures, and writes what was found."""
+    """Runs the measurements of one part and writes the results to the file `said`."""
     task = json.loads(task_json)
     config = AgentRunConfig.from_json(task["config"])
     if name == "replay":
         replay_server.serve(config, said)
     with contextlib.ExitStack() as held:
         costs = _PROBES[name](config, task["seconds"], task["port"], task["server"], held)
-        # Before anything is closed: Reverb's server may wait for ever for those who draw from it.
+        # Written before anything is closed, because Reverb's server may wait forever for open samplers.
         files.write_atomically(said, json.dumps(costs))
 
 

@@ -1,4 +1,4 @@
-"""Real programs of one agent, timed from outside: each runs for a while and is ended."""
+"""Measurement of real programs from outside; each runs for a limited time and is then ended."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.system import tables
 from acme_psro.system.process_groups import Group, end_all
 
-# A program that does not get going has gone wrong; it may have to compile, on a busy machine.
+# A program that has not started to work after this time has failed. It may have to compile on a busy machine.
 _START_SECONDS = 300.0
 _STOP_SECONDS = 20.0
 _GLANCE_SECONDS = 0.2
-# More than a program can get through while it is watched.
+# More steps than a program can do while it is measured.
 _ENDLESS = 10**9
-# Decisions before learning begins, where it is not to.
+# Decisions before learning begins, in programs that do not learn.
 _NEVER = 10**7
 
 
 class Program(NamedTuple):
-    """Which program.
+    """Variant of the program.
 
     Attributes:
-      actors: how many it has.
-      learns: otherwise its learner waits for experience for ever, and its actors never wait for it.
+      actors: the number of actors.
+      learns: if False, the learner waits for experience forever, and actors never wait for the learner.
     """
 
     actors: int
@@ -39,12 +39,13 @@ class Program(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """What was seen of a program.
+    """Measurements of a program.
 
     Attributes:
-      env_steps: a second, of all actors.
-      gradient_steps: a second.
-      start_seconds: until the first gradient step was done, compiling included; NaN where there is none.
+      env_steps: env steps per second of all actors.
+      gradient_steps: gradient steps per second.
+      start_seconds: seconds until the end of the first gradient step, including compilation; NaN if there is
+        none.
     """
 
     env_steps: float
@@ -53,12 +54,12 @@ class Watched(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """How long a program is watched, in seconds.
+    """Durations of a measurement in seconds.
 
     Attributes:
-      settle: after the first gradient step, or where nobody learns the first episodes, and before anything
-        counts.
-      watch: that count.
+      settle: time between the first gradient step and the measurement. Without learning, it begins with the
+        first episodes.
+      watch: duration of the measurement.
     """
 
     settle: float
@@ -68,19 +69,19 @@ class Windows(NamedTuple):
 def make_config(
     agent: str, game: str, player: int, games_per_actor: int, seed: int, num_actors: int, learns: bool
 ) -> AgentRunConfig:
-    """A program that goes on for ever, and is not evaluated meanwhile.
+    """Returns the configuration of a program that runs without end and without evaluations.
 
     Args:
-      agent: that learns.
+      agent: name of the agent that learns.
       game: OpenSpiel game string.
-      player: whose decisions are learned.
-      games_per_actor: that an actor plays side by side.
-      seed: of everything random.
-      num_actors: of the program.
-      learns: otherwise its learner waits for experience for ever, and its actors never wait for it.
+      player: the player whose decisions are learned.
+      games_per_actor: the number of games that an actor plays in parallel.
+      seed: random seed of the program.
+      num_actors: the number of actors.
+      learns: if False, the learner waits for experience forever, and actors never wait for the learner.
 
     Raises:
-      ValueError: a value that is not allowed.
+      ValueError: an argument has an invalid value.
     """
     apart = {
         "min_replay_size": _NEVER,
@@ -104,17 +105,17 @@ def make_config(
 def watch(
     config: AgentRunConfig, learns: bool, directory: Path, windows: Windows, environment: Mapping[str, str]
 ) -> Watched:
-    """Runs a program until it has been watched for long enough; nothing of it is left but its directory.
+    """Runs and measures a program, and then ends all its processes; only its directory remains.
 
     Args:
-      config: of the program.
-      learns: whether its learner does.
-      directory: of the run.
-      windows: how long.
-      environment: variables of the program's.
+      config: the program's configuration.
+      learns: True if the program's learner learns.
+      directory: the run directory.
+      windows: durations of the measurement.
+      environment: environment variables of the program's processes.
 
     Raises:
-      RuntimeError: the program failed, or does not get going.
+      RuntimeError: the program failed, or did not start to work in time.
     """
     job = launch.make_job(config, directory)
     group = Group(job.command, {**job.environment, **environment})
@@ -142,13 +143,14 @@ def watch(
 
 
 def _why(group: Group, directory: Path, code: int) -> str:
+    """Returns an error message for a program that ended by itself."""
     failure = run_directory.read_failure(directory)
     said = group.last_line() if failure is None else f"{failure.message} ({failure.kind})"
     return f"the program ended with code {code}: {said}"
 
 
 class _Point(NamedTuple):
-    """A row of a table, and when it was written."""
+    """A row of a table, and the time at which it was written."""
 
     written_at: float
     row: dict[str, float]
@@ -163,7 +165,7 @@ class Sightings:
         self._points: dict[str, list[_Point]] = {name: [] for name in (*self._actors, "learner")}
 
     def glance(self) -> None:
-        """Looks for new rows. A table gets one every few seconds: the last is as old as the file."""
+        """Reads new rows. Tables grow by a row every few seconds, so the last row is as old as the file."""
         for name, points in self._points.items():
             path = self._directory / f"{name}.csv"
             with contextlib.suppress(FileNotFoundError):
@@ -174,15 +176,20 @@ class Sightings:
                         points.append(_Point(written_at, rows[-1]))
 
     def is_under_way(self, learns: bool) -> bool:
-        """Whether all that are to work do so."""
+        """Returns True if all actors, and if `learns` the learner, have written rows."""
         names = [*self._actors, *(["learner"] if learns else [])]
         return all(self._points[name] for name in names)
 
     def rate(self, who: str, column: str, begin: float) -> float:
-        """What a count grows by in a second from a time on: the slope of the line through what is said of it.
+        """Estimates the growth per second of a count by linear regression.
+
+        Args:
+          who: `actor` for the sum over all actors, or `learner`.
+          column: the column of the count.
+          begin: time from which on rows are used.
 
         Raises:
-          RuntimeError: nothing, or too little, has been.
+          RuntimeError: fewer than two rows were written at different times.
         """
         names = self._actors if who == "actor" else [who]
         points = [point for name in names for point in self._points[name] if point.written_at >= begin]

@@ -1,4 +1,4 @@
-"""Replay of a program where nobody waits for anybody, for `probes`."""
+"""Replay of a program without rate limits, for `probes`."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from agents.acme_layer.replay import ReplayConfig
 
 
 def serve(config: AgentRunConfig, said: Path) -> None:
-    """Runs a server in a process that is for nothing else, until it is ended.
+    """Runs a replay server in its own process, until the process is ended.
 
     Args:
-      config: of the program.
-      said: where to write how it is found, and what a program's sizes are.
+      config: the program's configuration.
+      said: path of the JSON file for the server's port and the program's sizes.
     """
     parts = make_parts(config)
     with running(parts) as server:
@@ -47,7 +47,7 @@ def serve(config: AgentRunConfig, said: Path) -> None:
 
 @contextlib.contextmanager
 def running(parts: Parts) -> Iterator[reverb.Server]:
-    """A server in this process with the builder's table, where nobody waits for anybody."""
+    """Context manager that runs a server in this process with the builder's table, but no rate limits."""
     with tempfile.TemporaryDirectory(prefix="scaling_") as scratch:
         checkpointer = checkpointers.DefaultCheckpointer(scratch)
         server = reverb.Server(_tables(without_limits(parts)), checkpointer=checkpointer)
@@ -58,7 +58,7 @@ def running(parts: Parts) -> Iterator[reverb.Server]:
 
 
 def limiter(parts: Parts) -> list[float]:
-    """The numbers of a `model.Limiter`, as Reverb has them."""
+    """Returns the fields of a `model.Limiter`, as Reverb reports them."""
     info = _tables(parts)[0].info.rate_limiter_info
     return [info.samples_per_insert, info.min_size_to_sample, info.min_diff, info.max_diff]
 
@@ -68,7 +68,7 @@ def _tables(parts: Parts) -> list[reverb.Table]:
 
 
 def without_limits(parts: Parts) -> Parts:
-    """The same parts with a replay in which nobody waits for anybody."""
+    """Returns the same parts with a replay without rate limits."""
     builder = parts.agent.builder
     replay = dataclasses.replace(
         builder.replay, min_replay_size=1, samples_per_insert_tolerance_rate=math.inf
@@ -77,12 +77,12 @@ def without_limits(parts: Parts) -> Parts:
 
 
 def sizes(replay: ReplayConfig, games: int) -> dict[str, int]:
-    """The numbers of a `model.Setup`."""
+    """Returns the sizes of a `model.Setup`."""
     return {
         "batch_size": replay.batch_size,
         "gradient_steps": replay.gradient_steps_per_learner_step,
         "games": games,
-        # See `agents.acme_layer.batched_adding`.
+        # The bound of the adder in `agents.acme_layer.batched_adding`.
         "pending": 2 * games,
         "fetch_period": replay.variable_update_period * games,
         "streams": replay.num_parallel_calls,

@@ -1,4 +1,4 @@
-"""What the benchmark of scaling prints: what was measured, what is simulated, and how well the two agree."""
+"""Printing of the scaling benchmark: measurements, simulations and their agreement."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LIMITS = {
 
 
 def print_programs(watched: Mapping[Program, Watched]) -> None:
-    """Prints real programs' rates."""
+    """Prints the measured rates of real programs."""
     rows = []
     for program, seen in watched.items():
         cells = ["-", "-", "-"]
@@ -40,7 +40,7 @@ def print_programs(watched: Mapping[Program, Watched]) -> None:
 
 
 def print_parts(parts: Parts) -> None:
-    """Prints what parts cost, and what the rate limiter asks of them."""
+    """Prints the costs of a program's parts and the constraints of its rate limiter."""
     names = {
         "acting": "env step of an actor, nothing written",
         "acting_and_writing": "env step of an actor",
@@ -71,7 +71,7 @@ def _cells(cost: Cost) -> list[str]:
 
 
 def print_comparison(parts: Parts, watched: Mapping[Program, Watched]) -> None:
-    """Prints the simulation of the same programs on as many cores."""
+    """Prints simulated rates of the measured programs on the same number of cores, and the bar."""
     rows, apart = [], []
     for program, seen in watched.items():
         pace = simulate(parts.setup(program.learns), program.actors, cores.count())
@@ -87,7 +87,13 @@ def print_comparison(parts: Parts, watched: Mapping[Program, Watched]) -> None:
 
 
 def make_curves(parts: Parts, watched: Mapping[Program, Watched], numbers: Sequence[int]) -> list[Curve]:
-    """Simulates programs with so many actors, on this machine's cores and on as many as they can use."""
+    """Simulates programs on this machine's cores, and on as many cores as they can use.
+
+    Args:
+      parts: measurements of the program's parts.
+      watched: measurements of real programs; their numbers of actors are simulated on this machine's cores.
+      numbers: numbers of actors to simulate on as many cores as programs can use.
+    """
     curves = []
     for learns, name in KINDS.items():
         setup = parts.setup(learns)
@@ -96,7 +102,8 @@ def make_curves(parts: Parts, watched: Mapping[Program, Watched], numbers: Seque
         far = {number: simulate(setup, number).env_steps for number in sorted(numbers)}
         at = saturation(far)
         found = bounds(setup, at or max(far))
-        # An actor more or less may be what is limited by, just before it is of no use any more.
+        # This simulation has as many cores as it can use. Just before saturation, the actors' bound may still
+        # be the lowest by a small margin, so it counts only if the program never saturates.
         del found["cores"]
         limit = min((part for part in found if at is None or part != "actors"), key=found.__getitem__)
         curves.append(Curve(name, measured, here, far, at, _LIMITS[limit]))
@@ -104,7 +111,7 @@ def make_curves(parts: Parts, watched: Mapping[Program, Watched], numbers: Seque
 
 
 def print_curves(parts: Parts, curves: Sequence[Curve]) -> None:
-    """Prints programs simulated on as many cores as they can use, where they saturate, and by what."""
+    """Prints simulated rates on as many cores as needed, and the saturation with its limiting part."""
     print("simulated, an actor on a core of its own, and cores for all others: env steps/s")
     columns = ["actors", *(curve.name for curve in curves)]
     numbers = list(curves[0].on_own_cores)

@@ -1,4 +1,4 @@
-"""What the parts of a program cost, each measured alone, and the program that is simulated with them."""
+"""Costs of the parts of a program, each measured separately, and the setup of the simulation."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from experiments.benchmarks.scaling.model import Limiter, Services, Setup, Work
 _PROBES = "experiments.benchmarks.scaling.probes"
 _GLANCE_SECONDS = 0.1
 _STOP_SECONDS = 5.0
-# Importing, compiling and a few seconds of measuring, on a machine that may be busy.
+# Enough for imports, compilation and a few seconds of measurement on a busy machine.
 _MOST_SECONDS = 300.0
 
 
 class Usage(NamedTuple):
-    """What a process has had of CPUs.
+    """CPU time of a process.
 
     Attributes:
-      cpu_seconds: of all its threads.
-      thread_seconds: of the busiest thread.
+      cpu_seconds: CPU time of all its threads.
+      thread_seconds: CPU time of its busiest thread.
     """
 
     cpu_seconds: float
     thread_seconds: float
 
     def as_work(self) -> Work:
-        """What cannot be done faster than by the busiest thread, while the others share in it."""
+        """Converts to work that lasts as long as the busiest thread, with all other threads in parallel."""
         if not self.thread_seconds:
-            # The system counts in hundredths of a second.
+            # The system counts CPU time in hundredths of a second, so a short use may be counted as zero.
             return Work(0.0)
         return Work(self.thread_seconds, self.cpu_seconds / self.thread_seconds)
 
 
 class Cost(NamedTuple):
-    """What something costs each time that it is done.
+    """Cost of doing something once.
 
     Attributes:
-      seconds: of the clock.
-      here: by the process that does it.
-      server: by replay's process; None where that has no part, or there is none.
+      seconds: wall-clock time.
+      here: CPU time of the process that does it.
+      server: CPU time of replay's process; None if it is not involved or there is no such process.
     """
 
     seconds: float
@@ -56,17 +56,17 @@ class Cost(NamedTuple):
 
 
 class Costs(NamedTuple):
-    """Of an env step, decision, gradient step or request.
+    """Costs of a program's operations.
 
     Attributes:
       acting: an env step of an actor that writes nothing.
-      acting_and_writing: of one that writes to replay.
-      writing: a decision that is only written, as fast as it can be.
-      several_writing: one of four writers at once, threads of one process.
-      reading: a decision that the learner's process draws, and learns nothing from.
-      learning: a gradient step with data at hand.
-      variables: a request for them inside the learner's process.
-      far_variables: one over Courier, whoever asks being part of the process that is measured.
+      acting_and_writing: an env step of an actor that writes to replay.
+      writing: a decision that is only written, as fast as possible.
+      several_writing: a decision that is written by one of four parallel threads of one process.
+      reading: a decision that the learner's process draws without learning from it.
+      learning: a gradient step on data that is already available.
+      variables: a request for variables inside the learner's process.
+      far_variables: a request for variables over Courier, by a client in the measured process.
     """
 
     acting: Cost
@@ -80,12 +80,12 @@ class Costs(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """What is known of a program's parts.
+    """Measurements of a program's parts.
 
     Attributes:
-      costs: of what they do.
-      limiter: of its replay.
-      sizes: the numbers of a `Setup`.
+      costs: costs of the parts' operations.
+      limiter: replay's rate limiter.
+      sizes: the sizes of a `Setup`, by field.
     """
 
     costs: Costs
@@ -93,20 +93,20 @@ class Parts(NamedTuple):
     sizes: Mapping[str, int]
 
     def setup(self, learns: bool = True) -> Setup:
-        """The program for the simulation; where nobody learns, nobody draws either."""
+        """Returns the program for the simulation; without learning nothing is drawn from replay."""
         limiter = self.limiter if learns else Limiter(0.0, 0.0, -math.inf, math.inf)
-        # Without a server to be told apart from them, streams are measured as one.
+        # If replay has no process of its own, the measured cost of reading is that of all streams together.
         streams = {} if self.costs.reading.server else {"streams": 1}
         return Setup(make_services(self.costs), limiter, **{**self.sizes, **streams})
 
 
 def make_services(costs: Costs) -> Services:
-    """What the parts have to do.
+    """Computes the work of a program's parts from measured costs.
 
-    An actor has one core, whatever its process would use. Nobody has separated the server's share in reading
-    from waiting for it: what replay does is told by its CPU, and that its table is one thread's. A stream
-    that draws samples is as fast as one core. Where replay is in the learner's process, drawing is part of
-    reading, which all threads that have to do with it share.
+    An actor is assumed to use one core. Wall-clock time of reading does not separate the server's work from
+    waiting for it, so replay's work is taken from its CPU time and that of its busiest thread, which serves
+    the table. A stream that draws samples uses one core. If replay is in the learner's process, drawing is
+    part of reading, which all threads involved share.
     """
     inserting, reading, learning = costs.acting_and_writing.server, costs.reading, costs.learning
     assert inserting is not None
@@ -122,13 +122,13 @@ def make_services(costs: Costs) -> Services:
 
 
 def measure(config: AgentRunConfig, seconds: float, directory: Path, environment: Mapping[str, str]) -> Parts:
-    """Measures all parts, one after the other; only the server runs beside those that use it.
+    """Measures all parts one after the other; only the replay server runs at the same time.
 
     Args:
-      config: of the program.
-      seconds: for each of the things to measure.
-      directory: for what the processes say.
-      environment: variables of theirs.
+      config: the program's configuration.
+      seconds: duration of each measurement.
+      directory: directory for the output of the processes.
+      environment: environment variables of the processes.
 
     Raises:
       RuntimeError: a process failed.
@@ -140,8 +140,8 @@ def measure(config: AgentRunConfig, seconds: float, directory: Path, environment
         costs: dict[str, Any] = {}
         environments = {"actor": {**environment, **found["actor_environment"]}, "learner": environment}
         for name, theirs in environments.items():
-            told = task | {"port": found["port"], "server": found["process"]}
-            with _run(name, told, directory, theirs) as (child, said):
+            assigned = task | {"port": found["port"], "server": found["process"]}
+            with _run(name, assigned, directory, theirs) as (child, said):
                 _wait(child, said)
                 costs |= json.loads(said.read_text())
     return Parts(
@@ -159,9 +159,12 @@ def _cost(seconds: float, here: list[float], server: list[float] | None) -> Cost
 def _run(
     name: str, task: Mapping[str, Any], directory: Path, environment: Mapping[str, str]
 ) -> Iterator[tuple[Group, Path]]:
-    """A process that measures, and where it will write what it found.
+    """Context manager that runs a measuring process.
 
-    It may have to be killed: what it leaves of temporary files is in the directory.
+    Its temporary files are in `directory`, because the process may have to be killed before it removes them.
+
+    Yields:
+      The process group, and the path of the file to which the process writes its results.
     """
     said = directory / f"{name}.json"
     command = [sys.executable, "-m", _PROBES, name, json.dumps(task), str(said)]
@@ -173,7 +176,7 @@ def _run(
 
 
 def _wait(group: Group, said: Path) -> None:
-    """Waits for what a process says; it is written at once."""
+    """Waits for the file with the results of a process, which is written atomically."""
     deadline = time.monotonic() + _MOST_SECONDS
     while not said.exists():
         if (code := group.poll()) is not None and not said.exists():

@@ -1,10 +1,10 @@
-"""A program of actors, replay and learner as a simulation of discrete events.
+"""Discrete-event simulation of a program of actors, replay and learner.
 
-Actors play games side by side and write what they see; they wait where more of it is under way than their
-adder allows. Replay serves one request at a time, those to insert and those to draw by turns, as far as its
-rate limiter lets it. Streams of the learner's process draw samples and make arrays of them, ahead of the
-learner, which also answers requests for variables. All of them share the cores of one machine, each thread
-getting as much as any other, or have as many cores as they can use. Nothing is random.
+Actors play several games in parallel and write their experience. An actor waits if more decisions are on
+their way to replay than its adder allows. Replay serves one request at a time, as its rate limiter permits,
+and alternates between insertions and draws. Streams in the learner's process draw samples and convert them to
+arrays ahead of the learner, which also answers requests for variables. All of them share the cores of one
+machine equally, or have as many cores as they can use. Nothing is random.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ from experiments.benchmarks.scaling.events import Machine, Replay, Then
 from experiments.benchmarks.scaling.model import Setup
 
 _LEAST_STEPS = 20_000
-# Of whatever comes in lumps, so many belong to what is measured: the lumps at its ends do not matter then.
+# Env steps come in lumps. The measured window contains at least this number of lumps, so that partial
+# lumps at its ends do not matter.
 _LEAST_LUMPS = 200
 
 
 class Pace(NamedTuple):
-    """How fast a program runs; both a second."""
+    """Speed of a program: env steps and gradient steps per second."""
 
     env_steps: float
     gradient_steps: float
 
 
 def simulate(setup: Setup, num_actors: int, cores: float = math.inf) -> Pace:
-    """The pace of a program once it is steady.
+    """Simulates a program and returns its speed in the steady state.
 
     Args:
-      setup: of the program.
-      num_actors: that it has.
-      cores: of the machine that it has to itself; infinite: it never waits for one.
+      setup: the program without its number of actors.
+      num_actors: the number of actors.
+      cores: the number of cores of the machine; if infinite, no thread waits for a core.
 
     Raises:
       ValueError: there is no actor, or no core.
@@ -51,6 +52,8 @@ def simulate(setup: Setup, num_actors: int, cores: float = math.inf) -> Pace:
     drawn = setup.limiter.samples_per_insert
     lump = max(num_actors * setup.games, setup.sample_size / drawn if drawn else 0.0)
     window = max(_LEAST_STEPS, _LEAST_LUMPS * lump)
+    # Before the measured window, replay must hold enough decisions and the rate limiter must have left its
+    # initial state.
     slack = setup.slack / drawn if drawn and math.isfinite(setup.slack) else 0.0
     begin = setup.limiter.min_size * (drawn > 0) + 2 * slack + window / 4
     marks = []
@@ -63,7 +66,7 @@ def simulate(setup: Setup, num_actors: int, cores: float = math.inf) -> Pace:
 
 
 class _Stream:
-    """Makes arrays of what is drawn for it; meanwhile the next sample is drawn."""
+    """Stream that converts a drawn sample to arrays while the next sample is drawn."""
 
     def __init__(
         self, machine: Machine, replay: Replay, setup: Setup, offer: Callable[[_Stream], None]
@@ -77,7 +80,7 @@ class _Stream:
         self._draw()
 
     def read_next(self) -> None:
-        """Goes on: its last sample has found a place."""
+        """Continues with the next sample, after the learner has accepted the last one."""
         self._is_free = True
         self._go_on()
 
@@ -97,14 +100,14 @@ class _Stream:
 
 
 class _Learner:
-    """Learns from samples that streams bring, and answers requests for variables before anything else."""
+    """Learner that takes samples from streams; requests for variables have priority over learning."""
 
     def __init__(self, machine: Machine, replay: Replay, setup: Setup) -> None:
         self._machine = machine
         self._setup = setup
         self.gradient_steps = 0
         self._num_ready = 0
-        # They have a sample for which there is no place yet.
+        # Streams whose sample does not fit into the prefetch buffer yet.
         self._waiting = collections.deque[_Stream]()
         self._requests = collections.deque[Then]()
         self._is_busy = False
@@ -112,7 +115,7 @@ class _Learner:
             _Stream(machine, replay, setup, self._offer)
 
     def fetch(self, then: Then) -> None:
-        """Does `then` when a request for variables is answered."""
+        """Requests variables, and calls `then` when the request is answered."""
         self._requests.append(then)
         self._go_on()
 
@@ -150,7 +153,7 @@ class _Learner:
 
 
 class _Actor:
-    """Acts, writes, and asks for variables when the last answer is there and it is time."""
+    """Actor that acts, writes, and requests variables periodically, with one request at a time."""
 
     def __init__(self, machine: Machine, replay: Replay, learner: _Learner, setup: Setup) -> None:
         self._machine = machine
@@ -163,7 +166,11 @@ class _Actor:
         self._asks = False
 
     def begin(self, share: float) -> None:
-        """Acts; so that actors do not all do the same at once, for a share of the usual time at first."""
+        """Begins to act.
+
+        Args:
+          share: fraction of the usual time that the first step takes, so that actors are not in phase.
+        """
         self._machine.start(self._setup.services.act, self._setup.games * share, self._write)
 
     def _write(self) -> None:

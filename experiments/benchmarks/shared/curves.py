@@ -1,4 +1,4 @@
-"""A side's way through episodes and seconds; several of them as a picture."""
+"""Exploitability curves over training episodes and seconds, and a figure of several curves."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ _COLOURS = ("#0072b2", "#56b4e9", "#d55e00", "#009e73")
 
 
 class Point(NamedTuple):
-    """A mixture on a side's way.
+    """One mixture on a side's curve.
 
     Attributes:
-      seconds: since the process, or for psro_v2 its import, began; without evaluation.
-      episodes: played in training so far.
-      exploitability: of the mixture, in utility units.
+      seconds: time since the start of the process, or for psro_v2 since the start of its import; evaluation
+        is not counted.
+      episodes: the number of episodes played in training so far.
+      exploitability: the mixture's exploitability, in utility units.
     """
 
     seconds: float
@@ -27,24 +28,26 @@ class Point(NamedTuple):
 
 
 def first_reached(points: Sequence[Point], target: float) -> Point | None:
-    """The first mixture that is at most so exploitable."""
+    """Returns the first mixture with an exploitability of at most `target`, or None if there is none."""
     return next((point for point in points if point.exploitability <= target), None)
 
 
 def latest(points: Sequence[Point], most_seconds: float, most_episodes: float = math.inf) -> Point | None:
-    """The last mixture that took no more seconds and episodes."""
+    """Returns the last mixture within the given seconds and episodes, or None if there is none."""
     fit = [p for p in points if p.seconds <= most_seconds and p.episodes <= most_episodes]
     return fit[-1] if fit else None
 
 
 def write_figure(path: str, title: str, sides: Mapping[str, Sequence[Sequence[Point]]]) -> None:
-    """Writes a PNG: exploitability against episodes and against seconds, both axes logarithmic.
+    """Writes a PNG of exploitability against episodes and against seconds, with logarithmic axes.
 
     Args:
-      sides: for each side its runs; a run's mixtures in the order of time.
+      path: path of the PNG file.
+      title: title of the figure.
+      sides: the runs of each side, by the side's name. The mixtures of a run are in the order of time.
 
     Raises:
-      OSError: it cannot be written.
+      OSError: the file cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -53,7 +56,7 @@ def write_figure(path: str, title: str, sides: Mapping[str, Sequence[Sequence[Po
     for axes, quantity in zip(panels, ("episodes", "seconds"), strict=True):
         for colour, (name, runs) in zip(_COLOURS, sides.items(), strict=False):
             for number, points in enumerate(runs):
-                # A logarithmic axis has no place for the start, nor for an exact equilibrium.
+                # A logarithmic axis cannot show zero: the start of training, or an exact equilibrium.
                 shown = [p for p in points if getattr(p, quantity) > 0 and p.exploitability > 0]
                 axes.plot(
                     [getattr(point, quantity) for point in shown],

@@ -135,7 +135,7 @@ def make_opponent(tree: GameTree, player: int, plan: np.ndarray) -> Opponent:
 
 
 def mixtures(tree: GameTree, num: int) -> Iterator[np.ndarray]:
-    """Yields realisation plans `[S]` of the initial mixture and of that after each iteration of exact PSRO."""
+    """Yields realisation plans `[S]` of exact PSRO's mixtures: the initial one and that of each iteration."""
     meta_game, solve, oracle = ExactMetaGame(tree), get_solver("nash"), exact.make_oracle(tree)
     first = loop.initialise(meta_game, solve)
     rest = loop.run(

@@ -1,4 +1,4 @@
-"""Lists of whole numbers among the flags of benchmarks."""
+"""Parsing of flags that are lists of whole numbers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from absl import flags
 
 
 def whole_numbers(name: str, least: int) -> list[int]:
-    """The numbers of a list flag.
+    """Returns the numbers of a list flag.
 
     Raises:
-      ValueError: there is none, one is no whole number, or one is below `least`.
+      ValueError: the list is empty, or an element is not a whole number or is below `least`.
     """
     texts = getattr(flags.FLAGS, name)
     if not texts or not all(text.isdecimal() and int(text) >= least for text in texts):

@@ -1,4 +1,4 @@
-"""Whole runs of `experiments.run_psro`, each a process of its own, timed from outside."""
+"""Runs of `experiments.run_psro` in separate processes, timed from outside."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _GLANCE_SECONDS = 0.1
 
 
 class Until(NamedTuple):
-    """When to end a process that has not ended by itself; None for never.
+    """Limits after which a running process is ended; None for no limit.
 
     Attributes:
-      seconds: of the process.
-      episodes: of the latest row.
+      seconds: time since the start of the process.
+      episodes: the number of episodes in the latest row of `metrics.csv`.
     """
 
     seconds: float | None = None
@@ -31,13 +31,14 @@ class Until(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What a process did.
+    """Results of a process.
 
     Attributes:
-      points: one a row of `metrics.csv`, the seconds from the process's start until the row was there.
-      relative_gaps: of all responses, the gap to the exact best response over what that gains.
-      process_seconds: from start to end.
-      finished: whether it ended by itself.
+      points: one for each row of `metrics.csv`. The seconds are those from the start of the process until
+        the row was seen.
+      relative_gaps: for each response, its gap to the exact best response divided by the exact gain.
+      process_seconds: time from the start to the end of the process.
+      finished: True if the process ended by itself.
     """
 
     points: list[Point]
@@ -47,11 +48,15 @@ class Run(NamedTuple):
 
 
 def run_psro(flags_of_run: Sequence[str], until: Until) -> Run:
-    """Runs `experiments.run_psro` in a directory that is removed afterwards.
+    """Runs `experiments.run_psro` in a temporary directory.
+
+    Args:
+      flags_of_run: command-line flags of the run, without `--output_dir`.
+      until: limits after which the process is ended.
 
     Raises:
-      ValueError: it refused its flags, or left no row.
-      RuntimeError: it failed.
+      ValueError: the process refused its flags, or was ended before its first row.
+      RuntimeError: the process failed.
     """
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
@@ -63,7 +68,7 @@ def run_psro(flags_of_run: Sequence[str], until: Until) -> Run:
             try:
                 rows, seen, ended = _watch(process, directory / "run" / "metrics.csv", began, until)
             finally:
-                # Also where the benchmark itself is interrupted.
+                # The process must not outlive the benchmark, even if the benchmark is interrupted.
                 process.kill()
                 process.wait()
         _check(process.returncode, ended, (directory / "output").read_text(errors="replace"), rows)
@@ -82,7 +87,12 @@ def run_psro(flags_of_run: Sequence[str], until: Until) -> Run:
 def _watch(
     process: subprocess.Popen[bytes], path: Path, began: float, until: Until
 ) -> tuple[list[dict[str, float]], list[float], float | None]:
-    """The rows, when each was first seen, and when the process ended; None where it is still running."""
+    """Reads the rows of a running process until it ends or a limit is reached.
+
+    Returns:
+      The rows, the seconds at which each was first seen, and the seconds at which the process ended, or None
+      if it is still running.
+    """
     rows: list[dict[str, float]] = []
     seen: list[float] = []
     while True:
@@ -101,6 +111,7 @@ def _watch(
 
 
 def _check(code: int, ended: float | None, output: str, rows: Sequence[object]) -> None:
+    """Raises the errors of `run_psro`."""
     last = output.strip().splitlines()[-1:] or ["it printed nothing"]
     if ended is not None and code == 2:
         raise ValueError(f"experiments.run_psro refused: {last[0].removeprefix('error: ')}")

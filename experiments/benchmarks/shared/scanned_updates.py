@@ -1,4 +1,4 @@
-"""Gradient steps of an `AgentCore` as a learner does them, with batches from the host's memory."""
+"""Gradient steps of an `AgentCore` as in a learner, with batches from the host's memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from experiments.benchmarks.shared.update_operations import Sizes
 
 
 class Experience(NamedTuple):
-    """Transitions `[N, ..]` in the host's memory, named as `join` takes them."""
+    """Transitions `[N, ..]` in the host's memory, in the order of the arguments of `join`."""
 
     observation: Any
     action: np.ndarray
@@ -23,17 +23,17 @@ class Experience(NamedTuple):
     next_observation: Any
 
     def batches(self, rng: np.random.Generator, size: tuple[int, ...]) -> Experience:
-        """Rows drawn evenly, with replacement: `[*size, ..]`."""
+        """Returns uniformly drawn rows `[*size, ..]`, with replacement."""
         rows = rng.integers(len(self.reward), size=size)
         return jax.tree.map(lambda values: values[rows], self)
 
     def transition(self) -> Transition:
-        """One batch as updates take it."""
+        """Converts one batch to the transitions that an update takes."""
         return join(*jax.tree.map(jnp.asarray, self))
 
 
 def make_experience(sizes: Sizes) -> Experience:
-    """A full buffer of noise, of continuous control."""
+    """Returns a full buffer of random transitions with continuous actions."""
     rng, rows = np.random.default_rng(0), sizes.buffer_size
     return Experience(
         rng.standard_normal((rows, sizes.observation_size), np.float32),
@@ -45,7 +45,10 @@ def make_experience(sizes: Sizes) -> Experience:
 
 
 def make_game_experience(sizes: Sizes) -> Experience:
-    """A full buffer of noise, of a game with `action_size` actions of which the first is always legal."""
+    """Returns a full buffer of random transitions of a game.
+
+    The game has `action_size` actions, and the first one is always legal.
+    """
     rng, rows = np.random.default_rng(0), sizes.buffer_size
 
     def observe() -> Observation:
@@ -61,10 +64,11 @@ def make_game_experience(sizes: Sizes) -> Experience:
 
 
 class Updates:
-    """An agent that learns from the buffer."""
+    """An agent that learns from a buffer of experience."""
 
     def __init__(self, core: AgentCore, experience: Experience, batch_size: int) -> None:
-        # What is online and target at once at first cannot be given away as both.
+        # Online and target parameters may share arrays at first, but an array can be donated only once:
+        # copy them.
         self._state = jax.tree.map(jnp.array, core.init(jax.random.key(0)))
         self._experience, self._batch_size = experience, batch_size
         self._rng = np.random.default_rng(1)
@@ -77,11 +81,11 @@ class Updates:
             state, losses = jax.lax.scan(step, state, batches)
             return state, losses[-1]
 
-        # The state before the update is not needed any more.
+        # The old state is not needed after an update, so its memory is donated to the new one.
         self._update = jax.jit(update, donate_argnums=0)
 
     def seconds(self, gradient_steps: int, updates: int) -> float:
-        """What so many updates take, `gradient_steps` in each call."""
+        """Returns the seconds that `updates` updates take, with `gradient_steps` of them in each call."""
         began = time.perf_counter()
         for _ in range(updates // gradient_steps):
             batches = self._experience.batches(self._rng, (gradient_steps, self._batch_size))

@@ -1,4 +1,4 @@
-"""What benchmarks share: measuring, and printing of tables, ratios, bars and the machine."""
+"""Measurement of times, and printing of tables, ratios, bars and the machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from acme_psro.system import cores
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints rows under their columns, the first aligned to the left and the others to the right.
+    """Prints rows under their column names, with the first column aligned left and the others right.
 
     Raises:
       ValueError: a row has more or fewer cells than there are columns.
@@ -33,7 +33,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def print_machine() -> None:
-    """Prints what the numbers hold for."""
+    """Prints the machine and the versions that the measurements were made with."""
     versions = [
         f"{name} {importlib.metadata.version(package)}"
         for name, package in (("JAX", "jax"), ("OpenSpiel", "open_spiel"))
@@ -46,12 +46,18 @@ def print_machine() -> None:
 
 
 def print_bar(what: str, met: bool | None) -> None:
-    """Prints whether a bar is met; None where it does not apply to what was measured."""
+    """Prints whether a bar is met.
+
+    Args:
+      what: description of the bar and of the measured value.
+      met: None if the bar does not apply to this measurement.
+    """
     verdict = {True: "met", False: "MISSED", None: "not judged"}[met]
     print(f"bar: {what}: {verdict}", flush=True)
 
 
 def _cpu_model() -> str:
+    """Returns the name of the CPU, as far as the system knows it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             for line in file:
@@ -63,10 +69,10 @@ def _cpu_model() -> str:
 
 
 def check_counts(*names: str) -> None:
-    """Checks flags that count something.
+    """Checks flags whose values are counts.
 
     Raises:
-      ValueError: one is given and below 1.
+      ValueError: a flag is given and below 1.
     """
     for name in names:
         value = getattr(flags.FLAGS, name)
@@ -75,22 +81,22 @@ def check_counts(*names: str) -> None:
 
 
 def speedup(ours: float, theirs: float) -> str:
-    """Their seconds over ours, a loss in plain words."""
+    """Formats their seconds divided by ours; a ratio below 1 is marked as lost."""
     ratio = theirs / ours
     return f"{ratio:,.1f} times" if ratio >= 1 else f"LOST: {1 / ratio:,.1f} times slower"
 
 
 def seconds(value: float) -> str:
-    """A duration in a unit that suits it."""
+    """Formats a duration in seconds or milliseconds."""
     if value < 1:
         return f"{value * 1e3:,.3f} ms"
     return f"{value:,.2f} s"
 
 
 def medians(sides: Mapping[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
-    """Median seconds of each side over the repetitions.
+    """Returns the median seconds of each side over the repetitions.
 
-    The sides take turns, so that a machine that slows down does so for all of them.
+    The sides take turns, so that a change of the machine's speed affects all of them.
     """
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repetitions):

@@ -1,16 +1,18 @@
-"""Operations of an update, and how many of them the machine does in a second.
+"""Number of arithmetic operations of an update, and the rate at which the machine performs them.
 
-`count_products` counts the matrix products of any function. `operations` is of continuous CrossQ, whoever
-wrote it, by a formula: a critic has C = sum of products of successive widths, from observation and action to
-one value; the policy P likewise, to a mean and a deviation for each number of an action. Forwards a row costs
-as many multiply-adds; backwards once more for weights and once more for inputs. An update is
+`count_products` counts the operations of the matrix products of any function. `operations` is a formula for
+continuous CrossQ that holds for every implementation. A critic has C weights: the sum of the products of
+successive widths, from observation and action to one value. The policy has P weights, counted in the same
+way, with a mean and a deviation for each component of an action as its output. The forward pass of one row
+costs one multiply-add for each weight. The backward pass costs as many for the gradients of the weights, and
+again as many for those of the inputs. An update is
 
     critics, observations and next ones in one pass, forwards and backwards:   E 2B 3C
     policy, forwards for the next actions:                                      B P
     policy, forwards and backwards; critics, forwards and for inputs:          (B 3P + E B 2C) / delay
 
-multiply-adds, two operations each, with B rows in a batch, E critics. What normalisations, Adam and random
-numbers cost is not in it.
+multiply-adds, each of two operations, with B rows in a batch and E critics. Normalisation, Adam and random
+numbers are not counted.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ _OPERATIONS_MEASURED = 2e10
 
 
 class Sizes(NamedTuple):
-    """What both sides have in common."""
+    """Sizes of the task, the networks and the replay buffer, common to both sides."""
 
     observation_size: int = 17
     action_size: int = 6
@@ -41,7 +43,7 @@ class Sizes(NamedTuple):
 
 
 def operations(sizes: Sizes, width: int) -> float:
-    """Operations of an update on average: policy updates count for their share."""
+    """Returns the mean number of operations of an update; policy updates count with their frequency."""
     critic = _products((sizes.observation_size + sizes.action_size, width, width, 1))
     hidden = sizes.policy_width
     policy = _products((sizes.observation_size, hidden, hidden, 2 * sizes.action_size))
@@ -52,22 +54,27 @@ def operations(sizes: Sizes, width: int) -> float:
 
 
 def _products(widths: Sequence[int]) -> int:
+    """Returns the number of weights of a network with these layer widths."""
     return sum(wide * next_wide for wide, next_wide in itertools.pairwise(widths))
 
 
 def count_products(function: Callable[..., Any], *arguments: Any, share_of_dearest: float = 1.0) -> float:
-    """Operations of the matrix products that the results of a function need.
+    """Counts the operations of the matrix products that the results of a function depend on.
 
     Args:
-      arguments: of any tree of arrays.
-      share_of_dearest: how often of all times a conditional takes its dearest branch and not the cheapest.
+      function: a function that JAX can trace.
+      *arguments: its arguments, trees of arrays.
+      share_of_dearest: the fraction of calls in which a conditional takes its most expensive branch instead
+        of its cheapest one.
     """
     return _of_program(jax.make_jaxpr(function)(*arguments), share_of_dearest)
 
 
 def _of_program(program: Any, share: float) -> float:
+    """Returns the operations of a jaxpr."""
     jaxpr = getattr(program, "jaxpr", program)
     needed, total = set(map(id, jaxpr.outvars)), 0.0
+    # Backwards from the outputs, so that equations that no output depends on are skipped, as XLA does.
     for equation in reversed(jaxpr.eqns):
         if not needed.isdisjoint(map(id, equation.outvars)):
             needed.update(map(id, equation.invars))
@@ -76,6 +83,7 @@ def _of_program(program: Any, share: float) -> float:
 
 
 def _of_equation(equation: Any, share: float) -> float:
+    """Returns the operations of one equation of a jaxpr."""
     params = equation.params
     if equation.primitive.name == "dot_general":
         (summed, _), _ = params["dimension_numbers"]
@@ -85,12 +93,15 @@ def _of_equation(equation: Any, share: float) -> float:
         branches = [_of_program(branch, share) for branch in params["branches"]]
         return min(branches) + share * (max(branches) - min(branches))
     inner = [value for value in params.values() if hasattr(value, "eqns") or hasattr(value, "jaxpr")]
-    # Of a scan; nothing else here has a length.
+    # Only a scan has a length; all other equations run their inner programs once.
     return params.get("length", 1) * sum(_of_program(program, share) for program in inner)
 
 
 def product_rate(rows: int, width: int) -> Callable[[], float]:
-    """What measures operations per second of `[rows, width]` times `[width, width]`, one after the other."""
+    """Makes a measurement of the operations per second of matrix products.
+
+    The products are `[rows, width]` times `[width, width]`, each depending on the one before.
+    """
     rng = np.random.default_rng(0)
     matrix = jnp.asarray(rng.standard_normal((width, width), np.float32) / np.sqrt(width))
     inputs = jnp.asarray(rng.standard_normal((rows, width), np.float32))

@@ -1,4 +1,4 @@
-"""Benchmarks run as their users run them, with next to nothing to do; no time is judged."""
+"""Tests that run benchmarks as users do, with tiny budgets; no measured time is checked."""
 
 import os
 import pathlib
@@ -36,13 +36,13 @@ def run(tmp_path: pathlib.Path) -> Run:
 
 @pytest.fixture
 def needs_psro_v2() -> None:
-    """Skips where the extra `benchmarks` is not installed."""
+    """Skips the test if the extra `benchmarks` is not installed."""
     pytest.importorskip("networkx")
     pytest.importorskip("cvxopt" if sys.version_info < (3, 11) else "ecos")
 
 
 def rows_of(printed: str) -> dict[str, str]:
-    """Printed lines, by what stands before the first two spaces or colon and space."""
+    """Returns printed lines by their text before the first two spaces or colon and space."""
     lines = [line.replace(": ", "  ").partition("  ") for line in printed.splitlines() if line]
     return {name: rest for name, _, rest in lines}
 

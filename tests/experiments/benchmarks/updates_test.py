@@ -1,4 +1,4 @@
-"""Operations of updates as counted, and the experience that updates are timed with."""
+"""Tests of counted operations of updates, and of the experience used to time updates."""
 
 from collections.abc import Callable
 

@@ -1,1 +1,1 @@
-"""What the benchmarks' peers run, each in a process of its own that prints a line of JSON for each result."""
+"""Scripts of the peers, each run in a separate process that prints a line of JSON for each result."""

@@ -1,4 +1,4 @@
-"""Acme's own SAC, through its local layout, learns a task of continuous control."""
+"""Training of Acme's own SAC, in its local layout, on a task of continuous control."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from experiments.benchmarks.peers.scripts import control_task
 
 
 class Sac:
-    """What `sac.SAC` puts together, but that logs nothing and leaves no checkpoints in the home directory.
+    """The agent of `sac.SAC`, without logging and without checkpoints in the home directory.
 
-    One gradient step an env step once the replay has begun; a target entropy as in Acme's examples;
-    everything else as by default, which normalises observations.
+    It does one gradient step for each env step after `learning_starts`, and its target entropy is that of
+    Acme's examples. Everything else has Acme's default, which normalises observations.
 
     Attributes:
-      agent: acts and learns.
+      agent: the agent that acts and learns.
     """
 
     def __init__(self, spec: specs.EnvironmentSpec, task: control_task.ControlTask) -> None:
         config = sac.SACConfig(
             target_entropy=sac.target_entropy_from_env_spec(spec),
-            # As `sac.SAC` sets them: the layout itself waits for enough experience.
+            # The values that `sac.SAC` sets: the layout itself waits for enough experience.
             min_replay_size=1,
             samples_per_insert_tolerance_rate=float("inf"),
         )
@@ -59,14 +59,15 @@ class Sac:
         )
 
     def evaluator(self, key: jax.Array) -> acme.Actor:
-        """Acts by the middle of the policy's distribution, as it is now."""
+        """Returns an actor that takes the mode of the current policy's distribution."""
         policy = sac.apply_policy_and_sample(self._networks, eval_mode=True)
-        # An actor fetches what it normalises by now and then; a new one begins with what there is.
+        # An actor fetches the statistics for normalisation only from time to time; a new actor begins with
+        # the current ones.
         return self._builder.make_actor(key, policy, variable_source=self.agent)
 
 
 class Training:
-    """Env steps of an agent that learns along the way, in portions."""
+    """Training of an agent in several portions of env steps."""
 
     def __init__(self, environment: dm_env.Environment, agent: Any) -> None:
         self._environment, self._agent = environment, agent
@@ -74,7 +75,7 @@ class Training:
         self._last: dm_env.TimeStep | None = None
 
     def run_to(self, mark: int) -> None:
-        """Goes on until so many env steps were done."""
+        """Continues training until `mark` env steps were done in total."""
         while self._steps < mark:
             if self._last is None or self._last.last():
                 self._last = self._environment.reset()
@@ -87,7 +88,7 @@ class Training:
 
 
 def episode_return(actor: acme.Actor, environment: dm_env.Environment) -> float:
-    """The return of an episode."""
+    """Plays one episode and returns its undiscounted return."""
     step, total = environment.reset(), 0.0
     actor.observe_first(step)
     while not step.last():
@@ -97,19 +98,19 @@ def episode_return(actor: acme.Actor, environment: dm_env.Environment) -> float:
 
 
 def main() -> None:
-    """Learns and reports."""
+    """Trains the agent and reports an evaluation at each mark."""
     task = control_task.parse()
     environment = make_environment(task.environment, task.seed)
     side = Sac(specs.make_environment_spec(environment), task)
     training = Training(environment, side.agent)
-    judged = make_environment(task.environment, task.evaluation_seed)
+    evaluation_environment = make_environment(task.environment, task.evaluation_seed)
     for mark, key in zip(
         task.marks, jax.random.split(jax.random.PRNGKey(task.seed), len(task.marks)), strict=True
     ):
         training.run_to(mark)
         began = time.perf_counter()
         actor = side.evaluator(key)
-        returns = [episode_return(actor, judged) for _ in range(task.episodes)]
+        returns = [episode_return(actor, evaluation_environment) for _ in range(task.episodes)]
         control_task.report(mark, statistics.mean(returns), time.perf_counter() - began)
 
 

@@ -1,4 +1,7 @@
-"""What a peer is asked to learn, from its flags, and how it reports; for any Python that has NumPy."""
+"""Flags and reports of a peer's training on a control task.
+
+The module imports only the standard library, so that every interpreter can run it.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,15 @@ _EVALUATION_SEED = 10_000
 
 
 class ControlTask(NamedTuple):
-    """What to learn.
+    """Task of a training run.
 
     Attributes:
-      environment: its name, `gymnasium:ID` or `dm_control:DOMAIN:TASK`.
-      seed: of everything random.
-      width: of the two hidden layers of each network.
+      environment: name of the environment, `gymnasium:ID` or `dm_control:DOMAIN:TASK`.
+      seed: random seed of the run.
+      width: width of the two hidden layers of each network.
       learning_starts: env steps before the first gradient step.
-      marks: env steps after which to evaluate, ascending; the last is where to end.
-      episodes: of an evaluation.
+      marks: numbers of env steps after which to evaluate, ascending. Training ends at the last one.
+      episodes: the number of episodes of an evaluation.
     """
 
     environment: str
@@ -39,13 +42,13 @@ class ControlTask(NamedTuple):
 
 
 def flags_of(task: ControlTask) -> list[str]:
-    """What `parse` reads back."""
+    """Returns the flags from which `parse` restores the task."""
     marks = ",".join(map(str, task.marks))
     return [f"--{name}={marks if name == 'marks' else value}" for name, value in task._asdict().items()]
 
 
 def parse(argv: list[str] | None = None) -> ControlTask:
-    """The task that the flags name."""
+    """Parses a task from command-line flags."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--environment", required=True)
     for name in ("seed", "width", "learning_starts", "episodes"):
@@ -55,6 +58,12 @@ def parse(argv: list[str] | None = None) -> ControlTask:
 
 
 def report(actor_steps: int, episode_return: float, seconds: float) -> None:
-    """Prints an evaluation: after how many env steps, the mean return, and the seconds that it took."""
+    """Prints an evaluation as one line of JSON.
+
+    Args:
+      actor_steps: env steps done before the evaluation.
+      episode_return: mean return of the evaluation's episodes.
+      seconds: duration of the evaluation.
+    """
     row = {"actor_steps": actor_steps, "episode_return": episode_return, "evaluation_seconds": seconds}
     print(json.dumps(row), flush=True)

@@ -1,7 +1,7 @@
-"""Continuous control as sbx-rl takes it: `gymnasium:ID` and `dm_control:DOMAIN:TASK`.
+"""Control tasks `gymnasium:ID` and `dm_control:DOMAIN:TASK` as Gymnasium environments, for sbx-rl.
 
-The same tasks as `acme_psro.environments.by_name` makes, which needs Acme: flat float32 observations in
-dm_control's own order, and episodes that run into their time limit are truncated, not terminated.
+The tasks are the same as those of `acme_psro.environments.by_name`, which needs Acme. Observations are flat
+float32 arrays in dm_control's order, and an episode that reaches its time limit is truncated, not terminated.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Info = dict[str, Any]
 
 
 class ControlSuiteTask(gymnasium.Env):
-    """A task of dm_control's suite."""
+    """Task of dm_control's suite as a Gymnasium environment."""
 
     def __init__(self, domain: str, task: str, seed: int) -> None:
         with warnings.catch_warnings():
-            # Where there is no display; one is needed for pictures only.
+            # dm_control warns if there is no display, but only rendering needs one.
             warnings.simplefilter("ignore")
             from dm_control import suite
         self._environment: Any = suite.load(
@@ -34,12 +34,12 @@ class ControlSuiteTask(gymnasium.Env):
         self.action_space = spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
-        """Begins an episode; the seed was given when the task was made."""
+        """Begins an episode. The arguments are ignored: the seed was given to the constructor."""
         del seed, options
         return _flat(self._environment.reset()), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, Info]:
-        """Observation, reward, whether it terminated, whether it was truncated, and nothing."""
+        """Returns observation, reward, terminated, truncated and an empty dictionary."""
         step = self._environment.step(action)
         terminated = bool(step.last() and step.discount == 0)
         return _flat(step), float(step.reward), terminated, bool(step.last()) and not terminated, {}
@@ -51,23 +51,23 @@ def _flat(step: Any) -> np.ndarray:
 
 
 class _Seeded(gymnasium.Wrapper):
-    """The first `reset` is seeded, by us alone."""
+    """Wrapper that seeds only the first `reset`, and ignores the caller's seeds."""
 
     def __init__(self, environment: gymnasium.Env, seed: int) -> None:
         super().__init__(environment)
         self._seed: int | None = seed
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
-        """Begins an episode."""
+        """Begins an episode. `seed` is ignored."""
         seed, self._seed = self._seed, None
         return super().reset(seed=seed, options=options)
 
 
 def make(name: str, seed: int) -> gymnasium.Env:
-    """The environment of that name.
+    """Makes the environment with this name.
 
     Raises:
-      ValueError: the name begins with neither suite.
+      ValueError: the name does not begin with one of the two suites.
     """
     suite, _, rest = name.partition(":")
     if suite == "dm_control":

@@ -1,4 +1,4 @@
-"""sbx-rl's CrossQ learns a task of continuous control: run by the peer's interpreter."""
+"""Training of sbx-rl's CrossQ on a task of continuous control, run by the peer's interpreter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from experiments.benchmarks.peers.scripts import control_task, gymnasium_tasks
 
 
 def episode_return(model: Any, environment: Any) -> float:
-    """The return of an episode of the middle of the policy's distribution."""
+    """Returns the return of an episode in which the policy acts deterministically."""
     observation, _ = environment.reset()
     total, over = 0.0, False
     while not over:
@@ -23,7 +23,7 @@ def episode_return(model: Any, environment: Any) -> float:
 
 
 def main() -> None:
-    """Learns and reports."""
+    """Trains the agent and reports an evaluation at each mark."""
     task = control_task.parse()
     model = CrossQ(
         "MlpPolicy",
@@ -36,7 +36,7 @@ def main() -> None:
     )
     environment = gymnasium_tasks.make(task.environment, task.evaluation_seed)
     for mark in task.marks:
-        # Goes on with the episode that it left.
+        # Continues the unfinished episode.
         model.learn(mark - model.num_timesteps, reset_num_timesteps=False)
         began = time.perf_counter()
         returns = [episode_return(model, environment) for _ in range(task.episodes)]

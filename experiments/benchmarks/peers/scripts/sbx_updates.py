@@ -1,7 +1,8 @@
-"""How fast sbx-rl's CrossQ updates: run by the peer's interpreter, asked and answering in lines of JSON.
+"""Timing of updates of sbx-rl's CrossQ, run by the peer's interpreter.
 
-A question is {"width": critics' width, "gradient_steps": of one call, "updates": how many}; the answer is
-{"seconds": what they took}, compilation included where there was any. The first line says the versions.
+Questions and answers are lines of JSON. A question is {"width": width of the critics, "gradient_steps": steps
+in one call, "updates": steps in total}. The answer is {"seconds": time of all updates}, which includes
+compilation if the program was not compiled before. The first line reports the versions.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from stable_baselines3.common.logger import Logger  # type: ignore[import-not-fo
 
 
 class _Spaces(Env[np.ndarray, np.ndarray]):
-    """Nothing but the sizes of an environment."""
+    """Environment that has only observation and action spaces."""
 
     def __init__(self, observation_size: int, action_size: int) -> None:
         self.observation_space = spaces.Box(-np.inf, np.inf, (observation_size,), np.float32)
@@ -28,7 +29,10 @@ class _Spaces(Env[np.ndarray, np.ndarray]):
 
 
 def make_model(width: int, arguments: argparse.Namespace) -> Any:
-    """CrossQ with critics of two layers of that width, its buffer filled, everything else as by default."""
+    """Makes CrossQ with critics of two layers of this width and a full buffer of random transitions.
+
+    Everything else has sbx-rl's defaults.
+    """
     model = CrossQ(
         "MlpPolicy",
         _Spaces(arguments.observation_size, arguments.action_size),
@@ -47,7 +51,10 @@ def make_model(width: int, arguments: argparse.Namespace) -> Any:
 
 
 def time_updates(model: Any, gradient_steps: int, updates: int, batch_size: int) -> float:
-    """Seconds for so many updates, `gradient_steps` in each call; each call waits for its result."""
+    """Returns the seconds of `updates` updates, with `gradient_steps` in each call.
+
+    Each call waits for its result.
+    """
     began = time.perf_counter()
     for _ in range(updates // gradient_steps):
         model.train(batch_size=batch_size, gradient_steps=gradient_steps)
@@ -55,7 +62,7 @@ def time_updates(model: Any, gradient_steps: int, updates: int, batch_size: int)
 
 
 def main() -> None:
-    """Answers until the questions end."""
+    """Answers questions until the end of standard input."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("observation_size", "action_size", "policy_width", "batch_size", "buffer_size"):
         parser.add_argument(f"--{name}", type=int, required=True)

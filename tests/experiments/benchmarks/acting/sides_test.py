@@ -1,4 +1,4 @@
-"""Tests of what acting is measured with: both sides make the steps, against opponents that play alike."""
+"""Tests of the two sides of the acting benchmark: steps made, and opponents with equal policies."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Gaps and bars of the benchmark of best responses; training is tested with the oracles."""
+"""Tests of gaps and bars of the best-response benchmark; training is tested with the oracles."""
 
 import numpy as np
 import pytest

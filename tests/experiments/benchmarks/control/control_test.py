@@ -1,4 +1,4 @@
-"""What the benchmarks of control and of peers do around their runs; no peer is started, no time judged."""
+"""Tests of the control benchmark and its peers around their runs; no real peer is started."""
 
 import pathlib
 import sys
@@ -13,7 +13,7 @@ from experiments.benchmarks.peers.scripts import control_task
 
 
 def script(path: pathlib.Path, text: str) -> pathlib.Path:
-    """What stands in for a peer's interpreter."""
+    """Makes an executable script that replaces a peer's interpreter."""
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return path

@@ -1,4 +1,4 @@
-"""Bounds of a program by hand, and what is refused."""
+"""Tests of the model's bounds against hand calculations, and of invalid setups."""
 
 import math
 

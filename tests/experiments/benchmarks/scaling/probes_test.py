@@ -1,4 +1,4 @@
-"""Measurements of parts do what they count."""
+"""Tests that probes do the number of operations that they report."""
 
 import itertools
 import sys
@@ -40,7 +40,7 @@ def parts() -> Parts:
 
 @pytest.fixture
 def client(parts: Parts) -> Iterator[reverb.Client]:
-    """Of a server where nobody waits for anybody."""
+    """Client of a server without rate limits."""
     with tempfile.TemporaryDirectory() as scratch:
         free = replay_server.without_limits(parts)
         tables = free.agent.builder.make_replay_tables(parts.spec, None)

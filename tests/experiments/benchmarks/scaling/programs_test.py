@@ -1,4 +1,4 @@
-"""Rates of programs from what they have written; and a real one, watched and ended."""
+"""Tests of rates computed from written tables, and of a real program that is measured and ended."""
 
 import math
 import os
@@ -16,7 +16,7 @@ from experiments.benchmarks.scaling.programs import Sightings, Windows, make_con
 
 @pytest.fixture
 def tell(tmp_path: pathlib.Path) -> Callable[..., None]:
-    """`(name, at, **counts)`: a program's table gets a row at a time."""
+    """Function `(name, at, **counts)` that appends a row to a program's table at a given time."""
     known: dict[str, tables.Table] = {}
 
     def write(name: str, at: float, **counts: float) -> None:

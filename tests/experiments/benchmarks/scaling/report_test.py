@@ -1,4 +1,4 @@
-"""What is printed and drawn of measurements that are made up."""
+"""Tests of the report and the figure with invented measurements."""
 
 import math
 import pathlib
@@ -40,7 +40,7 @@ NUMBERS = (1, 2, 4, 8, 16)
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> dict[Program, Watched]:
-    """Of a machine with two cores."""
+    """Measurements on a machine with two cores."""
     monkeypatch.setattr(cores, "count", lambda: 2)
     return {
         Program(1, True): Watched(900.0, 56.25, 12.5),

@@ -1,4 +1,4 @@
-"""The benchmark of scaling as its users run it; no time is judged."""
+"""Tests that run the scaling benchmark as users do; no measured time is checked."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""What is made of measured costs, and a real measurement of everything."""
+"""Tests of the work computed from measured costs, and of a real measurement of all parts."""
 
 import dataclasses
 import pathlib

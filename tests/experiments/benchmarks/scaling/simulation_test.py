@@ -1,4 +1,4 @@
-"""Simulated programs against hand arithmetic, and against bounds that hold for any."""
+"""Tests of simulated programs against hand calculations and general bounds."""
 
 import dataclasses
 import itertools
