@@ -1,4 +1,4 @@
-"""MPO whose policy and critic may be told which member of a population acts, and V-MPO."""
+"""MPO whose networks can be conditioned on the member of a population that acts, and V-MPO."""
 
 from agents.conditional_mpo.config import PRESETS, ConditionalMPOConfig
 from agents.conditional_mpo.learning import make_core

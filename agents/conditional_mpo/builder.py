@@ -1,4 +1,4 @@
-"""MPO and V-MPO for Acme's runners."""
+"""Builder of MPO and V-MPO for Acme's runners, and their networks for an environment."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from acme import specs
 from agents.acme_layer.builder import CoreBuilder
 from agents.acme_layer.replay import ReplayConfig
 from agents.conditional_mpo import networks
-from agents.conditional_mpo.config import PRESETS, ConditionalMPOConfig
+from agents.conditional_mpo.config import ConditionalMPOConfig
 from agents.conditional_mpo.learning import make_core
 from agents.interface import make_interface
 
 # Targets look five steps ahead, as in Acme's MPO.
 DEFAULT_REPLAY = ReplayConfig(n_step=5)
-# Every decision is used about once, soon after it was made: what waits is a few batches.
+# Every decision is used about once and soon after it was made, so replay holds no more than a few batches.
 ON_POLICY_REPLAY = ReplayConfig(
     samples_per_insert=1.0,
     min_replay_size=256,
@@ -32,20 +32,21 @@ ON_POLICY_REPLAY = ReplayConfig(
 
 
 class ConditionalMPOBuilder(CoreBuilder):
-    """MPO, or with `on_policy` V-MPO, for whichever kind of actions the environment has.
+    """Builder of MPO, or of V-MPO with `on_policy`, for discrete and for continuous actions.
 
     Args:
-      config: the agent, by default `PRESETS["default"]`; `make_networks` must be given the same.
-      replay: how experience is kept and drawn; by default `DEFAULT_REPLAY`, or `ON_POLICY_REPLAY`.
+      config: the agent's configuration, by default `ConditionalMPOConfig()`; `make_networks` must get the
+        same.
+      replay: the replay's configuration, by default `DEFAULT_REPLAY`, or `ON_POLICY_REPLAY` for V-MPO.
 
     Raises:
-      ValueError: Retrace from a replay that keeps no sequences.
+      ValueError: Retrace is on, but replay keeps no sequences.
     """
 
     def __init__(
         self, config: ConditionalMPOConfig | None = None, replay: ReplayConfig | None = None
     ) -> None:
-        config = config or PRESETS["default"]
+        config = config or ConditionalMPOConfig()
         replay = replay or (ON_POLICY_REPLAY if config.on_policy else DEFAULT_REPLAY)
         if config.retrace and replay.sequence_length == 1:
             raise ValueError(
@@ -58,12 +59,16 @@ class ConditionalMPOBuilder(CoreBuilder):
 def make_networks(
     environment_spec: specs.EnvironmentSpec, config: ConditionalMPOConfig | None = None
 ) -> networks.MPONetworks:
-    """Networks that fit the environment.
+    """Makes networks for the environment's observations and actions.
+
+    Args:
+      environment_spec: the environment's specs.
+      config: the agent's configuration, by default `ConditionalMPOConfig()`.
 
     Raises:
-      ValueError: an environment that no agent of ours can handle, or a context that is not the
-        configuration's.
+      ValueError: the package's agents cannot handle the environment, or its context does not have the
+        size that the configuration asks for.
     """
     interface = make_interface(environment_spec)
     actions = interface.num_actions if interface.bounds is None else interface.bounds
-    return networks.make_networks(interface.example, actions, config or PRESETS["default"])
+    return networks.make_networks(interface.example, actions, config or ConditionalMPOConfig())

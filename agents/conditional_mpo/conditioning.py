@@ -1,7 +1,7 @@
-"""Contexts: what tells conditional MPO's network which policy to be.
+"""Contexts: the inputs that select a member's policy in conditional MPO's network.
 
-Dimensions: `M` members, `C` numbers of context, of which the member's index comes first, if members are told
-apart, and the mixture after it.
+Dimensions: `M` members, `C` numbers of context: the member's index if `num_members` is above 0, and then the
+mixture.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ _TOLERANCE = 1e-5
 
 
 def make_contexts(config: ConditionalMPOConfig, members: Any, mixtures: Any | None = None) -> np.ndarray:
-    """`[M, C]` float32: the context of each member.
+    """Makes the contexts `[M, C]` float32 of members.
 
     Args:
-      members: `[M]` ints; not seen by the network where the configuration has no members.
-      mixtures: `[M, mixture_size]`, probabilities; None where the configuration has no mixtures.
+      config: the agent's configuration.
+      members: `[M]` ints, indices of members; not in the context if the configuration has no members.
+      mixtures: `[M, mixture_size]`, probabilities; None if the configuration has no mixtures.
 
     Raises:
-      ValueError: members that the network does not know, or mixtures that are none.
+      ValueError: members that the network does not know, or invalid mixtures.
     """
     index = np.asarray(members)
     if index.ndim != 1 or not (np.issubdtype(index.dtype, np.integer) or index.size == 0):
@@ -36,14 +37,14 @@ def make_contexts(config: ConditionalMPOConfig, members: Any, mixtures: Any | No
 
 
 def member_of(config: ConditionalMPOConfig, context: jax.Array) -> jax.Array:
-    """`[..]` int32: the index in contexts `[.., C]`; zeros where the configuration has no members."""
+    """Returns the members `[..]` int32 of contexts `[.., C]`; zeros if the configuration has no members."""
     if config.num_members == 0:
         return jnp.zeros(context.shape[:-1], jnp.int32)
     return context[..., 0].astype(jnp.int32)
 
 
 def _checked_members(config: ConditionalMPOConfig, index: np.ndarray) -> np.ndarray:
-    """`[M, 1]`."""
+    """Returns indices `[M, 1]` of members, checked."""
     wrong = index[(index < 0) | (index >= config.num_members)]
     if wrong.size > 0:
         raise ValueError(
@@ -54,7 +55,7 @@ def _checked_members(config: ConditionalMPOConfig, index: np.ndarray) -> np.ndar
 
 
 def _checked_mixtures(config: ConditionalMPOConfig, mixtures: Any | None, num: int) -> np.ndarray:
-    """`[M, mixture_size]`."""
+    """Returns mixtures `[M, mixture_size]`, checked."""
     size = config.mixture_size
     if mixtures is None:
         mixtures = np.zeros((num, 0))
@@ -64,7 +65,7 @@ def _checked_mixtures(config: ConditionalMPOConfig, mixtures: Any | None, num: i
             f"mixtures must have shape {(num, size)}, one row of mixture_size numbers a member, "
             f"not {table.shape}."
         )
-    # Written so that NaN is caught.
+    # Comparisons with NaN are false, so the negated form catches NaN too.
     wrong = ~(table >= 0).all(axis=1)
     if wrong.any():
         raise ValueError(f"the mixture of row {wrong.argmax()} has numbers that are negative or NaN.")

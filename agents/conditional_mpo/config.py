@@ -1,4 +1,4 @@
-"""Configuration of conditional MPO, and the named ones."""
+"""Configuration of conditional MPO, and presets."""
 
 from __future__ import annotations
 
@@ -8,87 +8,93 @@ import math
 
 @dataclasses.dataclass(frozen=True)
 class ConditionalMPOConfig:
-    """MPO (Abdolmaleki et al. 2018a, 2018b) or V-MPO (Song et al. 2019): one network, maybe many policies.
+    """Configuration of MPO (Abdolmaleki et al. 2018a, 2018b) and of V-MPO (Song et al. 2019).
 
-    Defaults are those of Acme's MPO for continuous control, but for the width of the networks, the learning
-    rate and the number of actions sampled for a value, which suit two CPU cores. They are for millions of
-    steps; `PRESETS` names others, which builders and launchers take where they are given none.
+    The defaults are for continuous control within tens of thousands of steps on a CPU, and are the same as
+    `PRESETS["default"]`. `PRESETS` has more configurations, among them Acme's numbers.
+
+    The amount that is learned from tens of thousands of steps depends on how far the policy moves between two
+    copies to its target. The defaults therefore have a greedier E-step and wider bounds than Acme's. They
+    have no penalty of actions out of bounds, because its nearly uniform weights would hold the policy back.
 
     Attributes:
       policy_hidden_sizes: widths of the policy's hidden layers.
-      critic_hidden_sizes: widths of the critic's hidden layers; of the state value's where `on_policy`.
-      rectified: whether hidden layers are all normalised and rectified; else they are Acme's for control, the
-        first normalised and squashed, and none after it.
-      num_members: members told apart by a learned embedding of their index; 0: no index in the context.
-      embedding_size: numbers that a member's index becomes.
-      mixture_size: numbers of a mixture (a row of an interaction graph) in the context; 0: none.
-      duals_per_member: whether every member has temperatures and multipliers of its own.
-      epsilon: bound of the E-step, in nats.
-      epsilon_penalty: bound of the E-step that pays for actions out of bounds.
-      epsilon_mean: bound of the KL of the means; of each dimension's where `per_dimension`.
+      critic_hidden_sizes: widths of the critic's hidden layers; of the state value's if `on_policy`.
+      rectified: whether every hidden layer has layer norm and ReLU. If not, layers are those of Acme's
+        networks for control: the first has layer norm and tanh, the others have ELU alone.
+      num_members: number of members, each of which has a learned embedding of its index; 0: the context has
+        no index.
+      embedding_size: size of a member's embedding.
+      mixture_size: size of the mixture (a row of an interaction graph) in the context; 0: no mixture.
+      duals_per_member: whether every member has its own temperatures and Lagrange multipliers.
+      epsilon: bound of the E-step's KL, in nats.
+      epsilon_penalty: bound of the KL of the E-step that penalises actions out of bounds, in nats.
+      epsilon_mean: bound of the KL of the means, in nats; of each dimension's if `per_dimension`.
       epsilon_deviation: bound of the KL of the deviations, likewise.
-      epsilon_policy: bound of the KL of discrete policies.
-      temperature: what the E-step's temperature begins with, in units of scaled reward.
-      penalty_temperature: that of the penalty, in units of action.
-      alpha_mean: what the multiplier of `epsilon_mean` begins with.
-      alpha_deviation: that of `epsilon_deviation`.
-      alpha_policy: that of `epsilon_policy`.
-      per_dimension: whether every number of a continuous action has constraints of its own.
-      action_penalty: whether continuous actions out of bounds are paid for (Abdolmaleki et al. 2020).
-      num_samples: continuous actions sampled from the target policy for an E-step.
-      num_value_samples: those sampled for the value of what follows.
-      learning_rate: of Adam, for policy and critic.
-      final_learning_rate: what it falls to, linearly, over `horizon` updates.
-      dual_learning_rate: of Adam, for temperatures and multipliers.
-      horizon: updates over which learning rates fall; every optimiser counts its own.
-      adam_b1: momentum of Adam.
-      adam_b2: decay of Adam's second moment.
-      policy_delay: critic updates for one update of policy, temperatures and multipliers.
-      max_gradient_norm: longer gradients are shortened to it.
-      target_policy_period: gradient steps between copies of the policy to its target.
-      target_critic_period: gradient steps between copies of the critic to its target.
-      discount: multiplies the environment's own discount.
-      reward_scale: multiplies rewards; values and temperatures are in units of what comes out.
-      exploration: probability of a uniform (legal) action when acting to learn; 0 where `on_policy`.
-      retrace: whether targets are corrected returns over several steps (Munos et al. 2016).
-      retrace_lambda: their decay.
-      num_atoms: 1: the critic gives a number. More: probabilities of so many returns, evenly spaced.
-      value_min: the lowest of them.
-      value_max: the highest of them.
-      on_policy: V-MPO: advantages of a state value, no action values.
-      top_fraction: share of the best advantages of a batch that V-MPO learns from.
-      init_deviation: of a policy of continuous actions at first, in units of [-1, 1].
-      min_deviation: the least one.
+      epsilon_policy: bound of the KL of discrete policies, in nats.
+      temperature: first value of the E-step's temperature, in units of scaled reward.
+      penalty_temperature: first value of the penalty's temperature, in units of action.
+      alpha_mean: first value of the Lagrange multiplier of `epsilon_mean`.
+      alpha_deviation: first value of the Lagrange multiplier of `epsilon_deviation`.
+      alpha_policy: first value of the Lagrange multiplier of `epsilon_policy`.
+      per_dimension: whether every dimension of a continuous action has its own constraints.
+      action_penalty: whether continuous actions out of bounds are penalised (Abdolmaleki et al. 2020).
+      num_samples: number of continuous actions sampled from the target policy for an E-step.
+      num_value_samples: number of continuous actions sampled to estimate the value of the next observation.
+      learning_rate: Adam's first learning rate, for policy and critic.
+      final_learning_rate: Adam's learning rate after `horizon` updates, reached linearly.
+      dual_learning_rate: Adam's learning rate for temperatures and multipliers.
+      horizon: number of updates over which learning rates fall; every optimiser counts its own.
+      adam_b1: decay rate of Adam's first moment.
+      adam_b2: decay rate of Adam's second moment.
+      policy_delay: number of critic updates for one update of policy, temperatures and multipliers.
+      max_gradient_norm: largest norm of a gradient; longer gradients are scaled down to it.
+      target_policy_period: number of gradient steps between copies of the policy to its target.
+      target_critic_period: number of gradient steps between copies of the critic to its target.
+      discount: factor on the environment's own discount.
+      reward_scale: factor on rewards; values and temperatures are in units of the scaled reward.
+      exploration: probability of a uniform (legal) action while learning; 0 if `on_policy`.
+      retrace: whether the critic's targets are Retrace's corrected returns (Munos et al. 2016).
+      retrace_lambda: decay of Retrace's traces.
+      num_atoms: 1: the critic's output is a value. More: it is a distribution over this number of evenly
+        spaced returns.
+      value_min: lowest of these returns.
+      value_max: highest of these returns.
+      on_policy: whether the agent is V-MPO, which learns from advantages of a state value instead of action
+        values.
+      top_fraction: share of a batch's decisions, those with the best advantages, that V-MPO learns from.
+      init_deviation: first standard deviation of a policy of continuous actions, in units of [-1, 1].
+      min_deviation: least standard deviation, in the same units.
     """
 
     policy_hidden_sizes: tuple[int, ...] = (256, 256)
     critic_hidden_sizes: tuple[int, ...] = (256, 256)
-    rectified: bool = False
+    rectified: bool = True
     num_members: int = 0
     embedding_size: int = 64
     mixture_size: int = 0
     duals_per_member: bool = False
-    epsilon: float = 0.1
+    epsilon: float = 0.3
     epsilon_penalty: float = 0.001
-    epsilon_mean: float = 0.0025
-    epsilon_deviation: float = 1e-6
+    epsilon_mean: float = 0.03
+    epsilon_deviation: float = 1e-4
     epsilon_policy: float = 0.0025
     temperature: float = 10.0
     penalty_temperature: float = 10.0
-    alpha_mean: float = 10.0
-    alpha_deviation: float = 1000.0
+    alpha_mean: float = 1.0
+    alpha_deviation: float = 30.0
     alpha_policy: float = 10.0
     per_dimension: bool = True
-    action_penalty: bool = True
+    action_penalty: bool = False
     num_samples: int = 20
     num_value_samples: int = 4
-    learning_rate: float = 3e-4
-    final_learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-3
     dual_learning_rate: float = 1e-2
     horizon: int = 1000
     adam_b1: float = 0.9
     adam_b2: float = 0.999
-    policy_delay: int = 1
+    policy_delay: int = 3
     max_gradient_norm: float = 40.0
     target_policy_period: int = 100
     target_critic_period: int = 100
@@ -200,14 +206,30 @@ def _check_positive(name: str, value: float) -> None:
         raise ValueError(f"conditional MPO's {name} must be above 0, not {value}.")
 
 
-# Information states are few and their values exact in the end: small networks, long steps that grow short,
-# and bounds that let a policy become deterministic within a thousand updates, so that much of what is tried
-# must not depend on it. Rewards lie in [-1, 1].
-_GAMES = ConditionalMPOConfig(
+# Acme's MPO for continuous control, except for network widths, learning rate and the number of sampled
+# values, which suit two CPU cores. These numbers are for millions of steps.
+_ACME = ConditionalMPOConfig(
+    rectified=False,
+    learning_rate=3e-4,
+    final_learning_rate=3e-4,
+    policy_delay=1,
+    epsilon=0.1,
+    epsilon_mean=0.0025,
+    epsilon_deviation=1e-6,
+    alpha_mean=10.0,
+    alpha_deviation=1000.0,
+    action_penalty=True,
+)
+
+# Games have few information states, and their values become exact in the end. So networks are small, and the
+# learning rate starts high and falls. Bounds let a policy become deterministic within a thousand updates, so
+# much of the exploration must not depend on the policy. Rewards lie in [-1, 1].
+_GAMES = dataclasses.replace(
+    _ACME,
     policy_hidden_sizes=(64, 64),
     critic_hidden_sizes=(64, 64),
-    # Values jump from one information state to the next. Late in PSRO on Leduc smooth layers leave a median
-    # gap of 11 %, these of 2 %.
+    # Values jump from one information state to the next. Late in PSRO on Leduc, smooth layers leave a median
+    # gap of 11 %, and these layers one of 2 %.
     rectified=True,
     learning_rate=0.01,
     final_learning_rate=1e-4,
@@ -220,33 +242,18 @@ _GAMES = ConditionalMPOConfig(
     exploration=0.4,
 )
 
-# What decides how much is learned from tens of thousands of steps is how far a policy goes from one target
-# policy to the next. A greedier E-step and wider bounds let it go; the weights of a penalty, nearly alike,
-# would hold it half way to where it was.
-_CONTROL = ConditionalMPOConfig(
-    rectified=True,
-    learning_rate=1e-3,
-    final_learning_rate=1e-3,
-    policy_delay=3,
-    epsilon=0.3,
-    epsilon_mean=0.03,
-    epsilon_deviation=1e-4,
-    alpha_mean=1.0,
-    alpha_deviation=30.0,
-    action_penalty=False,
-)
-
 PRESETS: dict[str, ConditionalMPOConfig] = {
     # Continuous control on a CPU.
-    "default": _CONTROL,
-    # Acme's numbers.
-    "acme": ConditionalMPOConfig(),
+    "default": ConditionalMPOConfig(),
+    # Continuous control with Acme's numbers.
+    "acme": _ACME,
     # Best responses in games.
     "games": _GAMES,
-    # Continuous control. A policy that learns from nothing but its own fresh actions can move further in a
-    # step, and its duals begin where they bind little: bounds and first values as in JORLDY's V-MPO for
-    # Hopper, but for the E-step's bound, which is Acme's.
-    "vmpo": ConditionalMPOConfig(
+    # Continuous control. A policy that learns only from its own fresh actions can move further in a step, and
+    # its duals begin with values that constrain it little. Bounds and first values are those of JORLDY's
+    # V-MPO for Hopper, except for the E-step's bound, which is Acme's.
+    "vmpo": dataclasses.replace(
+        _ACME,
         on_policy=True,
         epsilon_mean=0.01,
         epsilon_deviation=5e-5,
@@ -254,7 +261,8 @@ PRESETS: dict[str, ConditionalMPOConfig] = {
         alpha_mean=1.0,
         alpha_deviation=1.0,
     ),
-    # Games. First values likewise; data is as old as the target policy, so that is renewed more often.
+    # Games, with the same first temperature. Data is as old as the target policy, so the target policy is
+    # renewed more often.
     "vmpo_games": dataclasses.replace(
         _GAMES, on_policy=True, exploration=0.0, temperature=1.0, target_policy_period=10
     ),

@@ -1,80 +1,80 @@
-"""MPO with discrete actions: every expectation over legal actions is exact, and nothing is sampled.
+"""MPO with discrete actions: all expectations over legal actions are exact, and nothing is sampled.
 
 Dimensions: `B` decisions, `U` observations, `A` actions, `Z` atoms. A distribution is `[U, A]` log
-probabilities; the policy is fitted at the `B` decisions, or where that is less work at all `U` observations,
-each as often as it was decided at.
+probabilities. The policy is fitted at the `B` decisions' observations, or, if that is less work, at all `U`
+observations, each weighted by its decisions.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
 from agents import actions
-from agents.conditional_mpo import improvement, targets
-from agents.conditional_mpo.conditioning import member_of
-from agents.conditional_mpo.config import ConditionalMPOConfig
-from agents.conditional_mpo.duals import Duals
-from agents.conditional_mpo.losses import (
+from agents.conditional_mpo import e_step, m_step
+from agents.conditional_mpo.base import (
+    Actions,
     Constraint,
+    Evaluation,
+    EvaluationParams,
     Improvement,
-    Judged,
-    Judgement,
-    Judges,
-    Kind,
+    PolicyBatch,
     Setting,
-    expectation,
-    scalar_target,
     take,
 )
+from agents.conditional_mpo.conditioning import member_of
+from agents.conditional_mpo.config import ConditionalMPOConfig
+from agents.conditional_mpo.critic import categorical_target, critic_values, scalar_target
+from agents.conditional_mpo.duals import Duals
 from agents.core import Key, Observation, Transition
 from agents.networks import masked_log_probs, row_weights, shares
 
 
 def rows(batch: Transition) -> tuple[Observation, jax.Array]:
-    """The observations of the decisions, or where there are fewer the distinct ones; and their shares."""
+    """Returns the observations that the policy is fitted at, and their shares `[R]`."""
     if _is_repetitive(batch):
         return batch.observation, shares(row_weights(batch, batch.now, batch.weight))
     return take(batch.observation, batch.now), shares(batch.weight)
 
 
 def _is_repetitive(batch: Transition) -> bool:
-    """Whether there are fewer observations than decisions, so that each is best looked at once."""
+    """Returns True if there are no more observations than decisions, so it is less work to see each once."""
     return batch.observation.info_state.shape[0] <= batch.reward.shape[0]
 
 
 def log_probs(setting: Setting, params: Any, observation: Observation) -> jax.Array:
-    """`[U, A]` over legal actions; far below zero on others."""
+    """Returns log probabilities `[U, A]`, normalised over legal actions; about -1e9 on illegal ones."""
     logits = setting.networks.policy.apply(params, observation)
     return masked_log_probs(logits, observation.legal_actions)
 
 
 def kls(setting: Setting, prior: jax.Array, online: jax.Array) -> tuple[jax.Array]:
-    """Of the policy, one number an observation."""
+    """Returns the KL `[R, 1]` of the policy from the prior, one number for each observation."""
     del setting
-    return (improvement.categorical_kl(prior, online),)
+    return (m_step.categorical_kl(prior, online),)
 
 
 def bounds(config: ConditionalMPOConfig) -> dict[str, float]:
-    """Names and bounds of `kls`."""
+    """Returns the names and bounds of `kls`."""
     return {"policy": config.epsilon_policy}
 
 
 def entropy(log_probs: jax.Array) -> jax.Array:
-    """`[U]`, in nats."""
+    """Returns entropies `[U]`, in nats."""
     return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
 
 
 def log_prob_of(setting: Setting, prior: jax.Array, online: jax.Array, action: jax.Array) -> jax.Array:
-    """`[B]`, of one action at each observation."""
+    """Returns log probabilities `[B]` of one action at each observation."""
     del setting, prior
     return jnp.take_along_axis(online, action[:, None], axis=-1)[:, 0]
 
 
 def critic(setting: Setting, params: Any, batch: Transition) -> jax.Array:
-    """`[B, Z]`: what the critic says of the actions taken."""
+    """Returns the critic's outputs `[B, Z]` for the actions taken."""
     if _is_repetitive(batch):
         return _critic(setting, params, batch.observation)[batch.now, batch.action]
     output = _critic(setting, params, take(batch.observation, batch.now))
@@ -82,22 +82,22 @@ def critic(setting: Setting, params: Any, batch: Transition) -> jax.Array:
 
 
 def _critic(setting: Setting, params: Any, observation: Observation) -> jax.Array:
-    """`[U, A, Z]`."""
+    """Returns the critic's outputs `[U, A, Z]` for all actions."""
     output = setting.networks.critic.apply(params, observation)
     return output.reshape(*observation.legal_actions.shape, -1)
 
 
-def judge(setting: Setting, judges: Judges, key: Key, batch: Transition) -> Judgement:
-    """Values of all actions everywhere, and the critic's targets by exact expectation."""
+def evaluate(setting: Setting, params: EvaluationParams, key: Key, batch: Transition) -> Evaluation:
+    """Computes values of all actions at all observations, and the critic's targets by exact expectation."""
     del key
-    prior = log_probs(setting, judges.policy, batch.observation)
-    output = _critic(setting, judges.critic, batch.observation)
-    q = expectation(setting.config, output)
-    # Illegal actions have probability zero, but their values are anybody's guess.
+    prior = log_probs(setting, params.policy, batch.observation)
+    output = _critic(setting, params.critic, batch.observation)
+    q = critic_values(setting.config, output)
+    # The values of illegal actions are never trained, so their probability must be exactly zero.
     probs = actions.legal_probs(prior, batch.observation.legal_actions)
     if setting.config.num_atoms > 1:
         following = jnp.einsum("ua,uaz->uz", probs, jax.nn.softmax(output))[batch.then]
-        target = project(setting.config, batch, following)
+        target = categorical_target(setting.config, batch, following)
     else:
         value = jnp.sum(probs * q, axis=-1)
         taken = (batch.now, batch.action)
@@ -106,55 +106,51 @@ def judge(setting: Setting, judges: Judges, key: Key, batch: Transition) -> Judg
     member = member_of(setting.config, observation.context)
     if not _is_repetitive(batch):
         prior, q = prior[batch.now], q[batch.now]
-    return Judgement(target, lambda: Judged(prior, observation, share, member, q, None))
+    return Evaluation(target, lambda: PolicyBatch(prior, observation, share, member, q, None))
 
 
-def project(config: ConditionalMPOConfig, batch: Transition, following: jax.Array) -> jax.Array:
-    """`[B, Z]`: distributions of returns from those `[B, Z]` of what follows."""
-    discount, reward = config.discount * batch.discount, config.reward_scale * batch.reward
-    return targets.project(following, targets.atoms(config), reward, discount)
-
-
-def improve(setting: Setting, judged: Judged, duals: Duals) -> Improvement:
-    """The policy that has most value within a bounded distance of the prior (2018b, equation 4)."""
-    weights, log_normaliser = improvement.categorical_weights(judged.prior, judged.value, duals.temperature)
-    constraint = Constraint(duals.temperature, log_normaliser, setting.config.epsilon, judged.share)
+def improve(setting: Setting, batch: PolicyBatch, duals: Duals) -> Improvement:
+    """Computes the policy with the highest value within a KL from the prior (E-step; 2018b, equation 4)."""
+    weights, log_normaliser = e_step.categorical_weights(batch.prior, batch.value, duals.temperature)
+    constraint = Constraint(duals.temperature, log_normaliser, setting.config.epsilon, batch.share)
     return Improvement(weights, (constraint,))
 
 
 def fit(
-    setting: Setting, prior: jax.Array, online: jax.Array, judged: Judged, weights: jax.Array
+    setting: Setting, prior: jax.Array, online: jax.Array, batch: PolicyBatch, weights: jax.Array
 ) -> jax.Array:
-    """Cross entropy of the improved policy and the online one."""
+    """Computes the cross entropy of the improved policy and the online policy (M-step)."""
     del setting, prior
-    return -jnp.sum(judged.share * jnp.sum(weights * jnp.where(weights > 0, online, 0.0), axis=-1))
+    chex.assert_equal_shape([weights, online])
+    # Illegal actions have weight 0 and a log probability that may be infinite; their product would be NaN.
+    return -jnp.sum(batch.share * jnp.sum(weights * jnp.where(weights > 0, online, 0.0), axis=-1))
 
 
-KIND = Kind(log_probs, kls, bounds, entropy, log_prob_of, critic, judge, improve, fit)
+ACTIONS = Actions(log_probs, kls, bounds, entropy, log_prob_of, critic, evaluate, improve, fit)
 
 
 def probs(setting: Setting, params: Any, observation: Observation) -> jax.Array:
-    """`[B, A]`, exactly 0 on illegal actions."""
+    """Returns the policy's probabilities `[B, A]`, exactly 0 on illegal actions."""
     return actions.legal_probs(log_probs(setting, params, observation), observation.legal_actions)
 
 
 def behaviour(setting: Setting, params: Any, observation: Observation) -> jax.Array:
-    """`[B, A]` probabilities of acting while learning."""
+    """Returns the probabilities `[B, A]` of actions while learning, exploration included."""
     legal, share = observation.legal_actions, setting.config.exploration
     return actions.mix_uniform(probs(setting, params, observation), legal, share)
 
 
 def act(setting: Setting, params: Any, key: Key, observation: Observation) -> jax.Array:
-    """`[B]` actions drawn from `behaviour`."""
+    """Draws actions `[B]` from `behaviour`."""
     return actions.draw(key, behaviour(setting, params, observation))
 
 
 def perform(setting: Setting, params: Any, key: Key, observation: Observation) -> jax.Array:
-    """`[B]` actions drawn from `probs`."""
+    """Draws actions `[B]` from `probs`."""
     return actions.draw(key, probs(setting, params, observation))
 
 
 def log_prob(setting: Setting, params: Any, observation: Observation, action: jax.Array) -> jax.Array:
-    """`[B]`, of actions under `behaviour`."""
+    """Returns log probabilities `[B]` of actions under `behaviour`."""
     table = jnp.log(behaviour(setting, params, observation))
     return log_prob_of(setting, table, table, action)

@@ -1,9 +1,9 @@
-"""Temperatures and multipliers of conditional MPO's constraints, one set for all members or one for each.
+"""Temperatures and Lagrange multipliers of MPO's constraints, one set for all members or one for each.
 
-They are learned as raw numbers; what counts is their softplus, which is positive. Below 1 it is nearly the
-raw number's exponential, so that a step of the optimiser changes it by a share of itself; above 1 a step adds
-as much to any value. Values that begin above 1 are therefore counted in units of their first value: else
-Acme's multiplier of 1,000 would be nearly that after thousands of updates, whatever its constraint needs.
+The learned numbers are raw; their softplus is the positive value. Below 1, softplus is nearly the
+exponential, so a step of the optimiser changes a value in proportion to itself. Above 1, a step adds the same
+to any value. Values that begin above 1 are therefore in units of their first value. Without this, Acme's
+multiplier of 1,000 would hardly change within thousands of updates, whatever its constraint needs.
 
 Dimensions: `B` decisions, `K` sets (1, or one for each member), `D` dimensions of a constraint: 1, or one for
 each number of a continuous action.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,14 +26,14 @@ _LEAST_RAW = -18.0
 
 
 class Duals(NamedTuple):
-    """Dual variables, raw or as values.
+    """Dual variables, either raw numbers or values.
 
     Attributes:
       temperature: `[K]`, of the E-step (Abdolmaleki et al. 2018b, equation 4), in units of scaled reward.
-      penalty_temperature: `[K]`, of the E-step that pays for actions out of bounds, in units of action; not
-        used where there is none.
-      alphas: `[K, D]` each, multipliers of the M-step's constraints: of the policy where actions are
-        discrete, of means and of deviations where they are continuous.
+      penalty_temperature: `[K]`, of the E-step that penalises actions out of bounds, in units of action; not
+        used without `action_penalty`.
+      alphas: `[K, D]` each, Lagrange multipliers of the M-step's constraints: of the policy if actions
+        are discrete, of means and of deviations if they are continuous.
     """
 
     temperature: Any
@@ -41,10 +42,12 @@ class Duals(NamedTuple):
 
 
 def init(config: ConditionalMPOConfig, num_actions: int, is_discrete: bool) -> Duals:
-    """Raw numbers `[K]` and `[K, D]` whose values are the configuration's.
+    """Returns raw numbers `[K]` and `[K, D]` that stand for the configuration's first values.
 
     Args:
-      num_actions: numbers in a continuous action; of no account where actions are discrete.
+      config: the agent's configuration.
+      num_actions: number of dimensions of a continuous action; not used if actions are discrete.
+      is_discrete: whether actions are discrete.
     """
     num_sets = config.num_members if config.duals_per_member else 1
     size = num_actions if config.per_dimension and not is_discrete else 1
@@ -58,7 +61,17 @@ def init(config: ConditionalMPOConfig, num_actions: int, is_discrete: bool) -> D
 
 
 def select(config: ConditionalMPOConfig, duals: Duals, member: jax.Array) -> Duals:
-    """Values, not raw, of each decision's member `[B]` int32: `K` becomes `B`. One set serves all members."""
+    """Returns the values for each decision.
+
+    Args:
+      config: the agent's configuration.
+      duals: raw numbers, `[K]` and `[K, D]`.
+      member: `[B]` int32, index of the member that decides; not used if there is one set for all.
+
+    Returns:
+      Values `[B]` and `[B, D]`, all above 0.
+    """
+    chex.assert_rank([member, duals.temperature, *duals.alphas], [1, 1, *(2 for _ in duals.alphas)])
 
     def of_decisions(raw: jax.Array, unit: float) -> jax.Array:
         value = unit * jax.nn.softplus(raw) + _LEAST_VALUE
@@ -70,7 +83,7 @@ def select(config: ConditionalMPOConfig, duals: Duals, member: jax.Array) -> Dua
 
 
 def floor(duals: Duals) -> Duals:
-    """Raw numbers, none of them so low that its gradient would vanish; for after each update."""
+    """Raises raw numbers that are so low that their gradient would vanish; called after each update."""
     return jax.tree.map(lambda raw: jnp.maximum(raw, _LEAST_RAW), duals)
 
 
@@ -84,7 +97,7 @@ def _units(first: Duals) -> Duals:
 
 
 def _raw(value: float) -> np.float32:
-    """What softplus makes a value of, or the least one."""
+    """Returns the inverse of softplus at a value, but at least `_LEAST_RAW`."""
     value = max(value - _LEAST_VALUE, _LEAST_VALUE)
-    # Large values would overflow in the inverse's usual form, log(exp(value) - 1).
+    # The usual form of the inverse, log(exp(value) - 1), would overflow at large values.
     return np.float32(max(value + np.log(-np.expm1(-value)), _LEAST_RAW))

@@ -1,4 +1,8 @@
-"""MPO's and V-MPO's update as an `AgentCore`, for discrete and for continuous actions."""
+"""Update of MPO and V-MPO as an `AgentCore`, for discrete and for continuous actions.
+
+Dimensions: `B` decisions, `R` observations that the policy is fitted at, `Z` atoms, `D` dimensions of a
+constraint.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +14,20 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents.conditional_mpo import continuous, discrete, duals, improvement, on_policy
-from agents.conditional_mpo.config import ConditionalMPOConfig
-from agents.conditional_mpo.duals import Duals
-from agents.conditional_mpo.losses import (
+from agents.conditional_mpo import continuous, discrete, duals, v_mpo
+from agents.conditional_mpo.base import (
+    Actions,
+    Evaluation,
+    EvaluationParams,
     Improvement,
-    Judged,
-    Judgement,
-    Judges,
-    Kind,
+    PolicyBatch,
     Setting,
-    critic_loss,
-    penalties,
 )
+from agents.conditional_mpo.config import ConditionalMPOConfig
+from agents.conditional_mpo.critic import critic_loss
+from agents.conditional_mpo.duals import Duals
+from agents.conditional_mpo.e_step import temperature_loss
+from agents.conditional_mpo.m_step import penalties
 from agents.conditional_mpo.networks import MPONetworks
 from agents.conditional_mpo.state import MPOState, PolicyPart, init_state, policy_part
 from agents.core import AgentCore, Metrics, Transition
@@ -30,38 +35,38 @@ from agents.gradients import make_update
 
 
 class _Method(NamedTuple):
-    """What differs between MPO and V-MPO, bound to a kind of actions.
+    """Functions that differ between MPO and V-MPO, bound to one kind of actions.
 
     Attributes:
       critic: (setting, critic params, transition) -> `[B, Z]`.
-      judge: (setting, Judges, key, transition) -> Judgement.
-      improve: (setting, Judged, duals `[R]`) -> Improvement.
-      fit: (setting, prior, online, Judged, weights) -> `[]`.
+      evaluate: (setting, EvaluationParams, key, transition) -> Evaluation.
+      improve: (setting, PolicyBatch, duals `[R]`) -> Improvement; the E-step.
+      fit: (setting, prior, online, PolicyBatch, weights) -> `[]`; the M-step's objective.
     """
 
     critic: Callable[..., jax.Array]
-    judge: Callable[..., Judgement]
+    evaluate: Callable[..., Evaluation]
     improve: Callable[..., Improvement]
     fit: Callable[..., jax.Array]
 
 
 class _Parts(NamedTuple):
-    """What the functions below are bound to."""
+    """Everything about an agent that its updates need and that never changes."""
 
     setting: Setting
-    kind: Kind
+    actions: Actions
     method: _Method
     optimiser: optax.GradientTransformation
     duals_optimiser: optax.GradientTransformation
 
 
 def make_core(networks: MPONetworks, config: ConditionalMPOConfig) -> AgentCore:
-    """MPO (Abdolmaleki et al. 2018a, 2018b), or V-MPO (Song et al. 2019), as an `AgentCore`.
+    """Makes MPO (Abdolmaleki et al. 2018a, 2018b), or V-MPO (Song et al. 2019), as an `AgentCore`.
 
     Raises:
-      ValueError: settings that the kind of actions does not allow.
+      ValueError: the configuration is not possible with this kind of actions.
     """
-    actions = discrete if networks.bounds is None else continuous
+    module = discrete if networks.bounds is None else continuous
     if config.retrace and config.exploration > 0 and networks.bounds is not None:
         raise ValueError(
             "Retrace cannot tell how probable uniform continuous actions were: set exploration=0 or "
@@ -71,15 +76,15 @@ def make_core(networks: MPONetworks, config: ConditionalMPOConfig) -> AgentCore:
     rate = optax.linear_schedule(config.learning_rate, config.final_learning_rate, config.horizon)
     adam = optax.adam(rate, b1=config.adam_b1, b2=config.adam_b2)
     clipped = optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), adam)
-    method = _on_policy(actions.KIND) if config.on_policy else _off_policy(actions.KIND)
-    parts = _Parts(setting, actions.KIND, method, clipped, optax.adam(config.dual_learning_rate))
+    method = _on_policy(module.ACTIONS) if config.on_policy else _off_policy(module.ACTIONS)
+    parts = _Parts(setting, module.ACTIONS, method, clipped, optax.adam(config.dual_learning_rate))
     core = AgentCore(
         init=functools.partial(init_state, setting, parts.optimiser, parts.duals_optimiser),
         update=functools.partial(_update, parts),
         variables=lambda state: state.target_policy,
-        act=functools.partial(actions.act, setting),
-        perform=functools.partial(actions.perform, setting),
-        log_prob=functools.partial(actions.log_prob, setting),
+        act=functools.partial(module.act, setting),
+        perform=functools.partial(module.perform, setting),
+        log_prob=functools.partial(module.log_prob, setting),
     )
     if networks.bounds is not None:
         return core
@@ -89,31 +94,38 @@ def make_core(networks: MPONetworks, config: ConditionalMPOConfig) -> AgentCore:
     )
 
 
-def _off_policy(kind: Kind) -> _Method:
-    return _Method(kind.critic, kind.judge, kind.improve, kind.fit)
+def _off_policy(actions: Actions) -> _Method:
+    return _Method(actions.critic, actions.evaluate, actions.improve, actions.fit)
 
 
-def _on_policy(kind: Kind) -> _Method:
-    judge = functools.partial(on_policy.judge, kind)
-    return _Method(on_policy.value, judge, on_policy.improve, functools.partial(on_policy.fit, kind))
+def _on_policy(actions: Actions) -> _Method:
+    evaluate = functools.partial(v_mpo.evaluate, actions)
+    return _Method(v_mpo.value, evaluate, v_mpo.improve, functools.partial(v_mpo.fit, actions))
 
 
 def _update(parts: _Parts, state: MPOState, batch: Transition) -> tuple[MPOState, Metrics]:
+    """Runs one gradient step: critic, then E-step, M-step and duals if they are due, then target networks."""
     setting, config = parts.setting, parts.setting.config
     next_key, key = jax.random.split(jax.random.wrap_key_data(state.key))
     state = state._replace(key=jax.random.key_data(next_key))
+
+    # Policy evaluation. V-MPO has no target critic: its advantages come from the online value.
     critic = state.critic if config.on_policy else state.target_critic
-    judgement = parts.method.judge(setting, Judges(state.target_policy, critic), key, batch)
-    state, critic_metrics = _update_critic(parts, state, judgement.target, batch)
+    evaluation = parts.method.evaluate(setting, EvaluationParams(state.target_policy, critic), key, batch)
+    state, critic_metrics = _update_critic(parts, state, evaluation.target, batch)
+
+    # Policy improvement. It uses what was evaluated before the critic's step, so both can share the work.
     step = state.step + 1
-    improve = functools.partial(_improve, parts, state, judgement)
+    improve = functools.partial(_improve, parts, state, evaluation)
     if config.policy_delay == 1:
         changes, improve_metrics = improve()
     else:
-        # What a branch returns is copied, so that critics must not pass through.
+        # The outputs of a branch are copied, so the critic, which no branch changes, must not be among them.
         leave = functools.partial(_leave, state, jax.eval_shape(lambda: improve()[1]))
         changes, improve_metrics = jax.lax.cond(step % config.policy_delay == 0, improve, leave)
     state = state._replace(**changes._asdict())
+
+    # Target networks. The target policy is the prior of the KL constraints, so they start anew at every copy.
     state = state._replace(
         step=step,
         target_policy=_renew(step, config.target_policy_period, state.policy, state.target_policy),
@@ -124,19 +136,21 @@ def _update(parts: _Parts, state: MPOState, batch: Transition) -> tuple[MPOState
     return state, {**critic_metrics, **improve_metrics}
 
 
-def _improve(parts: _Parts, state: MPOState, judgement: Judgement) -> tuple[PolicyPart, Metrics]:
-    judged = jax.lax.stop_gradient(judgement.judged())
-    state, kls, policy_metrics = _update_policy(parts, state, judged)
-    state, dual_metrics = _update_duals(parts, state, judged, kls)
+def _improve(parts: _Parts, state: MPOState, evaluation: Evaluation) -> tuple[PolicyPart, Metrics]:
+    """Updates the policy and then the duals, both on the same batch."""
+    batch = jax.lax.stop_gradient(evaluation.policy_batch())
+    state, kls, policy_metrics = _update_policy(parts, state, batch)
+    state, dual_metrics = _update_duals(parts, state, batch, kls)
     return policy_part(state), {**policy_metrics, **dual_metrics}
 
 
 def _leave(state: MPOState, metrics: Any) -> tuple[PolicyPart, Metrics]:
-    """The policy as it was; its metrics `[]` are not numbers where it is not updated."""
+    """Returns the policy as it is, and NaN for each of the metrics `[]` that an update of it would give."""
     return policy_part(state), jax.tree.map(lambda each: jnp.full(each.shape, jnp.nan, each.dtype), metrics)
 
 
 def _renew(step: jax.Array, period: int, online: Any, target: Any) -> Any:
+    """Returns the online parameters every `period` steps, and the target's otherwise."""
     due = step % period == 0
     return jax.tree.map(lambda new, old: jnp.where(due, new, old), online, target)
 
@@ -152,7 +166,7 @@ def _update_critic(
 
 
 class _PolicyExtra(NamedTuple):
-    """Beside the policy's loss: its parts, the distances `[R, D]` and the mean entropy."""
+    """Parts of the policy's loss, the KLs `[R, D]` from the prior, and the mean entropy `[]` in nats."""
 
     policy_loss: jax.Array
     kl_loss: jax.Array
@@ -161,18 +175,26 @@ class _PolicyExtra(NamedTuple):
 
 
 def _update_policy(
-    parts: _Parts, state: MPOState, judged: Judged
+    parts: _Parts, state: MPOState, batch: PolicyBatch
 ) -> tuple[MPOState, tuple[jax.Array, ...], Metrics]:
-    setting, kind, method, *_ = parts
-    multipliers = duals.select(setting.config, state.duals, judged.member)
-    weights = method.improve(setting, judged, multipliers).weights
+    """Runs the E-step and one gradient step of the M-step.
 
+    Returns:
+      (state, KLs `[R, D]` of the policy before the gradient step, metrics).
+    """
+    setting, actions, method, *_ = parts
+
+    # E-step: the improved policy as weights of actions, within a KL of the target policy.
+    multipliers = duals.select(setting.config, state.duals, batch.member)
+    weights = method.improve(setting, batch, multipliers).weights
+
+    # M-step: fit the online policy to the weights, and pay for its own KL from the target policy.
     def loss(params: Any) -> tuple[jax.Array, _PolicyExtra]:
-        online = kind.distribution(setting, params, judged.observation)
-        policy_loss = method.fit(setting, judged.prior, online, judged, weights)
-        kls = kind.kls(setting, judged.prior, online)
-        kl_loss, _ = penalties(kls, multipliers, kind.bounds(setting.config), judged.share)
-        entropy = jnp.sum(judged.share * kind.entropy(online))
+        online = actions.distribution(setting, params, batch.observation)
+        policy_loss = method.fit(setting, batch.prior, online, batch, weights)
+        kls = actions.kls(setting, batch.prior, online)
+        kl_loss, _ = penalties(kls, multipliers, actions.bounds(setting.config), batch.share)
+        entropy = jnp.sum(batch.share * actions.entropy(online))
         return policy_loss + kl_loss, _PolicyExtra(policy_loss, kl_loss, kls, entropy)
 
     update = make_update(loss, parts.optimiser)
@@ -182,24 +204,31 @@ def _update_policy(
 
 
 def _update_duals(
-    parts: _Parts, state: MPOState, judged: Judged, kls: tuple[jax.Array, ...]
+    parts: _Parts, state: MPOState, batch: PolicyBatch, kls: tuple[jax.Array, ...]
 ) -> tuple[MPOState, Metrics]:
-    setting, kind, method, *_ = parts
-    bounds = kind.bounds(setting.config)
+    """Runs one gradient step of the temperatures and the Lagrange multipliers.
+
+    The E-step is repeated here because the temperatures' gradient flows through its normaliser.
+    """
+    setting, actions, method, *_ = parts
+    bounds = actions.bounds(setting.config)
 
     def loss(raw: Duals) -> tuple[jax.Array, Duals]:
-        multipliers = duals.select(setting.config, raw, judged.member)
-        constraints = method.improve(setting, judged, multipliers).constraints
-        temperatures = [improvement.temperature_loss(*constraint) for constraint in constraints]
-        _, alphas = penalties(kls, multipliers, bounds, judged.share)
+        multipliers = duals.select(setting.config, raw, batch.member)
+        # E-step's constraints: temperatures.
+        constraints = method.improve(setting, batch, multipliers).constraints
+        temperatures = [temperature_loss(*constraint) for constraint in constraints]
+        # M-step's constraints: Lagrange multipliers of the KLs.
+        _, alphas = penalties(kls, multipliers, bounds, batch.share)
         return jnp.stack(temperatures).sum() + alphas, multipliers
 
     value, multipliers, raw, optimiser = make_update(loss, parts.duals_optimiser)(
         state.duals, state.duals_optimiser
     )
-    metrics = {"dual_loss": value, "temperature": jnp.sum(judged.share * multipliers.temperature)}
+    metrics = {"dual_loss": value, "temperature": jnp.sum(batch.share * multipliers.temperature)}
     for kl, alpha, (name, bound) in zip(kls, multipliers.alphas, bounds.items(), strict=True):
-        share = judged.share[:, None]
+        share = batch.share[:, None]
+        # A sum over shares and a mean over dimensions, so that the metric compares with one bound.
         metrics[f"kl_{name}"] = jnp.sum(share * kl) / kl.shape[-1]
         metrics[f"kl_{name}_bound"] = jnp.float32(bound)
         metrics[f"alpha_{name}"] = jnp.sum(share * alpha) / alpha.shape[-1]

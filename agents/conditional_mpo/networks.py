@@ -1,7 +1,7 @@
-"""Networks of conditional MPO: multilayer perceptrons with layer norm, told which member they are.
+"""Networks of conditional MPO: multilayer perceptrons with layer norm, conditioned on the member's context.
 
-Statistics of a batch would mix members, so there are none: what comes out for an observation depends on
-nothing else in the batch.
+Statistics of a batch would mix members, so there are none: the output for an observation does not depend on
+the rest of the batch.
 
 Dimensions: `U` observations, `A` actions (discrete) or numbers in an action (continuous), `Z` atoms,
 `C` numbers of context.
@@ -22,15 +22,15 @@ from agents.conditional_mpo.config import ConditionalMPOConfig
 from agents.core import Bounds, Observation
 from agents.networks import check_bounds, flatten
 
-# As in Acme's networks for control: uniform, of a third of the standard deviation that keeps variances; and
-# so small that policies begin alike everywhere.
+# As in Acme's networks for control. Hidden layers are uniform with a third of the standard deviation that
+# keeps variances. A policy's head is so small that its first output hardly depends on the observation.
 _HIDDEN = hk.initializers.UniformScaling(0.333)
 _RECTIFIED = hk.initializers.VarianceScaling(2.0)
 _NEARLY_ZERO = hk.initializers.VarianceScaling(1e-4)
 
 
 class Network(NamedTuple):
-    """A network whose inputs are known.
+    """A network for inputs of known shapes.
 
     Attributes:
       init: key -> params.
@@ -42,7 +42,7 @@ class Network(NamedTuple):
 
 
 class WithAction(NamedTuple):
-    """Observations `[U, ..]` and actions `[.., U, A]` in [-1, 1]: one of each observation, or several."""
+    """Observations `[U, ..]`, and one or several actions `[.., U, A]` in [-1, 1] for each observation."""
 
     observation: Any
     action: jax.Array
@@ -52,11 +52,11 @@ class MPONetworks(NamedTuple):
     """Conditional MPO's networks.
 
     Attributes:
-      policy: of observations; to logits `[U, A]`, not masked, or to means and raw deviations side by side,
-        `[U, 2 A]`.
-      critic: of observations to `[U, A * Z]`; where actions are continuous, of `WithAction` to `[.., U, Z]`.
-      value: V-MPO's critic, of observations to `[U, 1]`.
-      bounds: of continuous actions; None where actions are discrete.
+      policy: observations -> logits `[U, A]`, not masked; or `[U, 2 A]`, means and raw deviations, if actions
+        are continuous.
+      critic: observations -> `[U, A * Z]`; or `WithAction` -> `[.., U, Z]` if actions are continuous.
+      value: V-MPO's critic, observations -> `[U, 1]`.
+      bounds: bounds of continuous actions; None if actions are discrete.
     """
 
     policy: Network
@@ -66,15 +66,17 @@ class MPONetworks(NamedTuple):
 
 
 def make_networks(example: Any, actions: int | Bounds, config: ConditionalMPOConfig) -> MPONetworks:
-    """Networks for observations like `example`, with an axis of 1 in front.
+    """Makes networks for observations like `example`.
 
     Args:
-      example: an `Observation`, or any tree of arrays where the configuration asks for no context.
-      actions: how many there are, or the bounds of continuous ones.
+      example: an observation with a leading axis of 1: an `Observation`, or any tree of arrays if the
+        configuration has no context.
+      actions: number of discrete actions, or the bounds of continuous ones.
+      config: the agent's configuration.
 
     Raises:
-      ValueError: the example's context is not what the configuration asks for, or bounds that are not
-        finite, or in the wrong order.
+      ValueError: the example's context does not have the configuration's size, or bounds are not finite or
+        in the wrong order.
     """
     _check_context(example, config)
 
@@ -102,9 +104,9 @@ def make_networks(example: Any, actions: int | Bounds, config: ConditionalMPOCon
 
 
 class _Joined(hk.Module):
-    """A linear layer of parts `[.., U, D_i]` side by side, which need not have the same leading axes.
+    """Linear layer of concatenated parts `[.., U, D_i]` whose leading axes may differ.
 
-    The first part's product is taken once, however many of the second stand against it.
+    Each part has its own matrix product, so an observation's product is computed once for all of its actions.
     """
 
     def __init__(self, size: int, init: hk.initializers.Initializer) -> None:
@@ -121,7 +123,7 @@ class _Joined(hk.Module):
 
 
 def _smooth_torso(parts: tuple[jax.Array, ...], sizes: tuple[int, ...]) -> jax.Array:
-    """Layers as in Acme's networks for control: the first normalised and squashed, the others not."""
+    """Applies layers as in Acme's networks for control: layer norm and tanh first, then ELU alone."""
     if not sizes:
         return _side_by_side(parts)
     hidden = _Joined(sizes[0], _HIDDEN)(parts)
@@ -132,7 +134,7 @@ def _smooth_torso(parts: tuple[jax.Array, ...], sizes: tuple[int, ...]) -> jax.A
 
 
 def _rectified_torso(parts: tuple[jax.Array, ...], sizes: tuple[int, ...]) -> jax.Array:
-    """Layers that are all normalised and rectified."""
+    """Applies layers that all have layer norm and ReLU."""
     if not sizes:
         return _side_by_side(parts)
     hidden = _Joined(sizes[0], _RECTIFIED)(parts)
@@ -155,10 +157,10 @@ def _see_with_action(inputs: WithAction, config: ConditionalMPOConfig) -> tuple[
 
 
 def _see(inputs: Any, config: ConditionalMPOConfig) -> tuple[jax.Array]:
-    """`[U, D]`: all numbers of observations, beside whose they are."""
+    """Returns the inputs `[U, D]`: flat observations, with the member's embedding if there are members."""
     if config.num_members == 0 or not isinstance(inputs, Observation):
         return (flatten(inputs),)
-    # About as long as a one-hot index, so that it does not drown what is observed.
+    # The embedding's norm is about 1, like a one-hot index's, so that it does not dominate the observation.
     start = hk.initializers.RandomNormal(config.embedding_size**-0.5)
     embed = hk.Embed(config.num_members, config.embedding_size, w_init=start)
     embedding = embed(member_of(config, inputs.context))

@@ -1,4 +1,4 @@
-"""What MPO and V-MPO learn, and where it begins."""
+"""Training state of MPO and V-MPO, and its first values."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ import jax.numpy as jnp
 import optax
 
 from agents.conditional_mpo import duals
+from agents.conditional_mpo.base import Setting
 from agents.conditional_mpo.duals import Duals
-from agents.conditional_mpo.losses import Setting
 from agents.core import Key
 
 
 class MPOState(NamedTuple):
-    """Everything MPO learns.
+    """Training state of MPO or V-MPO.
 
     Attributes:
       policy: parameters of the policy.
-      target_policy: those of some updates ago, from which the policy keeps a bounded distance; acting uses
-        them.
-      policy_optimiser: state of its Adam.
+      target_policy: parameters of an earlier policy, the prior of the KL constraints; acting uses them.
+      policy_optimiser: state of the policy's Adam.
       critic: parameters of the critic, or of V-MPO's value.
-      target_critic: those of some updates ago; V-MPO has none.
-      critic_optimiser: state of its Adam.
-      duals: temperatures and multipliers, raw.
-      duals_optimiser: state of their Adam.
-      key: `[2]` uint32, of the actions drawn in the next update.
-      step: `[]` int32, gradient steps done.
+      target_critic: parameters of an earlier critic; `()` for V-MPO.
+      critic_optimiser: state of the critic's Adam.
+      duals: temperatures and Lagrange multipliers, as raw numbers.
+      duals_optimiser: state of the duals' Adam.
+      key: `[2]` uint32, random key of the next update.
+      step: `[]` int32, number of gradient steps done.
     """
 
     policy: Any
@@ -58,7 +57,7 @@ def init_state(
     duals_optimiser: optax.GradientTransformation,
     key: Key,
 ) -> MPOState:
-    """New networks, of which the targets are copies, and first values of the duals."""
+    """Returns new networks, targets that are copies of them, and the first values of the duals."""
     networks, config = setting
     policy_key, critic_key, update_key = jax.random.split(key, 3)
     policy = networks.policy.init(policy_key)
@@ -82,5 +81,5 @@ def init_state(
 
 
 def policy_part(state: MPOState) -> PolicyPart:
-    """What an update of the policy changes, as it is."""
+    """Returns the fields that an update of the policy changes."""
     return PolicyPart(*(getattr(state, name) for name in PolicyPart._fields))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from agents import conditional_mpo, crossq
 from agents.acme_layer.builder import CoreBuilder
 from agents.acme_layer.replay import ReplayConfig
-from agents.conditional_mpo import ConditionalMPOConfig
+from agents.conditional_mpo import PRESETS
 from agents.conditional_mpo import builder as mpo_builder
 from agents.crossq import CrossQConfig
 from agents.crossq import builder as crossq_builder
@@ -57,7 +57,8 @@ _CROSSQ = CrossQConfig(
 _CROSSQ_CURVED = dataclasses.replace(
     _CROSSQ, critic_hidden_sizes=(16,), learning_rate=0.005, final_learning_rate=0.005
 )
-_MPO = ConditionalMPOConfig(
+_MPO = dataclasses.replace(
+    PRESETS["acme"],
     critic_hidden_sizes=(),
     policy_hidden_sizes=(),
     discount=0.0,

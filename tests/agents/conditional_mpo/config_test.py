@@ -128,6 +128,9 @@ _ACME: dict[str, Any] = {
     "retrace_lambda": 0.95,
     "init_deviation": 0.7,
     "min_deviation": 1e-6,
+    "rectified": False,
+    "action_penalty": True,
+    "policy_delay": 1,
 }
 
 
@@ -135,12 +138,12 @@ def test_bounds_and_first_duals_are_acme_s() -> None:
     assert {setting: getattr(PRESETS["acme"], setting) for setting in _ACME} == _ACME
 
 
-def test_acme_s_preset_is_what_no_arguments_give() -> None:
-    assert PRESETS["acme"] == ConditionalMPOConfig()
+def test_the_default_preset_is_what_no_arguments_give() -> None:
+    assert PRESETS["default"] == ConditionalMPOConfig()
 
 
 def test_the_preset_for_control_asks_for_no_more_than_acme_s_where_budgets_are_shared() -> None:
-    """What a comparison holds equal: networks, discount, samples of an update."""
+    """A comparison holds networks, discount and the samples of an update equal."""
     for name in ("policy_hidden_sizes", "critic_hidden_sizes", "discount", "num_samples"):
         assert getattr(PRESETS["default"], name) == getattr(PRESETS["acme"], name)
 

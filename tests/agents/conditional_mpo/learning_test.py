@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.conditional_mpo import ConditionalMPOConfig, make_core, make_networks
+from agents.conditional_mpo import PRESETS, ConditionalMPOConfig, make_core, make_networks
 from agents.conditional_mpo.conditioning import make_contexts
 from agents.core import AgentCore, Bounds, Observation, Transition, join
 
@@ -19,7 +19,8 @@ _jit: Any = functools.partial(
     jax.jit,
     compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
 )
-_SMALL = ConditionalMPOConfig(
+_SMALL = dataclasses.replace(
+    PRESETS["acme"],
     policy_hidden_sizes=(8,),
     critic_hidden_sizes=(8,),
     learning_rate=0.01,

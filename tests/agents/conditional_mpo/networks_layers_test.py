@@ -1,5 +1,6 @@
 """Tests of agents.conditional_mpo.networks: layers and their first weights."""
 
+import dataclasses
 import functools
 import sys
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from agents.conditional_mpo.conditioning import make_contexts
-from agents.conditional_mpo.config import ConditionalMPOConfig
+from agents.conditional_mpo.config import PRESETS
 from agents.conditional_mpo.networks import Network, WithAction, make_networks
 from agents.core import Bounds, Observation
 
@@ -42,7 +43,9 @@ def _by_hand(params: Any, inputs: jax.Array) -> jax.Array:
 
 
 def test_layers_are_those_of_acme_over_the_row_of_the_member() -> None:
-    config = ConditionalMPOConfig(policy_hidden_sizes=(7, 8), num_members=4, embedding_size=5, mixture_size=2)
+    config = dataclasses.replace(
+        PRESETS["acme"], policy_hidden_sizes=(7, 8), num_members=4, embedding_size=5, mixture_size=2
+    )
     contexts = make_contexts(config, [3, 1], [[0.25, 0.75], [1.0, 0.0]])
     info_state = jnp.asarray(np.random.default_rng(0).normal(size=(2, 4)), jnp.float32)
     observation = Observation(info_state, jnp.ones((2, _NUM_ACTIONS), bool), jnp.asarray(contexts))
@@ -62,7 +65,7 @@ def test_layers_give_what_those_of_acme_give_with_the_same_weights() -> None:
     import haiku as hk
     from acme.jax import networks as acme_networks
 
-    config = ConditionalMPOConfig(critic_hidden_sizes=(9, 6))
+    config = dataclasses.replace(PRESETS["acme"], critic_hidden_sizes=(9, 6))
     made = make_networks(jnp.zeros((1, 4)), _NUM_ACTIONS, config)
     torso = hk.without_apply_rng(
         hk.transform(lambda inputs: acme_networks.LayerNormMLP((9, 6), activate_final=True)(inputs))
@@ -87,7 +90,7 @@ def _by_hand_rectified(params: Any, inputs: jax.Array) -> jax.Array:
 
 
 def test_rectified_layers_are_all_normalised_and_begin_with_variances_that_last() -> None:
-    config = ConditionalMPOConfig(critic_hidden_sizes=(64, 32), rectified=True)
+    config = dataclasses.replace(PRESETS["acme"], critic_hidden_sizes=(64, 32), rectified=True)
     network = make_networks(jnp.zeros((1, 100)), _NUM_ACTIONS, config).critic
     params = _jit(network.init)(jax.random.key(0))
     for name, fan_in in (("linear", 100), ("linear_1", 64)):
@@ -103,7 +106,7 @@ def test_several_actions_stand_against_each_observation() -> None:
     action = jnp.asarray(rng.uniform(-1, 1, size=(7, 5, 2)), jnp.float32)
     bounds = Bounds(-jnp.ones(2), jnp.ones(2))
     for sizes, rectified in (((9, 6), False), ((9, 6), True), ((), True)):
-        config = ConditionalMPOConfig(critic_hidden_sizes=sizes, rectified=rectified)
+        config = dataclasses.replace(PRESETS["acme"], critic_hidden_sizes=sizes, rectified=rectified)
         critic = make_networks(rows[:1], bounds, config).critic
         params = _init(critic)
         expected = [critic.apply(params, WithAction(rows, each)) for each in action]
@@ -112,7 +115,7 @@ def test_several_actions_stand_against_each_observation() -> None:
 
 
 def test_weights_begin_within_a_third_of_what_keeps_variances() -> None:
-    config = ConditionalMPOConfig(critic_hidden_sizes=(64, 32))
+    config = dataclasses.replace(PRESETS["acme"], critic_hidden_sizes=(64, 32))
     made = make_networks(jnp.zeros((1, 100)), _NUM_ACTIONS, config)
     params = _jit(made.critic.init)(jax.random.key(0))
     for name, fan_in in (("linear", 100), ("linear_1", 64), ("head", 32)):
@@ -123,7 +126,7 @@ def test_weights_begin_within_a_third_of_what_keeps_variances() -> None:
 
 
 def test_networks_without_hidden_layers_are_linear() -> None:
-    config = ConditionalMPOConfig(critic_hidden_sizes=())
+    config = dataclasses.replace(PRESETS["acme"], critic_hidden_sizes=())
     network = make_networks(jnp.zeros((1, 4)), _NUM_ACTIONS, config).critic
     params = _jit(network.init)(jax.random.key(0))
     inputs = jnp.asarray(np.random.default_rng(0).normal(size=(6, 4)), jnp.float32)

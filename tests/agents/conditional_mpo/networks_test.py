@@ -1,5 +1,6 @@
 """Tests of agents.conditional_mpo.networks."""
 
+import dataclasses
 import functools
 import itertools
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from agents.conditional_mpo.conditioning import make_contexts
-from agents.conditional_mpo.config import ConditionalMPOConfig
+from agents.conditional_mpo.config import PRESETS, ConditionalMPOConfig
 from agents.conditional_mpo.networks import MPONetworks, Network, WithAction, make_networks
 from agents.core import Bounds, Observation
 
@@ -21,14 +22,15 @@ _jit: Any = functools.partial(
 )
 
 _NUM_MEMBERS, _NUM_ACTIONS = 4, 3
-_CONFIG = ConditionalMPOConfig(
+_CONFIG = dataclasses.replace(
+    PRESETS["acme"],
     policy_hidden_sizes=(7, 8),
     critic_hidden_sizes=(9, 6),
     num_members=_NUM_MEMBERS,
     embedding_size=5,
     mixture_size=2,
 )
-_PLAIN = ConditionalMPOConfig(policy_hidden_sizes=(7, 8), critic_hidden_sizes=(9, 6))
+_PLAIN = dataclasses.replace(PRESETS["acme"], policy_hidden_sizes=(7, 8), critic_hidden_sizes=(9, 6))
 _BOUNDS = Bounds(jnp.array([-1.0, 0.0]), jnp.array([1.0, 5.0]))
 _ROWS = {"position": jnp.zeros((1, 2)), "speed": jnp.zeros((1, 2, 3)), "contact": jnp.zeros((1,), int)}
 
@@ -180,7 +182,7 @@ def test_two_keys_give_two_networks_and_one_key_gives_one() -> None:
 
 
 def test_critics_give_all_atoms_of_an_action_side_by_side() -> None:
-    config = ConditionalMPOConfig(critic_hidden_sizes=(9,), num_atoms=5)
+    config = dataclasses.replace(PRESETS["acme"], critic_hidden_sizes=(9,), num_atoms=5)
     observation = _observe([0, 0], config=config)
     discrete = make_networks(_observe([0], config=config), _NUM_ACTIONS, config)
     continuous = make_networks(_observe([0], config=config), _BOUNDS, config)
@@ -214,7 +216,11 @@ def test_plain_arrays_are_seen_whole_where_there_is_no_context() -> None:
     ("example", "config", "says"),
     [
         (_observe([0]), ConditionalMPOConfig(), "3 numbers of context.* ask for 0"),
-        (_observe([0]), ConditionalMPOConfig(num_members=4), "3 numbers of context.* ask for 1"),
+        (
+            _observe([0]),
+            dataclasses.replace(PRESETS["acme"], num_members=4),
+            "3 numbers of context.* ask for 1",
+        ),
         (_observe([0], config=_PLAIN), _CONFIG, "0 numbers of context.* ask for 3"),
         (jnp.zeros((1, 4)), _CONFIG, "0 numbers of context.*num_members 4 and mixture_size 2 ask for 3"),
     ],

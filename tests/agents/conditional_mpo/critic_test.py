@@ -1,4 +1,4 @@
-"""Tests of agents.conditional_mpo.targets."""
+"""Tests of agents.conditional_mpo.critic."""
 
 import sys
 
@@ -7,15 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.conditional_mpo import targets
+from agents.conditional_mpo import critic
 from agents.conditional_mpo.config import ConditionalMPOConfig
 
 needs_rlax = pytest.mark.skipif(sys.version_info >= (3, 11), reason="the Acme layer ends at Python 3.10")
 
 # Compiling is most of what these tests take.
-_retrace = jax.jit(targets.retrace)
+_retrace = jax.jit(critic.retrace)
 
-_ATOMS = targets.atoms(ConditionalMPOConfig(num_atoms=5, value_min=-2.0, value_max=2.0))
+_ATOMS = critic.atoms(ConditionalMPOConfig(num_atoms=5, value_min=-2.0, value_max=2.0))
 
 
 def _rows(num: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -127,7 +127,7 @@ def test_atoms_are_evenly_spaced_between_the_bounds() -> None:
 
 def test_expectation_weighs_atoms_by_their_probabilities() -> None:
     logits = jnp.log(jnp.array([[[0.1, 0.2, 0.4, 0.2, 0.1], [0.5, 0.0, 0.0, 0.25, 0.25]]])) + 7.0
-    np.testing.assert_allclose(targets.expectation(logits, _ATOMS), [[0.0, -0.25]], atol=1e-6)
+    np.testing.assert_allclose(critic.expectation(logits, _ATOMS), [[0.0, -0.25]], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_expectation_weighs_atoms_by_their_probabilities() -> None:
 )
 def test_projections_by_hand(reward: float, discount: float, expected: list[float]) -> None:
     probs = jnp.array([[0.1, 0.2, 0.3, 0.15, 0.25]])
-    projected = targets.project(probs, _ATOMS, jnp.array([reward]), jnp.array([discount]))
+    projected = critic.project(probs, _ATOMS, jnp.array([reward]), jnp.array([discount]))
     np.testing.assert_allclose(projected[0], expected, atol=1e-6)
 
 
@@ -157,10 +157,10 @@ def _distributions(num: int, num_atoms: int) -> jax.Array:
 @pytest.mark.parametrize("num_atoms", [2, 5, 51])
 def test_projecting_keeps_probability_and_inside_the_range_the_mean(num_atoms: int) -> None:
     config = ConditionalMPOConfig(num_atoms=num_atoms, value_min=-3.0, value_max=1.0)
-    atoms, probs = targets.atoms(config), _distributions(64, num_atoms)
+    atoms, probs = critic.atoms(config), _distributions(64, num_atoms)
     random = np.random.default_rng(4)
     reward, discount = jnp.asarray(random.uniform(-4, 4, 64)), jnp.asarray(random.uniform(0, 1, 64))
-    projected = targets.project(probs, atoms, reward, discount)
+    projected = critic.project(probs, atoms, reward, discount)
     assert (projected >= 0).all()
     np.testing.assert_allclose(projected.sum(axis=-1), 1.0, rtol=1e-5)
     inside = (reward + discount * -3.0 >= -3.0) & (reward + discount * 1.0 <= 1.0)
@@ -174,9 +174,9 @@ def test_projections_as_in_rlax() -> None:
     import rlax
 
     config = ConditionalMPOConfig(num_atoms=21, value_min=-10.0, value_max=10.0)
-    atoms, probs = targets.atoms(config), _distributions(32, 21)
+    atoms, probs = critic.atoms(config), _distributions(32, 21)
     random = np.random.default_rng(5)
     reward, discount = jnp.asarray(random.normal(0, 8, 32)), jnp.asarray(random.uniform(0, 1, 32))
     moved = reward[:, None] + discount[:, None] * atoms
     expected = jax.vmap(rlax.categorical_l2_project, (0, 0, None))(moved, probs, atoms)
-    np.testing.assert_allclose(targets.project(probs, atoms, reward, discount), expected, atol=1e-5)
+    np.testing.assert_allclose(critic.project(probs, atoms, reward, discount), expected, atol=1e-5)

@@ -1,12 +1,12 @@
-"""Tests of agents.conditional_mpo.improvement: normal distributions and their distances."""
+"""Tests of agents.conditional_mpo.e_step: normal distributions and their distances."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.conditional_mpo import improvement
-from agents.conditional_mpo.improvement import Gaussian
+from agents.conditional_mpo import m_step
+from agents.conditional_mpo.m_step import Gaussian
 
 _RANDOM = np.random.default_rng(0)
 _TARGET, _ONLINE = (
@@ -34,7 +34,7 @@ def _log_density(x: np.ndarray, mean: float, deviation: float) -> np.ndarray:
 
 
 def test_kls_by_numerical_integration_each_part_with_the_other_held() -> None:
-    of_mean, of_deviation = improvement.gaussian_kls(_TARGET, _ONLINE, per_dimension=True)
+    of_mean, of_deviation = m_step.gaussian_kls(_TARGET, _ONLINE, per_dimension=True)
     assert of_mean.shape == of_deviation.shape == (4, 3)
     for index in np.ndindex(4, 3):
         mean, deviation = (float(part[index]) for part in _TARGET)
@@ -46,21 +46,21 @@ def test_kls_by_numerical_integration_each_part_with_the_other_held() -> None:
 
 
 def test_kls_of_all_dimensions_together_are_their_sums() -> None:
-    each = improvement.gaussian_kls(_TARGET, _ONLINE, per_dimension=True)
-    both = improvement.gaussian_kls(_TARGET, _ONLINE, per_dimension=False)
+    each = m_step.gaussian_kls(_TARGET, _ONLINE, per_dimension=True)
+    both = m_step.gaussian_kls(_TARGET, _ONLINE, per_dimension=False)
     for whole, parts in zip(both, each, strict=True):
         assert whole.shape == (4, 1)
         np.testing.assert_allclose(whole, parts.sum(axis=-1, keepdims=True), rtol=1e-6)
 
 
 def test_a_policy_has_no_distance_from_itself() -> None:
-    for kl in improvement.gaussian_kls(_TARGET, _TARGET, per_dimension=True):
+    for kl in m_step.gaussian_kls(_TARGET, _TARGET, per_dimension=True):
         np.testing.assert_allclose(kl, 0.0, atol=1e-7)
 
 
 def test_each_distance_has_a_gradient_in_its_part_alone() -> None:
     def total(online: Gaussian, part: int) -> jax.Array:
-        return improvement.gaussian_kls(_TARGET, online, per_dimension=True)[part].sum()
+        return m_step.gaussian_kls(_TARGET, online, per_dimension=True)[part].sum()
 
     of_mean, of_deviation = (jax.grad(total)(_ONLINE, part) for part in (0, 1))
     variance = jnp.square(_TARGET.deviation)
@@ -79,7 +79,7 @@ def test_distances_as_small_as_the_bound_of_deviations_are_told(deviation: float
         for scale in (1.0, 1.001)
     )
     ratio = np.float64(target.deviation[0, 0]) / np.float64(online.deviation[0, 0])
-    _, kl = improvement.gaussian_kls(target, online, per_dimension=True)
+    _, kl = m_step.gaussian_kls(target, online, per_dimension=True)
     np.testing.assert_allclose(kl[0, 0], 0.5 * (ratio**2 - 1) - np.log(ratio), rtol=0.1)
 
 
@@ -87,19 +87,19 @@ def test_log_densities_integrate_to_one_and_add_up_over_dimensions() -> None:
     x = np.linspace(-40, 40, 20_001)
     action = jnp.asarray(np.stack([x] * 3, axis=-1)[:, None], jnp.float32)
     one = jax.tree.map(lambda part: part[:1], _ONLINE)
-    log_prob = improvement.gaussian_log_prob(one, action)
+    log_prob = m_step.gaussian_log_prob(one, action)
     assert log_prob.shape == (20_001, 1)
     expected = sum(_log_density(x, float(one.mean[0, i]), float(one.deviation[0, i])) for i in range(3))
     np.testing.assert_allclose(log_prob[:, 0], expected, rtol=1e-4, atol=1e-4)
     alone = Gaussian(one.mean[:, :1], one.deviation[:, :1])
-    density = np.exp(np.asarray(improvement.gaussian_log_prob(alone, action[..., :1]), np.float64))
+    density = np.exp(np.asarray(m_step.gaussian_log_prob(alone, action[..., :1]), np.float64))
     np.testing.assert_allclose(density.sum() * (x[1] - x[0]), 1.0, rtol=1e-4)
 
 
 def test_samples_and_rows_of_log_densities_stay_apart() -> None:
     action = jnp.asarray(_RANDOM.normal(size=(5, 4, 3)), jnp.float32)
-    log_prob = improvement.gaussian_log_prob(_ONLINE, action)
+    log_prob = m_step.gaussian_log_prob(_ONLINE, action)
     assert log_prob.shape == (5, 4)
     row = jax.tree.map(lambda part: part[2:3], _ONLINE)
-    alone = improvement.gaussian_log_prob(row, action[3:4, 2:3])
+    alone = m_step.gaussian_log_prob(row, action[3:4, 2:3])
     np.testing.assert_allclose(log_prob[3, 2], alone[0, 0], rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Tests of agents.conditional_mpo.improvement: V-MPO's weights of decisions."""
+"""Tests of agents.conditional_mpo.e_step: V-MPO's weights of decisions."""
 
 import functools
 from typing import Any
@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.conditional_mpo import improvement
+from agents.conditional_mpo import e_step
 
 # Compiling is most of what these tests take.
 _top_weights: Any = functools.partial(
     jax.jit,
     static_argnums=3,
     compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
-)(improvement.top_weights)
+)(e_step.top_weights)
 
 _FOUR = jnp.array([1.0, -2.0, 3.0, 0.5])
 _EVEN = jnp.full(4, 0.25)
@@ -77,7 +77,7 @@ def test_advantages_that_do_not_count_may_be_anything(ignored: float, member: An
 
     def dual(temperature: jax.Array) -> jax.Array:
         _, log_normaliser = _top_weights(advantage, temperature, share, 0.5, member)
-        return improvement.temperature_loss(temperature, log_normaliser, 0.1, share)
+        return e_step.temperature_loss(temperature, log_normaliser, 0.1, share)
 
     weights, _ = _top_weights(advantage, jnp.ones(4), share, 0.5, member)
     one, half = np.exp(1.0), np.exp(0.5)
@@ -91,7 +91,7 @@ def test_advantages_that_do_not_count_may_be_anything(ignored: float, member: An
 def test_where_nothing_counts_there_are_no_weights(member: Any) -> None:
     def dual(temperature: jax.Array) -> jax.Array:
         _, log_normaliser = _top_weights(_FOUR, temperature, jnp.zeros(4), 0.5, member)
-        return improvement.temperature_loss(temperature, log_normaliser, 0.1, jnp.zeros(4))
+        return e_step.temperature_loss(temperature, log_normaliser, 0.1, jnp.zeros(4))
 
     weights, _ = _top_weights(_FOUR, jnp.ones(4), jnp.zeros(4), 0.5, member)
     np.testing.assert_array_equal(weights, np.zeros(4))
@@ -151,7 +151,7 @@ def test_weights_have_no_gradient_and_normalisers_one_in_the_temperature_alone()
 
     def dual(advantage: jax.Array, temperature: jax.Array) -> jax.Array:
         _, log_normaliser = _top_weights(advantage, temperature, _EVEN, 0.5)
-        return improvement.temperature_loss(temperature, log_normaliser, 0.1, _EVEN)
+        return e_step.temperature_loss(temperature, log_normaliser, 0.1, _EVEN)
 
     for gradient in jax.grad(weighed, (0, 1))(_FOUR, jnp.ones(4)):
         np.testing.assert_array_equal(gradient, np.zeros(4))

@@ -1,5 +1,6 @@
-"""Tests of agents.conditional_mpo.improvement against Acme's losses and rlax's."""
+"""Tests of agents.conditional_mpo.e_step against Acme's losses and rlax's."""
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -19,10 +20,10 @@ import rlax
 import tensorflow_probability
 from acme.jax.losses import mpo
 
-from agents.conditional_mpo import duals, improvement
-from agents.conditional_mpo.config import ConditionalMPOConfig
+from agents.conditional_mpo import duals, e_step, m_step
+from agents.conditional_mpo.config import PRESETS, ConditionalMPOConfig
 from agents.conditional_mpo.duals import Duals
-from agents.conditional_mpo.improvement import Gaussian
+from agents.conditional_mpo.m_step import Gaussian
 
 tfd = tensorflow_probability.substrates.jax.distributions
 
@@ -46,23 +47,23 @@ _ACTION, _Q = 1.5 * _normal(_NUM_SAMPLES, _NUM_ROWS, _SIZE), _normal(_NUM_SAMPLE
 def _total(raw: Duals, online: Gaussian, config: ConditionalMPOConfig) -> jax.Array:
     """Everything that is minimised, put together as the update does."""
     values = duals.select(config, raw, jnp.zeros(_NUM_ROWS, int))
-    weights, log_normaliser = improvement.sampled_weights(_Q, values.temperature)
-    loss = improvement.temperature_loss(values.temperature, log_normaliser, config.epsilon, _EVEN)
+    weights, log_normaliser = e_step.sampled_weights(_Q, values.temperature)
+    loss = e_step.temperature_loss(values.temperature, log_normaliser, config.epsilon, _EVEN)
     if config.action_penalty:
-        penalty_weights, log_normaliser = improvement.sampled_weights(
-            improvement.out_of_bounds_cost(_ACTION), values.penalty_temperature
+        penalty_weights, log_normaliser = e_step.sampled_weights(
+            e_step.out_of_bounds_cost(_ACTION), values.penalty_temperature
         )
         weights += penalty_weights
-        loss += improvement.temperature_loss(
+        loss += e_step.temperature_loss(
             values.penalty_temperature, log_normaliser, config.epsilon_penalty, _EVEN
         )
     for one in (Gaussian(online.mean, _TARGET.deviation), Gaussian(_TARGET.mean, online.deviation)):
-        log_prob = improvement.gaussian_log_prob(one, _ACTION)
+        log_prob = m_step.gaussian_log_prob(one, _ACTION)
         loss -= jnp.sum(_EVEN * jnp.sum(weights * log_prob, axis=0))
-    kls = improvement.gaussian_kls(_TARGET, online, config.per_dimension)
+    kls = m_step.gaussian_kls(_TARGET, online, config.per_dimension)
     bounds = (config.epsilon_mean, config.epsilon_deviation)
     for kl, alpha, epsilon in zip(kls, values.alphas, bounds, strict=True):
-        loss += sum(improvement.constraint_loss(kl, alpha, epsilon, _EVEN))
+        loss += sum(m_step.constraint_loss(kl, alpha, epsilon, _EVEN))
     return loss
 
 
@@ -90,7 +91,8 @@ def _acmes(raw: Duals, online: Gaussian, config: ConditionalMPOConfig) -> jax.Ar
 def test_losses_and_gradients_of_continuous_actions_as_in_acme(
     per_dimension: bool, action_penalty: bool
 ) -> None:
-    config = ConditionalMPOConfig(
+    config = dataclasses.replace(
+        PRESETS["acme"],
         per_dimension=per_dimension,
         action_penalty=action_penalty,
         epsilon_deviation=0.01,
@@ -108,7 +110,7 @@ def test_losses_and_gradients_of_continuous_actions_as_in_acme(
 
 
 def test_duals_are_floored_as_in_acme() -> None:
-    raw = duals.init(ConditionalMPOConfig(), _SIZE, is_discrete=False)
+    raw = duals.init(PRESETS["acme"], _SIZE, is_discrete=False)
     params = mpo.clip_mpo_params(
         mpo.MPOParams(raw.temperature - 40, raw.alphas[0], raw.alphas[1] - 2000, raw.penalty_temperature),
         True,
@@ -131,8 +133,8 @@ def test_weights_of_decisions_and_their_temperature_as_in_rlax(fraction: float) 
 
     def ours(temperature: jax.Array) -> tuple[jax.Array, jax.Array]:
         rows, share = jnp.full(8, temperature), jnp.full(8, 1 / 8)
-        weights, log_normaliser = improvement.top_weights(advantage, rows, share, fraction)
-        return improvement.temperature_loss(rows, log_normaliser, 0.1, share), weights
+        weights, log_normaliser = e_step.top_weights(advantage, rows, share, fraction)
+        return e_step.temperature_loss(rows, log_normaliser, 0.1, share), weights
 
     def theirs(temperature: jax.Array) -> tuple[jax.Array, jax.Array]:
         constraint = rlax.LagrangePenalty(alpha=temperature, epsilon=jnp.float32(0.1))
@@ -148,6 +150,4 @@ def test_weights_of_decisions_and_their_temperature_as_in_rlax(fraction: float) 
 def test_kls_of_discrete_policies_as_in_tensorflow_probability() -> None:
     target, online = (jax.nn.log_softmax(_normal(_NUM_ROWS, _SIZE)) for _ in range(2))
     expected = tfd.Categorical(logits=target).kl_divergence(tfd.Categorical(logits=online))
-    np.testing.assert_allclose(
-        improvement.categorical_kl(target, online)[:, 0], expected, rtol=1e-4, atol=1e-6
-    )
+    np.testing.assert_allclose(m_step.categorical_kl(target, online)[:, 0], expected, rtol=1e-4, atol=1e-6)
