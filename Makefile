@@ -8,7 +8,7 @@ RUN_ARGS ?= --game=leduc_poker --oracle=device --agent=crossq --meta_solver=nash
 # A run that was cut short is gone on with; a finished one prints its result again.
 RESUME = $(if $(wildcard runs/leduc/config.json),--resume)
 # Two processes keep two cores busy; a file's tests stay together, as they share what takes long to make.
-PYTEST_ARGS ?= --numprocesses=2 --dist=loadfile
+PYTEST_ARGS ?= --numprocesses=2 --dist=loadfile --durations=20
 
 NEWER := 3.13 3.12 3.11
 PACKAGES := acme_psro agents experiments
