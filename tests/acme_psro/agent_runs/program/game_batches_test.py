@@ -21,9 +21,13 @@ from acme_psro.environments import opponents
 from acme_psro.environments.wrappers import NonFiniteError
 from acme_psro.games import playing, traverse
 from acme_psro.games.compile import compile_game
+from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.policies import decoders, mixture_files
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.tabular import combine, make_policy, uniform_policy
+from acme_psro.psro import loop
+from acme_psro.solvers import get_solver
+from acme_psro.storage import checkpoint, run_directory
 from agents.core import Observation
 
 CONFIG = AgentRunConfig("crossq", "openspiel:kuhn_poker", 1000, player=1, games_per_actor=40)
@@ -96,14 +100,11 @@ def test_the_opponents_of_a_run_are_its_mixture(
     """As one policy for both players, and for the run's game only."""
     tree = compile_game("kuhn_poker", cache=False)
 
-    class Run:
-        game = tree.game_string
-
-        def mixture_table(self) -> Any:
-            return tree.uniform_policy()
-
-    Run.tree = tree  # type: ignore[attr-defined]
-    monkeypatch.setattr(opponents.run_directory, "read", lambda directory: Run())
+    meta_game, solve = ExactMetaGame(tree), get_solver("uniform")
+    state = loop.initialise(meta_game, solve)
+    record = checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy])
+    run = run_directory.StoredExactRun({}, tree.game_string, tree, record)
+    monkeypatch.setattr(opponents.run_directory, "read", lambda directory: run)
     config = dataclasses.replace(CONFIG, opponent=str(tmp_path))
     games = make_game_batch(config, seed=0)._games
     assert [len(policies) for policies in games._policies] == [1, 1]
