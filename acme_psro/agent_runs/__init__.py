@@ -1,1 +1,1 @@
-"""What `experiments.run_agent` is made of: training one agent in one environment."""
+"""Building blocks of `experiments.run_agent`: training of one agent in one environment."""

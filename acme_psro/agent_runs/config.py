@@ -1,4 +1,4 @@
-"""What a run of one agent is: one frozen configuration."""
+"""Configuration of a run of one agent."""
 
 from __future__ import annotations
 
@@ -14,17 +14,24 @@ from agents.settings import check_known
 LOCAL_LAUNCH_TYPES = ("local_mt", "local_mp")
 LAUNCH_TYPES = (*LOCAL_LAUNCH_TYPES, "vertex_ai")
 REPLAYS = ("in_process", "reverb")
-# Those that XManager knows machines of Vertex AI for.
+# Accelerators for which XManager knows a machine type of Vertex AI, and "none".
 ACCELERATORS = ("none", "P100", "V100", "T4", "A100")
 
 
-class _Setting(NamedTuple):
-    """What is set over an agent's own defaults, and over those of replay."""
+class _Overrides(NamedTuple):
+    """Values that replace fields of the agent's preset and of the replay's defaults.
+
+    Attributes:
+      agent: values by field of the agent's configuration.
+      replay: values by field of `agents.acme_layer.replay.ReplayConfig`.
+    """
 
     agent: dict[str, Any]
     replay: dict[str, Any]
 
 
+# On-policy learning: replay is a short queue, and actors fetch every new policy. Prefetching more than one
+# batch would make the data older.
 _ON_POLICY = {
     "batch_size": 256,
     "samples_per_insert": 1.0,
@@ -35,12 +42,13 @@ _ON_POLICY = {
     "num_parallel_calls": 1,
 }
 
-# By agent and kind of environment.
-_SETTINGS: dict[str, dict[str, _Setting]] = {
+# Overrides by name of the agent and kind of environment.
+_OVERRIDES: dict[str, dict[str, _Overrides]] = {
     "crossq": {
-        "control": _Setting(agent={}, replay={"gradient_steps_per_learner_step": 4}),
-        # Players decide a few times a game, for rewards that come at the end.
-        "openspiel": _Setting(
+        "control": _Overrides(agent={}, replay={"gradient_steps_per_learner_step": 4}),
+        # Players make only a few decisions per game, and the reward comes at its end: so returns are not
+        # discounted.
+        "openspiel": _Overrides(
             agent={
                 "discount": 1.0,
                 "exploration": 0.15,
@@ -48,7 +56,7 @@ _SETTINGS: dict[str, dict[str, _Setting]] = {
                 "final_temperature": 0.003,
                 "learning_rate": 0.01,
                 "final_learning_rate": 0.0001,
-                # Running statistics must be worth something within a few hundred updates.
+                # Running statistics must be usable after a few hundred updates.
                 "renorm_warmup": 200,
                 "renorm_momentum": 0.95,
             },
@@ -61,8 +69,8 @@ _SETTINGS: dict[str, dict[str, _Setting]] = {
         ),
     },
     "conditional_mpo": {
-        "control": _Setting(agent={}, replay={"n_step": 5, "gradient_steps_per_learner_step": 4}),
-        "openspiel": _Setting(
+        "control": _Overrides(agent={}, replay={"n_step": 5, "gradient_steps_per_learner_step": 4}),
+        "openspiel": _Overrides(
             agent={"discount": 1.0},
             replay={
                 "batch_size": 512,
@@ -72,43 +80,51 @@ _SETTINGS: dict[str, dict[str, _Setting]] = {
             },
         ),
     },
-    # Every decision is drawn about once, from the newest few batches.
+    # Every decision is sampled about once, while it is among the newest few batches.
     "vmpo": {
-        "control": _Setting(agent={}, replay={"n_step": 16, **_ON_POLICY}),
-        "openspiel": _Setting(agent={"discount": 1.0}, replay={"n_step": 8, **_ON_POLICY}),
+        "control": _Overrides(agent={}, replay={"n_step": 16, **_ON_POLICY}),
+        "openspiel": _Overrides(agent={"discount": 1.0}, replay={"n_step": 8, **_ON_POLICY}),
     },
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class AgentRunConfig:
-    """A run of one agent.
+    """Configuration of a run of one agent.
 
     Attributes:
-      agent: a name of `AGENTS`.
-      environment: as `acme_psro.environments.by_name.make_environment` takes it.
-      actor_steps: decisions to make while learning, over all actors.
-      seed: of everything random.
-      player: of a game, whose decisions are learned.
-      opponent: of a game, the directory of a run whose mixture the others play; None: uniform.
-      preset: of the agent, see its `PRESETS`; None: the environment's kind decides.
-      agent_settings: over the preset.
-      replay: a name of `REPLAYS`, where experience is kept; a program always uses Reverb.
-      replay_settings: see `agents.acme_layer.replay.ReplayConfig`.
-      evaluate_every: decisions between two evaluations.
-      evaluation_episodes: episodes in an evaluation.
-      plateau_patience: evaluations, at least 2: the run ends before its `actor_steps` where the last so many
-        are no better than those before, see `acme_psro.agent_runs.plateau`; 0: it never does.
-      plateau_min_improvement: of the mean return, what counts as better.
-      distributed: whether to run as a Launchpad program.
-      num_actors: actors of the program.
-      games_per_actor: of a game, how many each actor of the program plays side by side; 1: Acme's own loop.
-      lp_launch_type: a name of `LAUNCH_TYPES`.
-      replay_with_learner: with local_mp, whether replay is in the learner's process, which then draws from it
-        without a network between, or in one of its own.
-      learner_devices: which of the CUDA devices that JAX shows here the learner sees, as "0,1"; "": all.
-      learner_accelerator: of the learner's machine in Vertex AI, see `acme_psro.agent_runs.vertex_ai.send`.
-      checkpoint_seconds: time between two checkpoints.
+      agent: name of the agent, one of `AGENTS`.
+      environment: name of the environment, as `acme_psro.environments.by_name.make_environment` takes it.
+      actor_steps: number of decisions to make during training, summed over all actors.
+      seed: seed of all random numbers, from 0 to 2**32 - 1.
+      player: in a game, the player that learns.
+      opponent: in a game, the directory of a run whose mixture the other players use. None means that they
+        play uniformly at random.
+      preset: name of one of the agent's `PRESETS`. None selects the preset by the kind of environment.
+      agent_settings: values by field of the agent's configuration, which replace those of the preset.
+      replay: implementation of the replay, one of `REPLAYS`. A Launchpad program always uses Reverb.
+      replay_settings: values by field of `agents.acme_layer.replay.ReplayConfig`.
+      evaluate_every: number of decisions between two evaluations.
+      evaluation_episodes: number of episodes in one evaluation.
+      plateau_patience: number of evaluations, at least 2. The run ends before its `actor_steps` if this many
+        evaluations are no better than the same number before them, see `acme_psro.agent_runs.plateau`. 0
+        disables this.
+      plateau_min_improvement: smallest increase of the mean return that counts as an improvement.
+      distributed: True to run as a Launchpad program.
+      num_actors: number of actors of the program.
+      games_per_actor: in a game, the number of games that each actor of the program plays at the same time.
+        With 1 the actor uses Acme's own environment loop.
+      lp_launch_type: one of `LAUNCH_TYPES`.
+      replay_with_learner: with `local_mp`, True to put the replay into the learner's process, so that samples
+        do not cross the network, and False to give it a process of its own.
+      learner_devices: CUDA devices that the learner sees, such as "0,1", with the numbers that JAX uses on
+        this machine. "" means all devices.
+      learner_accelerator: accelerator of the learner's machine in Vertex AI, one of `ACCELERATORS`; see
+        `acme_psro.agent_runs.vertex_ai.send`.
+      checkpoint_seconds: time between two checkpoints, in seconds.
+
+    Raises:
+      ValueError: a value is not allowed; the message names the flag.
     """
 
     agent: str
@@ -174,43 +190,54 @@ class AgentRunConfig:
 
     @property
     def has_replay_process(self) -> bool:
-        """Whether the program's replay is a node of its own."""
+        """True if the replay of the program is a node of its own."""
         return self.lp_launch_type != "local_mp" or not self.replay_with_learner
 
     @property
     def plateau(self) -> Plateau | None:
-        """What ends the run before its budget; None: nothing."""
+        """Criterion that ends the run before its last step, or None if there is none."""
         if not self.plateau_patience:
             return None
         return Plateau(self.plateau_patience, self.plateau_min_improvement)
 
     @property
     def kind(self) -> str:
-        """Of the environment: "openspiel" or "control"."""
+        """Kind of the environment: "openspiel" or "control"."""
         return "openspiel" if self.environment.startswith("openspiel:") else "control"
 
     def agent_overrides(self) -> dict[str, Any]:
-        """What is set over the agent's preset: by the kind of environment, then by the user."""
-        return _SETTINGS[self.agent][self.kind].agent | self.agent_settings
+        """Returns the values that replace those of the agent's preset.
+
+        The user's `agent_settings` take precedence over the values for the kind of environment.
+        """
+        return _OVERRIDES[self.agent][self.kind].agent | self.agent_settings
 
     def replay_overrides(self) -> dict[str, Any]:
-        """What is set over the replay's defaults."""
-        return _SETTINGS[self.agent][self.kind].replay | self.replay_settings
+        """Returns the values that replace the replay's defaults; `replay_settings` take precedence."""
+        return _OVERRIDES[self.agent][self.kind].replay | self.replay_settings
 
     def gradient_steps(self, batch_size: int, samples_per_insert: float) -> int:
-        """How many gradient steps the run comes to, over which schedules fall."""
+        """Computes the number of gradient steps of the whole run, which is the horizon of schedules.
+
+        Args:
+          batch_size: number of samples in the batch of one gradient step.
+          samples_per_insert: number of times that each decision is sampled on average.
+
+        Returns:
+          The number of gradient steps, at least 1.
+        """
         return max(1, math.ceil(self.actor_steps * samples_per_insert / batch_size))
 
     def to_json(self) -> dict[str, Any]:
-        """The configuration as `config.json` holds it."""
+        """Returns the content of `config.json`."""
         return dataclasses.asdict(self)
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> AgentRunConfig:
-        """The configuration that `config.json` holds.
+        """Returns the configuration that `config.json` holds.
 
         Raises:
-          ValueError: it is not one of these.
+          ValueError: the data do not describe a run of one agent, or a value is not allowed.
         """
         known = {field.name for field in dataclasses.fields(AgentRunConfig)}
         if not isinstance(data, dict) or not {"agent", "environment", "actor_steps"} <= set(data) <= known:

@@ -1,8 +1,8 @@
-"""What a run of one agent leaves on disk.
+"""Output directory of a run of one agent.
 
-`config.json`, `learner.csv`, `actor.csv`, `evaluation.csv`, `evaluation.png`, `checkpoints/` and `events/`;
-of a Launchpad program also `starts.csv`, `program.log`, and one of `finished.json` and `failure.json`; in a
-game then `policy.npz` too.
+Every run writes `config.json`, `learner.csv`, `actor.csv`, `evaluation.csv`, `evaluation.png`, `checkpoints/`
+and `events/`. A Launchpad program also writes `starts.csv`, `program.log`, and either `finished.json` or
+`failure.json`. A finished program that played a game writes `policy.npz` as well.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from acme_psro.agent_runs.plateau import Plateau, has_plateaued
 from acme_psro.storage import run_directory
 from acme_psro.system import files, tables
 
-# How far to go and by which means, not what to learn.
+# Fields that may change when a run is resumed: its length, its hardware and its evaluation. They do not
+# change the learning problem.
 _MAY_DIFFER = (
     "actor_steps",
     "checkpoint_seconds",
@@ -38,7 +39,8 @@ _MAY_DIFFER = (
     "replay",
     "replay_with_learner",
 )
-# Mistakes, in the input or in code; and what learning or an environment has come to.
+# Errors that would happen again after another launch. The types stand for mistakes in the input or the code;
+# the names below stand for training that diverged and environments that return invalid numbers.
 _FINAL = (
     ArithmeticError,
     AssertionError,
@@ -50,27 +52,34 @@ _FINAL = (
     TypeError,
     ValueError,
 )
+# Files, without their suffix, that describe the end of a program.
 _ENDS = ("ending", "finished", "failure")
+# Compared by name, so that this module does not have to import the learner and the environments.
 _FINAL_NAMES = ("DivergedError", "NonFiniteError")
 
 
 def check(directory: Path, config: AgentRunConfig, resume: bool) -> None:
-    """Checks that the run may begin, or go on, in the directory; writes nothing.
+    """Checks that the run may begin or be resumed in the directory, without writing anything.
+
+    Args:
+      directory: output directory, which need not exist.
+      config: configuration of the run.
+      resume: True if the run may continue an earlier run in this directory.
 
     Raises:
-      RunDirectoryError: it may not; the message says why and what to do.
+      RunDirectoryError: the directory cannot be used; the message gives the reason and a remedy.
     """
     run_directory.check(directory, config.to_json(), resume, _has_checkpoint, _MAY_DIFFER)
 
 
 class ProgramFailure(NamedTuple):
-    """Why a program failed.
+    """First failure of a program.
 
     Attributes:
-      kind: the exception's.
-      message: the exception's, in one line.
-      is_final: whether it comes from the input or the code, so that another launch would only repeat it.
-        A lost process shows as an error in what talks to it, which does not.
+      kind: name of the exception's class.
+      message: message of the exception, in one line.
+      is_final: True if another launch would fail in the same way, for example because of the input or the
+        code. It is False for connection errors, which other nodes report if they lose a process.
     """
 
     kind: str
@@ -79,11 +88,11 @@ class ProgramFailure(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """How a program ended.
+    """Regular end of a program.
 
     Attributes:
-      counts: the last ones, of steps, episodes and seconds, by name.
-      why: "budget", all configured steps were made, or "plateau".
+      counts: final counts of steps, episodes and seconds, by name.
+      why: "budget" if all configured steps were made, or "plateau".
     """
 
     counts: dict[str, float]
@@ -91,20 +100,29 @@ class Finished(NamedTuple):
 
 
 def begin(directory: Path, config: AgentRunConfig) -> None:
-    """Makes the directory and writes `config.json`."""
+    """Creates the directory and writes `config.json`."""
     run_directory.write_config(directory, config.to_json())
+    # A resumed program must not be taken for one that ended already, or keep the policy of that end.
     for path in (*(directory / f"{name}.json" for name in _ENDS), policy_file(directory)):
         path.unlink(missing_ok=True)
 
 
 def rewind(directory: Path, actor_steps: float) -> None:
-    """Drops what the tables hold of later than the checkpoint that a run goes on from."""
+    """Drops the rows of all tables that are newer than the checkpoint from which a run is resumed.
+
+    Args:
+      directory: output directory of the run.
+      actor_steps: number of steps at that checkpoint.
+    """
     for path in directory.glob("*.csv"):
         tables.keep(path, "actor_steps", actor_steps)
 
 
 def write_failure(directory: Path, error: BaseException) -> None:
-    """Leaves a program's first failure for whoever started it."""
+    """Writes `failure.json`, which the process that launched the program reads.
+
+    Only the first failure is kept, because later ones are usually its consequences.
+    """
     path = directory / "failure.json"
     if not path.exists():
         failure = ProgramFailure(
@@ -116,13 +134,19 @@ def write_failure(directory: Path, error: BaseException) -> None:
 
 
 def read_failure(directory: Path) -> ProgramFailure | None:
-    """The first failure, if a program left one."""
+    """Returns the first failure of the program, or None if it has written none."""
     failure = _read(directory / "failure.json")
     return None if failure is None else ProgramFailure(**failure)
 
 
 def write_ending(directory: Path, counts: Mapping[str, float], plateau: Plateau | None = None) -> None:
-    """Notes why a program stops itself: at a plateau or, without one, because all steps are made."""
+    """Writes `ending.json`, which says that the program has started to stop itself.
+
+    Args:
+      directory: output directory of the run.
+      counts: counts of steps, episodes and seconds, by name.
+      plateau: the criterion that ended training, or None if all steps are made.
+    """
     ending: dict[str, Any] = {**counts, "why": "plateau" if plateau else "budget"}
     if plateau is not None:
         ending["plateau"] = dataclasses.asdict(plateau)
@@ -130,23 +154,38 @@ def write_ending(directory: Path, counts: Mapping[str, float], plateau: Plateau 
 
 
 def finish(directory: Path) -> None:
-    """Notes that all is saved of a program that stops itself; of one that is stopped, nothing."""
+    """Marks a program that stops itself as completely saved, by renaming `ending.json` to `finished.json`.
+
+    Does nothing if the program is stopped from outside, since then there is no `ending.json`.
+    """
     with contextlib.suppress(FileNotFoundError):
         os.replace(directory / "ending.json", directory / "finished.json")
 
 
 def has_finished(directory: Path) -> bool:
-    """Whether all is saved of a program that stops itself."""
+    """Returns True if the program stopped itself and everything is saved."""
     return (directory / "finished.json").exists()
 
 
 def is_ending(directory: Path) -> bool:
-    """Whether the program stops itself: actors go on until all is saved, but what they do does not count."""
+    """Returns True if the program has started to stop itself, or has finished.
+
+    Actors keep running until everything is saved, but their steps no longer count.
+    """
     return (directory / "ending.json").exists() or has_finished(directory)
 
 
 def read_finished(directory: Path, config: AgentRunConfig) -> Finished | None:
-    """How the program ended, if it made all the configured steps or ended at the configured plateau."""
+    """Returns the regular end of the program, if it is one for this configuration.
+
+    Args:
+      directory: output directory of the run.
+      config: current configuration, which may differ from the one that the program ended with.
+
+    Returns:
+      The end, or None if the program has not finished, or has neither made all the configured steps nor
+      ended at the configured plateau.
+    """
     counts = _read(directory / "finished.json")
     if counts is None:
         return None
@@ -157,46 +196,56 @@ def read_finished(directory: Path, config: AgentRunConfig) -> Finished | None:
 
 
 def is_at_plateau(directory: Path, plateau: Plateau, actor_steps: float = math.inf) -> bool:
-    """Whether evaluations say so that were made before so many steps.
+    """Returns True if the evaluations so far show a plateau.
 
-    The last evaluation of a program, at its last step, is then one of its own.
+    Args:
+      directory: output directory of the run.
+      plateau: the stopping criterion.
+      actor_steps: current number of steps. The newest evaluation must have been made before this step;
+        otherwise the result is False. A program that ends here thus makes one more evaluation, at its last
+        step, in a row of its own.
     """
     rows = tables.read(directory / "evaluation.csv")
     if not rows or rows[-1]["actor_steps"] >= actor_steps:
         return False
     if "exact_value" in rows[-1]:
+        # Exact values have no sampling error.
         return has_plateaued([row["exact_value"] for row in rows], [0.0] * len(rows), plateau)
     returns, errors = ([row[name] for row in rows] for name in ("episode_return", "episode_return_stderr"))
     return has_plateaued(returns, errors, plateau)
 
 
 def evaluated_at(directory: Path) -> float:
-    """The steps that the newest row of `evaluation.csv` was made at; -1 where there is none."""
+    """Returns the number of steps in the newest row of `evaluation.csv`, or -1 if there is no row."""
     rows = tables.read(directory / "evaluation.csv")
     return rows[-1]["actor_steps"] if rows else -1.0
 
 
 def is_evaluated(directory: Path, finished: Finished) -> bool:
-    """Whether `evaluation.csv` has the last row of a program that ended like that."""
+    """Returns True if `evaluation.csv` has the final row of a program with this end."""
     return evaluated_at(directory) >= finished.counts["actor_steps"]
 
 
 def policy_file(directory: Path) -> Path:
-    """Where a program that played a game leaves the policy it came to, see `acme_psro.policies.stored`."""
+    """Returns the path of a game-playing program's final policy, see `acme_psro.policies.stored`."""
     return directory / "policy.npz"
 
 
 def newest_checkpoint(directory: Path) -> int | None:
-    """The steps that the newest checkpoint was made at; whether it is whole, nobody has looked."""
+    """Returns the number of steps at the newest checkpoint, or None if there is no checkpoint.
+
+    The checkpoint is not read, so it may be damaged.
+    """
     found = directory / "checkpoints"
     names = os.listdir(found) if found.is_dir() else []
     return max((int(name) for name in names if name.isdigit()), default=None)
 
 
 def signs_of_life(directory: Path, config: AgentRunConfig) -> dict[str, Hashable]:
-    """Values that change while a program goes on: when the learner and each actor last wrote something.
+    """Returns values that change while a program makes progress.
 
-    A program that stops itself has only one sign left, which does not change: its end must not take long.
+    They are the modification times, in nanoseconds, of the tables of the learner and of each actor. If the
+    program is stopping itself, the only value is constant, so its end must not take long.
     """
     if is_ending(directory):
         return {"ending": True}

@@ -1,4 +1,4 @@
-"""How good an agent is while it learns: episodes played for the record, and exact values in games.
+"""Evaluation of an agent during training: returns of sampled episodes, and exact values in small games.
 
 Dimensions: `I` information states, `A` actions.
 """
@@ -33,21 +33,21 @@ from acme_psro.policies import as_table, mixture_files
 from acme_psro.storage import run_directory
 from agents.core import AgentCore, Observation
 
-# Larger games are compiled for a longer time than an evaluation is worth.
+# Compiling a larger game would take too much time for an evaluation.
 _MAX_NODES = 200_000
-# Of the streams of random numbers that a run splits its seed into; actors have those before it.
+# Random stream of the evaluation, see `make_run_environment`. Actors use smaller numbers.
 _EVALUATION = 1_000_000
 
-
+# Row of `evaluation.csv`: values by name of the column.
 Row = dict[str, float]
 
 
 class ExactValue(NamedTuple):
-    """Expected returns of the learning player against the others, in the game's utility units.
+    """Expected returns of the learning player against the other players, in the game's utility units.
 
     Attributes:
-      policy: of the agent.
-      best_response: of the best policy that there is.
+      policy: expected return of the agent's policy.
+      best_response: expected return of a best response, the largest value that any policy can reach.
     """
 
     policy: float
@@ -57,21 +57,33 @@ class ExactValue(NamedTuple):
 def make_evaluation(
     config: AgentRunConfig, agent: Agent, spec: acme.specs.EnvironmentSpec, source: core.VariableSource
 ) -> Callable[[], Row]:
-    """What plays the configured episodes with the source's newest policy, exactly too in small games."""
+    """Makes the function that evaluates the newest policy.
+
+    Args:
+      config: configuration of the run.
+      agent: the agent that learns.
+      spec: specification of the environment.
+      source: source of the newest variables, for example the learner.
+
+    Returns:
+      A function that plays the configured number of episodes in evaluation mode and returns the row of
+      `play`. In small games the row also has the exact values, see `ExactValue`.
+    """
     environment = make_run_environment(config, _EVALUATION)
     networks = agent.network_factory(spec)
-    # The client's period would pass over most requests.
-    always = agent.builder.with_replay(dataclasses.replace(agent.builder.replay, variable_update_period=1))
-    policy = always.make_policy(networks, spec, evaluation=True)
+    # With the period of the actors, most calls of `update` would not fetch the newest variables.
+    builder = agent.builder.with_replay(dataclasses.replace(agent.builder.replay, variable_update_period=1))
+    policy = builder.make_policy(networks, spec, evaluation=True)
     key = jax.random.PRNGKey(np.random.SeedSequence([config.seed, _EVALUATION, 1]).generate_state(1)[0])
-    actor = always.make_actor(key, policy, spec, source)
-    exactly = make_exact_evaluation(config, agent.make_core(networks))
+    actor = builder.make_actor(key, policy, spec, source)
+    evaluate_exactly = make_exact_evaluation(config, agent.make_core(networks))
 
     def evaluate() -> Row:
+        """Evaluates the newest policy."""
         actor.update(wait=True)
         row = play(environment, actor, config.evaluation_episodes)
-        if exactly is not None:
-            value = exactly(source.get_variables(["policy"])[0])
+        if evaluate_exactly is not None:
+            value = evaluate_exactly(source.get_variables(["policy"])[0])
             row |= {"exact_value": value.policy, "best_response_value": value.best_response}
         return row
 
@@ -79,7 +91,17 @@ def make_evaluation(
 
 
 def play(environment: dm_env.Environment, actor: core.Actor, episodes: int) -> Row:
-    """Plays episodes without learning; returns mean and standard error of return and mean length."""
+    """Plays episodes without learning.
+
+    Args:
+      environment: the environment.
+      actor: the actor that chooses the actions.
+      episodes: number of episodes, at least 1.
+
+    Returns:
+      The mean return, its standard error (NaN for a single episode), the mean length in steps, and the number
+      of episodes.
+    """
     loop = acme.EnvironmentLoop(
         environment, actor, counting.Counter(), loggers.NoOpLogger(), should_update=False
     )
@@ -96,7 +118,16 @@ def play(environment: dm_env.Environment, actor: core.Actor, episodes: int) -> R
 
 
 def make_exact_evaluation(config: AgentRunConfig, agent: AgentCore) -> Callable[[Any], ExactValue] | None:
-    """What evaluates an agent's variables exactly; None in large games, or if others draw together."""
+    """Makes the function that computes the exact value of a policy in a small game.
+
+    Args:
+      config: configuration of the run.
+      agent: functions of the agent, bound to its networks.
+
+    Returns:
+      A function from the variables of a policy to its exact value. None if the environment is not a game, the
+      game is too large to compile, or the other players have no joint table, see `_table_of_others`.
+    """
     if config.kind != "openspiel":
         return None
     try:
@@ -106,19 +137,22 @@ def make_exact_evaluation(config: AgentRunConfig, agent: AgentCore) -> Callable[
     player, others = config.player, _table_of_others(tree, config)
     if others is None:
         return None
+    # The other players do not change during the run, so the best response is computed only once.
     best = traverse.best_response(tree, traverse.realisation_plan(tree, others), player).value
     rows = tree.infosets_of(player)
-    seen = Observation(
+    observations = Observation(
         jnp.asarray(tree.info_state[rows], jnp.float32),
         jnp.asarray(tree.legal_actions[rows]),
         jnp.zeros((rows.stop - rows.start, 0)),
     )
-    probs = jax.jit(lambda variables: agent.probs(variables, seen))
+    probs = jax.jit(lambda variables: agent.probs(variables, observations))
 
     def evaluate(variables: Any) -> ExactValue:
+        """Computes the exact value of the policy with these variables."""
         table = others.copy()
-        found = np.asarray(probs(variables), np.float64)
-        table[rows] = found / found.sum(axis=1, keepdims=True)
+        policy = np.asarray(probs(variables), np.float64)
+        # float32 probabilities do not add up to 1 in float64.
+        table[rows] = policy / policy.sum(axis=1, keepdims=True)
         returns = traverse.expected_returns(tree, traverse.realisation_plan(tree, table))
         return ExactValue(float(returns[player]), best)
 
@@ -126,7 +160,10 @@ def make_exact_evaluation(config: AgentRunConfig, agent: AgentCore) -> Callable[
 
 
 def _table_of_others(tree: GameTree, config: AgentRunConfig) -> np.ndarray | None:
-    """`[I, A]`: what the others play; None where they draw their policies together."""
+    """Returns the policies of the other players, `[I, A]`.
+
+    None if there is no such table, for example because the other players' policies are correlated.
+    """
     if config.opponent is None:
         return tree.uniform_policy()
     if mixture_files.exists(Path(config.opponent)):

@@ -1,4 +1,4 @@
-"""The parts of a run of one agent: the environment, and the agent by name as Acme's builder."""
+"""Components of a run of one agent: the environment, and the configured agent as an Acme builder."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from agents.registry import AGENTS
 
 
 class Agent(NamedTuple):
-    """What a run needs of an agent.
+    """Configured agent of a run.
 
     Attributes:
-      builder: for Acme's runners.
-      network_factory: environment spec -> networks.
-      make_core: networks -> `AgentCore`.
+      builder: the agent as a builder for Acme's runners.
+      network_factory: function that makes the networks from an environment spec.
+      make_core: function that makes the `AgentCore` from the networks.
     """
 
     builder: CoreBuilder
@@ -40,12 +40,12 @@ class Agent(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """What a run consists of.
+    """Components of a run.
 
     Attributes:
-      environment: to learn in.
-      spec: of the environment.
-      agent: that learns.
+      environment: training environment.
+      spec: specification of the environment.
+      agent: the agent that learns.
     """
 
     environment: dm_env.Environment
@@ -54,33 +54,38 @@ class Parts(NamedTuple):
 
 
 def make_parts(config: AgentRunConfig) -> Parts:
-    """All parts, checked against each other; nothing is written.
+    """Makes all components of a run and checks that they fit together, without writing anything.
 
     Raises:
-      ValueError: something about the configuration that is not allowed.
+      ValueError: a value of the configuration is not allowed.
     """
     agent = make_agent(config)
     environment = make_run_environment(config, 0)
     spec = acme.make_environment_spec(environment)
+    # Only to raise errors of this agent in this environment now, before anything is written.
     agent.make_core(agent.network_factory(spec))
     return Parts(environment, spec, agent)
 
 
 def make_run_environment(config: AgentRunConfig, stream: int) -> dm_env.Environment:
-    """The configured environment; each `stream` gives other episodes.
+    """Makes the configured environment.
+
+    Args:
+      config: configuration of the run.
+      stream: number of the random stream. Environments with different numbers have different episodes.
 
     Raises:
-      ValueError: there is no such environment.
+      ValueError: the environment is unknown or cannot be made.
     """
     seed = int(np.random.SeedSequence([config.seed, stream]).generate_state(1)[0])
     return make_environment(config.environment, seed, player=config.player, opponent=config.opponent)
 
 
 def make_agent(config: AgentRunConfig) -> Agent:
-    """The configured agent.
+    """Makes the configured agent.
 
     Raises:
-      ValueError: a setting that is not allowed.
+      ValueError: the preset is unknown, or a setting is not allowed.
     """
     entry = AGENTS[config.agent]
     core, acme_parts = entry.core(), entry.acme()
@@ -92,53 +97,67 @@ def make_agent(config: AgentRunConfig) -> Agent:
 
 
 def make_replay(config: AgentRunConfig) -> ReplayConfig:
-    """The configured replay.
+    """Makes the configuration of the replay: its defaults, with the overrides of the run.
 
     Raises:
-      ValueError: a setting that is not allowed.
+      ValueError: a setting is not allowed.
     """
     return settings.replace("replay", ReplayConfig(), config.replay_overrides())
 
 
 def _configure(presets: Mapping[str, Any], config: AgentRunConfig) -> Any:
-    """The agent's configuration: a preset, and what is set over it.
+    """Makes the agent's configuration: a preset, with the overrides of the run.
+
+    Args:
+      presets: the agent's presets by name.
+      config: configuration of the run.
 
     Raises:
-      ValueError: there is no such preset, or a setting is not allowed.
+      ValueError: the preset is unknown, or a setting is not allowed.
     """
     name = config.preset or ("games" if config.kind == "openspiel" else "default")
     if name not in presets:
         raise ValueError(f"no preset named {name!r}; {config.agent} has {', '.join(presets)}.")
     replay = make_replay(config)
-    planned = {
+    # Derived from the length of the run and from the game. Overrides of the user take precedence.
+    derived = {
         "horizon": config.gradient_steps(replay.batch_size, replay.samples_per_insert),
         "reward_scale": _reward_scale(config),
     }
-    return settings.replace(config.agent, presets[name], planned | config.agent_overrides())
+    return settings.replace(config.agent, presets[name], derived | config.agent_overrides())
 
 
 def _reward_scale(config: AgentRunConfig) -> float:
-    """What brings the returns of a game into [-1, 1], as the device path does; 1 elsewhere.
+    """Computes the factor that scales the returns of a game to [-1, 1], as the on-device oracles do.
+
+    Returns:
+      One over the largest absolute utility of the game; 1 in other environments, and in games whose largest
+      utility is zero or infinite.
 
     Raises:
-      ValueError: there is no such game.
+      ValueError: the game is unknown.
     """
     if config.kind != "openspiel":
         return 1.0
     game = load_game(config.environment.partition(":")[2])
-    most = max(abs(game.min_utility()), abs(game.max_utility()))
-    return 1 / most if 0 < most < math.inf else 1.0
+    largest = max(abs(game.min_utility()), abs(game.max_utility()))
+    return 1 / largest if 0 < largest < math.inf else 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Configured:
-    """A function of something and an agent's settings, with the settings given.
+    """Function whose second argument, the agent's configuration, is fixed.
 
-    A class of this module, so that a process it is sent to imports `agents.acme_layer.compat` before Acme.
+    It is used instead of `functools.partial` because unpickling an object of this class imports this module,
+    and with it `agents.acme_layer.compat` before Acme, in the receiving process.
+
+    Attributes:
+      function: function of one argument and the agent's configuration.
+      config: the agent's configuration.
     """
 
     function: Callable[[Any, Any], Any]
     config: Any
 
-    def __call__(self, something: Any) -> Any:
-        return self.function(something, self.config)
+    def __call__(self, argument: Any) -> Any:
+        return self.function(argument, self.config)

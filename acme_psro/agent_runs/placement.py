@@ -1,6 +1,7 @@
-"""Which accelerators a learner sees, how much of their memory it takes, and how many actors may be beside it.
+"""Accelerators that a learner sees, its share of their memory, and the limit on the number of actors.
 
-Light to import: JAX, which takes hold of every accelerator that it sees, is asked in a process of its own.
+JAX is not imported here, because it claims every accelerator that it sees. The devices are counted in a
+separate process instead.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from collections.abc import Sequence
 from acme_psro.system import cores
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
-# Where actors wait for each other, more of them are no faster; and each takes half a GiB.
+# With more actors than this, the actors wait for each other and are no faster. Each actor also takes half
+# a GiB of memory.
 _MOST_ACTORS_PER_CORE = 8
-# What JAX takes of a device's memory when it starts, where nobody says otherwise.
+# Fraction of a device's memory that JAX allocates at its start by default.
 _USUAL_FRACTION = 0.75
-# What users say otherwise with. JAX refuses to be given both fractions.
+# Variables with which users change this default. JAX raises an error if both fractions are set.
 _FRACTIONS = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")
 _CHOICES = (*_FRACTIONS, "XLA_PYTHON_CLIENT_PREALLOCATE", "XLA_PYTHON_CLIENT_ALLOCATOR")
 _COUNT = """
@@ -31,10 +33,16 @@ except RuntimeError:
 
 
 def parse(devices: str) -> tuple[int, ...]:
-    """The numbers in a list such as "0,1"; none of the empty one.
+    """Parses a list of device numbers such as "0,1".
+
+    Args:
+      devices: numbers joined by commas; "" is the empty list.
+
+    Returns:
+      The numbers, in the given order.
 
     Raises:
-      ValueError: it is no such list.
+      ValueError: the string is not such a list, or it names a device twice.
     """
     if not re.fullmatch(r"(\d+(,\d+)*)?", devices, re.ASCII):
         raise ValueError(
@@ -47,10 +55,13 @@ def parse(devices: str) -> tuple[int, ...]:
 
 
 def check(devices: str) -> None:
-    """Checks that devices are there, as JAX numbers them in this process's environment.
+    """Checks that the devices exist.
+
+    Args:
+      devices: as `parse` takes it, with the numbers that JAX uses in this process's environment.
 
     Raises:
-      ValueError: one is not.
+      ValueError: the string is invalid, or a device does not exist.
     """
     asked = parse(devices)
     if not asked:
@@ -69,15 +80,15 @@ def check(devices: str) -> None:
 
 
 def check_actors(flag: str, actors: int, programs: int = 1) -> None:
-    """Checks that so many actors make sense on this machine.
+    """Checks that this machine has enough cores for the actors.
 
     Args:
-      flag: that asks for them, for the message.
-      actors: of each program.
-      programs: that run side by side.
+      flag: name of the flag that sets the number of actors, for the error message.
+      actors: number of actors of each program.
+      programs: number of programs that run at the same time.
 
     Raises:
-      ValueError: they do not.
+      ValueError: there are too many actors for the cores of this machine.
     """
     available = cores.count()
     most = _MOST_ACTORS_PER_CORE * available // programs
@@ -90,12 +101,21 @@ def check_actors(flag: str, actors: int, programs: int = 1) -> None:
 
 
 def environment(devices: str, sharing: int = 1) -> dict[str, str]:
-    """Variables of the learner's process, which must be set before its JAX looks for devices.
+    """Returns environment variables for the learner's process.
+
+    They must be set before JAX looks for devices in that process.
 
     Args:
-      devices: that it sees, as JAX numbers them in this process's environment; "": all.
-      sharing: learners that may be on its devices at the same time. JAX's usual share of the memory is split
-        between them; where the user has chosen what JAX takes, nothing is changed.
+      devices: devices that the learner sees, with the numbers that JAX uses in this process's environment;
+        "" means all devices.
+      sharing: largest number of learners that use the same devices at the same time. JAX's default fraction
+        of the memory is split between them, unless the user has configured JAX's memory.
+
+    Returns:
+      The variables to add, by name.
+
+    Raises:
+      ValueError: `devices` is invalid, see `parse`.
     """
     variables = {}
     if devices:
@@ -106,7 +126,19 @@ def environment(devices: str, sharing: int = 1) -> dict[str, str]:
 
 
 def assign(devices: str, programs: int) -> list[str]:
-    """What each of the programs' learners sees: one device in turn, or all where none are given."""
+    """Assigns devices to the learners of several programs.
+
+    Args:
+      devices: as `parse` takes it.
+      programs: number of programs.
+
+    Returns:
+      For each program the devices that its learner sees. The given devices are assigned one per program, in
+      turn; if no devices are given, every learner sees all of them, written "".
+
+    Raises:
+      ValueError: `devices` is invalid, see `parse`.
+    """
     numbers = parse(devices)
     if not numbers:
         return [""] * programs
@@ -114,29 +146,38 @@ def assign(devices: str, programs: int) -> list[str]:
 
 
 def count_sharing(assigned: Sequence[str], at_once: int) -> list[int]:
-    """For each program, how many learners may be on its devices at the same time.
+    """Counts for each program the learners that may use its devices at the same time.
 
     Args:
-      assigned: what each program's learner sees.
-      at_once: programs that run side by side.
+      assigned: for each program the devices that its learner sees, see `assign`.
+      at_once: number of programs that run at the same time.
+
+    Returns:
+      For each program the largest number of learners on its devices, its own learner included.
     """
     return [min(at_once, assigned.count(devices)) for devices in assigned]
 
 
 def _names(numbers: Sequence[int]) -> list[str]:
-    """By what name CUDA knows them: where only some are visible here, numbers count those."""
+    """Returns CUDA's names of the devices with these numbers.
+
+    If CUDA_VISIBLE_DEVICES is set here, JAX numbers only the devices in it, in its order. The child process
+    gets a new value of this variable, which must name the same devices.
+    """
     visible = [name.strip() for name in os.environ.get(_VISIBLE, "").split(",") if name.strip()]
     return [visible[number] if number < len(visible) else str(number) for number in numbers]
 
 
 def _count_devices() -> int:
-    """CUDA devices that JAX shows in this process's environment."""
+    """Counts the CUDA devices that JAX shows in this process's environment; 0 if JAX fails."""
     asked = subprocess.run(
         [sys.executable, "-c", _COUNT],
+        # Counting must not allocate the memory of a device that another process uses.
         env=os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
         capture_output=True,
         text=True,
         check=False,
     )
+    # Plugins may print before the count, so only the last word is read.
     lines = asked.stdout.split()
     return int(lines[-1]) if lines and asked.returncode == 0 else 0

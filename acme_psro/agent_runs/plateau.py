@@ -1,6 +1,6 @@
-"""When a run has stopped getting better.
+"""Stopping criterion for runs that no longer improve.
 
-Light to import: configurations hold a `Plateau`.
+The imports are kept light because every configuration holds a `Plateau`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ from collections.abc import Sequence
 
 @dataclasses.dataclass(frozen=True)
 class Plateau:
-    """What counts as no longer getting better; see `has_plateaued`.
+    """Parameters of the stopping criterion that `has_plateaued` applies.
 
     Attributes:
-      patience: evaluations, at least 2.
-      min_improvement: of the mean return, in its own units; not negative.
+      patience: number of evaluations in each of the two windows that are compared. It is at least 2.
+      min_improvement: smallest increase of the mean return that counts as an improvement, in the units of
+        the return. It is finite and not negative.
+
+    Raises:
+      ValueError: a parameter is out of its range.
     """
 
     patience: int
@@ -34,22 +38,28 @@ class Plateau:
 
 
 def has_plateaued(returns: Sequence[float], standard_errors: Sequence[float], plateau: Plateau) -> bool:
-    """Whether the last evaluations are no better than those before them.
+    """Returns True if the last evaluations are no better than the evaluations before them.
 
-    The mean of the last `patience` evaluations is compared to the mean of the `patience` before. Noise must
-    not end a run that still improves, while one that goes on for nothing only costs time: so there is a
-    plateau where the difference, were it one standard error greater, would still be no more than
-    `min_improvement`.
+    The mean of the last `patience` evaluations is compared to the mean of the `patience` evaluations before
+    them. The test is one-sided: noise must not end a run that still improves, but a run that continues for
+    too long only costs time. A plateau is therefore reported only if the difference of the two means plus
+    one standard error of this difference is at most `min_improvement`.
 
     Args:
-      returns: mean return of each evaluation, in order.
-      standard_errors: of the returns; NaN where unknown, from which nothing can be concluded.
-      plateau: what counts as one.
+      returns: mean return of each evaluation, oldest first.
+      standard_errors: standard error of each mean return. A NaN means that the error is unknown, and then no
+        plateau is reported.
+      plateau: parameters of the criterion.
+
+    Returns:
+      True if both windows are complete and show no improvement; False otherwise.
     """
     patience = plateau.patience
     if len(returns) < 2 * patience:
         return False
     last, before = returns[-patience:], returns[-2 * patience : -patience]
     improvement = (math.fsum(last) - math.fsum(before)) / patience
+    # Evaluations are independent, so the variances of both windows add up.
     error = math.sqrt(math.fsum(each**2 for each in standard_errors[-2 * patience :])) / patience
+    # A NaN error makes the comparison false, so the run continues.
     return improvement + error <= plateau.min_improvement

@@ -83,7 +83,7 @@ def make_core(config: AgentRunConfig) -> AgentCore:
 
 
 class AgentPolicy(openspiel_policies.Policy):
-    """What the agent does where it is asked in OpenSpiel's own game."""
+    """Policy of the agent, queried in the states of OpenSpiel's own game."""
 
     def __init__(self, game: Any, agent: AgentCore, variables: Any) -> None:
         super().__init__(game, list(range(game.num_players())))

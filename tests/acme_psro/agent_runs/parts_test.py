@@ -26,7 +26,7 @@ CONTROL, KUHN = "dm_control:cartpole:balance", "openspiel:kuhn_poker"
 
 
 def settings_of(**changes: Any) -> Any:
-    """What the agent of a run is configured with."""
+    """Returns the configuration of the agent of a run."""
     config = AgentRunConfig(**{"agent": "crossq", "environment": CONTROL, "actor_steps": 1000} | changes)
     return parts.make_agent(config).network_factory.config  # type: ignore[attr-defined]
 
