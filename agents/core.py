@@ -1,4 +1,4 @@
-"""What every agent is: a NamedTuple of pure functions over explicit state.
+"""Interface of every agent: a NamedTuple of pure functions over explicit state.
 
 The same `AgentCore` is driven by a jitted loop over a game on the device and, through a learner, by a
 replay of actors' experience. Only where a batch comes from differs.
@@ -23,7 +23,7 @@ Metrics = dict[str, jax.Array]
 
 
 class Observation(NamedTuple):
-    """What a player sees when it acts.
+    """A player's observation when it acts.
 
     Attributes:
       info_state: `[.., D]` float32.

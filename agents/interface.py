@@ -1,4 +1,4 @@
-"""What lies between an environment and an agent: specs in, functions from one's arrays to the other's out.
+"""Conversion between an environment's arrays and an agent's: specs in, functions out.
 
 Dimensions: `B` batch, `D` numbers of an observation, `A` actions (discrete) or numbers in an action
 (continuous), `C` numbers of context; `S` sequences of `T` decisions.
@@ -23,7 +23,7 @@ from agents.core import Action, Bounds, Observation, Transition, join
 
 @dataclasses.dataclass(frozen=True)
 class Interface:
-    """How an agent meets an environment. All functions are for batches and run inside jit.
+    """Functions between an environment and an agent. All take batches and run inside jit.
 
     Attributes:
       example: an observation as the agent sees it, with an axis of 1 in front.
@@ -140,7 +140,7 @@ def _observe(num_actions: int, observation: Any) -> Observation:
 
 
 def _has_context(observation: Any) -> bool:
-    """Whether there is one beside what is seen, and not just a field that happens to be called so."""
+    """Returns True if the observation has a context beside it, not only a field of that name."""
     return hasattr(observation, "context") and _seen(observation) is not None
 
 

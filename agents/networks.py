@@ -1,4 +1,4 @@
-"""What the networks of all agents have in common: what they see, and what their outputs and batches mean.
+"""Helpers shared by all agents' networks: their inputs, and the meaning of their outputs and batches.
 
 Dimensions: `B` batch, `D` inputs, `U` observations, `A` actions (discrete) or numbers in an action
 (continuous).

@@ -116,7 +116,7 @@ def _targets(node: ast.stmt | ast.expr, package: str, modules: dict[str, pathlib
 
 
 def fits_pattern(module: str, pattern: str) -> bool:
-    """Whether a module is the folder or file that a pattern names, or lies in that folder."""
+    """Returns True if a module is the folder or file that a pattern names, or lies in that folder."""
     return fnmatch.fnmatchcase(module, pattern) or (
         pattern not in PACKAGES[:2] and fnmatch.fnmatchcase(module, f"{pattern}.*")
     )
@@ -144,19 +144,19 @@ def _top(module: str) -> str:
 
 
 def against_order(found: Import) -> bool:
-    """Whether the import goes up: to a later row than the importer's own."""
+    """Returns True if the import goes up: to a later row than the importer's own."""
     if _top(found.target) not in PACKAGES:
         return False
     return level_of(found.target) > level_of(found.importer)
 
 
 def beyond_agents(found: Import) -> bool:
-    """Whether an agent imports what agents do not know."""
+    """Returns True if an agent imports a package that agents do not know."""
     return _top(found.importer) == "agents" and _top(found.target) in UNKNOWN_TO_AGENTS
 
 
 def acme_on_device_path(found: Import) -> bool:
-    """Whether a module of the device path imports a package of the Acme layer."""
+    """Returns True if a module of the device path imports a package of the Acme layer."""
     allowed = any(fnmatch.fnmatchcase(found.importer, name) for name in MAY_IMPORT_ACME_LAYER)
     return _top(found.target) in ACME_LAYER and not allowed
 

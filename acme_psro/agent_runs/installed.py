@@ -1,4 +1,4 @@
-"""Whether what a run of one agent needs is installed."""
+"""Check that the packages which a run of one agent needs are installed."""
 
 from __future__ import annotations
 

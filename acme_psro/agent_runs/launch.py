@@ -157,7 +157,7 @@ def make_job(config: AgentRunConfig, directory: Path, name: str = "program", sha
 
 
 def _failure(directory: Path, how: str) -> Failure:
-    """What a program left of its failure; or else how it ended."""
+    """Returns the failure that a program recorded, or else the way it ended."""
     log = directory / "program.log"
     failure = run_directory.read_failure(directory)
     if failure is None:

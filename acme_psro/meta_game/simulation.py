@@ -1,4 +1,4 @@
-"""What profiles of policies earn, by play: many games of one profile side by side.
+"""Simulation of profiles of policies: many games of one profile side by side.
 
 Episodes are played in chunks of one profile each. A chunk's random numbers follow from the seed, the profile
 and the number of its first episode alone, so that a result does not depend on what else is simulated, in

@@ -102,7 +102,7 @@ class Workers:
         seed: int,
         begun: int | np.ndarray = 0,
     ) -> SampledReturns:
-        """What `acme_psro.meta_game.simulation.simulate` returns, however many workers there are.
+        """Returns the same as `acme_psro.meta_game.simulation.simulate`, whatever the number of workers.
 
         Args:
           game: as `load_game` takes it.

@@ -56,7 +56,7 @@ class Mixture(NamedTuple):
 
 
 def exists(directory: Path) -> bool:
-    """Whether there is a mixture in the directory."""
+    """Returns True if there is a mixture in the directory."""
     return (Path(directory) / _FILE).is_file()
 
 

@@ -53,7 +53,7 @@ class Network(NamedTuple):
 
 
 def about_network(game: pyspiel.Game, player: int, agent: str, config: Any) -> dict[str, Any]:
-    """What a policy of kind "network" says of itself, for an agent that is given no context.
+    """Returns the description of a policy of kind "network", for an agent without context.
 
     Args:
       game: OpenSpiel's, turn-based.
@@ -169,7 +169,7 @@ def decode(policy: StoredPolicy) -> BatchPolicy:
 
 
 def probabilities(network: Network, variables: Any, info_state: np.ndarray, legal: np.ndarray) -> np.ndarray:
-    """What a network plays where it sees `[n, D]` and may do `[n, A]`; returns `[n, A]` float64.
+    """Returns a network's probabilities `[n, A]` float64 for `[n, D]` and legal actions `[n, A]`.
 
     It is called with as many rows as one of a few sizes has, so that it is compiled as often.
 

@@ -23,7 +23,7 @@ CONFIG = SimulationConfig(payoff_episodes=50, extra_payoff_episodes=150, gain_ep
 def simulate(
     game: str, paths: Sequence[Sequence[pathlib.Path]], profiles: np.ndarray, *numbers: Any
 ) -> simulation.SampledReturns:
-    """What workers do, in this process."""
+    """Simulates as workers do, in this process."""
     policies = [[decoders.decode_table(stored.read(path)) for path in own] for own in paths]
     return simulation.simulate(game, policies, profiles, *numbers)
 

@@ -1,4 +1,4 @@
-"""What tests of agents share."""
+"""Fixtures that tests of agents share."""
 
 from collections.abc import Iterator
 

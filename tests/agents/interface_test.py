@@ -89,7 +89,7 @@ def test_our_observation_goes_through_with_its_context() -> None:
 
 
 class Told(NamedTuple):
-    """What some environment shows: nobody's types but its own."""
+    """Observations of an environment with types of its own."""
 
     observation: Any
     context: Any
@@ -146,7 +146,7 @@ def test_without_a_mask_everything_is_legal() -> None:
 
 
 def test_mappings_are_read_in_the_order_of_their_keys() -> None:
-    """What was an ordered mapping for the actor is a plain one for the learner."""
+    """An ordered mapping for the actor is a plain one for the learner."""
     spec = EnvironmentSpec(collections.OrderedDict(velocity=VECTOR, arm=specs.Array((), np.float32)), BOX)
     velocity, arm = np.array([[1.0, 2.0]]), np.array([9.0])
     for seen in (collections.OrderedDict(velocity=velocity, arm=arm), {"arm": arm, "velocity": velocity}):

@@ -47,7 +47,7 @@ def take_items(client: reverb.Client, replay: ReplayConfig) -> list[Item]:
 
 
 def count(items: list[Item]) -> "collections.Counter[Item]":
-    """How often each is there."""
+    """Returns the count of each item."""
     return collections.Counter(items)
 
 

@@ -80,7 +80,7 @@ def _observe(rng: np.random.Generator, spec: Any, shape: tuple[int, ...]) -> Any
 
 
 def _data(made: Made, seed: int) -> Any:
-    """What replay gives for a step of the learner."""
+    """Data from replay for one step of the learner."""
     rng = np.random.default_rng(seed)
     num = BATCH * STEPS // made.length
     shape = (num,) if made.length == 1 else (num, made.length + 1)

@@ -1,4 +1,4 @@
-"""What XLA has compiled, kept on disk for the next launch of a program like it.
+"""Cache of XLA's compiled code on disk, for the next launch of a similar program.
 
 A learner's start is compiling, for the most part. Below the place of compiled games there is a directory for
 each kind of machine: what is compiled for one processor need not run on another.

@@ -122,7 +122,7 @@ class AgentLayout(DistributedLayout):
         counter: counting.Counter,
         actor_id: int,
     ) -> BatchedLoop:
-        """What Acme's `actor` makes, for many games."""
+        """Returns the same as Acme's `actor`, for many games."""
         builder, spec = self._agent.builder, self._environment_spec
         games_key, actor_key = jax.random.split(random_key)
         games = make_game_batch(self._config, int(utils.sample_uint32(games_key)))

@@ -1,4 +1,4 @@
-"""How long the starts of a program take, from its child's first moment to the first gradient step.
+"""Start-up times of a program, from its child's first moment to the first gradient step.
 
 `starts.csv` has a row for each launch: the steps that it went on from, and seconds since the child began:
 until the learner's process began, until the learner was made, and until its first step was done.

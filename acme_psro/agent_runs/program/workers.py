@@ -1,4 +1,4 @@
-"""What the nodes of a program run, until it stops; and how they say why they failed."""
+"""Workers that the nodes of a program run until it stops, and their records of failures."""
 
 from __future__ import annotations
 

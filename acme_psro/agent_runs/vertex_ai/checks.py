@@ -1,4 +1,4 @@
-"""What must be there before a program is sent to Vertex AI; nothing is sent or written here.
+"""Checks before a program is sent to Vertex AI; nothing is sent or written here.
 
 Light to import: what is heavy is imported by the check that needs it.
 """

@@ -50,7 +50,7 @@ _END_SECONDS = 8.0
 
 
 class Machine(NamedTuple):
-    """What a node runs on.
+    """Machine of a node.
 
     Attributes:
       cpu: cores.
@@ -98,7 +98,7 @@ def send(config: AgentRunConfig, directory: Path) -> None:
 
 
 def make_resources(made: lp.Program, accelerator: str, staging: Path) -> dict[str, Any]:
-    """What Launchpad asks for each group of nodes, by label: `xm_docker.DockerConfig`s.
+    """Returns Launchpad's resources for each group of nodes, by label: `xm_docker.DockerConfig`s.
 
     Args:
       made: the program.

@@ -51,7 +51,7 @@ def small() -> Callable[..., AgentRunConfig]:
 
 @pytest.fixture(scope="package")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
-    """Where these tests share what XLA compiles, which is most of what their runs do."""
+    """Directory in which these tests share XLA's compiled code; compiling is most of their runs' work."""
     import jax
     from jax.experimental.compilation_cache import compilation_cache
 

@@ -90,7 +90,7 @@ class Launched:
             time.sleep(0.1)
 
     def learns(self) -> bool:
-        """Whether the learner has written what it does."""
+        """Returns True if the learner has written a row."""
         return bool(tables.read(self.directory / "learner.csv"))
 
     def assert_gone(self, seconds: float = 0.0) -> None:
@@ -150,7 +150,7 @@ def kuhn(small: MakeConfig) -> AgentRunConfig:
 
 
 class Files(NamedTuple):
-    """What a directory holds, by name."""
+    """Returns a directory's files, by name."""
 
     rows: list[tables.Row]
     names: set[str]

@@ -304,7 +304,7 @@ def test_a_checkpoint_of_other_networks_is_refused_in_one_line(
     tmp_path: pathlib.Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Where `config.json` was changed by hand too: else the launcher would not come so far."""
+    """Changes `config.json` by hand too, because the launcher refuses another configuration."""
     copy = shutil.copytree(finished, tmp_path / "run")
     before = sorted(path.name for path in (copy / "checkpoints").iterdir())
     assert run(small(agent_settings={"critic_hidden_sizes": [9]}), copy) == 2

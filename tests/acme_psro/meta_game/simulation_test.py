@@ -57,7 +57,7 @@ GAMES = (
 
 
 def distances(tree: GameTree, random_table: Any, episodes: int) -> np.ndarray:
-    """How many standard errors each cell's mean is away from the exact payoff.
+    """Returns each cell's distance from the exact payoff, in standard errors.
 
     One player's: in two-player zero-sum games the other's are the same.
     """

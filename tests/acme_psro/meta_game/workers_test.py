@@ -127,7 +127,7 @@ def assert_same(one: SampledReturns, other: SampledReturns) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is such a process, and it has not ended."""
+    """Returns True if there is such a process, and it has not ended."""
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

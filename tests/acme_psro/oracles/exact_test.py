@@ -31,7 +31,7 @@ def tasks_of(tree: GameTree, random_table: Tables, size: int = 3) -> list[BestRe
 
 
 def gain_of(tree: GameTree, task: BestResponseTask, response: Response) -> float:
-    """What the response earns over the mixture, measured by playing it."""
+    """Returns the response's gain over the mixture, measured by playing it."""
     assert response.policy is not None
     plan = mixture_plan(tree, task.populations, task.meta_strategy.marginals)
     after = replace(tree, plan, task.player, response.policy)

@@ -96,7 +96,7 @@ def test_refuses_illegal_actions(case: Any) -> None:
 
 
 def test_accepts_single_precision(case: Any, random_table: Tables) -> None:
-    """What a network gives sums to one within rounding."""
+    """A network's probabilities sum to one within rounding."""
     table = random_table(case.tree, 1).astype(np.float32)
     assert of(case.tree, 0, table).table.dtype == np.float64
 

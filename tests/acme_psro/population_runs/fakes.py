@@ -1,4 +1,4 @@
-"""What stands for programs and workers in tests of runs by play: nothing is launched, nobody is started."""
+"""Fakes of programs and workers for tests of sampled runs: no process is started."""
 
 import contextlib
 import dataclasses
@@ -44,7 +44,7 @@ class Killed(BaseException):
 
 @dataclasses.dataclass
 class World:
-    """What stands for programs and workers; where `mortal`, all is killed once at each call of theirs."""
+    """Fakes of programs and workers; if `mortal`, the run is killed once at each of their calls."""
 
     mortal: bool = False
     seen: set[tuple[Any, ...]] = dataclasses.field(default_factory=set)

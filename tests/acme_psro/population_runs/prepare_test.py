@@ -1,4 +1,4 @@
-"""Which kind of run a configuration comes to, and that it stays so."""
+"""The kind of payoffs that a configuration gets, and that a run keeps it."""
 
 import json
 import pathlib

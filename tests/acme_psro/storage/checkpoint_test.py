@@ -35,7 +35,7 @@ def _form(game: str = "kuhn_poker") -> checkpoint.Format:
 
 @functools.cache
 def _records(game: str = "kuhn_poker", solver: str = "nash") -> tuple[checkpoint.Record, ...]:
-    """What a run of five iterations with the exact oracle has come to before and after each."""
+    """Records of a run of five iterations with the exact oracle, before and after each."""
     tree = _tree(game)
     meta_game, solve = ExactMetaGame(tree), get_solver(solver)
     state = loop.initialise(meta_game, solve)

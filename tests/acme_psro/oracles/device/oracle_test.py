@@ -59,7 +59,7 @@ def _pure(tree: GameTree, player: int, seed: int) -> Policy:
 
 
 class _StubState(NamedTuple):
-    """What a stub remembers of its updates."""
+    """A stub's memory of its updates."""
 
     notes: Any
     step: jax.Array
@@ -222,7 +222,7 @@ def test_responses_are_deterministic_legal_policies(learning: _Learning) -> None
 
 
 class _Notes(NamedTuple):
-    """What the transitions of one task were like."""
+    """A summary of one task's transitions."""
 
     seen: jax.Array  # [I, A], how often each decision was sampled.
     reward: jax.Array  # [I, A], sum of rewards where the game ended.
@@ -257,7 +257,7 @@ def _noting(tree: GameTree) -> AgentCore:
 
 @pytest.fixture(scope="module")
 def trained() -> tuple[GameTree, training.Trained, list[training.Trained]]:
-    """What a stub was given in Kuhn poker: both players side by side, and each alone."""
+    """A stub's inputs in Kuhn poker: both players side by side, and each alone."""
     tree = _kuhn()
     config = dataclasses.replace(_TINY, num_envs=64, gradient_steps=400, trembles=0.2, tremble_weight=0.25)
     core, game = _noting(tree), rollout.make_arrays(tree)

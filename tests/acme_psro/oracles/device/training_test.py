@@ -62,7 +62,7 @@ def test_there_is_a_first_batch_before_learning() -> None:
 
 
 class _Tables(NamedTuple):
-    """What a tabular agent has learned.
+    """A tabular agent's state.
 
     Attributes:
       values: `[M, I, A]`.
@@ -148,7 +148,7 @@ def _opposites(tree: GameTree, members: Sequence[int]) -> training.OpponentProfi
 
 
 def _value(tree: GameTree, policy: np.ndarray, opponent: np.ndarray) -> float:
-    """What the first player's policy is worth, each given everywhere."""
+    """Returns the values of the first player's policies, each given everywhere."""
     played = opponent.copy()
     played[tree.infosets_of(0)] = policy[tree.infosets_of(0)]
     return float(traverse.expected_returns(tree, traverse.realisation_plan(tree, played))[0])

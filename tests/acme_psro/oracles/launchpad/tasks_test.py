@@ -1,4 +1,4 @@
-"""What is asked of programs: budgets that make sense, places that follow from keys, and what may go."""
+"""Tasks of programs: valid budgets, directories that follow from keys, and files that may be removed."""
 
 import math
 import pathlib
