@@ -7,13 +7,14 @@ observations, each weighted by its decisions.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from agents import actions
+from agents.actions import DiscreteActing, discrete_acting, legal_probs
 from agents.conditional_mpo import e_step, m_step
 from agents.conditional_mpo.base import (
     Actions,
@@ -94,7 +95,7 @@ def evaluate(setting: Setting, params: EvaluationParams, key: Key, batch: Transi
     output = _critic(setting, params.critic, batch.observation)
     q = critic_values(setting.config, output)
     # The values of illegal actions are never trained, so their probability must be exactly zero.
-    probs = actions.legal_probs(prior, batch.observation.legal_actions)
+    probs = legal_probs(prior, batch.observation.legal_actions)
     if setting.config.num_atoms > 1:
         following = jnp.einsum("ua,uaz->uz", probs, jax.nn.softmax(output))[batch.then]
         target = categorical_target(setting.config, batch, following)
@@ -129,28 +130,12 @@ def fit(
 ACTIONS = Actions(log_probs, kls, bounds, entropy, log_prob_of, critic, evaluate, improve, fit)
 
 
-def probs(setting: Setting, params: Any, observation: Observation) -> jax.Array:
-    """Returns the policy's probabilities `[B, A]`, exactly 0 on illegal actions."""
-    return actions.legal_probs(log_probs(setting, params, observation), observation.legal_actions)
-
-
-def behaviour(setting: Setting, params: Any, observation: Observation) -> jax.Array:
-    """Returns the probabilities `[B, A]` of actions while learning, exploration included."""
-    legal, share = observation.legal_actions, setting.config.exploration
-    return actions.mix_uniform(probs(setting, params, observation), legal, share)
-
-
-def act(setting: Setting, params: Any, key: Key, observation: Observation) -> jax.Array:
-    """Draws actions `[B]` from `behaviour`."""
-    return actions.draw(key, behaviour(setting, params, observation))
-
-
-def perform(setting: Setting, params: Any, key: Key, observation: Observation) -> jax.Array:
-    """Draws actions `[B]` from `probs`."""
-    return actions.draw(key, probs(setting, params, observation))
+def acting(setting: Setting) -> DiscreteActing:
+    """Returns the functions by which the policy acts."""
+    return discrete_acting(functools.partial(log_probs, setting), setting.config.exploration)
 
 
 def log_prob(setting: Setting, params: Any, observation: Observation, action: jax.Array) -> jax.Array:
-    """Returns log probabilities `[B]` of actions under `behaviour`."""
-    table = jnp.log(behaviour(setting, params, observation))
+    """Returns log probabilities `[B]` of actions while learning, exploration included."""
+    table = jnp.log(acting(setting).behaviour(params, observation))
     return log_prob_of(setting, table, table, action)

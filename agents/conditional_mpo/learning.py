@@ -82,16 +82,13 @@ def make_core(networks: MPONetworks, config: ConditionalMPOConfig) -> AgentCore:
         init=functools.partial(init_state, setting, parts.optimiser, parts.duals_optimiser),
         update=functools.partial(_update, parts),
         variables=lambda state: state.target_policy,
-        act=functools.partial(module.act, setting),
-        perform=functools.partial(module.perform, setting),
+        act=functools.partial(continuous.act, setting),
+        perform=functools.partial(continuous.perform, setting),
         log_prob=functools.partial(module.log_prob, setting),
     )
     if networks.bounds is not None:
         return core
-    return core._replace(
-        behaviour=functools.partial(discrete.behaviour, setting),
-        probs=functools.partial(discrete.probs, setting),
-    )
+    return core._replace(**discrete.acting(setting)._asdict())
 
 
 def _off_policy(actions: Actions) -> _Method:

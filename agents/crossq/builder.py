@@ -1,4 +1,4 @@
-"""CrossQ for Acme's runners."""
+"""Builder of CrossQ for Acme's runners, and its networks for an environment."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from agents.interface import make_interface
 
 
 class CrossQBuilder(CoreBuilder):
-    """CrossQ, for whichever kind of actions the environment has.
+    """Builder of CrossQ, for environments with discrete or continuous actions.
 
     Args:
-      config: the agent; `make_networks` must be given the same.
-      replay: how experience is kept and drawn.
+      config: the agent's configuration; `CrossQConfig()` by default. `make_networks` must be given the same.
+      replay: the replay's configuration.
 
     Raises:
-      ValueError: a replay that keeps sequences.
+      ValueError: the replay keeps sequences.
     """
 
     def __init__(self, config: CrossQConfig | None = None, replay: ReplayConfig | None = None) -> None:
@@ -42,10 +42,14 @@ class CrossQBuilder(CoreBuilder):
 def make_networks(
     environment_spec: specs.EnvironmentSpec, config: CrossQConfig | None = None
 ) -> networks.CrossQNetworks:
-    """Networks that fit the environment.
+    """Makes networks for the observations and actions of an environment.
+
+    Args:
+      environment_spec: the environment's observations and actions.
+      config: the agent's configuration; `CrossQConfig()` by default, as in the builder.
 
     Raises:
-      ValueError: an environment that no agent of ours can handle.
+      ValueError: the agents of this package do not support the environment.
     """
     interface = make_interface(environment_spec)
     actions = interface.num_actions if interface.bounds is None else interface.bounds

@@ -1,4 +1,4 @@
-"""Configuration of CrossQ, and the named ones."""
+"""Configuration of CrossQ, and named presets."""
 
 from __future__ import annotations
 
@@ -11,41 +11,46 @@ NORMALISATIONS = ("batch_renorm", "batch_norm")
 
 @dataclasses.dataclass(frozen=True)
 class CrossQConfig:
-    """CrossQ.
+    """Configuration of CrossQ.
 
-    Defaults are the paper's (Bhatt et al. 2024, table 3, and its authors' code), but for the width of the
-    critics, which suits two CPU cores. `PRESETS` names the paper's own and others.
+    The defaults are those of the paper (Bhatt et al. 2024, table 3) and of its authors' code, except for the
+    width of the critics, which suits two CPU cores. `PRESETS` holds the paper's width and other variants.
 
     Attributes:
       critic_hidden_sizes: widths of the critics' hidden layers.
       policy_hidden_sizes: widths of the policy's hidden layers.
-      num_critics: critics trained side by side.
-      learning_rate: of Adam, for critics, policy and temperature.
-      final_learning_rate: what it falls to, linearly, over `horizon` updates; every optimiser counts its own.
-      adam_b1: momentum of Adam, for critics and policy; the temperature's is 0.9.
+      num_critics: number of critics, which are trained in parallel on the same batches.
+      learning_rate: Adam's step size at first, for critics, policy and temperature.
+      final_learning_rate: step size after `horizon` updates, reached linearly. Each optimiser counts its own
+        updates.
+      adam_b1: decay of Adam's first moment (its momentum), for critics and policy; 0.9 for the temperature.
       adam_b2: decay of Adam's second moment.
-      policy_delay: critic updates for one update of policy and temperature.
-      discount: multiplies the environment's own discount.
-      reward_scale: multiplies rewards; temperatures and values are in units of what comes out.
-      q_reduction: how critics are combined, "min" or "mean".
-      critic_entropy: whether targets pay for entropy.
-      temperature: weight of the policy's entropy at first, in units of reward.
-      learn_temperature: whether it is learned, so that entropy meets its target (Haarnoja et al. 2018b).
-      target_entropy: for a learned temperature. Continuous actions: nats for each number of an action, of
-        which each lies in [-1, 1]. Discrete ones: share of the entropy of all legal actions alike.
-      final_temperature: where it is not learned, what it falls to, geometrically, over `horizon` steps.
-      horizon: gradient steps over which the temperature falls, and updates over which learning rates do.
-      exploration: probability of a uniform (legal) action when acting to learn.
+      policy_delay: number of critic updates for each update of policy and temperature.
+      discount: factor on the environment's own discount.
+      reward_scale: factor on rewards. Temperatures and values are in units of scaled reward.
+      q_reduction: combination of the critics' values, "min" or "mean".
+      critic_entropy: whether the critics' targets include the policy's entropy.
+      temperature: weight of the policy's entropy at first, in units of scaled reward.
+      learn_temperature: whether the temperature is learned, so that the entropy meets its target (Haarnoja et
+        al. 2018b).
+      target_entropy: target of a learned temperature. Continuous actions: nats for each number of an action,
+        with actions scaled to [-1, 1]. Discrete actions: share in [0, 1] of the entropy of the uniform
+        distribution over legal actions.
+      final_temperature: temperature after `horizon` gradient steps, reached geometrically, if it is not
+        learned.
+      horizon: number of gradient steps over which the temperature falls, and number of updates over which
+        learning rates fall.
+      exploration: probability of a uniform (legal) action while learning.
       normalisation: "batch_renorm" (Ioffe 2017) or "batch_norm".
       normalise_inputs: whether networks begin with a normalisation.
-      renorm_momentum: of the running statistics.
-      renorm_epsilon: added to variances.
-      renorm_r_max: bound of the scale correction.
-      renorm_d_max: bound of the shift correction.
-      renorm_warmup: updates with plain batch statistics before renormalisation begins; each network counts
-        its own.
-      weight_norm: whether the weights into each of the critics' hidden units are brought back to length 1
-        after every step (arXiv 2502.07523); for more than one update for each step in the environment.
+      renorm_momentum: decay of the running statistics.
+      renorm_epsilon: constant added to variances.
+      renorm_r_max: bound of the scale correction r, at least 1.
+      renorm_d_max: bound of the shift correction d, at least 0.
+      renorm_warmup: number of updates with plain batch statistics before renormalisation begins. Each network
+        counts its own updates.
+      weight_norm: whether the weights into each hidden unit of the critics are scaled to length 1 after every
+        step (arXiv 2502.07523). Meant for more than one update for each step in the environment.
     """
 
     critic_hidden_sizes: tuple[int, ...] = (256, 256)
@@ -88,6 +93,7 @@ class CrossQConfig:
             raise ValueError("CrossQ's final_learning_rate must not be negative.")
 
     def _check_signs(self) -> None:
+        """Raises ValueError if a number that must be positive is not."""
         sizes = (*self.critic_hidden_sizes, *self.policy_hidden_sizes)
         positive = {
             "hidden sizes": min(sizes, default=1),
@@ -105,6 +111,7 @@ class CrossQConfig:
                 raise ValueError(f"CrossQ's {name} must be above 0, not {value}.")
 
     def _check_fractions(self) -> None:
+        """Raises ValueError if a number that must lie in [0, 1] does not."""
         fractions = {
             "adam_b1": self.adam_b1,
             "adam_b2": self.adam_b2,
@@ -120,21 +127,23 @@ class CrossQConfig:
 
 
 def _check_known(what: str, name: str, known: tuple[str, ...]) -> None:
+    """Raises ValueError if a name is not among the known ones."""
     if name not in known:
         raise ValueError(f"unknown {what} {name!r}: choose from {', '.join(known)}.")
 
 
 PRESETS: dict[str, CrossQConfig] = {
-    # Continuous control on a CPU.
+    # Continuous control on CPUs.
     "default": CrossQConfig(),
-    # Bhatt et al. 2024.
+    # The width in Bhatt et al. 2024.
     "paper": CrossQConfig(critic_hidden_sizes=(2048, 2048)),
-    # The JAX and torch ports (sbx-rl, sb3-contrib).
+    # The width in the JAX and PyTorch ports (sbx-rl, sb3-contrib).
     "sbx": CrossQConfig(critic_hidden_sizes=(1024, 1024)),
-    # Best responses in games. The minimum underestimates where actions are few, and entropy in the target
-    # is what makes discrete soft critics fail (arXiv 2209.10081, 2509.09838). A soft best response is none,
-    # so the temperature falls to nearly nothing. Information states are one-hot or nearly constant:
-    # normalising them would blow up what is rare.
+    # Best responses in games. The mean of the critics, because their minimum underestimates values if there
+    # are few actions. No entropy in the targets, because discrete soft critics fail with it (arXiv
+    # 2209.10081, 2509.09838). The temperature falls to almost 0, because a policy that is paid for its
+    # entropy is not a best response. Inputs are not normalised: information states are one-hot or nearly
+    # constant, and a normalisation would blow up their rare entries.
     "games": CrossQConfig(
         critic_hidden_sizes=(64, 64),
         policy_hidden_sizes=(64, 64),

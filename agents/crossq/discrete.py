@@ -1,18 +1,20 @@
-"""CrossQ with discrete actions, expectations over legal actions taken exactly.
+"""CrossQ with discrete actions: expectations over legal actions are exact sums, and nothing is sampled.
 
 Dimensions: `B` decisions, `U` observations, `A` actions, `E` critics.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
-from agents import actions
+from agents.actions import DiscreteActing, discrete_acting
 from agents.core import Key, Observation, Transition
-from agents.crossq.losses import (
+from agents.crossq.base import (
     Actions,
     CriticExtra,
     Fitted,
@@ -33,20 +35,35 @@ def critic_loss(
     transition: Transition,
     setting: Setting,
 ) -> tuple[jax.Array, CriticExtra]:
-    """Squared temporal difference of the joint pass (Bhatt et al. 2024, section 3.1), summed over critics.
+    """Computes the squared temporal difference of the joint pass, summed over critics.
 
-    States and next states go through the critic as one batch in training mode, so that one set of batch
-    statistics normalises both; with two passes each would be normalised by its own. That is what lets the
-    target network go.
+    States and next states go through the critics as one batch in training mode (Bhatt et al. 2024, section
+    3.1), so one set of batch statistics normalises both. In two passes, each half would be normalised by its
+    own statistics. The joint pass is the reason that no target network is needed.
 
     Args:
-      log_probs: `[U, A]` of the policy in evaluation mode.
+      params: parameters of all critics, stacked along an axis `[E]`.
+      stats: running statistics of all critics, stacked likewise.
+      log_probs: `[U, A]`, log probabilities of the policy in evaluation mode.
+      temperature: `[]`, weight of the policy's entropy in the targets.
+      transition: the batch of decisions.
+      setting: networks and configuration.
+
+    Returns:
+      The loss `[]` and the auxiliary output.
     """
     batch, (networks, config) = transition, setting
-    # What stands behind the end of an episode is padding and would drag the statistics along.
-    goes_on = batch.weight * (batch.discount > 0)
-    joint_weight = row_weights(batch, batch.now, batch.weight) + row_weights(batch, batch.then, goes_on)
+    chex.assert_equal_shape([log_probs, batch.observation.legal_actions])
+    chex.assert_equal_shape([batch.now, batch.then, batch.action, batch.weight])
+    chex.assert_rank([log_probs, batch.weight, temperature], [2, 1, 0])
+
+    # An observation behind the end of an episode is padding and would distort the batch statistics.
+    continuing = batch.weight * (batch.discount > 0)
+    joint_weight = row_weights(batch, batch.now, batch.weight) + row_weights(batch, batch.then, continuing)
     q, stats = apply_critics(networks.critic, params, stats, batch.observation, joint_weight, True)
+    chex.assert_shape(q, (config.num_critics, *log_probs.shape))
+
+    # All critics share one target, so their minimum or mean is taken before the expectation over actions.
     value = reduce_critics(q, config)
     if config.critic_entropy:
         value -= temperature * log_probs
@@ -65,67 +82,71 @@ def policy_loss(
     transition: Transition,
     setting: Setting,
 ) -> tuple[jax.Array, PolicyExtra]:
-    """Expected `temperature * log pi - Q` over legal actions (Christodoulou 2019, equation 12).
+    """Computes the expected `temperature * log pi - Q` over legal actions (Christodoulou 2019, equation 12).
 
-    The expectation is over the observations at decisions, each as often as it was decided at.
+    The mean is over decisions: an observation counts once for each decision made at it.
 
     Args:
-      q: `[U, A]` of the critics in evaluation mode; no gradient flows into it.
+      params: parameters of the policy.
+      stats: running statistics of the policy.
+      q: `[U, A]`, values from the critics in evaluation mode. No gradient flows into them.
+      temperature: `[]`, weight of the policy's entropy.
+      key: not used, since nothing is sampled.
+      transition: the batch of decisions.
+      setting: networks and configuration.
+
+    Returns:
+      The loss `[]` and the auxiliary output.
     """
     del key
     observation = transition.observation
+    chex.assert_equal_shape([q, observation.legal_actions])
+    chex.assert_rank([q, temperature], [2, 0])
+
+    # Each distinct observation passes through the network once; its weight stands for its decisions.
     weight = row_weights(transition, transition.now, transition.weight)
     logits, stats = setting.networks.policy.apply(params, stats, observation, weight, True)
+    chex.assert_equal_shape([logits, q])
     log_probs = masked_log_probs(logits, observation.legal_actions)
     probs = jnp.exp(log_probs)
     share = shares(weight)
     entropy = -jnp.sum(share * jnp.sum(probs * log_probs, axis=-1))
     value = jnp.sum(share * jnp.sum(probs * jax.lax.stop_gradient(q), axis=-1))
-    most = jnp.log(jnp.maximum(observation.legal_actions.sum(axis=-1), 1))
-    target = setting.config.target_entropy * jnp.sum(share * most)
+
+    # The largest possible entropy is the logarithm of the number of legal actions, of which there are none
+    # at the end of a game.
+    largest = jnp.log(jnp.maximum(observation.legal_actions.sum(axis=-1), 1))
+    target = setting.config.target_entropy * jnp.sum(share * largest)
     return -temperature * entropy - value, PolicyExtra(stats, entropy, target)
 
 
 def log_probs(setting: Setting, policy: Fitted, observation: Observation) -> jax.Array:
-    """`[U, A]` log probabilities of the policy in evaluation mode."""
-    logits, _ = setting.networks.policy.apply(*policy, observation, _evenly(observation), False)
+    """Returns log probabilities `[U, A]` of the policy in evaluation mode; about -1e9 on illegal actions."""
+    logits, _ = setting.networks.policy.apply(*policy, observation, _unit_weights(observation), False)
     return masked_log_probs(logits, observation.legal_actions)
 
 
 def _following(setting: Setting, policy: Fitted, key: Key, transition: Transition) -> jax.Array:
+    """Returns the policy's log probabilities `[U, A]` at all observations of the batch."""
     del key
     return log_probs(setting, policy, transition.observation)
 
 
 def _evaluate(setting: Setting, critics: Fitted, transition: Transition) -> jax.Array:
+    """Returns action values `[U, A]` from the critics in evaluation mode."""
     observation = transition.observation
-    q, _ = apply_critics(setting.networks.critic, *critics, observation, _evenly(observation), False)
+    q, _ = apply_critics(setting.networks.critic, *critics, observation, _unit_weights(observation), False)
     return reduce_critics(q, setting.config)
 
 
-def _evenly(observation: Observation) -> jax.Array:
+def _unit_weights(observation: Observation) -> jax.Array:
+    """Returns weights `[U]` of 1, which evaluation mode ignores."""
     return jnp.ones(observation.info_state.shape[0])
 
 
 ACTIONS = Actions(_following, critic_loss, _evaluate, policy_loss)
 
 
-def behaviour(setting: Setting, policy: Fitted, observation: Observation) -> jax.Array:
-    """`[B, A]` probabilities of acting while learning."""
-    legal, share = observation.legal_actions, setting.config.exploration
-    return actions.mix_uniform(probs(setting, policy, observation), legal, share)
-
-
-def act(setting: Setting, policy: Fitted, key: Key, observation: Observation) -> jax.Array:
-    """`[B]` actions drawn from `behaviour`."""
-    return actions.draw(key, behaviour(setting, policy, observation))
-
-
-def perform(setting: Setting, policy: Fitted, key: Key, observation: Observation) -> jax.Array:
-    """`[B]` actions drawn from `probs`."""
-    return actions.draw(key, probs(setting, policy, observation))
-
-
-def probs(setting: Setting, policy: Fitted, observation: Observation) -> jax.Array:
-    """`[B, A]`, exactly 0 on illegal actions."""
-    return actions.legal_probs(log_probs(setting, policy, observation), observation.legal_actions)
+def acting(setting: Setting) -> DiscreteActing:
+    """Returns the functions by which the policy acts, in evaluation mode."""
+    return discrete_acting(functools.partial(log_probs, setting), setting.config.exploration)

@@ -1,35 +1,39 @@
-"""CrossQ's update as an `AgentCore`, the same for discrete and for continuous actions."""
+"""Update of CrossQ as an `AgentCore`, for discrete and for continuous actions.
+
+Dimensions: `E` critics, `D` inputs and `H` units of a hidden layer.
+"""
 
 from __future__ import annotations
 
 import functools
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
 
 from agents.core import AgentCore, Key, Metrics, Transition
 from agents.crossq import continuous, discrete, temperature
+from agents.crossq.base import Actions, CriticExtra, Fitted, PolicyExtra, Setting
 from agents.crossq.config import CrossQConfig
-from agents.crossq.losses import Actions, CriticExtra, Fitted, PolicyExtra, Setting
 from agents.crossq.networks import CrossQNetworks
 from agents.gradients import make_update
 
 
 class CrossQState(NamedTuple):
-    """Everything CrossQ learns.
+    """Training state of CrossQ.
 
     Attributes:
       policy_params: parameters of the policy.
-      policy_stats: its running statistics.
-      policy_optimiser: state of its Adam.
-      critic_params: of all critics, stacked along a leading axis `[E, ..]`.
-      critic_stats: likewise.
-      critic_optimiser: one Adam over all critics.
-      temperature: what is learned of it.
-      key: `[2]` uint32, of the actions drawn in the next update.
-      step: `[]` int32, gradient steps done.
+      policy_stats: running statistics of the policy.
+      policy_optimiser: state of the policy's Adam.
+      critic_params: parameters of all critics, stacked along a leading axis `[E, ..]`.
+      critic_stats: running statistics of all critics, stacked likewise.
+      critic_optimiser: state of one Adam over all critics.
+      temperature: weight of the policy's entropy, if it is learned, and the state of its Adam.
+      key: `[2]` uint32, random key of the next update, as raw data so that checkpoints can hold it.
+      step: `[]` int32, number of updates done.
     """
 
     policy_params: Any
@@ -44,7 +48,7 @@ class CrossQState(NamedTuple):
 
 
 class _Parts(NamedTuple):
-    """What the functions below are bound to."""
+    """Everything about an agent that its updates need and that never changes."""
 
     setting: Setting
     actions: Actions
@@ -52,33 +56,30 @@ class _Parts(NamedTuple):
 
 
 def make_core(networks: CrossQNetworks, config: CrossQConfig) -> AgentCore:
-    """CrossQ (Bhatt et al. 2024) as an `AgentCore`.
+    """Makes CrossQ (Bhatt et al. 2024) as an `AgentCore`.
 
     Raises:
-      ValueError: a learned temperature with a target that the kind of actions cannot have.
+      ValueError: the temperature is learned and its target is not possible with this kind of actions.
     """
     _check_target(networks, config)
     setting = Setting(networks, config)
-    kind = discrete if networks.bounds is None else continuous
+    module = discrete if networks.bounds is None else continuous
     optimiser = optax.adam(temperature.learning_rate(config), b1=config.adam_b1, b2=config.adam_b2)
-    parts = _Parts(setting, kind.ACTIONS, optimiser)
+    parts = _Parts(setting, module.ACTIONS, optimiser)
     core = AgentCore(
         init=functools.partial(_init, parts),
         update=functools.partial(_update, parts),
         variables=_policy,
-        act=functools.partial(kind.act, setting),
-        perform=functools.partial(kind.perform, setting),
+        act=functools.partial(continuous.act, setting),
+        perform=functools.partial(continuous.perform, setting),
     )
     if networks.bounds is not None:
         return core
-    return core._replace(
-        behaviour=functools.partial(discrete.behaviour, setting),
-        probs=functools.partial(discrete.probs, setting),
-    )
+    return core._replace(**discrete.acting(setting)._asdict())
 
 
 def _check_target(networks: CrossQNetworks, config: CrossQConfig) -> None:
-    """Raises ValueError where no policy could meet the target entropy."""
+    """Raises ValueError if no policy with discrete actions could meet the target entropy."""
     if config.learn_temperature and networks.bounds is None and not 0 <= config.target_entropy <= 1:
         raise ValueError(
             "CrossQ's target_entropy is a share in [0, 1] where actions are discrete, not "
@@ -87,12 +88,14 @@ def _check_target(networks: CrossQNetworks, config: CrossQConfig) -> None:
 
 
 def _init(parts: _Parts, key: Key) -> CrossQState:
+    """Returns the state before learning, with random networks."""
     networks, config = parts.setting
     policy_key, critic_key, update_key = jax.random.split(key, 3)
     policy_params, policy_stats = networks.policy.init(policy_key)
     critic_keys = jax.random.split(critic_key, config.num_critics)
     critic_params, critic_stats = jax.vmap(networks.critic.init)(critic_keys)
     critic_params = _normalise(config, critic_params)
+    # Callers may pass typed keys or raw ones; the state always holds a raw key.
     if jnp.issubdtype(update_key.dtype, jax.dtypes.prng_key):
         update_key = jax.random.key_data(update_key)
     return CrossQState(
@@ -109,12 +112,16 @@ def _init(parts: _Parts, key: Key) -> CrossQState:
 
 
 def _update(parts: _Parts, state: CrossQState, batch: Transition) -> tuple[CrossQState, Metrics]:
+    """Runs one gradient step: the critics, then the policy and the temperature if they are due."""
     config = parts.setting.config
+    chex.assert_rank([batch.now, batch.reward], 1)
+    chex.assert_equal_shape([batch.now, batch.then, batch.reward, batch.discount, batch.weight])
     next_key, critic_key, policy_key = jax.random.split(jax.random.wrap_key_data(state.key), 3)
     state = state._replace(key=jax.random.key_data(next_key))
     state, metrics = _update_critic(parts, state, critic_key, batch)
+
+    # The outputs of a branch are copied, so the critics, which no branch changes, must not be among them.
     due = (state.step + 1) % config.policy_delay == 0
-    # What a branch returns is copied, so that critics must not pass through.
     update_policy = functools.partial(_update_policy, parts, state, policy_key, batch)
     changes, policy_metrics = jax.lax.cond(due, update_policy, functools.partial(_leave_policy, state))
     state = state._replace(**changes._asdict())
@@ -125,6 +132,7 @@ def _update(parts: _Parts, state: CrossQState, batch: Transition) -> tuple[Cross
 def _update_critic(
     parts: _Parts, state: CrossQState, key: Key, batch: Transition
 ) -> tuple[CrossQState, Metrics]:
+    """Runs one step of all critics, with targets from the policy as it is."""
     setting, actions, optimiser = parts
 
     def loss(params: Any) -> tuple[jax.Array, CriticExtra]:
@@ -144,7 +152,7 @@ def _update_critic(
 
 
 class _PolicyPart(NamedTuple):
-    """The fields of `CrossQState` that an update of the policy changes."""
+    """Fields of `CrossQState` that an update of the policy changes, under the same names."""
 
     policy_params: Any
     policy_stats: Any
@@ -155,6 +163,7 @@ class _PolicyPart(NamedTuple):
 def _update_policy(
     parts: _Parts, state: CrossQState, key: Key, batch: Transition
 ) -> tuple[_PolicyPart, Metrics]:
+    """Runs one step of the policy and of the temperature, with the critics that were just updated."""
     setting, actions, optimiser = parts
 
     def loss(params: Any) -> tuple[jax.Array, PolicyExtra]:
@@ -166,32 +175,38 @@ def _update_policy(
     value, extra, params, optimiser_state = make_update(loss, optimiser)(
         state.policy_params, state.policy_optimiser
     )
+    # The entropy was measured in the policy's loss, before its step.
     learned = temperature.update(setting.config, state.temperature, extra.entropy, extra.target_entropy)
     changes = _PolicyPart(params, extra.stats, optimiser_state, learned)
     return changes, {"policy_loss": value, "entropy": extra.entropy}
 
 
 def _leave_policy(state: CrossQState) -> tuple[_PolicyPart, Metrics]:
+    """Returns the policy's part of the state unchanged, with NaN for metrics that were not computed."""
     unchanged = _PolicyPart(*(getattr(state, name) for name in _PolicyPart._fields))
     return unchanged, {"policy_loss": jnp.float32(jnp.nan), "entropy": jnp.float32(jnp.nan)}
 
 
 def _policy(state: CrossQState) -> Fitted:
+    """Returns the policy, which is all that an actor needs."""
     return Fitted(state.policy_params, state.policy_stats)
 
 
 def _temperature(parts: _Parts, state: CrossQState) -> jax.Array:
+    """Returns the temperature `[]` in use at the state's step."""
     return temperature.value(parts.setting.config, state.temperature, state.step)
 
 
 def _normalise(config: CrossQConfig, params: Any) -> Any:
-    """Brings the weights `[E, D, H]` into every hidden unit back to length 1, where asked for.
+    """Scales the weights `[E, D, H]` into every hidden unit to length 1, if the configuration asks for it.
 
-    A normalisation follows every hidden layer, so that their length changes no output but how far a step
-    turns them (Palenicek et al. 2025, section 4). The last layer is left alone.
+    A normalisation follows every hidden layer, so the length of its weights does not change the output. It
+    only changes how far an optimiser's step turns them (Palenicek et al. 2025, section 4). The last layer,
+    which no normalisation follows, is left alone.
     """
     if not config.weight_norm:
         return params
+    # Haiku names the first linear layer "linear", and later ones with their number.
     hidden = [f"linear_{i}" if i else "linear" for i in range(len(config.critic_hidden_sizes))]
     scaled = {}
     for name in hidden:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import chex
 import haiku as hk
 import jax
 import jax.numpy as jnp
@@ -20,10 +21,10 @@ from agents.networks import check_bounds, flatten, shares
 class BatchRenorm(hk.Module):
     """Batch renormalisation (Ioffe 2017, algorithm 1) with weighted rows.
 
-    In training, activations are normalised by the batch's statistics, then corrected by r and d towards
-    what the running statistics would give; neither correction has a gradient. Where both are within their
-    bounds, training and evaluation give the same output. During warm-up, and for good where the
-    configuration asks for batch norm, r = 1 and d = 0.
+    In training, activations are normalised by the batch's statistics and then corrected, by the factor r and
+    the shift d, towards the output that the running statistics would give. Neither correction has a
+    gradient. While both are within their bounds, training and evaluation give the same output. r = 1 and
+    d = 0 during warm-up, and always if the configuration asks for batch normalisation.
     """
 
     def __init__(self, config: CrossQConfig, name: str | None = None) -> None:
@@ -31,7 +32,20 @@ class BatchRenorm(hk.Module):
         self._config = config
 
     def __call__(self, inputs: jax.Array, weight: jax.Array, is_training: bool) -> jax.Array:
-        """Normalises `[B, D]`; rows of weight 0 (`[B]`) leave the statistics untouched."""
+        """Normalises activations.
+
+        Args:
+          inputs: `[B, D]`.
+          weight: `[B]`, how much each row counts in the statistics. Rows of weight 0 are normalised but do
+            not count.
+          is_training: True to normalise by the batch's statistics and to update the running ones; False to
+            normalise by the running statistics and to ignore the weights.
+
+        Returns:
+          Normalised activations `[B, D]`.
+        """
+        chex.assert_rank([inputs, weight], [2, 1])
+        chex.assert_equal_shape_prefix([inputs, weight], 1)
         config, size = self._config, inputs.shape[-1:]
         running_mean = hk.get_state("mean", size, init=jnp.zeros)
         running_variance = hk.get_state("variance", size, init=jnp.ones)
@@ -39,6 +53,7 @@ class BatchRenorm(hk.Module):
         scale = hk.get_parameter("scale", size, init=jnp.ones)
         offset = hk.get_parameter("offset", size, init=jnp.zeros)
         running_deviation = jnp.sqrt(running_variance + config.renorm_epsilon)
+        # The epsilon is added to both variances, because r and d compare the two deviations.
         if not is_training:
             slope = scale / running_deviation
             return inputs * slope + (offset - running_mean * slope)
@@ -49,7 +64,8 @@ class BatchRenorm(hk.Module):
         hk.set_state("mean", momentum * running_mean + (1 - momentum) * mean)
         hk.set_state("variance", momentum * running_variance + (1 - momentum) * variance)
         hk.set_state("count", count + 1)
-        # One multiplication and one addition for each activation; the rest is done for each feature.
+        # Factored so that only one multiplication and one addition touch each activation. Everything else is
+        # done once for each feature.
         slope = scale * r / deviation
         return inputs * slope + (offset + scale * d - mean * slope)
 
@@ -61,7 +77,7 @@ class BatchRenorm(hk.Module):
         running_deviation: jax.Array,
         count: jax.Array,
     ) -> tuple[jax.Array, jax.Array]:
-        """Ioffe's r and d, each `[D]`."""
+        """Returns Ioffe's corrections r and d, each `[D]`, without gradient."""
         config = self._config
         if config.normalisation == "batch_norm":
             return jnp.ones_like(mean), jnp.zeros_like(mean)
@@ -73,16 +89,23 @@ class BatchRenorm(hk.Module):
 
 
 def _moments(inputs: jax.Array, share: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Weighted mean and variance `[D]` of `[B, D]` in one pass.
+    """Computes weighted means and variances in one pass.
 
-    The difference of two moments loses digits where the mean is large; about a row of the batch itself,
-    which is hardly further from the mean than the others, it does not.
+    Args:
+      inputs: `[B, D]`.
+      share: `[B]`, weights of the rows. They sum to 1, or to 0 if no row counts.
+
+    Returns:
+      Mean and biased variance, each `[D]`.
     """
+    # E[x^2] - E[x]^2 loses digits if the mean is large compared with the deviation. Moments about a row of
+    # the batch do not, because such a row is about as near to the mean as any other.
     centre = jax.lax.stop_gradient(inputs[0])
     centred = inputs - centre
-    # Sums, not products with a vector: those are several times slower on a CPU.
+    # Products of a vector and a matrix would be several times slower on a CPU than these sums.
     first = jnp.sum(share[:, None] * centred, axis=0)
     second = jnp.sum(share[:, None] * jnp.square(centred), axis=0)
+    # Rounding may make the difference slightly negative, and its square root NaN.
     return centre + first, jnp.maximum(second - jnp.square(first), 0.0)
 
 
@@ -94,6 +117,10 @@ def _mlp(
     num_outputs: int,
     config: CrossQConfig,
 ) -> jax.Array:
+    """Applies a multilayer perceptron, with a normalisation after every hidden layer, to `[B, D]`.
+
+    The normalisation follows the ReLU, as in the authors' code.
+    """
     hidden = inputs
     if config.normalise_inputs:
         hidden = BatchRenorm(config, "batch_renorm_inputs")(hidden, weight, is_training)
@@ -104,7 +131,7 @@ def _mlp(
 
 
 class Network(NamedTuple):
-    """A network whose inputs are known.
+    """Initialisation and application of a network, for inputs of a fixed shape.
 
     Attributes:
       init: key -> (params, stats).
@@ -116,13 +143,14 @@ class Network(NamedTuple):
 
 
 class CrossQNetworks(NamedTuple):
-    """CrossQ's networks.
+    """Networks of CrossQ.
 
     Attributes:
-      policy: of observations; to logits, not masked, or to means and log deviations side by side.
-      critic: one critic. Of observations to action values `[B, A]`, or of observations with actions in
-        [-1, 1] to `[B, 1]`.
-      bounds: of continuous actions; None where actions are discrete.
+      policy: observations -> unmasked logits `[B, A]`; or means and then log standard deviations `[B, 2 A]`
+        if actions are continuous.
+      critic: one critic: observations -> action values `[B, A]`; or (observations, actions in [-1, 1]) ->
+        `[B, 1]` if actions are continuous.
+      bounds: bounds of continuous actions; None if actions are discrete.
     """
 
     policy: Network
@@ -131,20 +159,22 @@ class CrossQNetworks(NamedTuple):
 
 
 def make_networks(example: Any, actions: int | Bounds, config: CrossQConfig) -> CrossQNetworks:
-    """Networks for observations like `example`, with an axis of 1 in front.
+    """Makes networks for observations like the example.
 
     Args:
-      example: an `Observation` or any tree of arrays.
-      actions: how many there are, or the bounds of continuous ones.
+      example: one observation with a leading axis of length 1: an `Observation` or any tree of arrays.
+      actions: number of discrete actions, or bounds of continuous ones.
+      config: widths and normalisation.
 
     Raises:
-      ValueError: bounds that are not finite, or in the wrong order.
+      ValueError: the bounds are not finite or in the wrong order.
     """
 
     def build(inputs: Any, sizes: tuple[int, ...], num_outputs: int) -> Network:
         def network(inputs: Any, weight: jax.Array, is_training: bool) -> jax.Array:
             return _mlp(flatten(inputs), weight, is_training, sizes, num_outputs, config)
 
+        # The signature of a transformed function is not known to the type checker.
         transformed: Any = hk.without_apply_rng(hk.transform_with_state(network))
         return Network(lambda key: transformed.init(key, inputs, jnp.ones(1), False), transformed.apply)
 
@@ -161,7 +191,19 @@ def make_networks(example: Any, actions: int | Bounds, config: CrossQConfig) -> 
 def apply_critics(
     critic: Network, params: Any, stats: Any, inputs: Any, weight: jax.Array, is_training: bool
 ) -> tuple[jax.Array, Any]:
-    """Outputs `[E, B, ..]` and new statistics of critics stacked along a leading axis."""
+    """Applies all critics to the same inputs.
+
+    Args:
+      critic: one critic.
+      params: parameters of all critics, stacked along a leading axis `[E]`.
+      stats: running statistics of all critics, stacked likewise.
+      inputs: inputs of a critic, with a leading axis `[B]`.
+      weight: `[B]`, how much each row counts in the statistics.
+      is_training: whether batch statistics normalise.
+
+    Returns:
+      Outputs `[E, B, ..]`, and the new statistics of all critics.
+    """
 
     def apply_one(params: Any, stats: Any) -> tuple[jax.Array, Any]:
         return critic.apply(params, stats, inputs, weight, is_training)

@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 
 from agents.core import Transition, join
-from agents.crossq import Bounds, CrossQConfig, CrossQNetworks, continuous, losses, networks
+from agents.crossq import Bounds, CrossQConfig, CrossQNetworks, base, continuous, networks
 
 _CONFIG = CrossQConfig(discount=0.9, target_entropy=-0.5)
 
@@ -19,7 +19,7 @@ _CONFIG = CrossQConfig(discount=0.9, target_entropy=-0.5)
 def _linear_critic(
     params: jax.Array, stats: Any, inputs: Any, weight: jax.Array, is_training: bool
 ) -> tuple[jax.Array, Any]:
-    """Of state and action; its statistics note the weights that it was trained with.
+    """A critic, linear in state and action; its statistics note the weights that it was trained with.
 
     States beyond 100 are worth more than can be written down.
     """
@@ -61,8 +61,8 @@ _VALUES = np.array([2.5, 2.75])
 @functools.partial(jax.jit, static_argnums=3)
 def _critic_loss(
     params: jax.Array, batch: Transition, following: continuous.Sample, config: CrossQConfig
-) -> tuple[jax.Array, losses.CriticExtra]:
-    setting, stats = losses.Setting(_LINEAR, config), jnp.zeros((2, 4))
+) -> tuple[jax.Array, base.CriticExtra]:
+    setting, stats = base.Setting(_LINEAR, config), jnp.zeros((2, 4))
     return continuous.critic_loss(params, stats, following, jnp.float32(0.5), batch, setting)
 
 
@@ -120,13 +120,13 @@ def test_decisions_of_weight_zero_count_for_nothing() -> None:
 def test_policy_loss_by_hand(reduction: str) -> None:
     """States 1, 3 and, of no weight, 50; drawn with the same noise."""
     key, temperature = jax.random.key(4), 0.5
-    setting = losses.Setting(_LINEAR, dataclasses.replace(_CONFIG, q_reduction=reduction))
+    setting = base.Setting(_LINEAR, dataclasses.replace(_CONFIG, q_reduction=reduction))
     rows = jnp.array([[3.0], [50.0], [1.0]])
     batch = Transition(rows, *(jnp.zeros(3),) * 6)._replace(
         now=jnp.array([2, 0, 1]), weight=jnp.array([1.0, 2.0, 0.0])
     )
     params = jnp.array([[0.2, -0.1], [-0.3, -1.0]])
-    critics = losses.Fitted(_CRITICS, jnp.zeros((2, 3)))
+    critics = base.Fitted(_CRITICS, jnp.zeros((2, 3)))
     given = (params, jnp.zeros(3), critics, jnp.float32(temperature), key, batch)
     loss, extra = jax.jit(functools.partial(continuous.policy_loss, setting=setting))(*given)
     state = np.array([1.0, 3.0])

@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 
 from agents import actions
 from agents.core import Transition
-from agents.crossq import Bounds, CrossQConfig, continuous, losses, make_networks, networks
+from agents.crossq import Bounds, CrossQConfig, base, continuous, make_networks, networks
 
 # Compiling is most of what these tests take.
 _jit: Any = functools.partial(
@@ -25,7 +25,7 @@ _CONFIG = CrossQConfig(
 )
 _BOUNDS = Bounds(jnp.array([-1.0, 0.0]), jnp.array([1.0, 4.0]))
 _NETWORKS = make_networks(jnp.zeros((1, 3)), _BOUNDS, _CONFIG)
-_SETTING = losses.Setting(_NETWORKS, _CONFIG)
+_SETTING = base.Setting(_NETWORKS, _CONFIG)
 
 
 def _batch() -> Transition:
@@ -43,24 +43,24 @@ def _batch() -> Transition:
 
 
 @functools.cache
-def _fitted() -> tuple[losses.Fitted, losses.Fitted]:
+def _fitted() -> tuple[base.Fitted, base.Fitted]:
     """Critics and a policy with random parameters and statistics, warm-up not over."""
     rng = np.random.default_rng(6)
 
-    def draw(network: networks.Network, *front: int) -> losses.Fitted:
+    def draw(network: networks.Network, *front: int) -> base.Fitted:
         params, stats = jax.eval_shape(network.init, jax.random.key(0))
         params = jax.tree.map(
             lambda leaf: jnp.asarray(rng.normal(0, 0.7, (*front, *leaf.shape)), "f"), params
         )
         stats = jax.tree.map(lambda leaf: jnp.full((*front, *leaf.shape), 0.8).astype(leaf.dtype), stats)
-        return losses.Fitted(params, stats)
+        return base.Fitted(params, stats)
 
     return draw(_NETWORKS.critic, 2), draw(_NETWORKS.policy)
 
 
 @functools.cache
 def _following() -> continuous.Sample:
-    """What the policy does at the next states of the batch."""
+    """Draws the policy's actions at the next states of the batch."""
     following = _jit(functools.partial(continuous.ACTIONS.following, _SETTING))
     return following(_fitted()[1], jax.random.key(1), _batch())
 
@@ -165,14 +165,14 @@ def _smooth_critic(
 def test_policy_gradient_agrees_with_finite_differences() -> None:
     """Through normalisation, noise and critics; the policy's normalisation is in training mode."""
     smooth = _NETWORKS._replace(critic=networks.Network(_NETWORKS.critic.init, _smooth_critic))
-    setting, key = losses.Setting(smooth, _CONFIG), jax.random.key(2)
+    setting, key = base.Setting(smooth, _CONFIG), jax.random.key(2)
     with _enable_x64():
         batch, (_, policy) = _double((_batch(), _fitted()))
         weights = jnp.asarray(np.random.default_rng(7).normal(size=(2, 5, 1)))
         flat, unravel = ravel_pytree(policy.params)
 
         def loss(flat: jax.Array) -> jax.Array:
-            given = (unravel(flat), policy.stats, losses.Fitted(weights, ()), 0.3)
+            given = (unravel(flat), policy.stats, base.Fitted(weights, ()), 0.3)
             return continuous.policy_loss(*given, key, batch, setting)[0]
 
         gradient = _jit(jax.grad(loss))(flat)
@@ -197,7 +197,7 @@ def test_policy_loss_trains_the_policys_statistics_and_uses_the_critics_running_
     expected = batch.weight / batch.weight.sum() @ (0.3 * log_prob - q[..., 0].min(axis=0))
 
     @_jit
-    def loss_of(critics: losses.Fitted) -> tuple[jax.Array, losses.PolicyExtra]:
+    def loss_of(critics: base.Fitted) -> tuple[jax.Array, base.PolicyExtra]:
         given = (policy.params, stats, critics, jnp.float32(0.3), key)
         return continuous.policy_loss(*given, batch, _SETTING)
 

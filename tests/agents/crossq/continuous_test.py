@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from agents.crossq import Bounds, CrossQConfig, CrossQNetworks, continuous, losses, networks
+from agents.crossq import Bounds, CrossQConfig, CrossQNetworks, base, continuous, networks
 
 _BOUNDS = Bounds(jnp.array([-1.0, 0.0, -0.1]), jnp.array([1.0, 5.0, 0.3]))
 _sample = jax.jit(continuous.sample)
@@ -80,7 +80,7 @@ def test_log_deviations_are_clipped_and_have_no_gradient_beyond() -> None:
 
 
 def test_the_gradient_of_a_sample_agrees_with_finite_differences() -> None:
-    """That of the reparametrised action and of its log density, along random directions."""
+    """The gradients of the reparametrised action and of its log density, along random directions."""
     rng, key, output = np.random.default_rng(1), jax.random.key(3), _output(4)
     by_action, by_log_prob = rng.normal(size=(4, 2)), rng.normal(size=4)
     with _double():
@@ -97,7 +97,7 @@ def test_the_gradient_of_a_sample_agrees_with_finite_differences() -> None:
     assert np.abs(expected).min() > 1e-4
 
 
-def _linear_policy(exploration: float = 0.0) -> losses.Setting:
+def _linear_policy(exploration: float = 0.0) -> base.Setting:
     """A policy without hidden units: means and log deviations are linear in the observation."""
 
     def apply(params: Any, stats: Any, rows: jax.Array, *_: Any) -> tuple[jax.Array, Any]:
@@ -105,12 +105,12 @@ def _linear_policy(exploration: float = 0.0) -> losses.Setting:
 
     network = networks.Network(init=lambda key: (jnp.zeros((2, 6)), ()), apply=apply)
     config = CrossQConfig(exploration=exploration)
-    return losses.Setting(CrossQNetworks(network, network, _BOUNDS), config)
+    return base.Setting(CrossQNetworks(network, network, _BOUNDS), config)
 
 
-def _policy(log_deviation: float) -> losses.Fitted:
+def _policy(log_deviation: float) -> base.Fitted:
     means = jnp.array([[0.5, -1.0, 0.2], [0.0, 1.0, -0.2]])
-    return losses.Fitted(jnp.concatenate([means, jnp.full((2, 3), log_deviation)], axis=1), ())
+    return base.Fitted(jnp.concatenate([means, jnp.full((2, 3), log_deviation)], axis=1), ())
 
 
 def test_acting_draws_from_the_policy_within_the_bounds() -> None:
@@ -160,12 +160,12 @@ def test_performing_takes_the_middle_of_the_policy_whatever_the_key() -> None:
 
 
 @functools.cache
-def _renormalised() -> tuple[losses.Setting, losses.Fitted]:
+def _renormalised() -> tuple[base.Setting, base.Fitted]:
     """A policy with normalisation, and statistics far from those of any batch below."""
     config = CrossQConfig(policy_hidden_sizes=(5,), critic_hidden_sizes=(3,))
     made = networks.make_networks(jnp.zeros((1, 2)), _BOUNDS, config)
     params, stats = jax.jit(made.policy.init)(jax.random.key(0))
-    return losses.Setting(made, config), losses.Fitted(params, jax.tree.map(lambda leaf: leaf + 1, stats))
+    return base.Setting(made, config), base.Fitted(params, jax.tree.map(lambda leaf: leaf + 1, stats))
 
 
 def test_performing_sees_every_row_alone() -> None:

@@ -11,7 +11,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from agents.core import Observation, Transition, join
-from agents.crossq import PRESETS, discrete, losses, make_networks, networks
+from agents.crossq import PRESETS, base, discrete, make_networks, networks
 from agents.networks import masked_log_probs
 
 # Compiling is most of what these tests take.
@@ -60,7 +60,7 @@ def _joined(batch: Transition) -> Transition:
 
 
 _NETWORKS = make_networks(jax.tree.map(lambda rows: rows[:1], _rows()), _NUM_ACTIONS, _CONFIG)
-_SETTING = losses.Setting(_NETWORKS, _CONFIG)
+_SETTING = base.Setting(_NETWORKS, _CONFIG)
 # Nothing is drawn here, so that any key will do.
 _KEY = jax.random.key(0)
 
@@ -76,7 +76,7 @@ class _Learner(NamedTuple):
 
 @functools.cache
 def _prepare(steps: int) -> _Learner:
-    """Networks with the statistics that so many training passes over the rows leave."""
+    """Networks with the statistics after the given number of training passes over the rows."""
 
     def train(params: Any, stats: Any, policy_params: Any, policy_stats: Any) -> _Learner:
         evenly = jnp.ones(_NUM_ROWS)
@@ -107,10 +107,10 @@ def _assert_close(one: Any, other: Any, tolerance: float = 1e-5) -> None:
 @pytest.mark.parametrize("entropy", [False, True])
 @pytest.mark.parametrize("steps", [0, 3])
 def test_shared_rows_give_the_critic_what_a_row_for_each_gives(steps: int, entropy: bool) -> None:
-    setting = losses.Setting(_NETWORKS, dataclasses.replace(_CONFIG, critic_entropy=entropy))
+    setting = base.Setting(_NETWORKS, dataclasses.replace(_CONFIG, critic_entropy=entropy))
     learner = _prepare(steps)
 
-    def loss(params: Any, batch: Transition) -> tuple[jax.Array, losses.CriticExtra]:
+    def loss(params: Any, batch: Transition) -> tuple[jax.Array, base.CriticExtra]:
         log_probs = _log_probs(learner, batch.observation)
         return discrete.critic_loss(params, learner.stats, log_probs, jnp.float32(0.3), batch, setting)
 
@@ -123,7 +123,7 @@ def test_shared_rows_give_the_critic_what_a_row_for_each_gives(steps: int, entro
 def test_shared_rows_give_the_policy_what_a_row_for_each_gives() -> None:
     learner = _prepare(3)
 
-    def loss(params: Any, batch: Transition) -> tuple[jax.Array, losses.PolicyExtra]:
+    def loss(params: Any, batch: Transition) -> tuple[jax.Array, base.PolicyExtra]:
         evenly = jnp.ones(batch.observation.info_state.shape[0])
         critics = (_NETWORKS.critic, learner.params, learner.stats)
         q, _ = networks.apply_critics(*critics, batch.observation, evenly, False)

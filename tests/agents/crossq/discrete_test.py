@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from agents.core import Observation, Transition
-from agents.crossq import PRESETS, CrossQConfig, CrossQNetworks, discrete, losses, networks
+from agents.crossq import PRESETS, CrossQConfig, CrossQNetworks, base, discrete, networks
 
 _CONFIG = dataclasses.replace(PRESETS["games"], discount=0.9)
 
@@ -27,7 +27,7 @@ def _look_up(
 
 _TABLE = networks.Network(init=lambda key: (jnp.zeros((2, 2)), jnp.zeros(2)), apply=_look_up)
 _TABLES = CrossQNetworks(policy=_TABLE, critic=_TABLE)
-_SETTING = losses.Setting(_TABLES, _CONFIG)
+_SETTING = base.Setting(_TABLES, _CONFIG)
 # Nothing is drawn here, so that any key will do.
 _KEY = jax.random.key(0)
 
@@ -51,9 +51,9 @@ _BATCH = Transition(
 @functools.partial(jax.jit, static_argnames="config")
 def _critic_loss(
     q: jax.Array, batch: Transition = _BATCH, config: CrossQConfig = _CONFIG, temperature: float = 0.5
-) -> tuple[jax.Array, losses.CriticExtra]:
+) -> tuple[jax.Array, base.CriticExtra]:
     stats = jnp.zeros((2, 2))
-    setting = losses.Setting(_TABLES, config)
+    setting = base.Setting(_TABLES, config)
     return discrete.critic_loss(q, stats, _LOG_PROBS, jnp.float32(temperature), batch, setting)
 
 
@@ -143,7 +143,7 @@ def test_policy_loss_by_hand() -> None:
     batch = _BATCH._replace(now=jnp.array([0, 1, 1]), weight=jnp.ones(3))
 
     @jax.jit
-    def loss(logits: jax.Array, q: jax.Array) -> tuple[jax.Array, losses.PolicyExtra]:
+    def loss(logits: jax.Array, q: jax.Array) -> tuple[jax.Array, base.PolicyExtra]:
         return discrete.policy_loss(logits, jnp.zeros(2), q, jnp.float32(0.5), _KEY, batch, _SETTING)
 
     value, extra = loss(logits, q)
@@ -162,7 +162,7 @@ def test_the_target_entropy_is_a_share_of_that_of_all_legal_actions_alike(share:
     """Two legal actions in state 0, one in state 1, each as often as it was decided at."""
     legal = jnp.array([[True, True], [False, True]])
     batch = _BATCH._replace(observation=_STATES._replace(legal_actions=legal), weight=jnp.array([3.0, 1.0]))
-    setting = losses.Setting(_TABLES, dataclasses.replace(_CONFIG, target_entropy=share))
+    setting = base.Setting(_TABLES, dataclasses.replace(_CONFIG, target_entropy=share))
     q, temperature = jnp.zeros((2, 2)), jnp.float32(0.5)
     _, extra = discrete.policy_loss(jnp.zeros((2, 2)), jnp.zeros(2), q, temperature, _KEY, batch, setting)
     np.testing.assert_allclose(extra.target_entropy, share * 0.75 * np.log(2.0), rtol=1e-6)
@@ -177,7 +177,7 @@ def test_policy_loss_leaves_illegal_actions_and_rows_without_weight_alone() -> N
     q = jnp.array([[2.0, 1e6], [1e6, -1e6]])
 
     @jax.jit
-    def loss(logits: jax.Array) -> tuple[jax.Array, losses.PolicyExtra]:
+    def loss(logits: jax.Array) -> tuple[jax.Array, base.PolicyExtra]:
         return discrete.policy_loss(logits, jnp.zeros(2), q, jnp.float32(0.5), _KEY, batch, _SETTING)
 
     (value, extra), gradient = jax.value_and_grad(loss, has_aux=True)(jnp.zeros((2, 2)))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from agents.core import AgentCore, Transition, join
-from agents.crossq import Bounds, CrossQConfig, learning, losses, make_core, make_networks, networks
+from agents.crossq import Bounds, CrossQConfig, base, learning, make_core, make_networks, networks
 
 # Compiling is most of what these tests take.
 _jit: Any = functools.partial(
@@ -57,7 +57,7 @@ def _states(config: CrossQConfig = _CONFIG) -> list[learning.CrossQState]:
 
 
 def _moved(name: str) -> list[bool]:
-    """Which of the six updates changed a part of the state."""
+    """Returns, for each of the six updates, True if it changed a part of the state."""
     pairs = zip(_states()[:-1], _states()[1:], strict=True)
     return [not _equal(getattr(before, name), getattr(after, name)) for before, after in pairs]
 
@@ -119,7 +119,7 @@ def test_keys_of_either_kind_begin_alike_and_the_state_is_plain_arrays() -> None
 
 def test_acting_needs_the_policy_with_its_statistics_and_stays_within_bounds() -> None:
     variables = _core().variables(_states()[-1])
-    assert _equal(variables, losses.Fitted(_states()[-1].policy_params, _states()[-1].policy_stats))
+    assert _equal(variables, base.Fitted(_states()[-1].policy_params, _states()[-1].policy_stats))
     action = np.asarray(_core().act(variables, jax.random.key(0), _rows(500, 3)))
     assert action.shape == (500, 2)
     assert action.dtype == np.float32

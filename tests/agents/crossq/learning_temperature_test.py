@@ -20,7 +20,7 @@ _jit: Any = functools.partial(
 
 
 def _game_core(target_entropy: float, logit: float) -> AgentCore:
-    """Two legal actions or three; the policy prefers the first by so much, whatever it sees."""
+    """An agent with two or three legal actions, whose policy prefers the first by a fixed logit."""
 
     def apply(params: Any, stats: Any, rows: Observation, *_: Any) -> tuple[jax.Array, Any]:
         return jnp.tile(params, (rows.info_state.shape[0], 1)), stats
@@ -63,7 +63,7 @@ def test_discrete_actions_may_have_any_target_where_it_is_not_used() -> None:
 
 @pytest.mark.parametrize("normalisation", ["batch_renorm", "batch_norm"])
 def test_a_continuous_bandit_is_solved_from_every_seed(normalisation: str) -> None:
-    """The reward -(a - 0.3)^2 of actions in [-2, 1], learned from what others did."""
+    """The reward -(a - 0.3)^2 of actions in [-2, 1], learned off-policy."""
     steps, num = 600, 64
     config = CrossQConfig(
         critic_hidden_sizes=(16,),

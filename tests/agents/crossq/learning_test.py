@@ -182,7 +182,7 @@ def test_the_temperature_of_an_update_is_that_of_its_step() -> None:
 
 
 def _largest_moves(config: CrossQConfig, updates: int) -> list[float]:
-    """How far the critics' parameters moved in each update."""
+    """Returns the distance that the critics' parameters moved in each update."""
     core = make_core(make_networks(_EXAMPLE, 3, config), config)
     init, update = _jit(core.init), _jit(core.update)
     state, moves = init(jax.random.key(0)), []

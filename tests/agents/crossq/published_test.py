@@ -85,7 +85,7 @@ class _Fitted(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Everything that is learned."""
+    """Training state of the Flax version."""
 
     critics: list[_Fitted]
     policy: _Fitted
@@ -159,7 +159,7 @@ class _Published(NamedTuple):
 
 
 def _renamed(tree: Any) -> Any:
-    """Our parameters, or what is shaped like them, under Flax's names."""
+    """Renames our parameters, or a tree of their structure, to Flax's names."""
     names = {"w": "kernel", "b": "bias"}
     return {name: {names.get(key, key): leaf for key, leaf in layer.items()} for name, layer in tree.items()}
 
@@ -182,7 +182,7 @@ def _translated(state: learning.CrossQState) -> _State:
 
 
 def _assert_close(actual: Any, expected: Any, tolerance: float) -> None:
-    """All leaves, by the largest of them."""
+    """Compares all leaves, relative to the largest of them."""
     scale = max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(expected))
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * scale), actual, expected
@@ -198,7 +198,7 @@ def _assert_stepped(
     b1: float,
     tolerance: float = 1e-5,
 ) -> None:
-    """That one step of Adam was made (Kingma and Ba 2015, algorithm 1), and these are the new statistics.
+    """Checks one step of Adam (Kingma and Ba 2015, algorithm 1) and the new statistics.
 
     Adam makes a whole step of a gradient that is zero but for rounding, as that of a bias before
     normalisation may be. So moments are those of the gradient, and parameters those of the moments.

@@ -1,4 +1,4 @@
-"""Tests of agents.crossq.losses: what both kinds of actions share."""
+"""Tests of agents.crossq.base: terms of the critic losses."""
 
 import dataclasses
 import functools
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agents.core import Transition
-from agents.crossq import CrossQConfig, losses
+from agents.crossq import CrossQConfig, base
 
 _Q = jnp.array([[[1.0, 2.0], [3.0, 5.0]], [[3.0, 4.0], [5.0, 1.0]]])
 
@@ -19,7 +19,7 @@ _Q = jnp.array([[[1.0, 2.0], [3.0, 5.0]], [[3.0, 4.0], [5.0, 1.0]]])
 )
 def test_critics_are_reduced_by_their_minimum_or_mean(reduction: str, expected: list[list[float]]) -> None:
     config = dataclasses.replace(CrossQConfig(), q_reduction=reduction)
-    np.testing.assert_array_equal(losses.reduce_critics(_Q, config), expected)
+    np.testing.assert_array_equal(base.reduce_critics(_Q, config), expected)
 
 
 def _batch(reward: list[float], discount: list[float], weight: list[float]) -> Transition:
@@ -33,7 +33,7 @@ _TAKEN = jnp.array([[0.0, 1.0, 2.0], [3.0, -1.0, 0.5]])
 _FOLLOWING = jnp.array([2.0, 4.0, 7.0])
 _TARGET = np.array([1.0 + 0.9 * 2.0, -2.0 + 0.9 * 0.25 * 4.0, 0.5])
 _CONFIG = CrossQConfig(discount=0.9)
-_squared_error = jax.jit(functools.partial(losses.squared_error, config=_CONFIG))
+_squared_error = jax.jit(functools.partial(base.squared_error, config=_CONFIG))
 
 
 def test_half_the_mean_squared_difference_is_summed_over_critics() -> None:
@@ -60,7 +60,7 @@ def test_what_is_behind_the_end_may_be_anything(behind: float) -> None:
 
 def test_an_agent_that_discounts_everything_learns_rewards() -> None:
     nothing = jnp.full(3, jnp.nan)
-    error = losses.squared_error(_TAKEN, nothing, _BATCH, dataclasses.replace(_CONFIG, discount=0.0))
+    error = base.squared_error(_TAKEN, nothing, _BATCH, dataclasses.replace(_CONFIG, discount=0.0))
     share = np.array([0.25, 0.25, 0.5])
     rewards = np.array([1.0, -2.0, 0.5])
     np.testing.assert_allclose(error, 0.5 * (share * (np.asarray(_TAKEN) - rewards) ** 2).sum(), rtol=1e-6)
@@ -68,7 +68,7 @@ def test_an_agent_that_discounts_everything_learns_rewards() -> None:
 
 def test_a_scale_of_rewards_leaves_the_values_of_what_follows() -> None:
     scaled = dataclasses.replace(_CONFIG, reward_scale=10.0)
-    error = losses.squared_error(_TAKEN, _FOLLOWING, _BATCH, scaled)
+    error = base.squared_error(_TAKEN, _FOLLOWING, _BATCH, scaled)
     target = np.array([10.0 + 0.9 * 2.0, -20.0 + 0.9 * 0.25 * 4.0, 5.0])
     share = np.array([0.25, 0.25, 0.5])
     np.testing.assert_allclose(error, 0.5 * (share * (np.asarray(_TAKEN) - target) ** 2).sum(), rtol=1e-6)
