@@ -1,7 +1,7 @@
 """Interface of every agent: a NamedTuple of pure functions over explicit state.
 
 The same `AgentCore` is driven by a jitted loop over a game on the device and, through a learner, by a
-replay of actors' experience. Only where a batch comes from differs.
+replay of actors' experience. The two differ only in the source of the batches.
 
 Dimensions: `B` batch, `D` numbers in an information state, `A` actions (discrete) or numbers in an action
 (continuous), `C` numbers of context.
@@ -27,8 +27,8 @@ class Observation(NamedTuple):
 
     Attributes:
       info_state: `[.., D]` float32.
-      legal_actions: `[.., A]` bool; at least one is true wherever the player acts.
-      context: `[.., C]` float32, what a conditional policy is conditioned on; C may be 0.
+      legal_actions: `[.., A]` bool; at least one is True whenever the player acts.
+      context: `[.., C]` float32, the input that a conditional policy is conditioned on. C may be 0.
     """
 
     info_state: jax.Array
@@ -44,25 +44,25 @@ class Bounds(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """A batch of decisions of the learning player, and what came of them.
+    """Batch of the learning player's decisions and their outcomes.
 
-    Observations stand apart from the decisions that refer to them, so that networks see each of `U` rows
-    once, however many decisions share it: where a game has fewer information states than a batch has
-    decisions, that is most of the work saved. `join` makes the plain case, two rows a decision.
+    Observations are stored apart from the decisions, which refer to them by row. Networks therefore process
+    each of the `U` rows once, even if many decisions share it. If a game has fewer information states than a
+    batch has decisions, this saves most of the work. `join` builds the plain case of two rows per decision.
 
     Attributes:
-      observation: `[U, ..]`, everything observed at a decision or right after one: an `Observation` in
+      observation: `[U, ..]`, all observations made at a decision or right after one: an `Observation` in
         games, any arrays in continuous control.
       now: `[B]` int32, the row observed at the decision.
       then: `[B]` int32, the row observed at the player's next decision; any row where discount is 0.
       action: `[B]` int32, or `[B, A]` float32.
-      reward: `[B]` float32, the sum of what was paid until the player's next decision.
-      discount: `[B]` float32; 0 where the episode ended, else the discount of what follows.
-      weight: `[B]` float32, not negative: how much a decision counts in losses and statistics.
+      reward: `[B]` float32, the sum of the rewards received until the player's next decision.
+      discount: `[B]` float32; 0 if the episode ended, otherwise the discount of the next value.
+      weight: `[B]` float32, not negative: the decision's weight in losses and statistics.
       log_prob: `[B]` float32, logarithm of the probability or density with which the action was chosen;
-        None where nobody kept it.
-      continues: `[B]` bool, whether the batch's next decision is also the player's next one; None where
-        none is.
+        None if it was not recorded.
+      continues: `[B]` bool, True if the batch's next decision is also the player's next one. None if this
+        holds for no decision.
     """
 
     observation: Any
@@ -83,7 +83,18 @@ def join(
     discount: jax.Array,
     next_observation: Any,
 ) -> Transition:
-    """Transitions from observations `[B, ..]` and next observations `[B, ..]`, each a row of its own."""
+    """Builds transitions in which every observation has a row of its own.
+
+    Args:
+      observation: arrays `[B, ..]`, observed at the decisions.
+      action: `[B]` int32, or `[B, A]` float32.
+      reward: `[B]` float32.
+      discount: `[B]` float32.
+      next_observation: arrays `[B, ..]`, observed after the decisions.
+
+    Returns:
+      Transitions with `U = 2 B` rows of observations and weight 1.
+    """
     rows = jax.tree.map(lambda now, then: jnp.concatenate([now, then]), observation, next_observation)
     index = jnp.arange(action.shape[0])
     weight = jnp.ones_like(reward)
@@ -99,21 +110,22 @@ def _no_log_prob(variables: Variables, observation: Any, action: Action) -> jax.
 
 
 class AgentCore(NamedTuple):
-    """An agent.
+    """Functions of an agent.
 
     Attributes:
       init: key -> State. The state carries parameters, optimiser state, statistics, key and step.
-      update: (State, Transition) -> (State, Metrics): one gradient step; the only learning code there is.
-      variables: State -> Variables: what an actor needs, batch statistics included.
-      act: (Variables, Key, Observation) -> how to act while learning, exploration included: `[B]` int32
-        actions drawn from `behaviour`, or `[B, A]` float32 within their bounds.
-      perform: (Variables, Key, Observation) -> how to act when judged: actions drawn from `probs`, or the
-        middle of the policy's distribution where actions are continuous.
-      behaviour: (Variables, Observation) -> `[B, A]`, probabilities while learning; ValueError where actions
-        are continuous.
-      probs: (Variables, Observation) -> `[B, A]`, exactly 0 on illegal actions; ValueError likewise.
-      log_prob: (Variables, Observation, actions as `act` gives them) -> `[B]`, logarithm of the probability
-        or density with which `act` chooses them; ValueError where an agent has no need for it.
+      update: (State, Transition) -> (State, Metrics): one gradient step. No other function learns.
+      variables: State -> Variables: the arrays that an actor needs, including batch statistics.
+      act: (Variables, Key, Observation) -> actions while learning, with exploration: `[B]` int32 sampled
+        from `behaviour`, or `[B, A]` float32 within their bounds.
+      perform: (Variables, Key, Observation) -> actions in evaluation mode: sampled from `probs`, or the
+        centre of the policy's distribution if actions are continuous.
+      behaviour: (Variables, Observation) -> `[B, A]`, probabilities while learning. Raises ValueError if
+        actions are continuous.
+      probs: (Variables, Observation) -> `[B, A]`, exactly 0 on illegal actions. Raises ValueError
+        if actions are continuous.
+      log_prob: (Variables, Observation, actions as returned by `act`) -> `[B]`, logarithm of the probability
+        or density with which `act` chooses them. Raises ValueError if the agent does not implement it.
     """
 
     init: Callable[[Key], State]

@@ -1,4 +1,4 @@
-"""One gradient step of one loss with one optimiser."""
+"""Gradient steps of a loss with an optimiser."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ Params = Any
 def make_update(
     loss: Callable[..., tuple[jax.Array, Any]], optimiser: optax.GradientTransformation
 ) -> Callable[..., tuple[jax.Array, Any, Params, optax.OptState]]:
-    """Binds a loss to its optimiser.
+    """Returns a function that takes one gradient step of the loss.
 
     Args:
-      loss: (params, *rest) -> (scalar, auxiliary output); differentiated in `params` alone.
-      optimiser: whose state the caller keeps.
+      loss: (params, *rest) -> (scalar, auxiliary output); differentiated with respect to `params` only.
+      optimiser: the optimiser of the parameters. The caller keeps its state.
 
     Returns:
-      (params, optimiser state, *rest) -> (loss, auxiliary output, new params, new optimiser state).
+      A function (params, optimiser state, *rest) ->
+        (loss, auxiliary output, new params, new optimiser state).
     """
     value_and_grad = jax.value_and_grad(loss, has_aux=True)
 

@@ -26,15 +26,16 @@ class Interface:
     """Functions between an environment and an agent. All take batches and run inside jit.
 
     Attributes:
-      example: an observation as the agent sees it, with an axis of 1 in front.
-      num_actions: `A`: how many there are, or how many numbers a continuous one has.
-      bounds: of continuous actions; None where actions are discrete.
-      to_observation: the environment's observations to the agent's: an `Observation` where actions are
-        discrete, or where they are continuous and observations have a context; else `[B, D]` float32.
-      to_action: the agent's actions to the environment's, in its own shape and type.
-      to_transition: an `acme.types.Transition` to the agent's.
-      to_sequence: an `acme.adders.reverb.Step` of sequences `[S, T + 1, ..]`, as `agents.acme_layer.replay`
-        keeps them, to the agent's transition of `S * T` decisions in order. Padding has weight 0.
+      example: an observation as the agent sees it, with a leading axis of size 1.
+      num_actions: `A`, the number of discrete actions, or of numbers in a continuous action.
+      bounds: the bounds of continuous actions; None if actions are discrete.
+      to_observation: converts observations to the agent's: an `Observation` if actions are discrete, or if
+        observations have a context; otherwise `[B, D]` float32.
+      to_action: converts the agent's actions to the environment's shape and type.
+      to_transition: converts an `acme.types.Transition` to the agent's.
+      to_sequence: converts an `acme.adders.reverb.Step` of sequences `[S, T + 1, ..]`, as
+        `agents.acme_layer.replay` keeps them, to the agent's transition of `S * T` decisions in order.
+        Padding has weight 0.
     """
 
     example: Any
@@ -50,14 +51,14 @@ def make_interface(environment_spec: Any) -> Interface:
     """Binds the functions of `Interface` to an environment.
 
     Legal actions are taken from observations that have a field `legal_actions`, as `agents.core.Observation`
-    and Acme's `OLT` have; elsewhere all are legal. Contexts likewise, from a field `context`, beside a field
-    `info_state` or `observation` with everything else; elsewhere they are empty.
+    and Acme's `OLT` have; otherwise all are legal. Contexts are taken from a field `context`, if a field
+    `info_state` or `observation` holds the rest of the observation; otherwise they are empty.
 
     Args:
       environment_spec: an `acme.specs.EnvironmentSpec`.
 
     Raises:
-      ValueError: actions or rewards that no agent of ours can handle.
+      ValueError: no agent here can handle the actions, rewards, discounts or legal actions.
     """
     actions = environment_spec.actions
     for name in ("rewards", "discounts"):
@@ -88,10 +89,10 @@ def make_interface(environment_spec: Any) -> Interface:
 
 
 def _bounds(spec: Any) -> Bounds:
-    """Those of continuous actions.
+    """Returns the bounds of continuous actions.
 
     Raises:
-      ValueError: actions that are not continuous within finite bounds.
+      ValueError: the actions are not continuous within finite bounds.
     """
     if not isinstance(spec, specs.Array) or not np.issubdtype(spec.dtype, np.floating):
         raise ValueError(f"actions must be one DiscreteArray or one BoundedArray of floats, not {spec}.")
@@ -123,9 +124,9 @@ def _check_legal_actions(observations: Any, num_actions: int) -> None:
 
 
 def _observe(num_actions: int, observation: Any) -> Observation:
-    """An `Observation` from one, from Acme's `OLT`, or from any arrays, with all actions legal.
+    """Converts an `Observation`, Acme's `OLT`, or any other arrays (all actions legal) to an `Observation`.
 
-    Fields are told by name: what comes out of Reverb has the names but not the types of what went in.
+    Fields are recognised by name, because Reverb keeps the names of the fields but not their types.
     """
     is_told = hasattr(observation, "legal_actions") or _has_context(observation)
     info_state = _flatten(_seen(observation) if is_told else observation)
@@ -150,7 +151,7 @@ def _seen(observation: Any) -> Any:
 
 
 def _flatten(observation: Any) -> jax.Array:
-    """`[B, D]` float32: all numbers of a tree of arrays, mappings in the order of their sorted keys.
+    """Returns all numbers of a tree of arrays as `[B, D]` float32, with mappings in the order of sorted keys.
 
     The order of insertion, which JAX keeps for ordered mappings, does not survive Reverb.
     """
@@ -169,11 +170,11 @@ def _to_transition(to_observation: Callable[[Any], Any], is_discrete: bool, tran
 
 
 def _to_sequence(to_observation: Callable[[Any], Any], is_discrete: bool, steps: Any) -> Transition:
-    """Rows of observations as they lie in the sequences; the last of each is only what came in the end."""
+    """Keeps the rows of observations in order. The last row of a sequence is only a next observation."""
     num_sequences, num_rows = steps.reward.shape
     rows = jnp.arange(num_sequences * num_rows).reshape(num_sequences, num_rows)
     is_decision = jnp.asarray(steps.extras["is_decision"], bool)
-    # What follows a sequence's last decision is in no row of the batch, or in that of another sequence.
+    # The decision after a sequence's last one is not in the batch, or belongs to another sequence.
     has_next = jnp.arange(num_rows - 1) < num_rows - 2
 
     def decisions(leaf: Any) -> jax.Array:
@@ -193,12 +194,12 @@ def _to_sequence(to_observation: Callable[[Any], Any], is_discrete: bool, steps:
 
 
 def _read_actions(is_discrete: bool, action: Any) -> jax.Array:
-    """`[B]` int32, or `[B, A]` float32."""
+    """Returns actions as `[B]` int32, or `[B, A]` float32."""
     action = jnp.asarray(action)
     return action.astype(jnp.int32) if is_discrete else action.reshape(len(action), -1).astype(jnp.float32)
 
 
 def _merge(leaf: Any) -> jax.Array:
-    """`[S, T, ..]` to `[S * T, ..]`."""
+    """Reshapes `[S, T, ..]` to `[S * T, ..]`."""
     leaf = jnp.asarray(leaf)
     return leaf.reshape((leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]))

@@ -16,7 +16,7 @@ from agents.core import Bounds, Observation, Transition
 
 
 def flatten(inputs: Any) -> jax.Array:
-    """`[B, D]` float32: all numbers of arrays `[B, ..]`; of an `Observation`, all but the legal actions."""
+    """Returns all numbers of arrays `[B, ..]` as `[B, D]` float32; legal actions are left out."""
     if isinstance(inputs, Observation):
         inputs = (inputs.info_state, inputs.context)
     rows = [jnp.asarray(leaf, jnp.float32).reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(inputs)]
@@ -24,31 +24,31 @@ def flatten(inputs: Any) -> jax.Array:
 
 
 def masked_log_probs(logits: jax.Array, legal_actions: jax.Array) -> jax.Array:
-    """`[B, A]` log probabilities over legal actions; finite, and far below zero on illegal ones.
+    """Returns log probabilities `[B, A]` over legal actions; illegal ones get a finite, very low value.
 
-    Where nothing is legal, as at the end of a game, everything counts as legal, so that nothing is NaN.
+    If no action is legal, as at the end of a game, all count as legal, which avoids NaN.
     """
     possible = legal_actions | ~legal_actions.any(axis=-1, keepdims=True)
     return jax.nn.log_softmax(jnp.where(possible, logits, -1e9), axis=-1)
 
 
 def shares(weight: jax.Array) -> jax.Array:
-    """`[B]`: each row's share of the whole weight; all zero where there is none."""
+    """Returns `[B]`, each row's share of the total weight, or zeros if the total is zero."""
     total = weight.sum()
     return weight / jnp.where(total > 0, total, 1.0)
 
 
 def row_weights(transition: Transition, rows: jax.Array, weight: jax.Array) -> jax.Array:
-    """`[U]`: how much weight the decisions `[B]` lay on each row of the observations."""
+    """Returns `[U]`, the total weight of the decisions `[B]` that refer to each row of the observations."""
     num_rows = transition.observation.info_state.shape[0]
     return jnp.zeros(num_rows, weight.dtype).at[rows].add(weight)
 
 
 def check_bounds(bounds: Bounds) -> Bounds:
-    """The bounds `[A]` of continuous actions as float32 arrays.
+    """Returns the bounds `[A]` of continuous actions as float32 arrays.
 
     Raises:
-      ValueError: they are not finite, too far apart, or in the wrong order.
+      ValueError: the bounds are not finite, too far apart, or in the wrong order.
     """
     low, high = (np.asarray(side, np.float32) for side in bounds)
     if low.ndim != 1 or low.shape != high.shape or not (np.isfinite(low).all() and np.isfinite(high).all()):

@@ -1,6 +1,6 @@
-"""Agents by name: every agent once, for the device oracle, decoders, `run_agent` and the flags.
+"""Registry of agents by name, for the device oracle, decoders, `run_agent` and the flags.
 
-Light to import: an agent's code, and Acme, are imported when an entry's functions are called.
+This module is light to import. Agents and Acme are imported only when an entry's functions are called.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class CoreParts(NamedTuple):
-    """An agent without Acme.
+    """Parts of an agent that do not need Acme.
 
     Attributes:
       defaults: a configuration; its fields and their types are the agent's settings.
@@ -31,7 +31,7 @@ class CoreParts(NamedTuple):
 
 
 class AcmeParts(NamedTuple):
-    """An agent for Acme's launchers.
+    """Parts of an agent for Acme's launchers.
 
     Attributes:
       builder: (configuration, replay) -> Acme's builder.
@@ -46,9 +46,9 @@ class Agent(NamedTuple):
     """An entry of the registry.
 
     Attributes:
-      core: imports the agent.
-      acme: imports the agent and Acme.
-      finds_responses: whether `run_psro` may use it to find best responses.
+      core: imports the agent and returns its parts.
+      acme: imports the agent and Acme, and returns the parts for Acme.
+      finds_responses: True if `run_psro` may use it to find best responses.
     """
 
     core: Callable[[], CoreParts]
@@ -93,5 +93,5 @@ AGENTS: dict[str, Agent] = {
     "conditional_mpo": Agent(_mpo, _mpo_in_acme, finds_responses=True),
     "vmpo": Agent(_v_mpo, _mpo_in_acme, finds_responses=False),
 }
-# The agents that `run_psro` takes.
+# Agents that `run_psro` accepts as oracles.
 RESPONSE_AGENTS = tuple(name for name, agent in AGENTS.items() if agent.finds_responses)

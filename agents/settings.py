@@ -1,4 +1,4 @@
-"""Settings by name, as users give them, over a frozen dataclass of defaults."""
+"""User settings that override the defaults of a frozen dataclass."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _KINDS = {
 
 
 def replace(what: str, defaults: Config, changes: dict[str, Any]) -> Config:
-    """The frozen dataclass with changes.
+    """Returns the frozen dataclass with the changes applied.
 
     Args:
-      what: has the settings, for messages.
-      defaults: an instance; its values say which types are taken.
-      changes: by name. Whole numbers do as fractions, lists as tuples, `inf` as infinity.
+      what: the owner of the settings, as error messages name it.
+      defaults: an instance of the dataclass. Its values determine the accepted types.
+      changes: new values by name. Integers are accepted for floats, lists for tuples, "inf" for infinity.
 
     Raises:
-      ValueError: a setting that it does not have, or a value that it does not take.
+      ValueError: a setting is unknown, or its value has the wrong type.
     """
     known = [field.name for field in dataclasses.fields(defaults)]  # type: ignore[arg-type]
     unknown = [name for name in changes if name not in known]
@@ -37,10 +37,10 @@ def replace(what: str, defaults: Config, changes: dict[str, Any]) -> Config:
 
 
 def _checked(what: str, name: str, value: Any, default: Any) -> Any:
-    """The value as its default has it.
+    """Returns the value, converted to the type of its default.
 
     Raises:
-      ValueError: a value of another type.
+      ValueError: the value has another type.
     """
     if isinstance(default, float) and type(value) in (int, float, str):
         if value == "inf" or not isinstance(value, str):
@@ -54,15 +54,15 @@ def _checked(what: str, name: str, value: Any, default: Any) -> Any:
 
 
 def check_known(what: str, name: str, known: Collection[str]) -> None:
-    """Checks that there is something of this name.
+    """Checks that a name is known.
 
     Args:
-      what: is named.
-      name: as the user gave it.
-      known: the names that there are.
+      what: the kind of thing that is named, for the error message.
+      name: the name that the user gave.
+      known: all valid names.
 
     Raises:
-      ValueError: there is not; the message lists the names.
+      ValueError: the name is unknown; the message lists the valid names.
     """
     if name not in known:
         raise ValueError(f"no {what} named {name!r}; use one of {', '.join(known)}.")
