@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def load_policy(run_dir: str | os.PathLike[str], decoders: Mapping[str, Decoder] | None = None) -> Policy:
-    """The final mixture of a run as one OpenSpiel policy, weighted by reach.
+    """Returns the final mixture of a run as one OpenSpiel policy, weighted by reach.
 
     It plays the turn-based form of games with simultaneous moves. Loading it runs no code from the run.
 
     Args:
-      run_dir: of `experiments.run_psro`.
+      run_dir: the directory of a run of `experiments.run_psro`.
       decoders: functions that make policies of stored ones, by kind; None: those of
         `acme_psro.policies.decoders`, which knows uniform policies, tables and our agents' networks.
 

@@ -1,4 +1,4 @@
-"""Payoff tensors by simulation: means with counts and standard errors, and more episodes where they matter.
+"""Payoff tensors by simulation: means with counts and standard errors, refined where they matter.
 
 Dimensions: `P` players, `n_p` policies of player p; a *cell* is a profile; `m` cells.
 """
@@ -24,11 +24,11 @@ _CONTENDING = 2.0
 
 
 class SampledPayoffs(NamedTuple):
-    """A payoff tensor and how well it is known, in utility units.
+    """A payoff tensor and its accuracy, in utility units.
 
     Attributes:
-      mean: `[P, n_1, .., n_P]` float64; NaN where nothing was played.
-      episodes: `[n_1, .., n_P]` int64, how many are behind each mean.
+      mean: `[P, n_1, .., n_P]` float64; NaN without episodes.
+      episodes: `[n_1, .., n_P]` int64, the number of episodes behind each mean.
       standard_error: `[P, n_1, .., n_P]` float64, of the mean; NaN below two episodes.
     """
 
@@ -38,13 +38,13 @@ class SampledPayoffs(NamedTuple):
 
 
 def empty(num_players: int) -> SampledPayoffs:
-    """Of populations without policies."""
+    """Returns the payoffs of populations without policies."""
     nothing = empty_payoffs(num_players)
     return SampledPayoffs(nothing, np.zeros(nothing.shape[1:], np.int64), nothing.copy())
 
 
 def extend(payoffs: SampledPayoffs, sizes: Sequence[int]) -> SampledPayoffs:
-    """Those of populations of the given sizes: known cells kept, new ones NaN and never played.
+    """Returns payoffs for populations of the given sizes: known cells are kept, new ones are NaN.
 
     Raises:
       ValueError: sizes below the present ones; populations only grow.
@@ -56,12 +56,12 @@ def extend(payoffs: SampledPayoffs, sizes: Sequence[int]) -> SampledPayoffs:
 
 
 def fill(play: Play, payoffs: SampledPayoffs, sizes: Sequence[int], episodes: int) -> SampledPayoffs:
-    """The payoffs of populations of the given sizes, every cell from `episodes` episodes at least.
+    """Returns payoffs for populations of the given sizes, every cell from at least `episodes` episodes.
 
     Args:
-      play: plays cells.
-      payoffs: of smaller populations, or of these.
-      sizes: policies of each player.
+      play: simulates cells.
+      payoffs: payoffs of smaller populations, or of these.
+      sizes: numbers of policies of each player.
       episodes: 2 or more, as one alone says nothing of the error.
 
     Raises:
@@ -76,20 +76,20 @@ def fill(play: Play, payoffs: SampledPayoffs, sizes: Sequence[int], episodes: in
 def more_where_uncertain(
     play: Play, payoffs: SampledPayoffs, solve: Solve, budget: int, rounds: int = 4
 ) -> SampledPayoffs:
-    """Plays further episodes where the meta-solver's answer hangs upon them.
+    """Simulates further episodes of the cells on which the meta-solver's answer depends.
 
-    The answer hangs upon what the meta-strategy earns, and on what each deviation earns that may be the best:
-    sums over cells, each weighted by the probability of getting there. Episodes are shared out as Neyman
-    (1934) does for such sums: so that in the end each cell has had its part of them in proportion to the
-    largest such probability (see `influence`) times the deviation of its returns. They come in rounds, and
-    the meta-game is solved anew before each.
+    The answer depends on the return of the meta-strategy, and on the return of each deviation that may be the
+    best. Both are sums over cells, each weighted by the probability of getting there. Episodes are shared out
+    as Neyman (1934) does for such sums: so that in the end each cell has had its part of them in proportion
+    to the largest such probability (see `influence`) times the deviation of its returns. They come in rounds,
+    and the meta-game is solved anew before each.
 
     Args:
-      play: plays cells.
+      play: simulates cells.
       payoffs: every cell from two episodes or more.
       solve: the meta-solver.
-      budget: episodes in all.
-      rounds: in which they come.
+      budget: the total number of episodes.
+      rounds: the number of rounds in which they are simulated.
 
     Raises:
       ValueError: a budget that is negative, no rounds, or cells that were not played.
@@ -107,10 +107,10 @@ def more_where_uncertain(
 
 
 def deviations(payoffs: SampledPayoffs) -> np.ndarray:
-    """`[P, n_1, .., n_P]`: estimated standard deviations of a single episode's returns.
+    """Returns `[P, n_1, .., n_P]`: estimated standard deviations of a single episode's returns.
 
     Each is estimated as if the cell had one more degree of freedom, with the mean variance of all cells: a
-    cell whose first few episodes ended alike is not taken for certain.
+    cell whose first few episodes had equal returns is not treated as certain.
     """
     freedom = payoffs.episodes - 1
     squares = np.square(payoffs.standard_error) * payoffs.episodes * freedom
@@ -120,7 +120,7 @@ def deviations(payoffs: SampledPayoffs) -> np.ndarray:
 
 
 def influence(payoffs: SampledPayoffs, meta_strategy: ProductStrategy, deviation: np.ndarray) -> np.ndarray:
-    """`[n_1, .., n_P]`: how probable each cell is at most, by the meta-strategy or a contending deviation.
+    """Returns `[n_1, .., n_P]`: each cell's largest probability under the meta-strategy or a contender.
 
     A deviation is one player's to one of its policies; it contends while what it earns is within two
     standard errors of the best one's.
@@ -146,14 +146,14 @@ def influence(payoffs: SampledPayoffs, meta_strategy: ProductStrategy, deviation
 
 
 def share_out(weight: np.ndarray, count: np.ndarray, budget: int) -> np.ndarray:
-    """Episodes of each cell, summing to the budget, that bring counts closest to the weights' proportions.
+    """Returns episodes of each cell, summing to the budget, that bring counts closest to the weights.
 
     No cell loses any: those that have had more than their part get none, and the others share.
 
     Args:
-      weight: not negative, of any shape; where all are 0 nothing is shared out.
+      weight: not negative, of any shape; if all are 0, no episodes are distributed.
       count: episodes so far.
-      budget: to share out.
+      budget: the number of episodes to distribute.
     """
     flat, before = weight.ravel(), count.ravel().astype(np.float64)
     wanting = np.flatnonzero(flat > 0)
@@ -181,7 +181,7 @@ def _product(marginals: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _add(play: Play, payoffs: SampledPayoffs, episodes: np.ndarray) -> SampledPayoffs:
-    """Plays so many further episodes `[n_1, .., n_P]` of each cell."""
+    """Simulates `episodes` `[n_1, .., n_P]` further episodes of the cells, and merges them."""
     cells = np.argwhere(episodes > 0)
     if not len(cells):
         return payoffs

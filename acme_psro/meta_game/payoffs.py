@@ -64,7 +64,7 @@ def deviation_payoffs(payoffs: np.ndarray, meta_strategy: ProductStrategy, playe
     Args:
       payoffs: `[P, n_1, .., n_P]`.
       meta_strategy: marginals of lengths `n_1, .., n_P`; `player`'s own is not used.
-      player: whose payoffs.
+      player: the player whose payoffs are computed.
 
     Raises:
       ValueError: the lengths of the marginals do not match the payoffs.
@@ -125,12 +125,12 @@ def meta_regret(payoffs: np.ndarray, meta_strategy: ProductStrategy) -> np.ndarr
 
 
 def empty_payoffs(num_players: int) -> np.ndarray:
-    """The payoff tensor of populations without policies, `[P, 0, .., 0]`."""
+    """Returns the payoff tensor of populations without policies, `[P, 0, .., 0]`."""
     return np.empty((num_players,) + (0,) * num_players)
 
 
 def extend_payoffs(payoffs: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
-    """The tensor for populations of the given sizes, known cells kept, new ones NaN.
+    """Returns the tensor for populations of the given sizes: known cells are kept, new ones are NaN.
 
     Raises:
       ValueError: sizes below the present ones; populations only grow.
@@ -146,7 +146,7 @@ def extend_payoffs(payoffs: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
 
 
 def missing_boxes(known: Sequence[int], sizes: Sequence[int]) -> Iterator[tuple[slice, ...]]:
-    """Disjoint boxes of profiles that are in a tensor of `sizes` and not in one of `known` sizes."""
+    """Yields disjoint boxes of profiles that are in a tensor of `sizes` and not in one of `known` sizes."""
     for player, (old, new) in enumerate(zip(known, sizes, strict=True)):
         if new > old:
             before = tuple(slice(0, size) for size in known[:player])

@@ -30,8 +30,8 @@ class SampledReturns(NamedTuple):
     """Returns of profiles, in utility units.
 
     Attributes:
-      episodes: `[n]` int64, how many are behind each mean.
-      mean: `[n, P]` float64; NaN where there is no episode.
+      episodes: `[n]` int64, the number of episodes behind each mean.
+      mean: `[n, P]` float64; NaN without episodes.
       standard_error: `[n, P]` float64, of the mean; NaN below two episodes.
     """
 
@@ -44,10 +44,10 @@ class Chunk(NamedTuple):
     """Episodes of one profile.
 
     Attributes:
-      row: of the profile among those to simulate.
+      row: the profile's place among those to simulate.
       profile: every player's policy.
       first: number of the first episode.
-      episodes: how many.
+      episodes: the number of episodes.
     """
 
     row: int
@@ -64,18 +64,18 @@ def simulate(
     seed: int,
     begun: int | np.ndarray = 0,
 ) -> SampledReturns:
-    """Plays profiles against themselves; the same arguments give the same returns.
+    """Simulates profiles of policies; the same arguments give the same returns.
 
     Args:
       game: as `load_game` takes it.
-      policies: `[P][n_p]`.
-      profiles: `[n, P]` int, each player's policy; no two alike.
-      episodes: of each profile, or `[n]`.
+      policies: `[P][n_p]`, policies of each player.
+      profiles: `[n, P]` int, each player's policy, without duplicates.
+      episodes: the number for each profile, or `[n]`.
       seed: not negative.
-      begun: how many of each profile, or `[n]`, were played before; these are others.
+      begun: the number of episodes of each profile, or `[n]`, that were simulated before; these are new ones.
 
     Raises:
-      ValueError: profiles that are none, numbers that are negative.
+      ValueError: profiles are invalid, or numbers are negative.
     """
     loaded = load_game(game)
     sizes = [len(own) for own in policies]
@@ -94,10 +94,10 @@ def simulate(
 def make_chunks(
     profiles: np.ndarray, sizes: Sequence[int], episodes: int | np.ndarray, begun: int | np.ndarray
 ) -> list[Chunk]:
-    """The episodes to play, profile after profile (see `simulate`).
+    """Returns the episodes to play, profile after profile (see `simulate`).
 
     Raises:
-      ValueError: profiles that are none, numbers that are negative.
+      ValueError: profiles are invalid, or numbers are negative.
     """
     profiles = np.asarray(profiles)
     if profiles.ndim != 2 or profiles.shape[1] != len(sizes) or profiles.dtype.kind not in "iu":
@@ -137,7 +137,7 @@ def play_chunk(
 def play(
     game: pyspiel.Game, policies: Sequence[BatchPolicy], episodes: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """`[E, P]` float64: returns of games played side by side, one policy a player.
+    """Returns `[E, P]` float64: returns of games played side by side, one policy a player.
 
     Raises:
       ValueError: probabilities that do not add up to 1, or of actions that are not legal.
@@ -156,7 +156,7 @@ def play(
 
 
 def _pass_chance(state: Any, rng: np.random.Generator) -> int:
-    """Lets chance move; returns who is to move then."""
+    """Plays chance moves; returns the player who is to move then."""
     while (mover := state.current_player()) == CHANCE:
         state.apply_action(draw(rng, state.chance_outcomes()))
     return mover
@@ -203,6 +203,6 @@ def merge(one: SampledReturns, other: SampledReturns) -> SampledReturns:
 
 
 def _squares(returns: SampledReturns) -> np.ndarray:
-    """`[n, P]`: sums of squared distances from the mean."""
+    """Returns `[n, P]`: sums of squared distances from the mean."""
     count = returns.episodes[..., None]
     return np.where(count > 1, np.square(returns.standard_error) * count * (count - 1), 0.0)

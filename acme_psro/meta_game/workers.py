@@ -52,7 +52,7 @@ class Workers:
 
     Args:
       num_workers: processes; they use CPUs only.
-      decoders: by kind of policy; functions of modules, which processes find by their names.
+      decoders: decoders by kind of policy, module-level functions, which processes find by their names.
       patience: seconds without any result after which the workers are taken to hang, and replaced. Long
         enough for the first one, before which they import and compile.
       max_restarts: how often workers are replaced in one simulation.
@@ -107,13 +107,13 @@ class Workers:
         Args:
           game: as `load_game` takes it.
           paths: `[P][n_p]`, of stored policies that stay as they are.
-          profiles: `[n, P]` int, each player's policy; no two alike.
+          profiles: `[n, P]` int, each player's policy, without duplicates.
           episodes: of each profile, or `[n]`.
           seed: not negative.
           begun: how many of each profile, or `[n]`, were played before; these are others.
 
         Raises:
-          ValueError: profiles that are none, numbers that are negative, or a policy that cannot be used.
+          ValueError: profiles are invalid, numbers are negative, or a policy cannot be used.
           SimulationError: workers were lost more often than `max_restarts`.
         """
         name = str(load_game(game))
@@ -137,7 +137,7 @@ class Workers:
         return gather(chunks, results, len(profiles), len(paths))
 
     def _play(self, tasks: Mapping[int, _Task], played: dict[int, SampledReturns]) -> None:
-        """Adds what of the tasks gets done before workers are lost, if they are."""
+        """Adds the results of the tasks that are finished before workers are lost."""
         pool, queue = self._open(), iter(tasks.items())
         running: dict[concurrent.futures.Future[SampledReturns], int] = {}
         try:
@@ -224,7 +224,7 @@ def _game(name: str) -> Any:
 
 @functools.lru_cache(_KEPT)
 def _policy(path: str, stamp: tuple[int, ...], game: str, player: int) -> BatchPolicy:
-    """A decoded policy, kept while its file stays as it is."""
+    """Returns a decoded policy, which is cached while its file does not change."""
     del stamp
     policy = stored.read(Path(path))
     stored.check_fits(policy, game, player, path)

@@ -28,17 +28,17 @@ with contextlib.redirect_stdout(io.StringIO()):
 
 
 class MixturePolicy(Policy):
-    """Plays like a mixture whose policies are drawn once a game, by every player for itself.
+    """Plays like a mixture whose policies are drawn once a game, independently by each player.
 
     At a decision each policy counts by its weight times the probability with which it would have made the
     player's own decisions so far: by Kuhn's theorem this one policy then plays like the mixture. Where none
-    would have come, all legal actions are alike. The game is played again up to each state that is asked
-    for, so that an answer takes as long as the game so far.
+    would have come, all legal actions have equal probability. The game is played again up to each state that
+    is asked for, so that an answer takes as long as the game so far.
 
     Args:
       game: OpenSpiel's, turn-based.
-      populations: `[P][n_p]`, policies of every player; those without weight are never asked.
-      marginals: `[P][n_p]`, how often each is drawn.
+      populations: `[P][n_p]`, policies of every player; those without weight are never evaluated.
+      marginals: `[P][n_p]`, each policy's probability to be drawn.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class MixturePolicy(Policy):
         return {action: float(whole[action] / total) for action in legal}
 
     def _decisions(self, state: Any, player: int) -> tuple[list[Any], list[int]]:
-        """The states `[t]` in which the player decided on the way to a state, and what it did."""
+        """Returns the states `[t]` in which the player decided on the way to a state, and its actions."""
         states, actions = [], []
         at = self.game.new_initial_state()
         for action in state.history():
@@ -80,7 +80,7 @@ class MixturePolicy(Policy):
 
 
 def table_policy(tree: GameTree, table: np.ndarray) -> Policy:
-    """A policy table as an OpenSpiel policy, for `open_spiel.python.algorithms` and friends.
+    """Returns a policy table as an OpenSpiel policy, for `open_spiel.python.algorithms` and friends.
 
     It answers for states of the game that the tree was compiled from: games with simultaneous moves in
     their turn-based form (`pyspiel.convert_to_turn_based`).
@@ -114,13 +114,13 @@ def mixture_policy(
     meta_strategy: ProductStrategy,
     decoders: Mapping[str, Decoder] | None = None,
 ) -> MixturePolicy:
-    """The mixture of populations of stored policies.
+    """Returns the mixture of populations of stored policies as an OpenSpiel policy.
 
     Args:
       game: `str` of OpenSpiel's, turn-based.
-      populations: of every player.
-      meta_strategy: by which policies are drawn.
-      decoders: by kind of policy; None: `acme_psro.policies.decoders.DECODERS`.
+      populations: one a player.
+      meta_strategy: the distribution by which policies are drawn.
+      decoders: decoders by kind of policy; None: `acme_psro.policies.decoders.DECODERS`.
 
     Raises:
       StoredPolicyError: a file that was truncated or altered, or a policy that no decoder takes.

@@ -19,7 +19,7 @@ from acme_psro.policies.tabular import Policy, make_policy, mixture_plan, unifor
 
 
 def make_table(tree: GameTree, policy: StoredPolicy) -> np.ndarray:
-    """`[I_p, A]` float64: what a stored policy plays at each of its player's information states.
+    """Returns `[I_p, A]` float64: a stored policy's probabilities at its player's information states.
 
     Raises:
       StoredPolicyError: a policy of another game, or one that cannot be decoded.
@@ -55,15 +55,15 @@ _TABLES: dict[str, Callable[[GameTree, slice, StoredPolicy], np.ndarray]] = {
 
 
 def mixture_table(tree: GameTree, directory: Path, player: int) -> np.ndarray | None:
-    """`[I, A]`: for each player but one, the policy that plays like the mixture, weighted by reach.
+    """Returns `[I, A]`: each other player's one policy that is equivalent to its mixture.
 
     Args:
       tree: the game.
-      directory: of a mixture.
-      player: who responds to the mixture; its own rows are uniform.
+      directory: a mixture directory.
+      player: the player who responds to the mixture; its own rows are uniform.
 
     Returns:
-      None where several others draw their policies together: no policies of each are like that.
+      None if the policies of several others are correlated: no independent policies are equivalent.
 
     Raises:
       MixtureError, StoredPolicyError: a mixture that cannot be used.

@@ -29,7 +29,7 @@ _MOST_CHARACTERS = 100
 
 
 def decode(policy: StoredPolicy, decoders: Mapping[str, Decoder]) -> BatchPolicy:
-    """The policy, by the decoder of its kind.
+    """Returns the policy, made by the decoder of its kind.
 
     Raises:
       StoredPolicyError: no decoder for its kind, or the decoder refuses it.
@@ -41,12 +41,12 @@ def decode(policy: StoredPolicy, decoders: Mapping[str, Decoder]) -> BatchPolicy
 
 
 def uniform(game: pyspiel.Game, player: int) -> StoredPolicy:
-    """The policy that plays every legal action alike."""
+    """Returns the stored policy that plays all legal actions with equal probability."""
     return StoredPolicy({"kind": "uniform", "game": str(game), "player": player}, {})
 
 
 def decode_uniform(policy: StoredPolicy) -> BatchPolicy:
-    """The decoder of kind "uniform"."""
+    """Decodes a policy of kind "uniform"."""
     # It imports JAX, which tables do without.
     from acme_psro.games import batched
 
@@ -54,7 +54,7 @@ def decode_uniform(policy: StoredPolicy) -> BatchPolicy:
 
 
 def from_tree_policy(tree: GameTree, player: int, policy: Policy) -> StoredPolicy:
-    """A policy of kind "table" from one on a compiled game."""
+    """Returns a policy of kind "table" from one on a compiled game."""
     texts = [key.encode() for key in tree.keys[tree.infosets_of(player)]]
     arrays: dict[str, np.ndarray] = {
         "keys": np.frombuffer(b"".join(texts), np.uint8),
@@ -65,10 +65,10 @@ def from_tree_policy(tree: GameTree, player: int, policy: Policy) -> StoredPolic
 
 
 def table_of(policy: StoredPolicy) -> tuple[dict[str, int], np.ndarray]:
-    """Of a policy of kind "table", the row of each information state string, and the rows `[I_p, A]`.
+    """Returns each information state string's row, and the rows `[I_p, A]`, of a policy of kind "table".
 
     Raises:
-      StoredPolicyError: its arrays are none of a table.
+      StoredPolicyError: its arrays are not a table.
     """
     try:
         text, offsets = policy.arrays["keys"].tobytes(), policy.arrays["offsets"].tolist()
@@ -106,12 +106,10 @@ def table_on_tree(tree: GameTree, policy: StoredPolicy) -> np.ndarray:
 
 
 def decode_table(policy: StoredPolicy) -> BatchPolicy:
-    """The decoder of kind "table".
-
-    The policy raises a StoredPolicyError at a state that the table does not have.
+    """Decodes a policy of kind "table", which raises a StoredPolicyError at states that the table lacks.
 
     Raises:
-      StoredPolicyError: the arrays are none of a table, or the game does not name its information states.
+      StoredPolicyError: the arrays are not a table, or the game does not name its information states.
     """
     rows, table = table_of(policy)
     game = policy.about["game"]

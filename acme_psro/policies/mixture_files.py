@@ -1,9 +1,9 @@
 """Mixture directories: the opponents of a best response, as files.
 
-    mixture.json                  the game, who draws what how often, and every file's digest; written last
+    mixture.json                  the game, the meta-strategy and every file's digest; written last
     policies/player_P_KKKKK.npz   policy K of player P (see `acme_psro.policies.stored`)
 
-Policies are drawn once an episode: by every player for itself, by its marginal, or all at once, by one joint
+Policies are drawn once an episode: independently, by each player's marginal, or together, by one joint
 distribution over profiles (as a correlated equilibrium is).
 
 Dimensions: `P` players, `n_p` policies of player p, `K` profiles, `n` episodes.
@@ -45,8 +45,8 @@ class Mixture(NamedTuple):
 
     Attributes:
       game: `str` of OpenSpiel's, turn-based.
-      policies: `[P][n_p]`; None where a policy is never drawn. The player who responds to the others may
-        have none at all, `()`: then what is drawn for it means nothing.
+      policies: `[P][n_p]`; None if a policy is never drawn. The player who responds to the others may have no
+        policies, `()`; the index that is drawn for it is then meaningless.
       meta_strategy: how often each policy is drawn.
     """
 
@@ -61,7 +61,7 @@ def exists(directory: Path) -> bool:
 
 
 def remove(directory: Path) -> None:
-    """Removes a mixture, if there is one; cut off half-way, it leaves none."""
+    """Removes a mixture, if there is one; if interrupted, no readable mixture is left."""
     if Path(directory).is_dir():
         (Path(directory) / _FILE).unlink(missing_ok=True)
         shutil.rmtree(directory)
@@ -73,7 +73,7 @@ def write(directory: Path, mixture: Mixture) -> None:
     Only policies with weight are written.
 
     Raises:
-      MixtureError: weights that are no distributions, or of policies that are not there.
+      MixtureError: the weights are not distributions, or a policy with weight is missing.
       StoredPolicyError: a policy that cannot be stored, or of another game or another player.
     """
     directory = Path(directory)
@@ -128,9 +128,9 @@ def read(directory: Path, decoders: Mapping[str, Decoder], game: str | None = No
     """Reads a mixture as opponents: batch policies, and how they are drawn.
 
     Args:
-      directory: that `write` made.
-      decoders: by kind of policy.
-      game: that the mixture must be of, as `load_game` takes it; None: of any.
+      directory: the directory that `write` made.
+      decoders: decoders by kind of policy.
+      game: the game that the mixture must play, as `load_game` takes it; None: any game.
 
     Returns:
       Opponents whose policies without weight raise a MixtureError when they are to play.
@@ -148,7 +148,7 @@ def read(directory: Path, decoders: Mapping[str, Decoder], game: str | None = No
 
 
 def opponents_of(mixture: Mixture, decoders: Mapping[str, Decoder]) -> Opponents:
-    """A mixture as opponents, see `read`.
+    """Returns a mixture as opponents, see `read`.
 
     Raises:
       StoredPolicyError: a policy that no decoder takes.

@@ -1,6 +1,6 @@
-"""Decoders of all kinds of stored policies, networks of our agents among them; nothing of Acme is imported.
+"""Stored policies that are networks of our agents; nothing of Acme is imported.
 
-A policy of kind "network" says of itself, beside what all do: "agent", a name of `AGENTS`;
+A policy of kind "network" has these entries besides the common ones: "agent", a name of `AGENTS`;
 "settings", the agent's whole configuration; "context", the numbers of context that its network is given; and
 maybe "greedy", whether it always takes the action that its network gives the greatest probability. Its arrays
 are the leaves of `core.variables(state)`, by their `jax.tree_util.keystr` paths.
@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -28,9 +28,6 @@ from agents import settings
 from agents.core import AgentCore, Observation
 from agents.registry import AGENTS
 
-if TYPE_CHECKING:
-    pass
-
 # Rows that a network is called with: as few as hold the states, so that it is compiled once for each.
 _BUCKETS = (16, 64, 256, 1024)
 _TOLERANCE = 1e-3
@@ -43,7 +40,7 @@ class Network(NamedTuple):
       core: the agent.
       probs: (variables, Observation `[n, ..]`) -> `[n, A]` float32, compiled once for each `n`.
       context: `[C]` float32, given to the network in every state.
-      greedy: whether the most probable action is always taken, the first of several.
+      greedy: True if the most probable action is always taken, the first one of several.
     """
 
     core: AgentCore
@@ -57,9 +54,9 @@ def about_network(game: pyspiel.Game, player: int, agent: str, config: Any) -> d
 
     Args:
       game: OpenSpiel's, turn-based.
-      player: whose policy it is.
+      player: the policy's player.
       agent: a name of `AGENTS`.
-      config: the agent's, a dataclass.
+      config: the agent's configuration, a dataclass.
     """
     chosen = {name: _to_json(value) for name, value in dataclasses.asdict(config).items()}
     return {
@@ -73,14 +70,14 @@ def about_network(game: pyspiel.Game, player: int, agent: str, config: Any) -> d
 
 
 def _to_json(value: Any) -> Any:
-    """As `agents.settings` reads it back: JSON has no infinity."""
+    """Converts a setting to JSON as `agents.settings` reads it back; JSON has no infinity."""
     if isinstance(value, float) and math.isinf(value):
         return "inf"
     return list(value) if isinstance(value, tuple) else value
 
 
 def make_network(about: dict[str, Any]) -> Network:
-    """The agent and its compiled policy; the same where settings and shapes are, whoever's policy it is.
+    """Returns the agent and its compiled policy, which policies with equal settings and shapes share.
 
     Raises:
       StoredPolicyError: settings, an agent or a game that there are not.
@@ -103,7 +100,7 @@ def make_network(about: dict[str, Any]) -> Network:
 
 
 def config_of(about: dict[str, Any]) -> Any:
-    """The agent's configuration, a dataclass.
+    """Returns the agent's configuration, a dataclass.
 
     Raises:
       StoredPolicyError: there is no such agent.
@@ -125,13 +122,13 @@ def _compile(name: str, config: Any, shapes: tuple[int, int, int]) -> tuple[Agen
 
 
 def to_arrays(variables: Any) -> dict[str, np.ndarray]:
-    """The leaves of an agent's variables, by their paths."""
+    """Returns the leaves of an agent's variables, by their paths."""
     leaves = jax.tree_util.tree_leaves_with_path(variables)
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
 def to_variables(core: AgentCore, arrays: dict[str, np.ndarray]) -> Any:
-    """The agent's variables, on the CPU.
+    """Returns the agent's variables, on the CPU.
 
     Raises:
       StoredPolicyError: the arrays are of other networks.
@@ -150,9 +147,7 @@ def to_variables(core: AgentCore, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def decode(policy: StoredPolicy) -> BatchPolicy:
-    """The decoder of kind "network".
-
-    The policy raises a StoredPolicyError where probabilities are none.
+    """Decodes a policy of kind "network", which raises a StoredPolicyError if its probabilities are invalid.
 
     Raises:
       StoredPolicyError: no such network, or arrays of another one.
@@ -191,12 +186,12 @@ def probabilities(network: Network, variables: Any, info_state: np.ndarray, lega
     # Written so that NaN is caught.
     if not (np.abs(sums - 1) <= _TOLERANCE).all():
         raise StoredPolicyError("a network gave probabilities that do not add up to 1: its policy diverged.")
-    # Argmax over what is 0 where illegal: some legal action is above 0.
+    # Illegal actions have probability 0 and some legal action more, so argmax is legal.
     return np.eye(whole.shape[1])[whole.argmax(axis=1)] if network.greedy else whole / sums
 
 
 def _padding(rows: int, width: int, num_actions: int, context: int) -> Observation:
-    """Observations of nothing, with all actions legal so that a softmax over them is defined."""
+    """Returns padding, with all actions legal so that a softmax over them is defined."""
     arrays: tuple[Any, ...] = (
         np.zeros((rows, width), np.float32),
         np.ones((rows, num_actions), bool),

@@ -1,4 +1,4 @@
-"""Policies as files of arrays and JSON, and what makes policies of them again.
+"""Policies as files of arrays and JSON.
 
 A *stored policy* is one player's policy of one game as one compressed `.npz` file: JSON about it, arrays, and
 a digest of both. Reading one never unpickles and runs no code of the file's. What a kind of policy means is
@@ -33,7 +33,7 @@ class StoredPolicy(NamedTuple):
     Attributes:
       about: JSON. Always "kind" (of policy; its decoder's name), "game" (`str` of OpenSpiel's, turn-based)
         and "player"; further keys belong to the kind.
-      arrays: by name; bools, integers and floats.
+      arrays: arrays by name, of bools, integers or floats.
     """
 
     about: dict[str, Any]
@@ -91,10 +91,10 @@ def read(path: Path) -> StoredPolicy:
 
 
 def _unpack(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The header and the arrays, as far as they can be read.
+    """Returns the header and the arrays of a file's content.
 
     Raises:
-      Exception: of whatever kind.
+      Exception: of any type, if the content is damaged.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         # Before any array is made: an altered shape could ask for all the memory.
@@ -128,7 +128,7 @@ def _check(policy: StoredPolicy) -> None:
 
 
 def check_fits(policy: StoredPolicy, game: str, player: int, what: str) -> None:
-    """Checks that a policy, named `what`, is the player's and of the game (`str` of OpenSpiel's).
+    """Checks that a policy, called `what` in messages, belongs to the player and the game (a `str`).
 
     Raises:
       StoredPolicyError: it is not.
@@ -143,7 +143,7 @@ class PolicyFile(NamedTuple):
     """One player's policy in a population of stored policies.
 
     Attributes:
-      path: of a stored policy's file.
+      path: the file of a stored policy.
     """
 
     path: Path
@@ -164,9 +164,9 @@ def check_file(path: Path, game: str, player: int) -> PolicyFile:
     """Returns a policy that was written earlier, after checking its file.
 
     Args:
-      path: of the file.
+      path: the file.
       game: `str` of OpenSpiel's, turn-based.
-      player: whose policy it must be.
+      player: the player whose policy it must be.
 
     Raises:
       StoredPolicyError: the file is not a whole policy of that game and player.

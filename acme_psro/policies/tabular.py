@@ -1,4 +1,4 @@
-"""Policies on a compiled game, and the populations they are gathered in.
+"""Policies on a compiled game, and the populations that collect them.
 
 Dimensions: `I_p` information states of player p, `A` actions, `T` terminal nodes, `S` sequences of all
 players, the empty one last.
@@ -33,10 +33,10 @@ Population = tuple[Policy, ...]
 
 
 def make_policy(tree: GameTree, player: int, table: np.ndarray) -> Policy:
-    """A policy from its probabilities.
+    """Returns a policy from its probabilities `[I_p, A]`.
 
     Raises:
-      ValueError: rows that are no distributions over legal actions.
+      ValueError: a row is not a distribution over legal actions.
     """
     rows = tree.infosets_of(player)
     legal = tree.legal_actions[rows]
@@ -53,7 +53,7 @@ def make_policy(tree: GameTree, player: int, table: np.ndarray) -> Policy:
 
 
 def uniform_policy(tree: GameTree, player: int) -> Policy:
-    """The policy that plays every legal action alike."""
+    """Returns the policy that plays all legal actions with equal probability."""
     return make_policy(tree, player, tree.uniform_policy()[tree.infosets_of(player)])
 
 
@@ -63,7 +63,7 @@ def _own_plan(tree: GameTree, player: int, plan: np.ndarray) -> np.ndarray:
 
 
 def combine(tree: GameTree, plans: Sequence[np.ndarray]) -> np.ndarray:
-    """`[S]`: one realisation plan from every player's own `[I_p * A + 1]`."""
+    """Returns `[S]`: one realisation plan from every player's own plan `[I_p * A + 1]`."""
     plan = np.empty(tree.empty_sequence + 1)
     for player, own in enumerate(plans):
         rows = tree.infosets_of(player)
@@ -73,7 +73,7 @@ def combine(tree: GameTree, plans: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def replace(tree: GameTree, plan: np.ndarray, player: int, policy: Policy) -> np.ndarray:
-    """`[S]`: the plan with the player's part taken by another policy."""
+    """Returns `[S]`: the plan with the player's part replaced by another policy's."""
     rows = tree.infosets_of(player)
     replaced = plan.copy()
     replaced[rows.start * tree.num_actions : rows.stop * tree.num_actions] = policy.plan[:-1]
@@ -83,7 +83,7 @@ def replace(tree: GameTree, plan: np.ndarray, player: int, policy: Policy) -> np
 def mixture_plan(
     tree: GameTree, populations: Sequence[Population], marginals: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """`[S]`: the realisation plan of all players drawing policies by their marginals `[n_p]`."""
+    """Returns `[S]`: the realisation plan of all players drawing policies by their marginals `[n_p]`."""
     plans = []
     for population, weights in zip(populations, marginals, strict=True):
         support = np.flatnonzero(weights)
@@ -97,7 +97,7 @@ def average_plan(tree: GameTree, populations: Sequence[Population]) -> np.ndarra
 
 
 def terminal_reach(tree: GameTree, player: int, population: Population) -> np.ndarray:
-    """`[n, T]`: the probability that each policy does its part in reaching each end of the game."""
+    """Returns `[n, T]`: each policy's own contribution to the probability of reaching each end."""
     rows = tree.infosets_of(player)
     sequences = tree.terminal_sequences[player]
     own = np.where(sequences == tree.empty_sequence, -1, sequences - rows.start * tree.num_actions)
@@ -107,6 +107,6 @@ def terminal_reach(tree: GameTree, player: int, population: Population) -> np.nd
 def mixture_table(
     tree: GameTree, populations: Sequence[Population], meta_strategy: ProductStrategy
 ) -> np.ndarray:
-    """`[I, A]`: the one policy that plays like the mixture, weighted by reach."""
+    """Returns `[I, A]`: the one policy that is realisation-equivalent to the mixture (Kuhn's theorem)."""
     plan = mixture_plan(tree, populations, meta_strategy.marginals)
     return traverse.behaviour(tree, plan)

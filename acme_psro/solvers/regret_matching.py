@@ -61,7 +61,7 @@ def _match(regrets: np.ndarray, forecast: np.ndarray) -> np.ndarray:
 
 
 def _deviation_payoffs(table: np.ndarray, strategies: list[np.ndarray], player: int) -> np.ndarray:
-    # The same as meta_strategy.deviation_payoffs, three to five times as fast in this inner loop.
+    # The same as payoffs.deviation_payoffs, three to five times as fast in this inner loop.
     for other in reversed(range(len(strategies))):
         if other != player:
             table = table.reshape(-1, len(strategies[other])) @ strategies[other]
