@@ -9,8 +9,8 @@ import numpy as np
 
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
-from acme_psro.policies.meta_strategy import MetaStrategy, require_product
-from acme_psro.policies.tabular import Policy, Population, mixture_plan, replace
+from acme_psro.policies.meta_strategy import MetaStrategy
+from acme_psro.policies.tabular import Policy, Population, meta_strategy_plan, replace
 
 
 class Evaluation(NamedTuple):
@@ -43,7 +43,7 @@ def evaluate_mixture(
     Raises:
       ValueError: the meta-strategy is a joint distribution, not a product of marginals.
     """
-    plan = mixture_plan(tree, populations, require_product(meta_strategy).marginals)
+    plan = meta_strategy_plan(tree, populations, meta_strategy)
     gains = np.maximum(traverse.gains(tree, plan), 0.0)
     return Evaluation(traverse.expected_returns(tree, plan), gains)
 
@@ -64,14 +64,15 @@ def best_response_gain(
     return max(float(value - traverse.expected_returns(tree, plan)[player]), 0.0)
 
 
-def response_gain(tree: GameTree, plan: np.ndarray, player: int, response: Policy) -> float:
-    """Returns the gain of a response over the player's part of a plan, in utility units; it may be negative.
+def response_gains(tree: GameTree, plan: np.ndarray, player: int, responses: Sequence[Policy]) -> list[float]:
+    """Returns each response's gain over the player's part of a plan, in utility units; it may be negative.
 
     Args:
       tree: the compiled game.
       plan: `[S]`, the realisation plan of all players' mixtures.
       player: the player who responds.
-      response: its policy against the others' part of the plan.
+      responses: its policies against the others' part of the plan.
     """
-    answered = traverse.expected_returns(tree, replace(tree, plan, player, response))[player]
-    return float(answered) - float(traverse.expected_returns(tree, plan)[player])
+    own = float(traverse.expected_returns(tree, plan)[player])
+    plans = (replace(tree, plan, player, response) for response in responses)
+    return [float(traverse.expected_returns(tree, each)[player]) - own for each in plans]

@@ -10,8 +10,7 @@ from acme_psro.evaluation.exact import best_response_gain
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
-from acme_psro.policies.meta_strategy import require_product
-from acme_psro.policies.tabular import Policy, average_plan, make_policy, mixture_plan
+from acme_psro.policies.tabular import Policy, average_plan, make_policy, meta_strategy_plan
 
 
 def make_oracle(tree: GameTree, tolerance: float = 1e-9) -> Oracle[Policy, np.ndarray]:
@@ -38,7 +37,7 @@ def make_oracle(tree: GameTree, tolerance: float = 1e-9) -> Oracle[Policy, np.nd
 def _respond(
     tree: GameTree, task: BestResponseTask[Policy, np.ndarray], tolerance: float
 ) -> Response[Policy]:
-    plan = mixture_plan(tree, task.populations, require_product(task.meta_strategy).marginals)
+    plan = meta_strategy_plan(tree, task.populations, task.meta_strategy)
     average = average_plan(tree, task.populations)
     best = traverse.best_response(tree, plan, task.player, otherwise=average)
     gain = best_response_gain(tree, plan, task.player, best.value)

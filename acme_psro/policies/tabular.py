@@ -13,7 +13,7 @@ import numpy as np
 
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
-from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.meta_strategy import MetaStrategy, require_product
 
 
 class Policy(NamedTuple):
@@ -91,6 +91,17 @@ def mixture_plan(
     return combine(tree, plans)
 
 
+def meta_strategy_plan(
+    tree: GameTree, populations: Sequence[Population], meta_strategy: MetaStrategy
+) -> np.ndarray:
+    """Returns `[S]`: the realisation plan of all players drawing policies by a meta-strategy.
+
+    Raises:
+      ValueError: the meta-strategy is a joint distribution, which no plan of independent players matches.
+    """
+    return mixture_plan(tree, populations, require_product(meta_strategy).marginals)
+
+
 def average_plan(tree: GameTree, populations: Sequence[Population]) -> np.ndarray:
     """Returns `[S]`: the realisation plan of all players drawing their policies uniformly."""
     return mixture_plan(tree, populations, [np.full(len(own), 1 / len(own)) for own in populations])
@@ -105,8 +116,11 @@ def terminal_reach(tree: GameTree, player: int, population: Population) -> np.nd
 
 
 def mixture_table(
-    tree: GameTree, populations: Sequence[Population], meta_strategy: ProductStrategy
+    tree: GameTree, populations: Sequence[Population], meta_strategy: MetaStrategy
 ) -> np.ndarray:
-    """Returns `[I, A]`: the one policy that is realisation-equivalent to the mixture (Kuhn's theorem)."""
-    plan = mixture_plan(tree, populations, meta_strategy.marginals)
-    return traverse.behaviour(tree, plan)
+    """Returns `[I, A]`: the one policy that is realisation-equivalent to the mixture (Kuhn's theorem).
+
+    Raises:
+      ValueError: the meta-strategy is a joint distribution.
+    """
+    return traverse.behaviour(tree, meta_strategy_plan(tree, populations, meta_strategy))

@@ -6,6 +6,7 @@ before that have files with a bare table, which are still read.
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,8 @@ def of_tree(tree: GameTree) -> Format[Policy, np.ndarray]:
         return stored.pack(decoders.from_tree_policy(tree, player, policy))
 
     def read(path: Path, player: int) -> Policy:
-        arrays = checkpoint.unpack(path)
-        if "table" in arrays:
-            return make_policy(tree, player, arrays["table"])
+        if _has_bare_table(path):
+            return make_policy(tree, player, checkpoint.unpack(path)["table"])
         policy = stored.read(path)
         stored.check_fits(policy, tree.game_string, player, str(path))
         return make_policy(tree, player, decoders.table_on_tree(tree, policy))
@@ -42,6 +42,12 @@ def of_tree(tree: GameTree) -> Format[Policy, np.ndarray]:
         pack_payoffs=lambda payoffs: {"payoffs": payoffs},
         unpack_payoffs=lambda arrays: arrays["payoffs"],
     )
+
+
+def _has_bare_table(path: Path) -> bool:
+    """Returns True if a file is of the format before stored policies; only its list of names is read."""
+    with zipfile.ZipFile(path) as archive:
+        return "table.npy" in archive.namelist()
 
 
 def of_files(game: str) -> Format[PolicyFile, SampledPayoffs]:

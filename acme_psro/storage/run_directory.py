@@ -13,7 +13,6 @@ import numpy as np
 from acme_psro.games.compile import DEFAULT_MAX_NODES, compile_game
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.base import PayoffsT, PolicyT
-from acme_psro.policies.meta_strategy import require_product
 from acme_psro.policies.stored import PolicyFile
 from acme_psro.policies.tabular import Policy, mixture_table
 from acme_psro.storage import checkpoint, formats
@@ -59,7 +58,7 @@ class StoredExactRun(NamedTuple):
     def mixture_table(self) -> np.ndarray:
         """Returns `[I, A]`: the one policy that plays like the newest mixture, weighted by reach."""
         state = self.record.state
-        return mixture_table(self.tree, state.populations, require_product(state.meta_strategy))
+        return mixture_table(self.tree, state.populations, state.meta_strategy)
 
 
 class StoredSampledRun(NamedTuple):

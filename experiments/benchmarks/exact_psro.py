@@ -27,7 +27,6 @@ from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
 from acme_psro.policies.as_openspiel import table_policy
-from acme_psro.policies.meta_strategy import require_product
 from acme_psro.policies.tabular import Policy, mixture_table
 from acme_psro.psro import loop
 from acme_psro.solvers import check_solver_fits, get_solver
@@ -100,7 +99,7 @@ def measure_ours(game: pyspiel.Game, iterations: int, repetitions: int) -> Curve
     shown = {}
     for _, state in runs[0]:
         if state.iteration in _marks(len(seconds)):
-            mixture = mixture_table(tree, state.populations, require_product(state.meta_strategy))
+            mixture = mixture_table(tree, state.populations, state.meta_strategy)
             policy = table_policy(tree, mixture)
             shown[state.iteration] = open_spiel_peers.nash_conv(game, policy) / tree.num_players
     return Curve(setup, seconds, shown)

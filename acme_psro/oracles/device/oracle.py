@@ -15,14 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from acme_psro.evaluation.exact import best_response_gain, response_gain
+from acme_psro.evaluation.exact import best_response_gain, response_gains
 from acme_psro.games import rollout, traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask, Counts, Oracle, Response
 from acme_psro.oracles.device.experience import observe
 from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Train, Trained, make_train
-from acme_psro.policies.meta_strategy import require_product
-from acme_psro.policies.tabular import Policy, average_plan, make_policy, mixture_plan
+from acme_psro.policies.tabular import Policy, average_plan, make_policy, meta_strategy_plan
 from agents.core import AgentCore, Observation
 
 # (example observation `[1, ..]`, number of actions, gradient steps planned) -> the agent.
@@ -54,8 +53,14 @@ def make_oracle(
     ) -> list[Response[Policy]]:
         next_key = jax.random.wrap_key_data(jnp.asarray(key))
         players = np.array([task.player for task in tasks], np.int32)
-        tables = np.stack([_opponents(tree, task) for task in tasks]).astype(np.float32)
-        responses = [_no_response(tree, task) for task in tasks]
+        plans = [meta_strategy_plan(tree, task.populations, task.meta_strategy) for task in tasks]
+        pairs = list(zip(plans, tasks, strict=True))
+        tables = np.stack([_opponents(tree, plan, task) for plan, task in pairs]).astype(np.float32)
+        # Every snapshot gains more than the results before any training.
+        responses = [
+            Response[Policy](None, -np.inf, best_response_gain(tree, plan, task.player))
+            for plan, task in pairs
+        ]
         weak = list(range(len(tasks)))
         for _ in range(1 + config.max_extensions):
             lanes = list(itertools.islice(itertools.cycle(weak), len(tasks)))
@@ -65,7 +70,7 @@ def make_oracle(
             trained = jax.tree.map(np.asarray, trained._replace(state=None))
             for lane, task in enumerate(lanes):
                 mine = jax.tree.map(lambda values, lane=lane: values[lane], trained)
-                better = _improve(tree, tasks[task], responses[task], mine, tolerance)
+                better = _improve(tree, plans[task], tasks[task].player, responses[task], mine, tolerance)
                 work = Counts(int(mine.episodes), rounds * config.num_envs, steps)
                 responses[task] = dataclasses.replace(better, counts=better.counts + work)
             weak = [
@@ -102,38 +107,28 @@ def make_training_against(
     return train_against
 
 
-def _opponents(tree: GameTree, task: BestResponseTask[Policy, np.ndarray]) -> np.ndarray:
-    """Returns `[2, I, A]`: tables of the others' meta-strategy and of their average policy."""
-    plans = (_mixture_plan(tree, task), average_plan(tree, task.populations))
-    return np.stack([traverse.behaviour(tree, plan) for plan in plans])
-
-
-def _mixture_plan(tree: GameTree, task: BestResponseTask[Policy, np.ndarray]) -> np.ndarray:
-    return mixture_plan(tree, task.populations, require_product(task.meta_strategy).marginals)
-
-
-def _no_response(tree: GameTree, task: BestResponseTask[Policy, np.ndarray]) -> Response[Policy]:
-    """Returns the result before any training: every snapshot gains more."""
-    best_gain = best_response_gain(tree, _mixture_plan(tree, task), task.player)
-    return Response(policy=None, gain=-np.inf, best_gain=best_gain)
+def _opponents(tree: GameTree, plan: np.ndarray, task: BestResponseTask[Policy, np.ndarray]) -> np.ndarray:
+    """Returns `[2, I, A]`: tables of the others' meta-strategy, whose plan is given, and average policy."""
+    plans = (plan, average_plan(tree, task.populations))
+    return np.stack([traverse.behaviour(tree, each) for each in plans])
 
 
 def _improve(
     tree: GameTree,
-    task: BestResponseTask[Policy, np.ndarray],
+    plan: np.ndarray,
+    player: int,
     response: Response[Policy],
     trained: Trained,
     tolerance: float,
 ) -> Response[Policy]:
     """Returns the response, or the best snapshot of a training if that gains more."""
-    plan = _mixture_plan(tree, task)
-    rows = tree.infosets_of(task.player)
+    rows = tree.infosets_of(player)
     legal = tree.legal_actions[rows]
-    for (snapshot,) in trained.probs:
-        # Illegal actions have probability 0, and so may legal ones: -1 keeps argmax on legal actions.
-        choice = np.where(legal, snapshot[rows], -1.0).argmax(axis=1)
-        policy = make_policy(tree, task.player, np.eye(tree.num_actions)[choice])
-        gain = response_gain(tree, plan, task.player, policy)
+    # Illegal actions have probability 0, and so may legal ones: -1 keeps argmax on legal actions.
+    choices = [np.where(legal, snapshot[rows], -1.0).argmax(axis=1) for (snapshot,) in trained.probs]
+    policies = [make_policy(tree, player, np.eye(tree.num_actions)[choice]) for choice in choices]
+    gains = response_gains(tree, plan, player, policies)
+    for policy, gain in zip(policies, gains, strict=True):
         if gain > response.gain:
             metrics = {name: float(value) for name, value in trained.metrics.items()}
             kept = policy if gain > tolerance else None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from acme_psro.evaluation.exact import best_response_gain, response_gain
+from acme_psro.evaluation.exact import best_response_gain, response_gains
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
 from acme_psro.oracles.launchpad.tasks import (
@@ -16,9 +16,8 @@ from acme_psro.oracles.launchpad.tasks import (
     write_task,
 )
 from acme_psro.policies import decoders, stored
-from acme_psro.policies.meta_strategy import require_product
 from acme_psro.policies.stored import StoredPolicy
-from acme_psro.policies.tabular import Policy, make_policy, mixture_plan
+from acme_psro.policies.tabular import Policy, make_policy, meta_strategy_plan
 
 # (tree, stored policy) -> `[I_p, A]`: its probabilities at all of its player's information states.
 MakeTable = Callable[[GameTree, StoredPolicy], np.ndarray]
@@ -46,7 +45,8 @@ def make_oracle(
     def respond(
         key: np.ndarray, tasks: Sequence[BestResponseTask[Policy, np.ndarray]]
     ) -> list[Response[Policy]]:
-        gains = [best_response_gain(tree, _mixture_plan(tree, task), task.player) for task in tasks]
+        plans = [meta_strategy_plan(tree, task.populations, task.meta_strategy) for task in tasks]
+        gains = [best_response_gain(tree, plan, task.player) for plan, task in zip(plans, tasks, strict=True)]
         wanted = [task for task, gain in zip(tasks, gains, strict=True) if gain > tolerance]
         programs = [write_task(tree.game_string, directory, key, task, to_stored) for task in wanted]
         found = {
@@ -54,20 +54,17 @@ def make_oracle(
             for program, learned in zip(programs, run_programs(programs) if programs else (), strict=True)
         }
         return [
-            _measure(tree, task, gain, found.get(task.player), make_table, tolerance)
-            for task, gain in zip(tasks, gains, strict=True)
+            _measure(tree, plan, task.player, gain, found.get(task.player), make_table, tolerance)
+            for plan, task, gain in zip(plans, tasks, gains, strict=True)
         ]
 
     return respond
 
 
-def _mixture_plan(tree: GameTree, task: BestResponseTask[Policy, np.ndarray]) -> np.ndarray:
-    return mixture_plan(tree, task.populations, require_product(task.meta_strategy).marginals)
-
-
 def _measure(
     tree: GameTree,
-    task: BestResponseTask[Policy, np.ndarray],
+    plan: np.ndarray,
+    player: int,
     best_gain: float,
     learned: Learned | None,
     make_table: MakeTable,
@@ -75,10 +72,10 @@ def _measure(
 ) -> Response[Policy]:
     if learned is None:
         return Response(None, best_gain, best_gain)
-    rows = tree.infosets_of(task.player)
+    rows = tree.infosets_of(player)
     probs = make_table(tree, stored.read(learned.policy))
     choice = np.where(tree.legal_actions[rows], probs, -1.0).argmax(axis=1)
-    policy = make_policy(tree, task.player, np.eye(tree.num_actions)[choice])
-    gain = response_gain(tree, _mixture_plan(tree, task), task.player, policy)
+    policy = make_policy(tree, player, np.eye(tree.num_actions)[choice])
+    (gain,) = response_gains(tree, plan, player, [policy])
     kept = policy if gain > tolerance else None
     return Response(kept, gain, best_gain, learned.counts, learned.metrics)

@@ -21,7 +21,6 @@ from acme_psro.oracles import exact
 from acme_psro.oracles.device.experience import observe
 from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Train, make_train
 from acme_psro.policies import tabular
-from acme_psro.policies.meta_strategy import require_product
 from acme_psro.psro import loop
 from acme_psro.solvers import get_solver
 from agents import conditional_mpo, settings
@@ -142,7 +141,7 @@ def mixtures(tree: GameTree, num: int) -> Iterator[np.ndarray]:
         first, 0, num - 1, oracle=oracle, meta_game=meta_game, solve=solve, converged=lambda state: False
     )
     for state in (first, *rest):
-        yield tabular.mixture_plan(tree, state.populations, require_product(state.meta_strategy).marginals)
+        yield tabular.meta_strategy_plan(tree, state.populations, state.meta_strategy)
 
 
 def _others_part(tree: GameTree, plan: np.ndarray, player: int) -> np.ndarray:
