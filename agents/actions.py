@@ -37,6 +37,8 @@ def mix_uniform(probs: jax.Array, legal_actions: jax.Array, share: float) -> jax
 
 def draw(key: Key, probs: jax.Array) -> jax.Array:
     """Draws actions `[B]` with the given probabilities `[B, A]`."""
+    chex.assert_rank(probs, 2)
+    # The logarithm of 0 is minus infinity, with which an illegal action is never drawn.
     return jax.random.categorical(key, jnp.log(probs))
 
 
@@ -99,11 +101,13 @@ def explore(key: Key, action: jax.Array, share: float) -> jax.Array:
 
 def squash(action: jax.Array, bounds: Bounds) -> jax.Array:
     """Maps the environment's actions `[.., A]` to [-1, 1]."""
+    chex.assert_equal_shape_suffix([action, bounds.low, bounds.high], 1)
     return 2 * (action - bounds.low) / (bounds.high - bounds.low) - 1
 
 
 def stretch(action: jax.Array, bounds: Bounds) -> jax.Array:
     """Maps actions `[.., A]` in [-1, 1] to the environment's actions, never beyond their bounds."""
+    chex.assert_equal_shape_suffix([action, bounds.low, bounds.high], 1)
     stretched = bounds.low + (action + 1) / 2 * (bounds.high - bounds.low)
     # Rounding may carry an action past its bound, which environments reject.
     return jnp.clip(stretched, bounds.low, bounds.high)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -54,7 +55,7 @@ class Transition(NamedTuple):
       observation: `[U, ..]`, all observations made at a decision or right after one: an `Observation` in
         games, any arrays in continuous control.
       now: `[B]` int32, the row observed at the decision.
-      then: `[B]` int32, the row observed at the player's next decision; any row where discount is 0.
+      then: `[B]` int32, the row observed at the player's next decision; any row if discount is 0.
       action: `[B]` int32, or `[B, A]` float32.
       reward: `[B]` float32, the sum of the rewards received until the player's next decision.
       discount: `[B]` float32; 0 if the episode ended, otherwise the discount of the next value.
@@ -95,12 +96,17 @@ def join(
     Returns:
       Transitions with `U = 2 B` rows of observations and weight 1.
     """
+    chex.assert_equal_shape([reward, discount])
+    chex.assert_equal_shape_prefix([action, reward], 1)
+    # Rows [0, B) are the decisions' observations and rows [B, 2 B) the next ones.
     rows = jax.tree.map(lambda now, then: jnp.concatenate([now, then]), observation, next_observation)
     index = jnp.arange(action.shape[0])
     weight = jnp.ones_like(reward)
     return Transition(rows, index, index + action.shape[0], action, reward, discount, weight)
 
 
+# Defaults of an `AgentCore`. They raise when they are called, so that an agent that is never asked for
+# probabilities need not have any.
 def _no_probabilities(variables: Variables, observation: Observation) -> jax.Array:
     raise ValueError("continuous actions have no probabilities; games need an agent with discrete actions.")
 

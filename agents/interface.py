@@ -68,12 +68,16 @@ def make_interface(environment_spec: Any) -> Interface:
     bounds = None if isinstance(actions, specs.DiscreteArray) else _bounds(actions)
     num_actions = int(actions.num_values) if bounds is None else len(bounds.low)
     to_observation: Callable[[Any], Any] = _flatten
+    # Agents with discrete actions always get an `Observation`, for its legal actions. Agents with continuous
+    # actions get one only if it has to carry a context.
     if bounds is None:
         _check_legal_actions(environment_spec.observations, num_actions)
         to_observation = functools.partial(_observe, num_actions)
     elif _has_context(environment_spec.observations):
+        # The mask is empty, because every continuous action within the bounds is legal.
         to_observation = functools.partial(_observe, 0)
     _check_dtype(actions)
+    # A batch of one observation of zeros, from which networks learn the shapes of their inputs.
     nothing = tree.map_structure(
         lambda spec: np.zeros((1, *spec.shape), spec.dtype), environment_spec.observations
     )
@@ -96,6 +100,7 @@ def _bounds(spec: Any) -> Bounds:
     """
     if not isinstance(spec, specs.Array) or not np.issubdtype(spec.dtype, np.floating):
         raise ValueError(f"actions must be one DiscreteArray or one BoundedArray of floats, not {spec}.")
+    # A plain Array has no bounds. It gets infinite ones, so that one check refuses both.
     unbounded = (np.full(spec.shape, -np.inf), np.full(spec.shape, np.inf))
     sides = (spec.minimum, spec.maximum) if isinstance(spec, specs.BoundedArray) else unbounded
     low, high = (np.broadcast_to(side, spec.shape).astype(np.float32).reshape(-1) for side in sides)
@@ -108,6 +113,7 @@ def _bounds(spec: Any) -> Bounds:
 
 
 def _check_dtype(spec: specs.Array) -> None:
+    """Raises ValueError if JAX would round actions of this type, as it does with 64 bits by default."""
     if jax.dtypes.canonicalize_dtype(spec.dtype) != spec.dtype:
         raise ValueError(
             f"actions of type {spec.dtype} have more digits than JAX computes with: wrap the environment in "
@@ -116,6 +122,7 @@ def _check_dtype(spec: specs.Array) -> None:
 
 
 def _check_legal_actions(observations: Any, num_actions: int) -> None:
+    """Raises ValueError if the mask of legal actions does not fit the number of actions."""
     spec = getattr(observations, "legal_actions", None)
     if spec is not None and spec.shape != (num_actions,):
         raise ValueError(
@@ -128,8 +135,8 @@ def _observe(num_actions: int, observation: Any) -> Observation:
 
     Fields are recognised by name, because Reverb keeps the names of the fields but not their types.
     """
-    is_told = hasattr(observation, "legal_actions") or _has_context(observation)
-    info_state = _flatten(_seen(observation) if is_told else observation)
+    has_parts = hasattr(observation, "legal_actions") or _has_context(observation)
+    info_state = _flatten(_information_state(observation) if has_parts else observation)
     if hasattr(observation, "legal_actions"):
         legal_actions = jnp.asarray(observation.legal_actions) != 0
     else:
@@ -141,11 +148,17 @@ def _observe(num_actions: int, observation: Any) -> Observation:
 
 
 def _has_context(observation: Any) -> bool:
-    """Returns True if the observation has a context beside it, not only a field of that name."""
-    return hasattr(observation, "context") and _seen(observation) is not None
+    """Returns True if the observation has a context apart from the rest, not only a field of that name."""
+    # Without a field for the rest, "context" is one of the environment's own names for part of what it shows.
+    return hasattr(observation, "context") and _information_state(observation) is not None
 
 
-def _seen(observation: Any) -> Any:
+def _information_state(observation: Any) -> Any:
+    """Returns the observation without legal actions and context; None if no field is known to hold it.
+
+    Our own `Observation` and environments that imitate it have a field `info_state`. Acme's `OLT` has a field
+    `observation`, and so may observations of continuous control that come with a context.
+    """
     info_state = getattr(observation, "info_state", None)
     return getattr(observation, "observation", None) if info_state is None else info_state
 
@@ -160,6 +173,7 @@ def _flatten(observation: Any) -> jax.Array:
 
 
 def _to_transition(to_observation: Callable[[Any], Any], is_discrete: bool, transition: Any) -> Transition:
+    """Converts a batch of Acme's transitions; every observation gets a row of its own."""
     return join(
         to_observation(transition.observation),
         _read_actions(is_discrete, transition.action),
@@ -170,7 +184,10 @@ def _to_transition(to_observation: Callable[[Any], Any], is_discrete: bool, tran
 
 
 def _to_sequence(to_observation: Callable[[Any], Any], is_discrete: bool, steps: Any) -> Transition:
-    """Keeps the rows of observations in order. The last row of a sequence is only a next observation."""
+    """Converts sequences to decisions, and keeps the rows of observations in order.
+
+    The last row of a sequence is only a next observation.
+    """
     num_sequences, num_rows = steps.reward.shape
     rows = jnp.arange(num_sequences * num_rows).reshape(num_sequences, num_rows)
     is_decision = jnp.asarray(steps.extras["is_decision"], bool)
@@ -178,15 +195,18 @@ def _to_sequence(to_observation: Callable[[Any], Any], is_discrete: bool, steps:
     has_next = jnp.arange(num_rows - 1) < num_rows - 2
 
     def decisions(leaf: Any) -> jax.Array:
+        """Returns `[S * T, ..]`, all rows `[S, T + 1, ..]` but the last of each sequence."""
         return _merge(jnp.asarray(leaf)[:, :-1])
 
     return Transition(
         observation=to_observation(tree.map_structure(_merge, steps.observation)),
         now=decisions(rows),
+        # The next row is in the same sequence, because the last row of a sequence is no decision.
         then=decisions(rows) + 1,
         action=_read_actions(is_discrete, decisions(steps.action)),
         reward=decisions(steps.reward).astype(jnp.float32),
         discount=decisions(steps.discount).astype(jnp.float32),
+        # Padding at the end of a short sequence keeps its rows, so that shapes are fixed, but counts nothing.
         weight=decisions(is_decision).astype(jnp.float32),
         log_prob=decisions(steps.extras["log_prob"]).astype(jnp.float32),
         continues=_merge(is_decision[:, :-1] & is_decision[:, 1:] & has_next),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection
 from typing import Any, TypeVar
 
 Config = TypeVar("Config")
 
-_KINDS = {
+# Names of types in error messages, for users who write settings as JSON or on the command line.
+_TYPE_NAMES = {
     bool: "true or false",
     float: "a number",
     int: "a whole number",
@@ -42,6 +44,7 @@ def _checked(what: str, name: str, value: Any, default: Any) -> Any:
     Raises:
       ValueError: the value has another type.
     """
+    # `type(..) is`, because True is an instance of int and would pass for the number 1.
     if isinstance(default, float) and type(value) in (int, float, str):
         if value == "inf" or not isinstance(value, str):
             return float(value)
@@ -50,7 +53,9 @@ def _checked(what: str, name: str, value: Any, default: Any) -> Any:
             return tuple(value)
     elif type(value) is type(default):
         return value
-    raise ValueError(f"{what}'s {name} must be {_KINDS[type(default)]}, such as {default!r}, not {value!r}.")
+    raise ValueError(
+        f"{what}'s {name} must be {_TYPE_NAMES[type(default)]}, such as {default!r}, not {value!r}."
+    )
 
 
 def check_known(what: str, name: str, known: Collection[str]) -> None:
@@ -66,3 +71,17 @@ def check_known(what: str, name: str, known: Collection[str]) -> None:
     """
     if name not in known:
         raise ValueError(f"no {what} named {name!r}; use one of {', '.join(known)}.")
+
+
+def check_at_least_zero(flag: str, value: float) -> None:
+    """Checks that a flag's value is a finite number and not negative.
+
+    Raises:
+      ValueError: it is not; the message names the flag.
+    """
+    if math.isnan(value):
+        raise ValueError(f"--{flag} must be a number, not {value}.")
+    if math.isinf(value):
+        raise ValueError(f"--{flag} must be finite, not {value}.")
+    if value < 0:
+        raise ValueError(f"--{flag} must not be negative, not {value}.")

@@ -23,7 +23,7 @@ from agents.core import Observation, Transition
 ILLEGAL_LOG_PROB = -1e8
 
 
-class Setting(NamedTuple):
+class Model(NamedTuple):
     """Networks and configuration, shared by all losses of an agent."""
 
     networks: MPONetworks
@@ -108,37 +108,33 @@ class Actions(NamedTuple):
     """Functions that depend on the kind of actions, discrete or continuous.
 
     Attributes:
-      distribution: (setting, policy params, observations `[R, ..]`) -> distributions.
-      kls: (setting, prior, online) -> KL from the prior, one `[R, D]` for each constraint in `bounds`.
+      distribution: (model, policy params, observations `[R, ..]`) -> distributions.
+      kls: (model, prior, online) -> KL from the prior, one `[R, D]` for each constraint in `bounds`.
       bounds: config -> {name: epsilon} of the M-step's constraints.
       entropy: distributions -> `[R]`, in nats.
-      log_prob: (setting, prior, online, actions `[B, ..]`) -> `[B]`, the log probabilities that V-MPO
+      log_prob: (model, prior, online, actions `[B, ..]`) -> `[B]`, the log probabilities that V-MPO
         maximises; `R` is `B` then.
-      critic: (setting, critic params, transition) -> `[B, Z]`, the critic's outputs for the actions taken.
-      evaluate: (setting, EvaluationParams, key, transition) -> Evaluation; for MPO.
-      improve: (setting, PolicyBatch, duals `[R]`) -> Improvement; the E-step of MPO.
-      fit: (setting, prior, online, PolicyBatch, weights) -> `[]`, cross entropy of the improved policy; the
+      critic: (model, critic params, transition) -> `[B, Z]`, the critic's outputs for the actions taken.
+      evaluate: (model, EvaluationParams, key, transition) -> Evaluation; for MPO.
+      improve: (model, PolicyBatch, duals `[R]`) -> Improvement; the E-step of MPO.
+      fit: (model, prior, online, PolicyBatch, weights) -> `[]`, cross entropy of the improved policy; the
         objective of MPO's M-step.
     """
 
-    distribution: Callable[[Setting, Any, Any], Any]
-    kls: Callable[[Setting, Any, Any], tuple[jax.Array, ...]]
+    distribution: Callable[[Model, Any, Any], Any]
+    kls: Callable[[Model, Any, Any], tuple[jax.Array, ...]]
     bounds: Callable[[ConditionalMPOConfig], dict[str, float]]
     entropy: Callable[[Any], jax.Array]
-    log_prob: Callable[[Setting, Any, Any, jax.Array], jax.Array]
-    critic: Callable[[Setting, Any, Transition], jax.Array]
-    evaluate: Callable[[Setting, EvaluationParams, jax.Array, Transition], Evaluation]
-    improve: Callable[[Setting, PolicyBatch, Duals], Improvement]
-    fit: Callable[[Setting, Any, Any, PolicyBatch, jax.Array], jax.Array]
-
-
-def take(observation: Any, index: jax.Array) -> Any:
-    """Returns the rows `index` `[B]` of observations `[U, ..]`."""
-    return jax.tree.map(lambda leaf: leaf[index], observation)
+    log_prob: Callable[[Model, Any, Any, jax.Array], jax.Array]
+    critic: Callable[[Model, Any, Transition], jax.Array]
+    evaluate: Callable[[Model, EvaluationParams, jax.Array, Transition], Evaluation]
+    improve: Callable[[Model, PolicyBatch, Duals], Improvement]
+    fit: Callable[[Model, Any, Any, PolicyBatch, jax.Array], jax.Array]
 
 
 def members(config: ConditionalMPOConfig, observation: Any, num_rows: int) -> jax.Array:
     """Returns `[R]` int32, the acting members' indices; all 0 if observations have no context."""
+    # Observations of continuous control are plain arrays unless there is a context.
     if isinstance(observation, Observation):
         return member_of(config, observation.context)
     return jnp.zeros(num_rows, jnp.int32)

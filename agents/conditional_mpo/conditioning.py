@@ -14,6 +14,7 @@ import numpy as np
 
 from agents.conditional_mpo.config import ConditionalMPOConfig
 
+# Mixtures may come from float32 arrays or from rounded decimals in a file, so their sums are not exactly 1.
 _TOLERANCE = 1e-5
 
 
@@ -33,6 +34,7 @@ def make_contexts(config: ConditionalMPOConfig, members: Any, mixtures: Any | No
         raise ValueError(f"members must be a list of ints, not {index.dtype} of shape {index.shape}.")
     parts = [_checked_members(config, index)] if config.num_members > 0 else []
     parts.append(_checked_mixtures(config, mixtures, len(index)))
+    # One float32 array holds indices too: whole numbers up to 2^24 are exact.
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
@@ -45,6 +47,7 @@ def member_of(config: ConditionalMPOConfig, context: jax.Array) -> jax.Array:
 
 def _checked_members(config: ConditionalMPOConfig, index: np.ndarray) -> np.ndarray:
     """Returns indices `[M, 1]` of members, checked."""
+    # Checked here, on the host, because a look-up inside jit does not report an index out of range.
     wrong = index[(index < 0) | (index >= config.num_members)]
     if wrong.size > 0:
         raise ValueError(
@@ -57,6 +60,7 @@ def _checked_members(config: ConditionalMPOConfig, index: np.ndarray) -> np.ndar
 def _checked_mixtures(config: ConditionalMPOConfig, mixtures: Any | None, num: int) -> np.ndarray:
     """Returns mixtures `[M, mixture_size]`, checked."""
     size = config.mixture_size
+    # A configuration without mixtures gets 0 columns, so that contexts always have `context_size` numbers.
     if mixtures is None:
         mixtures = np.zeros((num, 0))
     table = np.asarray(mixtures, np.float64)

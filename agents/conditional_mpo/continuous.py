@@ -23,10 +23,9 @@ from agents.conditional_mpo.base import (
     Evaluation,
     EvaluationParams,
     Improvement,
+    Model,
     PolicyBatch,
-    Setting,
     members,
-    take,
 )
 from agents.conditional_mpo.config import ConditionalMPOConfig
 from agents.conditional_mpo.critic import categorical_target, critic_values, scalar_target
@@ -34,26 +33,27 @@ from agents.conditional_mpo.duals import Duals
 from agents.conditional_mpo.m_step import Gaussian
 from agents.conditional_mpo.networks import WithAction
 from agents.core import Bounds, Key, Transition
-from agents.networks import shares
+from agents.networks import shares, take_rows
 
 
 def rows(batch: Transition) -> tuple[Any, jax.Array]:
     """Returns the observations of the decisions `[B, ..]`, and their shares `[B]`."""
-    return take(batch.observation, batch.now), shares(batch.weight)
+    return take_rows(batch.observation, batch.now), shares(batch.weight)
 
 
-def distribution(setting: Setting, params: Any, observation: Any) -> Gaussian:
+def distribution(model: Model, params: Any, observation: Any) -> Gaussian:
     """Returns the policy's means and standard deviations, `[R, A]` each."""
-    mean, raw = jnp.split(setting.networks.policy.apply(params, observation), 2, axis=-1)
-    config = setting.config
-    # The head begins near zero, so the scale makes the first deviation `init_deviation`.
+    mean, raw = jnp.split(model.networks.policy.apply(params, observation), 2, axis=-1)
+    config = model.config
+    # The head begins near zero, so the scale makes the first deviation `init_deviation`. Softplus keeps it
+    # positive, and the least deviation keeps densities and KLs finite.
     scale = config.init_deviation / jax.nn.softplus(0.0)
     return Gaussian(mean, config.min_deviation + scale * jax.nn.softplus(raw))
 
 
-def kls(setting: Setting, prior: Gaussian, online: Gaussian) -> tuple[jax.Array, jax.Array]:
+def kls(model: Model, prior: Gaussian, online: Gaussian) -> tuple[jax.Array, jax.Array]:
     """Returns KLs `[R, D]` of the means and of the deviations, decoupled (2018b, section 4.2.1)."""
-    return m_step.gaussian_kls(prior, online, setting.config.per_dimension)
+    return m_step.gaussian_kls(prior, online, model.config.per_dimension)
 
 
 def bounds(config: ConditionalMPOConfig) -> dict[str, float]:
@@ -66,9 +66,9 @@ def entropy(policy: Gaussian) -> jax.Array:
     return jnp.sum(jnp.log(policy.deviation) + 0.5 * jnp.log(2 * jnp.pi * jnp.e), axis=-1)
 
 
-def log_prob_of(setting: Setting, prior: Gaussian, online: Gaussian, action: jax.Array) -> jax.Array:
+def log_prob_of(model: Model, prior: Gaussian, online: Gaussian, action: jax.Array) -> jax.Array:
     """Returns decoupled log densities `[B]` of one action at each observation."""
-    return _decoupled(prior, online, squash(action, _bounds(setting))[None])[0]
+    return _decoupled(prior, online, squash(action, _bounds(model))[None])[0]
 
 
 def _decoupled(prior: Gaussian, online: Gaussian, action: jax.Array) -> jax.Array:
@@ -81,66 +81,70 @@ def _decoupled(prior: Gaussian, online: Gaussian, action: jax.Array) -> jax.Arra
     return by_mean + m_step.gaussian_log_prob(Gaussian(prior.mean, online.deviation), action)
 
 
-def critic(setting: Setting, params: Any, batch: Transition) -> jax.Array:
+def critic(model: Model, params: Any, batch: Transition) -> jax.Array:
     """Returns the critic's outputs `[B, Z]` for the actions taken."""
     observation, _ = rows(batch)
-    inputs = WithAction(observation, squash(batch.action, _bounds(setting)))
-    return setting.networks.critic.apply(params, inputs)
+    inputs = WithAction(observation, squash(batch.action, _bounds(model)))
+    return model.networks.critic.apply(params, inputs)
 
 
-def evaluate(setting: Setting, params: EvaluationParams, key: Key, batch: Transition) -> Evaluation:
+def evaluate(model: Model, params: EvaluationParams, key: Key, batch: Transition) -> Evaluation:
     """Evaluates actions sampled from the target policy.
 
     Samples at the next observations give the critic's targets. Samples at the decisions are for the E-step,
     and are drawn and evaluated only if it runs.
     """
-    config = setting.config
+    config = model.config
+    # Both keys are split off in any case, so targets do not depend on whether the E-step runs.
     now_key, then_key = jax.random.split(key)
     observation, share = rows(batch)
-    following = take(batch.observation, batch.then)
+    following = take_rows(batch.observation, batch.then)
 
     # A function, because an update of the critic alone needs no policy at the decisions (except for Retrace).
     def prior() -> Gaussian:
-        return distribution(setting, params.policy, observation)
+        return distribution(model, params.policy, observation)
 
     def policy_batch() -> PolicyBatch:
         policy = prior()
         action = _draw(now_key, policy, config.num_samples)
-        q = critic_values(config, _values(setting, params.critic, observation, action))
+        q = critic_values(config, _values(model, params.critic, observation, action))
         member = members(config, observation, batch.reward.shape[0])
         return PolicyBatch(policy, observation, share, member, q, action)
 
-    then = distribution(setting, params.policy, following)
-    output = _values(setting, params.critic, following, _draw(then_key, then, config.num_value_samples))
+    then = distribution(model, params.policy, following)
+    output = _values(model, params.critic, following, _draw(then_key, then, config.num_value_samples))
+    # The mean over samples estimates the expectation under the target policy: the mixture of the actions'
+    # distributions of returns if the critic is categorical, and their mean value otherwise.
     if config.num_atoms > 1:
         target = categorical_target(config, batch, jax.nn.softmax(output).mean(axis=0))
     else:
         value = output[..., 0].mean(axis=0)
-        taken = critic(setting, params.critic, batch)[..., 0] if config.retrace else value
-        target = scalar_target(
-            setting, batch, taken, value, lambda: _log_prob(setting, prior(), batch.action)
-        )
+        # Only Retrace reads the values of the actions taken. Without it, any array of the shape will do.
+        taken = critic(model, params.critic, batch)[..., 0] if config.retrace else value
+        target = scalar_target(model, batch, taken, value, lambda: _log_prob(model, prior(), batch.action))
     return Evaluation(target, policy_batch)
 
 
-def _values(setting: Setting, params: Any, observation: Any, action: jax.Array) -> jax.Array:
+def _values(model: Model, params: Any, observation: Any, action: jax.Array) -> jax.Array:
     """Returns critic outputs `[N, B, Z]` for actions `[N, B, A]` at observations `[B, ..]`."""
-    return setting.networks.critic.apply(params, WithAction(observation, jnp.clip(action, -1.0, 1.0)))
+    # Actions beyond the bounds are clipped before they are taken, so the critic is trained only within them.
+    return model.networks.critic.apply(params, WithAction(observation, jnp.clip(action, -1.0, 1.0)))
 
 
-def improve(setting: Setting, batch: PolicyBatch, duals: Duals) -> Improvement:
+def improve(model: Model, batch: PolicyBatch, duals: Duals) -> Improvement:
     """Computes weights `[N, R]` of the sampled actions by value and by distance out of bounds (E-step).
 
     Both kinds of weights sum to 1 over the samples, so that together they sum to 2 (Abdolmaleki et al. 2020,
     section 4.2, as Acme has it).
     """
-    config = setting.config
+    config = model.config
     weights, log_normaliser = e_step.sampled_weights(batch.value, duals.temperature)
     constraints = [Constraint(duals.temperature, log_normaliser, config.epsilon, batch.share)]
     if config.action_penalty:
         assert batch.action is not None, "values without their actions"
         cost = e_step.out_of_bounds_cost(batch.action)
         other, log_normaliser = e_step.sampled_weights(cost, duals.penalty_temperature)
+        # The sum fits the policy to both objectives at once. Each has its own temperature and KL bound.
         weights += other
         constraints.append(
             Constraint(duals.penalty_temperature, log_normaliser, config.epsilon_penalty, batch.share)
@@ -148,12 +152,11 @@ def improve(setting: Setting, batch: PolicyBatch, duals: Duals) -> Improvement:
     return Improvement(weights, tuple(constraints))
 
 
-def fit(
-    setting: Setting, prior: Gaussian, online: Gaussian, batch: PolicyBatch, weights: jax.Array
-) -> jax.Array:
+def fit(model: Model, prior: Gaussian, online: Gaussian, batch: PolicyBatch, weights: jax.Array) -> jax.Array:
     """Computes the cross entropy of the weighted samples and the online policy, decoupled (M-step)."""
-    del setting
+    del model
     chex.assert_shape(weights, batch.action.shape[:-1])
+    # The actions as they were drawn: clipped ones would pile up at the bounds, which no normal density fits.
     log_prob = _decoupled(prior, online, batch.action)
     return -jnp.sum(batch.share * jnp.sum(weights * log_prob, axis=0))
 
@@ -161,36 +164,39 @@ def fit(
 ACTIONS = Actions(distribution, kls, bounds, entropy, log_prob_of, critic, evaluate, improve, fit)
 
 
-def act(setting: Setting, params: Any, key: Key, observation: Any) -> jax.Array:
+def act(model: Model, params: Any, key: Key, observation: Any) -> jax.Array:
     """Draws actions `[B, A]` from the policy; some are uniform instead, with probability `exploration`."""
     sample_key, explore_key = jax.random.split(key)
-    action = _draw(sample_key, distribution(setting, params, observation), 1)[0]
-    action = explore(explore_key, action, setting.config.exploration)
-    return stretch(action, _bounds(setting))
+    action = _draw(sample_key, distribution(model, params, observation), 1)[0]
+    action = explore(explore_key, action, model.config.exploration)
+    return stretch(action, _bounds(model))
 
 
-def perform(setting: Setting, params: Any, key: Key, observation: Any) -> jax.Array:
+def perform(model: Model, params: Any, key: Key, observation: Any) -> jax.Array:
     """Returns the policy's means `[B, A]` as actions; nothing is random."""
     del key
-    return stretch(distribution(setting, params, observation).mean, _bounds(setting))
+    return stretch(distribution(model, params, observation).mean, _bounds(model))
 
 
-def log_prob(setting: Setting, params: Any, observation: Any, action: jax.Array) -> jax.Array:
+def log_prob(model: Model, params: Any, observation: Any, action: jax.Array) -> jax.Array:
     """Returns log densities `[B]` of actions that `act` draws without exploration, in units of [-1, 1]."""
-    return _log_prob(setting, distribution(setting, params, observation), action)
+    return _log_prob(model, distribution(model, params, observation), action)
 
 
-def _log_prob(setting: Setting, policy: Gaussian, action: jax.Array) -> jax.Array:
-    return m_step.gaussian_log_prob(policy, squash(action, _bounds(setting))[None])[0]
+def _log_prob(model: Model, policy: Gaussian, action: jax.Array) -> jax.Array:
+    """Returns log densities `[B]` of one environment's action at each observation."""
+    return m_step.gaussian_log_prob(policy, squash(action, _bounds(model))[None])[0]
 
 
 def _draw(key: Key, policy: Gaussian, num: int) -> jax.Array:
     """Draws `[num, R, A]` actions, without gradient."""
+    # No reparametrisation: MPO's gradient is that of a weighted log likelihood, in which samples are data.
     noise = jax.random.normal(key, (num, *policy.mean.shape))
     return jax.lax.stop_gradient(policy.mean + policy.deviation * noise)
 
 
-def _bounds(setting: Setting) -> Bounds:
-    limits = setting.networks.bounds
+def _bounds(model: Model) -> Bounds:
+    """Returns the bounds of the actions."""
+    limits = model.networks.bounds
     assert limits is not None, "networks for discrete actions"
     return limits

@@ -13,14 +13,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents.conditional_mpo.base import Setting
+from agents.conditional_mpo.base import Model
 from agents.conditional_mpo.config import ConditionalMPOConfig
 from agents.core import Transition
 from agents.networks import shares
 
 
 def scalar_target(
-    setting: Setting,
+    model: Model,
     batch: Transition,
     q_taken: jax.Array,
     next_value: jax.Array,
@@ -32,7 +32,7 @@ def scalar_target(
     Retrace's return over several steps.
 
     Args:
-      setting: the agent's networks and configuration.
+      model: the agent's networks and configuration.
       batch: the decisions.
       q_taken: `[B]`, values of the actions taken.
       next_value: `[B]`, values at the next observations; any number, even NaN, if the episode ended.
@@ -44,7 +44,7 @@ def scalar_target(
     """
     chex.assert_rank([batch.reward, batch.discount, q_taken, next_value], 1)
     chex.assert_equal_shape([batch.reward, batch.discount, q_taken, next_value])
-    config = setting.config
+    config = model.config
     discounts = config.discount * batch.discount
     reward = config.reward_scale * batch.reward
     # Not a product: 0 times a NaN would still be NaN.
@@ -73,25 +73,25 @@ def categorical_target(config: ConditionalMPOConfig, batch: Transition, followin
 
 
 def critic_loss(
-    params: Any, setting: Setting, critic: Callable[..., jax.Array], target: jax.Array, batch: Transition
+    params: Any, model: Model, critic: Callable[..., jax.Array], target: jax.Array, batch: Transition
 ) -> tuple[jax.Array, jax.Array]:
     """Computes half the mean squared error, or the cross entropy if the critic is categorical.
 
     Args:
       params: the critic's parameters.
-      setting: the agent's networks and configuration.
-      critic: (setting, params, batch) -> `[B, Z]`, outputs for the actions taken.
+      model: the agent's networks and configuration.
+      critic: (model, params, batch) -> `[B, Z]`, outputs for the actions taken.
       target: `[B]`, or `[B, Z]` probabilities; no gradient reaches it.
       batch: the decisions.
 
     Returns:
       (loss `[]`, mean value `[]` of the actions taken).
     """
-    output = critic(setting, params, batch)
+    output = critic(model, params, batch)
     chex.assert_rank([output, target], [2, {1, 2}])
     chex.assert_equal_shape_prefix([output, target, batch.weight], 1)
     share = shares(batch.weight)
-    q = critic_values(setting.config, output)
+    q = critic_values(model.config, output)
     target = jax.lax.stop_gradient(target)
     if target.ndim == 2:
         loss = jnp.sum(share * optax.softmax_cross_entropy(output, target))

@@ -52,6 +52,7 @@ def gaussian_kls(target: Gaussian, online: Gaussian, per_dimension: bool) -> tup
     chex.assert_rank([*target, *online], 2)
     chex.assert_equal_shape([*target, *online])
     of_mean = 0.5 * jnp.square((target.mean - online.mean) / target.deviation)
+    # The KL of deviations is (r^2 - 1 - log r^2) / 2, with r the ratio of the target's to the online ones.
     # Bounds of 1e-6 are near the resolution of float32 at 1, so nothing here subtracts numbers near 1.
     double = 2.0 * jnp.log1p((target.deviation - online.deviation) / online.deviation)
     of_deviation = 0.5 * (jnp.expm1(double) - double)
@@ -87,6 +88,8 @@ def constraint_loss(
     chex.assert_rank([kl, alpha, share], [2, 2, 1])
     chex.assert_equal_shape([kl, alpha])
     counts = share[:, None]
+    # One saddle-point problem as two losses: the policy descends on `alpha * kl`, the multipliers ascend on
+    # `alpha * (kl - epsilon)`. Each takes the other as a constant.
     penalty = jnp.sum(counts * jax.lax.stop_gradient(alpha) * kl)
     return penalty, jnp.sum(counts * alpha * (epsilon - jax.lax.stop_gradient(kl)))
 

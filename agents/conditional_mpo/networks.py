@@ -91,6 +91,8 @@ def make_networks(example: Any, actions: int | Bounds, config: ConditionalMPOCon
         transformed: Any = hk.without_apply_rng(hk.transform(network))
         return Network(lambda key: transformed.init(key, inputs), transformed.apply)
 
+    # Only the networks that an agent initialises get parameters: MPO has no use for the value, V-MPO none for
+    # the critic.
     value = build(example, config.critic_hidden_sizes, 1)
     if not isinstance(actions, Bounds):
         policy = build(example, config.policy_hidden_sizes, actions, _NEARLY_ZERO)
@@ -115,6 +117,7 @@ class _Joined(hk.Module):
         self._init = init
 
     def __call__(self, parts: tuple[jax.Array, ...]) -> jax.Array:
+        # One matrix for all parts, with the names and the fan-in of `hk.Linear` on the concatenated inputs.
         ends = np.cumsum([part.shape[-1] for part in parts])
         weights = hk.get_parameter("w", (ends[-1], self._size), init=self._init)
         slices = jnp.split(weights, ends[:-1])
@@ -144,15 +147,19 @@ def _rectified_torso(parts: tuple[jax.Array, ...], sizes: tuple[int, ...]) -> ja
 
 
 def _rectify(hidden: jax.Array) -> jax.Array:
+    """Applies layer norm and then ReLU."""
     return jax.nn.relu(hk.LayerNorm(axis=-1, create_scale=True, create_offset=True)(hidden))
 
 
 def _side_by_side(parts: tuple[jax.Array, ...]) -> jax.Array:
+    """Concatenates parts `[.., U, D_i]` whose leading axes may differ, for a torso without layers."""
     leading = jnp.broadcast_shapes(*(part.shape[:-1] for part in parts))
     return jnp.concatenate([jnp.broadcast_to(part, (*leading, part.shape[-1])) for part in parts], axis=-1)
 
 
 def _see_with_action(inputs: WithAction, config: ConditionalMPOConfig) -> tuple[jax.Array, ...]:
+    """Returns the inputs of a critic of continuous actions: observations `[U, D]`, actions `[.., U, A]`."""
+    # They stay apart, because the observations may have fewer axes than their sampled actions.
     return (*_see(inputs.observation, config), inputs.action)
 
 
@@ -163,11 +170,13 @@ def _see(inputs: Any, config: ConditionalMPOConfig) -> tuple[jax.Array]:
     # The embedding's norm is about 1, like a one-hot index's, so that it does not dominate the observation.
     start = hk.initializers.RandomNormal(config.embedding_size**-0.5)
     embed = hk.Embed(config.num_members, config.embedding_size, w_init=start)
+    # The embedding replaces the index, which as a number would rank the members.
     embedding = embed(member_of(config, inputs.context))
     return (flatten((inputs.info_state, embedding, inputs.context[:, 1:])),)
 
 
 def _check_context(example: Any, config: ConditionalMPOConfig) -> None:
+    """Raises ValueError if the example's context does not have the configuration's size."""
     size = example.context.shape[-1] if isinstance(example, Observation) else 0
     if size != config.context_size:
         raise ValueError(

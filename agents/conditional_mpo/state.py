@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from agents import random_keys
 from agents.conditional_mpo import duals
-from agents.conditional_mpo.base import Setting
+from agents.conditional_mpo.base import Model
 from agents.conditional_mpo.duals import Duals
 from agents.core import Key
 
@@ -26,7 +27,7 @@ class MPOState(NamedTuple):
       critic_optimiser: state of the critic's Adam.
       duals: temperatures and Lagrange multipliers, as raw numbers.
       duals_optimiser: state of the duals' Adam.
-      key: `[2]` uint32, random key of the next update.
+      key: `[2]` uint32, random key of the next update, as raw data so that checkpoints can hold it.
       step: `[]` int32, number of gradient steps done.
     """
 
@@ -52,22 +53,30 @@ class PolicyPart(NamedTuple):
 
 
 def init_state(
-    setting: Setting,
+    model: Model,
     optimiser: optax.GradientTransformation,
     duals_optimiser: optax.GradientTransformation,
     key: Key,
 ) -> MPOState:
-    """Returns new networks, targets that are copies of them, and the first values of the duals."""
-    networks, config = setting
+    """Returns the state before learning, with random networks.
+
+    Args:
+      model: the agent's networks and configuration.
+      optimiser: optimiser of the policy and of the critic, each of which has a state of its own.
+      duals_optimiser: optimiser of the temperatures and the Lagrange multipliers.
+      key: random key, typed or raw.
+    """
+    networks, config = model
     policy_key, critic_key, update_key = jax.random.split(key, 3)
     policy = networks.policy.init(policy_key)
+    # V-MPO's critic is a state value. Only the network that is trained gets parameters.
     critic = (networks.value if config.on_policy else networks.critic).init(critic_key)
+    # Continuous actions may have one multiplier for each of their numbers; discrete ones have a single one.
     num_actions = 0 if networks.bounds is None else len(networks.bounds.low)
     multipliers = duals.init(config, num_actions, is_discrete=networks.bounds is None)
-    if jnp.issubdtype(update_key.dtype, jax.dtypes.prng_key):
-        update_key = jax.random.key_data(update_key)
     return MPOState(
         policy=policy,
+        # Targets begin as copies, so the KL of the first update is 0 and its constraints do not bind.
         target_policy=policy,
         policy_optimiser=optimiser.init(policy),
         critic=critic,
@@ -75,7 +84,7 @@ def init_state(
         critic_optimiser=optimiser.init(critic),
         duals=multipliers,
         duals_optimiser=duals_optimiser.init(multipliers),
-        key=update_key,
+        key=random_keys.to_raw(update_key),
         step=jnp.int32(0),
     )
 

@@ -20,42 +20,43 @@ from agents.conditional_mpo.base import (
     Evaluation,
     EvaluationParams,
     Improvement,
+    Model,
     PolicyBatch,
-    Setting,
     members,
-    take,
 )
 from agents.conditional_mpo.critic import scalar_target
 from agents.conditional_mpo.duals import Duals
 from agents.conditional_mpo.e_step import top_weights
 from agents.core import Key, Transition
-from agents.networks import shares
+from agents.networks import shares, take_rows
 
 
-def value(setting: Setting, params: Any, batch: Transition) -> jax.Array:
+def value(model: Model, params: Any, batch: Transition) -> jax.Array:
     """Returns `[B, 1]`, state values at the decisions."""
-    return setting.networks.value.apply(params, take(batch.observation, batch.now))
+    return model.networks.value.apply(params, take_rows(batch.observation, batch.now))
 
 
 def evaluate(
-    actions: Actions, setting: Setting, params: EvaluationParams, key: Key, batch: Transition
+    actions: Actions, model: Model, params: EvaluationParams, key: Key, batch: Transition
 ) -> Evaluation:
     """Computes advantages of the actions taken: reward and next value, less the value at the decision."""
     del key
+    # V-MPO has no target critic: the online value gives both the targets and the advantages.
     # One pass over all observations serves both the decisions and what follows them.
-    values = setting.networks.value.apply(params.critic, batch.observation)[..., 0]
-    target = scalar_target(setting, batch, values[batch.now], values[batch.then])
-    observation = take(batch.observation, batch.now)
-    prior = actions.distribution(setting, params.policy, observation)
+    values = model.networks.value.apply(params.critic, batch.observation)[..., 0]
+    target = scalar_target(model, batch, values[batch.now], values[batch.then])
+    observation = take_rows(batch.observation, batch.now)
+    prior = actions.distribution(model, params.policy, observation)
+    # Advantages use the value from before this update's step of the critic.
     advantage = target - values[batch.now]
-    member = members(setting.config, observation, batch.reward.shape[0])
+    member = members(model.config, observation, batch.reward.shape[0])
     policy_batch = PolicyBatch(prior, observation, shares(batch.weight), member, advantage, batch.action)
     return Evaluation(target, lambda: policy_batch)
 
 
-def improve(setting: Setting, batch: PolicyBatch, duals: Duals) -> Improvement:
+def improve(model: Model, batch: PolicyBatch, duals: Duals) -> Improvement:
     """Computes weights `[B]` of the decisions; the worst ones get 0 (equations 4 and 5)."""
-    config = setting.config
+    config = model.config
     # Members that share a temperature share its constraint too, and compete for the same top fraction.
     by_member = batch.member if config.duals_per_member else None
     weights, log_normaliser = top_weights(
@@ -65,9 +66,10 @@ def improve(setting: Setting, batch: PolicyBatch, duals: Duals) -> Improvement:
 
 
 def fit(
-    actions: Actions, setting: Setting, prior: Any, online: Any, batch: PolicyBatch, weights: jax.Array
+    actions: Actions, model: Model, prior: Any, online: Any, batch: PolicyBatch, weights: jax.Array
 ) -> jax.Array:
     """Computes the cross entropy `[]` of the weighted decisions and the online policy (equation 3)."""
-    log_prob = actions.log_prob(setting, prior, online, batch.action)
+    # Weights sum to 1 over the batch already, and shares are in them, so this is a sum and not a mean.
+    log_prob = actions.log_prob(model, prior, online, batch.action)
     chex.assert_equal_shape([weights, log_prob])
     return -jnp.sum(weights * log_prob)

@@ -26,7 +26,7 @@ class Fitted(NamedTuple):
     stats: Any
 
 
-class Setting(NamedTuple):
+class Model(NamedTuple):
     """Networks and configuration, shared by all losses of an agent."""
 
     networks: CrossQNetworks
@@ -63,17 +63,17 @@ class Actions(NamedTuple):
     """Functions that depend on the kind of actions, discrete or continuous.
 
     Attributes:
-      following: (setting, policy, key, transition) -> the policy's actions, or its log probabilities, at the
+      following: (model, policy, key, transition) -> the policy's actions, or its log probabilities, at the
         next observations, without gradient. The third argument of `critic_loss`.
-      critic_loss: (params, stats, following, temperature, transition, setting) -> (loss, CriticExtra).
-      evaluate: (setting, critics, transition) -> the critics' values of all actions, or the critics
+      critic_loss: (params, stats, following, temperature, transition, model) -> (loss, CriticExtra).
+      evaluate: (model, critics, transition) -> the critics' values of all actions, or the critics
         themselves if actions are too many to list. The third argument of `policy_loss`.
-      policy_loss: (params, stats, evaluated, temperature, key, transition, setting) -> (loss, PolicyExtra).
+      policy_loss: (params, stats, evaluated, temperature, key, transition, model) -> (loss, PolicyExtra).
     """
 
-    following: Callable[[Setting, Fitted, jax.Array, Transition], Any]
+    following: Callable[[Model, Fitted, jax.Array, Transition], Any]
     critic_loss: Callable[..., tuple[jax.Array, CriticExtra]]
-    evaluate: Callable[[Setting, Fitted, Transition], Any]
+    evaluate: Callable[[Model, Fitted, Transition], Any]
     policy_loss: Callable[..., tuple[jax.Array, PolicyExtra]]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from agents.settings import check_known
+
 Q_REDUCTIONS = ("min", "mean")
 NORMALISATIONS = ("batch_renorm", "batch_norm")
 
@@ -83,8 +85,8 @@ class CrossQConfig:
     def __post_init__(self) -> None:
         self._check_signs()
         self._check_fractions()
-        _check_known("q_reduction", self.q_reduction, Q_REDUCTIONS)
-        _check_known("normalisation", self.normalisation, NORMALISATIONS)
+        check_known("q_reduction", self.q_reduction, Q_REDUCTIONS)
+        check_known("normalisation", self.normalisation, NORMALISATIONS)
         if not (self.renorm_r_max >= 1 and self.renorm_d_max >= 0 and self.renorm_warmup >= 0):
             raise ValueError("CrossQ needs renorm_r_max >= 1, renorm_d_max >= 0, renorm_warmup >= 0.")
         if not math.isfinite(self.target_entropy):
@@ -124,12 +126,6 @@ class CrossQConfig:
                 raise ValueError(f"CrossQ's {name} must lie in [0, 1], not {value}.")
         if self.adam_b1 == 1 or self.adam_b2 == 1:
             raise ValueError("CrossQ's adam_b1 and adam_b2 must be below 1.")
-
-
-def _check_known(what: str, name: str, known: tuple[str, ...]) -> None:
-    """Raises ValueError if a name is not among the known ones."""
-    if name not in known:
-        raise ValueError(f"unknown {what} {name!r}: choose from {', '.join(known)}.")
 
 
 PRESETS: dict[str, CrossQConfig] = {

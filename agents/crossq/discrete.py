@@ -18,8 +18,8 @@ from agents.crossq.base import (
     Actions,
     CriticExtra,
     Fitted,
+    Model,
     PolicyExtra,
-    Setting,
     reduce_critics,
     squared_error,
 )
@@ -33,7 +33,7 @@ def critic_loss(
     log_probs: jax.Array,
     temperature: jax.Array,
     transition: Transition,
-    setting: Setting,
+    model: Model,
 ) -> tuple[jax.Array, CriticExtra]:
     """Computes the squared temporal difference of the joint pass, summed over critics.
 
@@ -47,12 +47,12 @@ def critic_loss(
       log_probs: `[U, A]`, log probabilities of the policy in evaluation mode.
       temperature: `[]`, weight of the policy's entropy in the targets.
       transition: the batch of decisions.
-      setting: networks and configuration.
+      model: networks and configuration.
 
     Returns:
       The loss `[]` and the auxiliary output.
     """
-    batch, (networks, config) = transition, setting
+    batch, (networks, config) = transition, model
     chex.assert_equal_shape([log_probs, batch.observation.legal_actions])
     chex.assert_equal_shape([batch.now, batch.then, batch.action, batch.weight])
     chex.assert_rank([log_probs, batch.weight, temperature], [2, 1, 0])
@@ -67,6 +67,7 @@ def critic_loss(
     value = reduce_critics(q, config)
     if config.critic_entropy:
         value -= temperature * log_probs
+    # Illegal actions have probability 0 and a finite log probability of about -1e9, so they add exactly 0.
     value = jnp.sum(jnp.exp(log_probs) * value, axis=-1)
     taken = q[:, batch.now, batch.action]
     loss = squared_error(taken, value[batch.then], batch, config)
@@ -80,7 +81,7 @@ def policy_loss(
     temperature: jax.Array,
     key: Key,
     transition: Transition,
-    setting: Setting,
+    model: Model,
 ) -> tuple[jax.Array, PolicyExtra]:
     """Computes the expected `temperature * log pi - Q` over legal actions (Christodoulou 2019, equation 12).
 
@@ -93,7 +94,7 @@ def policy_loss(
       temperature: `[]`, weight of the policy's entropy.
       key: not used, since nothing is sampled.
       transition: the batch of decisions.
-      setting: networks and configuration.
+      model: networks and configuration.
 
     Returns:
       The loss `[]` and the auxiliary output.
@@ -105,7 +106,7 @@ def policy_loss(
 
     # Each distinct observation passes through the network once; its weight stands for its decisions.
     weight = row_weights(transition, transition.now, transition.weight)
-    logits, stats = setting.networks.policy.apply(params, stats, observation, weight, True)
+    logits, stats = model.networks.policy.apply(params, stats, observation, weight, True)
     chex.assert_equal_shape([logits, q])
     log_probs = masked_log_probs(logits, observation.legal_actions)
     probs = jnp.exp(log_probs)
@@ -113,30 +114,32 @@ def policy_loss(
     entropy = -jnp.sum(share * jnp.sum(probs * log_probs, axis=-1))
     value = jnp.sum(share * jnp.sum(probs * jax.lax.stop_gradient(q), axis=-1))
 
-    # The largest possible entropy is the logarithm of the number of legal actions, of which there are none
-    # at the end of a game.
+    # The target is relative to the largest possible entropy, because observations differ in their number of
+    # legal actions. At the end of a game there are none, and the logarithm of 0 would be minus infinity.
     largest = jnp.log(jnp.maximum(observation.legal_actions.sum(axis=-1), 1))
-    target = setting.config.target_entropy * jnp.sum(share * largest)
+    target = model.config.target_entropy * jnp.sum(share * largest)
     return -temperature * entropy - value, PolicyExtra(stats, entropy, target)
 
 
-def log_probs(setting: Setting, policy: Fitted, observation: Observation) -> jax.Array:
+def log_probs(model: Model, policy: Fitted, observation: Observation) -> jax.Array:
     """Returns log probabilities `[U, A]` of the policy in evaluation mode; about -1e9 on illegal actions."""
-    logits, _ = setting.networks.policy.apply(*policy, observation, _unit_weights(observation), False)
+    logits, _ = model.networks.policy.apply(*policy, observation, _unit_weights(observation), False)
     return masked_log_probs(logits, observation.legal_actions)
 
 
-def _following(setting: Setting, policy: Fitted, key: Key, transition: Transition) -> jax.Array:
+def _following(model: Model, policy: Fitted, key: Key, transition: Transition) -> jax.Array:
     """Returns the policy's log probabilities `[U, A]` at all observations of the batch."""
     del key
-    return log_probs(setting, policy, transition.observation)
+    # At all of them, because one row may follow many decisions; the loss picks the rows that it needs.
+    return log_probs(model, policy, transition.observation)
 
 
-def _evaluate(setting: Setting, critics: Fitted, transition: Transition) -> jax.Array:
+def _evaluate(model: Model, critics: Fitted, transition: Transition) -> jax.Array:
     """Returns action values `[U, A]` from the critics in evaluation mode."""
+    # All values are computed before the policy's loss, so its gradient does not have to pass the critics.
     observation = transition.observation
-    q, _ = apply_critics(setting.networks.critic, *critics, observation, _unit_weights(observation), False)
-    return reduce_critics(q, setting.config)
+    q, _ = apply_critics(model.networks.critic, *critics, observation, _unit_weights(observation), False)
+    return reduce_critics(q, model.config)
 
 
 def _unit_weights(observation: Observation) -> jax.Array:
@@ -147,6 +150,6 @@ def _unit_weights(observation: Observation) -> jax.Array:
 ACTIONS = Actions(_following, critic_loss, _evaluate, policy_loss)
 
 
-def acting(setting: Setting) -> DiscreteActing:
+def acting(model: Model) -> DiscreteActing:
     """Returns the functions by which the policy acts, in evaluation mode."""
-    return discrete_acting(functools.partial(log_probs, setting), setting.config.exploration)
+    return discrete_acting(functools.partial(log_probs, model), model.config.exploration)

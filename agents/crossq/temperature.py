@@ -41,6 +41,7 @@ def schedule(config: CrossQConfig, step: jax.Array) -> jax.Array:
 
     It falls geometrically over the configuration's horizon and stays at its final value afterwards.
     """
+    # `horizon` counts gradient steps of the critics, so the schedule does not depend on the policy's delay.
     progress = jnp.minimum(step / config.horizon, 1.0)
     return config.temperature * (config.final_temperature / config.temperature) ** progress
 
@@ -67,12 +68,12 @@ def update(
     if not config.learn_temperature:
         return temperature
 
+    # Descent raises the temperature if the entropy is below its target, and lowers it if it is above.
     def loss(log_value: jax.Array) -> tuple[jax.Array, None]:
         return log_value * jax.lax.stop_gradient(entropy - target_entropy), None
 
-    step = make_update(loss, _optimiser(config))
-    _, _, log_value, optimiser = step(temperature.log_value, temperature.optimiser)
-    return Temperature(log_value, optimiser)
+    step = make_update(loss, _optimiser(config))(temperature.log_value, temperature.optimiser)
+    return Temperature(step.params, step.optimiser_state)
 
 
 def _optimiser(config: CrossQConfig) -> optax.GradientTransformation:

@@ -125,7 +125,7 @@ def make_parts(side: Side, batch: Transition) -> dict[str, Part]:
     params, key = EvaluationParams(state.target_policy, state.target_critic), jax.random.key(1)
 
     def evaluate(params: EvaluationParams, key: jax.Array, batch: Transition) -> Any:
-        evaluation = bound.method.evaluate(bound.setting, params, key, batch)
+        evaluation = bound.method.evaluate(bound.model, params, key, batch)
         return evaluation.target, evaluation.policy_batch()
 
     def critic_step(state: Any, target: Any, batch: Transition) -> Any:

@@ -1,4 +1,4 @@
-"""Tests of agents.actions: from what policies give to actions that environments take."""
+"""Tests of agents.actions: conversions from a policy's output to actions."""
 
 import jax
 import jax.numpy as jnp
@@ -62,5 +62,5 @@ def test_stretched_actions_never_pass_bounds_that_float32_cannot_divide() -> Non
         assert (stretched >= low).all()
         assert (stretched <= high).all()
         unclipped.append(low + np.float32((action + 1) / 2) * (high - low))
-    # Rounding alone would carry some of them past.
+    # Without clipping, rounding carries some of them beyond their bounds, so the test means something.
     assert (np.stack(unclipped) > high).any()

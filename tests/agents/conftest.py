@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def quick_compilation() -> Iterator[None]:
-    """Has XLA compile in half the time what is run for a moment only."""
+    """Turns most of XLA's optimisations off, which halves the time to compile programs that run briefly."""
     name = "jax_disable_most_optimizations"
     before = jax.config.read(name)
     jax.config.update(name, True)

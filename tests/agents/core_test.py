@@ -1,4 +1,4 @@
-"""Tests of agents.core."""
+"""Tests of agents.core: joined transitions, and the defaults of an agent's functions."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from agents import core
 
 
 def _observation(first: float) -> core.Observation:
-    """Two rows of three numbers, two actions and one number of context, all told apart."""
+    """Returns two rows of three numbers, two actions and one number of context, all of them different."""
     return core.Observation(
         info_state=first + jnp.arange(6.0).reshape(2, 3),
         legal_actions=jnp.array([[True, False], [first > 0, True]]),

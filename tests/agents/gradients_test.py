@@ -1,9 +1,12 @@
-"""Tests of agents.gradients."""
+"""Tests of agents.gradients: single gradient steps, and updates that are due now and then."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from agents import gradients
 
@@ -18,12 +21,12 @@ def _loss(params: dict[str, jax.Array], scale: jax.Array) -> tuple[jax.Array, di
 def test_one_step_of_gradient_descent_by_hand() -> None:
     optimiser = optax.sgd(0.1)
     update = gradients.make_update(_loss, optimiser)
-    value, aux, params, _ = update(_PARAMS, optimiser.init(_PARAMS), jnp.array(2.0))
-    # 2 (1 + 4 + 3); gradients 2 (2x + [y, 0]) = [10, -8] and 2 x_0 = 2.
-    assert float(value) == 16.0
-    assert float(aux["scale"]) == 2.0
-    np.testing.assert_allclose(params["x"], [0.0, -1.2], atol=1e-6)
-    np.testing.assert_allclose(params["y"], 2.8, rtol=1e-6)
+    step = update(_PARAMS, optimiser.init(_PARAMS), jnp.array(2.0))
+    # The loss is 2 (1 + 4 + 3). Its gradients are 2 (2x + [y, 0]) = [10, -8] and 2 x_0 = 2.
+    assert float(step.loss) == 16.0
+    assert float(step.aux["scale"]) == 2.0
+    np.testing.assert_allclose(step.params["x"], [0.0, -1.2], atol=1e-6)
+    np.testing.assert_allclose(step.params["y"], 2.8, rtol=1e-6)
 
 
 def test_the_optimisers_state_goes_on() -> None:
@@ -55,3 +58,22 @@ def test_updates_can_be_jitted_and_vmapped() -> None:
         params = jax.tree.map(lambda leaf, factor=factor: factor * leaf, _PARAMS)
         _, _, alone, _ = update(params, optimiser.init(params), jnp.array(2.0))
         np.testing.assert_allclose(together["x"][lane], alone["x"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("is_jitted", [False, True])
+def test_an_update_that_is_not_due_changes_nothing_and_reports_nan(is_jitted: bool) -> None:
+    def run(due: jax.Array, part: dict[str, jax.Array]) -> Any:
+        def update() -> Any:
+            return {"x": part["x"] + 1, "n": part["n"] + 1}, {"loss": part["x"].sum(), "size": jnp.float16(2)}
+
+        return gradients.update_if(due, update, part)
+
+    run = jax.jit(run) if is_jitted else run
+    part = {"x": jnp.array([1.0, 2.0]), "n": jnp.int32(5)}
+    after, metrics = run(jnp.array(True), part)
+    assert (after["x"].tolist(), int(after["n"])) == ([2.0, 3.0], 6)
+    assert {name: float(value) for name, value in metrics.items()} == {"loss": 3.0, "size": 2.0}
+    same, skipped = run(jnp.array(False), part)
+    jax.tree.map(np.testing.assert_array_equal, same, part)
+    assert all(np.isnan(value) for value in skipped.values())
+    assert jax.tree.map(jnp.dtype, skipped) == jax.tree.map(jnp.dtype, metrics)

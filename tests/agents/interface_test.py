@@ -1,4 +1,4 @@
-"""Tests of agents.interface: environments' arrays to agents' and back."""
+"""Tests of agents.interface: conversions between an environment's arrays and an agent's."""
 
 import collections
 import sys
@@ -18,7 +18,7 @@ from agents.interface import make_interface
 
 
 class EnvironmentSpec(NamedTuple):
-    """As Acme's."""
+    """Environment spec with the fields of Acme's."""
 
     observations: Any
     actions: Any
@@ -27,7 +27,7 @@ class EnvironmentSpec(NamedTuple):
 
 
 class OLT(NamedTuple):
-    """As Acme's wrapper of OpenSpiel has it."""
+    """Observation with the fields that Acme's wrapper of OpenSpiel gives it."""
 
     observation: Any
     legal_actions: Any
@@ -35,7 +35,7 @@ class OLT(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """As Acme's."""
+    """Transition with the fields of Acme's."""
 
     observation: Any
     action: Any
@@ -46,7 +46,7 @@ class Transition(NamedTuple):
 
 
 class Step(NamedTuple):
-    """As Acme's."""
+    """Step of a sequence with the fields of Acme's."""
 
     observation: Any
     action: Any
@@ -88,8 +88,8 @@ def test_our_observation_goes_through_with_its_context() -> None:
     np.testing.assert_array_equal(observation.context, [[0.5]])
 
 
-class Told(NamedTuple):
-    """Observations of an environment with types of its own."""
+class WithContext(NamedTuple):
+    """Observation of an environment that has a type of its own for observations with contexts."""
 
     observation: Any
     context: Any
@@ -99,10 +99,12 @@ class Told(NamedTuple):
 def test_contexts_reach_agents_of_continuous_actions(names: tuple[str, str]) -> None:
     empty = specs.Array((0,), bool)
     parts = ({"b": VECTOR, "a": VECTOR}, specs.Array((1,), np.float32))
-    told = Told(*parts) if names[0] == "observation" else Observation(parts[0], empty, parts[1])
-    interface = make_interface(EnvironmentSpec(told, BOX))
+    observations = (
+        WithContext(*parts) if names[0] == "observation" else Observation(parts[0], empty, parts[1])
+    )
+    interface = make_interface(EnvironmentSpec(observations, BOX))
     both = {"b": np.array([[3.0, 4.0]]), "a": np.array([[1.0, 2.0]])}
-    seen = Told(both, np.array([[0.5]]))
+    seen = WithContext(both, np.array([[0.5]]))
     if names[0] == "info_state":
         seen = Observation(both, np.ones((1, 0), bool), np.array([[0.5]]))
     observation = jax.jit(interface.to_observation)(seen)
@@ -113,15 +115,15 @@ def test_contexts_reach_agents_of_continuous_actions(names: tuple[str, str]) -> 
 
 
 class Named(NamedTuple):
-    """A field that happens to be called so."""
+    """Observation in which "context" is only the environment's name for some of its numbers."""
 
     position: Any
     context: Any
 
 
 def test_a_context_is_one_only_beside_what_is_seen() -> None:
-    told = make_interface(EnvironmentSpec(Told(VECTOR, VECTOR), THREE)).example
-    assert (told.info_state.shape, told.context.shape) == ((1, 2), (1, 2))
+    example = make_interface(EnvironmentSpec(WithContext(VECTOR, VECTOR), THREE)).example
+    assert (example.info_state.shape, example.context.shape) == ((1, 2), (1, 2))
     assert make_interface(EnvironmentSpec(Named(VECTOR, VECTOR), BOX)).example.shape == (1, 4)
 
 
@@ -146,7 +148,7 @@ def test_without_a_mask_everything_is_legal() -> None:
 
 
 def test_mappings_are_read_in_the_order_of_their_keys() -> None:
-    """An ordered mapping for the actor is a plain one for the learner."""
+    """Actors get ordered mappings from environments, but learners get plain ones from Reverb."""
     spec = EnvironmentSpec(collections.OrderedDict(velocity=VECTOR, arm=specs.Array((), np.float32)), BOX)
     velocity, arm = np.array([[1.0, 2.0]]), np.array([9.0])
     for seen in (collections.OrderedDict(velocity=velocity, arm=arm), {"arm": arm, "velocity": velocity}):
@@ -187,11 +189,11 @@ def test_a_transition_becomes_rows_now_and_then() -> None:
 
 
 def test_sequences_become_decisions_that_follow_each_other() -> None:
-    """One from the middle of an episode, one that ends at once, one that is cut off after two decisions."""
+    """Three sequences: the middle of an episode, one that ends at once, one cut off after two decisions."""
     spec = EnvironmentSpec(Observation(VECTOR, MASK, specs.Array((0,), np.float32)), THREE)
     seen = Observation(np.arange(24.0).reshape(3, 4, 2), np.ones((3, 4, 3), np.float32), np.zeros((3, 4, 0)))
     is_decision = np.array([[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0]], bool)
-    # Nothing but the mark tells padding from a decision: the second sequence's first is all zeros.
+    # Only `is_decision` distinguishes decisions from padding: the second sequence's decision is all zeros.
     log_prob = np.array([[-1, -2, -3, -9], [0, 0, 0, 0], [-7, -8, 0, 0]], np.float32)
     steps = Step(
         seen,
@@ -213,7 +215,7 @@ def test_sequences_become_decisions_that_follow_each_other() -> None:
     assert batch.weight.tolist() == [1, 1, 1, 1, 0, 0, 1, 1, 0]
     assert batch.log_prob is not None and batch.continues is not None
     assert batch.log_prob.tolist() == [-1, -2, -3, 0, 0, 0, -7, -8, 0]
-    # Nothing follows the last of a sequence, nor a decision that was the episode's last.
+    # The last decision of a sequence has no successor in the batch, and nor has the last one of an episode.
     assert batch.continues.tolist() == [True, True, False, False, False, False, True, False, False]
     assert [part.dtype for part in batch[3:]] == [np.int32, *[np.float32] * 4, bool]
 

@@ -1,4 +1,4 @@
-"""Servers whose tables tests can empty, item by item."""
+"""Reverb servers for tests, whose tables can be emptied and compared item by item."""
 
 import collections
 import contextlib
@@ -16,13 +16,22 @@ import tree
 from agents.acme_layer import replay as replays
 from agents.acme_layer.replay import ReplayConfig
 
-# Of each column of an item its type, shape and bytes.
+# Type, shape and bytes of each column. Bytes compare NaN and signed zeros too, and can be counted.
 Item = tuple[tuple[str, tuple[int, ...], bytes], ...]
 
 
 @contextlib.contextmanager
 def serve(replay: ReplayConfig, spec: Any, limiter: Any = None) -> Iterator[reverb.Client]:
-    """A server with the table that the replay asks for, but that gives every item once, in order."""
+    """Runs a server with the replay's table, except that every item can be sampled once, in order.
+
+    Args:
+      replay: the replay's configuration.
+      spec: the environment's spec, which determines the columns.
+      limiter: rate limiter of the table; by default, samples wait only for a first item.
+
+    Yields:
+      A client of the server.
+    """
     table = reverb.Table(
         name=replay.table_name,
         sampler=reverb.selectors.Fifo(),
@@ -40,7 +49,7 @@ def serve(replay: ReplayConfig, spec: Any, limiter: Any = None) -> Iterator[reve
 
 
 def take_items(client: reverb.Client, replay: ReplayConfig) -> list[Item]:
-    """All items, in the order in which they came."""
+    """Removes and returns all items, in the order in which they were inserted."""
     size = client.server_info()[replay.table_name].current_size
     samples = client.sample(replay.table_name, size, emit_timesteps=False, unpack_as_table_signature=True)
     return [tuple(map(_column, tree.flatten(sample.data))) for sample in samples] if size else []

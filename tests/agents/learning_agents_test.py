@@ -1,4 +1,4 @@
-"""Tests of agents.learner with real agents: it learns as the device path does, and goes on when restored."""
+"""Tests of agents.acme_layer.learner with real agents: same updates as on the device, and restored states."""
 
 import dataclasses
 import sys
@@ -36,7 +36,7 @@ SPECS = {
         specs.Array((3,), np.float32), specs.BoundedArray((2,), np.float32, [-1, 0], [1, 4]), NUMBER, NUMBER
     ),
 }
-# Updates of CrossQ differ from step to step.
+# With a delay of 2, CrossQ updates its policy in every second step only, so steps differ from each other.
 CHANGES: dict[str, Any] = {
     "crossq": {"policy_delay": 2},
     "conditional_mpo, retrace": {"retrace": True},
@@ -44,7 +44,15 @@ CHANGES: dict[str, Any] = {
 
 
 class Made(NamedTuple):
-    """An agent; `length` decisions are an item of its replay."""
+    """An agent and its environment's spec.
+
+    Attributes:
+      spec: the environment's spec.
+      core: the agent's functions.
+      builder: the agent's builder for Acme.
+      networks: the agent's networks.
+      length: number of decisions in an item of the replay.
+    """
 
     spec: specs.EnvironmentSpec
     core: AgentCore
@@ -54,7 +62,7 @@ class Made(NamedTuple):
 
 
 def _make(agent: str, kind: str) -> Made:
-    """An agent by name; one with "retrace" in it learns from sequences."""
+    """Makes an agent by its name; with ", retrace" behind the name it learns from sequences."""
     name, _, retrace = agent.partition(", ")
     small, length = SMALL_AGENTS[name], LENGTH if retrace else 1
     config = dataclasses.replace(small.configs[kind], discount=0.9, **CHANGES.get(agent, {}))
@@ -71,16 +79,17 @@ def _make(agent: str, kind: str) -> Made:
 
 
 def _observe(rng: np.random.Generator, spec: Any, shape: tuple[int, ...]) -> Any:
+    """Draws random observations `[*shape, ..]` of an environment."""
     info_state = rng.normal(size=(*shape, 3)).astype(np.float32)
     if not isinstance(spec.observations, Observation):
         return info_state
-    # One of three is illegal, often the first.
+    # One of the three actions, drawn at random, is illegal.
     legal = np.arange(3) != rng.integers(3, size=(*shape, 1))
     return Observation(info_state, legal, np.zeros((*shape, 0), np.float32))
 
 
 def _data(made: Made, seed: int) -> Any:
-    """Data from replay for one step of the learner."""
+    """Returns data as from replay, for one step of the learner (`STEPS` batches)."""
     rng = np.random.default_rng(seed)
     num = BATCH * STEPS // made.length
     shape = (num,) if made.length == 1 else (num, made.length + 1)
@@ -96,13 +105,14 @@ def _data(made: Made, seed: int) -> Any:
         return types.Transition(seen, action, *rest, _observe(rng, made.spec, shape))
     extras = {
         "log_prob": rng.uniform(-2, 0, size=shape).astype(np.float32),
-        # The last rows of some are padding.
+        # The last rows of some sequences are padding.
         "is_decision": np.arange(made.length + 1) < rng.integers(2, made.length + 2, size=(num, 1)),
     }
     return reverb_adders.Step(seen, action, *rest, np.zeros(shape, bool), extras)
 
 
 def _learner(made: Made, *seeds: int, seed: int = 0) -> CoreLearner:
+    """Makes a learner with a seed of its own, and with one sample of replay for each of `seeds`."""
     samples = iter([reverb.ReplaySample(info=None, data=_data(made, each)) for each in seeds])
     key, logger = jax.random.PRNGKey(seed), loggers.NoOpLogger()
     return made.builder.make_learner(key, made.networks, samples, lambda *args: logger, made.spec)
@@ -126,7 +136,7 @@ def _assert_equal(one: Any, other: Any) -> None:
     ],
 )
 def test_a_learner_learns_as_the_device_path_does(agent: str, kind: str) -> None:
-    """The same state and the same batches, through a learner and through a scan: equal trees."""
+    """From the same state and batches, the learner and a scan over updates reach equal states."""
     made = _make(agent, kind)
     learner = _learner(made, 0)
     before = learner.save()
@@ -136,7 +146,8 @@ def test_a_learner_learns_as_the_device_path_does(agent: str, kind: str) -> None
 
     @jax.jit
     def scan(state: Any, data: Any) -> Any:
-        # The metrics too, as both paths want them: XLA rounds otherwise where nobody asks for them.
+        # Metrics are returned here too, as by the learner. If they were not, XLA would leave out their
+        # operations, fuse the rest in another way, and round differently.
         return jax.lax.scan(made.core.update, state, jax.vmap(to_transition)(data))
 
     rows = BATCH // made.length

@@ -1,4 +1,4 @@
-"""Tests of agents.networks."""
+"""Tests of agents.networks: inputs, masked outputs, rows and weights of batches, and bounds."""
 
 from typing import Any
 
@@ -40,6 +40,22 @@ def test_all_numbers_of_a_tree_are_seen_side_by_side() -> None:
 def test_of_an_observation_in_a_game_all_but_the_legal_actions_is_seen() -> None:
     rows = Observation(jnp.array([[1.0, 2.0]]), jnp.array([[True, False]]), jnp.array([[3.0]]))
     np.testing.assert_array_equal(networks.flatten(rows), [[1, 2, 3]])
+
+
+def test_rows_are_taken_from_every_array_of_an_observation() -> None:
+    rows = {"a": jnp.arange(3), "b": jnp.arange(6).reshape(3, 2)}
+    taken = networks.take_rows(rows, jnp.array([2, 0, 2, 2]))
+    np.testing.assert_array_equal(taken["a"], [2, 0, 2, 2])
+    np.testing.assert_array_equal(taken["b"], [[4, 5], [0, 1], [4, 5], [4, 5]])
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(AssertionError):
+        networks.masked_log_probs(jnp.zeros((2, 3)), jnp.ones((1, 3), bool))
+    with pytest.raises(AssertionError):
+        networks.flatten((jnp.zeros((2, 3)), jnp.zeros((1, 3))))
+    with pytest.raises(AssertionError):
+        networks.shares(jnp.ones((2, 1)))
 
 
 def test_shares_sum_to_one_wherever_there_is_weight() -> None:

@@ -1,11 +1,17 @@
-"""Tests of agents.registry."""
+"""Tests of agents.registry: presets of every agent, and the agents that find best responses."""
 
 import pytest
 
-from agents.settings import check_known
+from agents.registry import AGENTS, RESPONSE_AGENTS
 
 
-def test_names_that_are_not_known_are_refused_with_those_that_are() -> None:
-    check_known("oracle", "exact", ("exact", "device"))
-    with pytest.raises(ValueError, match=r"^no oracle named 'magic'; use one of exact, device\.$"):
-        check_known("oracle", "magic", ("exact", "device"))
+@pytest.mark.parametrize("name", AGENTS)
+def test_every_agent_has_presets_of_its_own_type_for_control_and_games(name: str) -> None:
+    parts = AGENTS[name].core()
+    assert {"default", "games"} <= set(parts.presets)
+    assert {type(preset) for preset in parts.presets.values()} == {type(parts.defaults)}
+
+
+def test_on_policy_agents_find_no_best_responses() -> None:
+    """V-MPO must learn from fresh actions of its own policy, not from a replay."""
+    assert set(RESPONSE_AGENTS) == set(AGENTS) - {"vmpo"}

@@ -1,4 +1,4 @@
-"""A logger of Acme's for tests."""
+"""Logger for tests, with the interface of Acme's loggers."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from acme.utils import loggers
 
 
 class Rows(loggers.Logger):
-    """Keeps what is written."""
+    """Logger that keeps the rows written to it."""
 
     def __init__(self) -> None:
         self.rows: list[Any] = []

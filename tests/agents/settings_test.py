@@ -1,4 +1,4 @@
-"""Tests of agents.settings: settings by name, as users give them."""
+"""Tests of agents.settings: settings by name, as users give them, and checks of names."""
 
 import json
 from typing import Any
@@ -63,3 +63,9 @@ def test_other_types_and_names_are_refused_in_one_line(name: str, value: Any, ex
         settings.replace("crossq", CrossQConfig(), {name: value})
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_names_that_are_not_known_are_refused_with_those_that_are() -> None:
+    settings.check_known("oracle", "exact", ("exact", "device"))
+    with pytest.raises(ValueError, match=r"^no oracle named 'magic'; use one of exact, device\.$"):
+        settings.check_known("oracle", "magic", ("exact", "device"))

@@ -1,6 +1,6 @@
-"""Tests of agents.conditional_mpo.builder: its defaults and refusals, and members told apart by a context.
+"""Tests of agents.conditional_mpo.builder: defaults, refused configurations, and members with contexts.
 
-`tests.agents.acme_layer.builders_test` runs it with all kinds of actions.
+`tests.agents.acme_layer.builders_test` runs the builder with all kinds of actions.
 """
 
 import dataclasses
@@ -70,7 +70,10 @@ def test_retrace_takes_sequences_and_so_do_targets_of_one_step() -> None:
 
 
 class Members(dm_env.Environment):
-    """Shows nothing but whose turn it is: one member is paid for the first action, the other for the last."""
+    """Environment whose observations are constant except for the context, the index of the acting member.
+
+    Member 0 is paid for the first action and member 1 for the last.
+    """
 
     def __init__(self, seed: int = 0) -> None:
         self._rng = np.random.default_rng(seed)
@@ -103,7 +106,7 @@ class Members(dm_env.Environment):
 
 
 class ContinuousMembers(Members):
-    """One member is paid for actions near -0.5, the other for those near 0.5."""
+    """Environment as `Members`, in which member 0 is paid for actions near -0.5 and member 1 near 0.5."""
 
     def step(self, action: Any) -> dm_env.TimeStep:
         reward = np.float32(1 - np.square(action[0] - (self._member - 0.5)))

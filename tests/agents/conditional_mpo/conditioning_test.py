@@ -1,4 +1,4 @@
-"""Tests of agents.conditional_mpo.conditioning."""
+"""Tests of agents.conditional_mpo.conditioning: contexts of members, and the members of contexts."""
 
 import math
 from typing import Any

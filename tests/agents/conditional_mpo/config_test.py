@@ -1,4 +1,4 @@
-"""Tests of agents.conditional_mpo.config."""
+"""Tests of agents.conditional_mpo.config: checks of the configuration, and its presets."""
 
 import dataclasses
 import math
@@ -106,7 +106,7 @@ def test_a_configuration_cannot_be_changed() -> None:
         ConditionalMPOConfig().discount = 0.5  # type: ignore[misc]
 
 
-# Acme's MPO for continuous control.
+# Numbers of Acme's MPO for continuous control.
 _ACME: dict[str, Any] = {
     "epsilon": 0.1,
     "epsilon_penalty": 0.001,
@@ -143,7 +143,7 @@ def test_the_default_preset_is_what_no_arguments_give() -> None:
 
 
 def test_the_preset_for_control_asks_for_no_more_than_acme_s_where_budgets_are_shared() -> None:
-    """A comparison holds networks, discount and the samples of an update equal."""
+    """Comparisons of the two need equal networks, discounts and numbers of samples in an update."""
     for name in ("policy_hidden_sizes", "critic_hidden_sizes", "discount", "num_samples"):
         assert getattr(PRESETS["default"], name) == getattr(PRESETS["acme"], name)
 

@@ -1,4 +1,4 @@
-"""Tests of agents.conditional_mpo.critic."""
+"""Tests of agents.conditional_mpo.critic: Retrace, targets, losses, and projections onto atoms."""
 
 import sys
 
@@ -12,14 +12,17 @@ from agents.conditional_mpo.config import ConditionalMPOConfig
 
 needs_rlax = pytest.mark.skipif(sys.version_info >= (3, 11), reason="the Acme layer ends at Python 3.10")
 
-# Compiling is most of what these tests take.
+# Compilation takes most of these tests' time, so XLA is asked to optimise as little as it can.
 _retrace = jax.jit(critic.retrace)
 
 _ATOMS = critic.atoms(ConditionalMPOConfig(num_atoms=5, value_min=-2.0, value_max=2.0))
 
 
 def _rows(num: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Decisions of several episodes, some of which end within the batch and some of which are cut off."""
+    """Returns random arguments of `retrace`, in its order.
+
+    The decisions are those of several episodes. Some end within the batch, and some are cut off.
+    """
     random = np.random.default_rng(seed)
     continues = random.random(num) < 0.8
     ends = ~continues & (random.random(num) < 0.5)
@@ -34,7 +37,7 @@ def _rows(num: int, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def _loop(rows: dict[str, np.ndarray], lam: float) -> np.ndarray:
-    """Munos et al. 2016 backwards in time, one decision after the other."""
+    """Computes Retrace (Munos et al. 2016) backwards in time, one decision after the other."""
     q, value, reward, discount, log_ratio, continues = rows.values()
     returns = np.zeros(len(q))
     for b in reversed(range(len(q))):
@@ -46,7 +49,8 @@ def _loop(rows: dict[str, np.ndarray], lam: float) -> np.ndarray:
 
 
 def test_retrace_of_three_decisions_by_hand() -> None:
-    # The last one ended the episode. The second was half as likely as when taken, the last one twice.
+    # The last decision ended the episode. The policy's ratios to the behaviour policy are 1/2 for the second
+    # action and 2 for the last.
     returns = _retrace(
         q_taken=jnp.array([1.0, 2.0, 3.0]),
         next_value=jnp.array([4.0, 5.0, 0.0]),
@@ -79,7 +83,7 @@ def test_without_traces_a_return_is_one_reward_and_a_value() -> None:
 
 
 def test_on_policy_and_with_lambda_one_a_return_is_what_was_paid() -> None:
-    # Where the value of the action taken is the value of the state, corrections telescope.
+    # If the value of the action taken is the value of the state, the corrections telescope.
     rows = _rows(6)
     rows["continues"], rows["log_ratio"] = np.arange(6) < 5, np.zeros(6)
     rows["next_value"] = np.append(rows["q_taken"][1:], 2.5)
@@ -134,13 +138,13 @@ def test_expectation_weighs_atoms_by_their_probabilities() -> None:
     ("reward", "discount", "expected"),
     [
         (0.0, 1.0, [0.1, 0.2, 0.3, 0.15, 0.25]),
-        # A return halfway between two atoms is shared evenly.
+        # The probability of a return halfway between two atoms is split equally.
         (0.5, 1.0, [0.05, 0.15, 0.25, 0.225, 0.325]),
-        # Nothing follows: all is where the reward is, or at the edge.
+        # Without a future, all probability is at the reward, or at the last atom on that side.
         (1.25, 0.0, [0.0, 0.0, 0.0, 0.75, 0.25]),
         (9.0, 0.0, [0.0, 0.0, 0.0, 0.0, 1.0]),
         (-9.0, 0.5, [1.0, 0.0, 0.0, 0.0, 0.0]),
-        # Returns of -1, -0.5, 0, 0.5 and 1.
+        # The discounted returns are -1, -0.5, 0, 0.5 and 1.
         (0.0, 0.5, [0.0, 0.1 + 0.1, 0.1 + 0.3 + 0.075, 0.075 + 0.25, 0.0]),
     ],
 )

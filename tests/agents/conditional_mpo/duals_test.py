@@ -1,4 +1,4 @@
-"""Tests of agents.conditional_mpo.duals."""
+"""Tests of agents.conditional_mpo.duals: raw numbers, their values, and their selection by member."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from agents.conditional_mpo import duals
 from agents.conditional_mpo.config import PRESETS, ConditionalMPOConfig
 from agents.conditional_mpo.duals import Duals
 
-# No first value is above 1: softplus of the raw numbers is what counts.
+# No first value is above 1, so all units are 1 and values are the softplus of raw numbers.
 _CONFIG = ConditionalMPOConfig(temperature=1.0, penalty_temperature=1.0, alpha_policy=1.0)
 _MEMBER = jnp.array([2, 0, 2, 1])
 _RAW = Duals(
@@ -38,7 +38,7 @@ def test_values_begin_as_configured(preset: str) -> None:
 def test_first_values_may_be_small_or_large(value: float) -> None:
     config = ConditionalMPOConfig(temperature=value, alpha_policy=value)
     values = duals.select(config, duals.init(config, 0, is_discrete=True), jnp.zeros(1, int))
-    # Softplus gives the value, to which the least one comes.
+    # Softplus gives the value, and the least value is added.
     np.testing.assert_allclose(values.temperature, value + 1e-8, rtol=1e-5, atol=1e-8)
     np.testing.assert_allclose(values.alphas[0], value + 1e-8, rtol=1e-5, atol=1e-8)
 
@@ -51,7 +51,7 @@ def test_a_step_changes_a_value_by_a_share_of_itself(first: float) -> None:
     while float(duals.select(config, raw, jnp.zeros(1, int)).alphas[1][0, 0]) > first / 100:
         raw = jax.tree.map(lambda leaf: leaf - 0.01, raw)
         steps += 1
-    # To a hundredth; by shares of a hundredth alone it would be 459.
+    # If every step took 1 % off, a hundredth would be reached in 459 steps.
     assert 459 <= steps < 550
 
 
@@ -126,5 +126,5 @@ def test_values_are_positive_at_the_floor_and_come_back_from_it() -> None:
 
     updates, _ = optimiser.update(jax.grad(loss)(raw), optimiser.init(raw))
     risen = optax.apply_updates(raw, updates)
-    # Gradients are about as large as what Adam adds to their length, so that steps are shorter.
+    # Gradients are about as small as Adam's epsilon, so a step is shorter than its learning rate of 0.1.
     assert all((leaf > -18.0 + 0.05).all() for leaf in jax.tree.leaves(risen))

@@ -1,4 +1,4 @@
-"""Tests of agents.conditional_mpo.e_step against Acme's losses and rlax's."""
+"""Tests of agents.conditional_mpo's E-step and M-step against the losses of Acme and rlax."""
 
 import dataclasses
 import sys
@@ -45,7 +45,7 @@ _ACTION, _Q = 1.5 * _normal(_NUM_SAMPLES, _NUM_ROWS, _SIZE), _normal(_NUM_SAMPLE
 
 
 def _total(raw: Duals, online: Gaussian, config: ConditionalMPOConfig) -> jax.Array:
-    """Everything that is minimised, put together as the update does."""
+    """Returns the sum of all losses of policy and duals, composed as in the agent's update."""
     values = duals.select(config, raw, jnp.zeros(_NUM_ROWS, int))
     weights, log_normaliser = e_step.sampled_weights(_Q, values.temperature)
     loss = e_step.temperature_loss(values.temperature, log_normaliser, config.epsilon, _EVEN)
@@ -68,6 +68,7 @@ def _total(raw: Duals, online: Gaussian, config: ConditionalMPOConfig) -> jax.Ar
 
 
 def _acmes(raw: Duals, online: Gaussian, config: ConditionalMPOConfig) -> jax.Array:
+    """Returns Acme's loss for the same data."""
     loss = mpo.MPO(
         epsilon=config.epsilon,
         epsilon_mean=config.epsilon_mean,
@@ -98,7 +99,7 @@ def test_losses_and_gradients_of_continuous_actions_as_in_acme(
         epsilon_deviation=0.01,
         temperature=0.7,
         penalty_temperature=0.3,
-        # Ours count values that begin above 1 in units of their own.
+        # First values above 1 would be units in our version, but not in Acme's.
         alpha_mean=0.9,
         alpha_deviation=0.5,
     )

@@ -1,4 +1,4 @@
-"""Tests of agents.conditional_mpo.e_step: the E-step, and the constraints of the M-step."""
+"""Tests of agents.conditional_mpo.e_step, MPO's weights and temperatures, and of the M-step's constraints."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ _SHARE = jnp.array([0.1, 0.2, 0.3, 0.4, 0.0])
 
 
 def _one_by_one(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The E-step over lists of legal actions, in double precision."""
+    """Computes the E-step over lists of legal actions, in double precision."""
     weights, normalisers = np.zeros((5, 3)), np.zeros(5)
     for row, temperature in enumerate(np.asarray(_TEMPERATURE, np.float64)):
         legal = np.flatnonzero(_LEGAL[row])
@@ -54,7 +54,7 @@ def test_the_dual_of_a_temperature_has_the_gradient_of_finite_differences(unlawf
 
 
 def test_the_dual_of_a_temperature_grows_by_the_bound_less_the_kl() -> None:
-    # Abdolmaleki et al. 2018a, appendix D.2: at the minimum the improved policy is epsilon from the prior.
+    # Abdolmaleki et al. 2018a, appendix D.2: at the minimum, the improved policy's KL is epsilon.
     weights, _ = e_step.categorical_weights(_LOG_PRIOR, _Q, _TEMPERATURE)
     kl = np.where(_LEGAL, weights * (np.log(np.where(_LEGAL, weights, 1.0)) - _LOG_PRIOR), 0.0).sum(axis=-1)
     gradient = jax.grad(_dual)(_TEMPERATURE, _LOG_PRIOR, _Q)
@@ -138,7 +138,7 @@ def test_samples_are_weighed_by_hand() -> None:
 
 
 def test_many_samples_from_the_prior_are_the_improved_policy() -> None:
-    # Two paths to the same normaliser: over all actions, and over actions drawn.
+    # The same normaliser is a sum over all actions and a mean over sampled ones.
     drawn = jax.random.categorical(jax.random.key(0), _LOG_PRIOR[0], shape=(100_000,))
     weights, log_mean = e_step.sampled_weights(_Q[0][drawn][:, None], _TEMPERATURE[:1])
     exact, log_normaliser = e_step.categorical_weights(_LOG_PRIOR[:1], _Q[:1], _TEMPERATURE[:1])
@@ -174,7 +174,7 @@ def test_kl_of_discrete_policies_and_its_gradient_are_never_nan(unlawful: float)
         online = jnp.where(_LEGAL, jax.nn.log_softmax(jnp.where(_LEGAL, logits, -1e9)), unlawful)
         return m_step.categorical_kl(_LOG_PRIOR, online).sum()
 
-    # That of cross entropy: what the online policy has too much of.
+    # As for the cross entropy, the gradient is the online probability less the target's.
     online = masked_log_probs(_Q, jnp.asarray(_LEGAL))
     expected = np.where(_LEGAL, np.exp(online) - np.exp(_LOG_PRIOR), 0.0)
     value, gradient = jax.value_and_grad(kl)(_Q)
@@ -203,5 +203,5 @@ def test_the_policy_pays_and_multipliers_learn_apart() -> None:
     none, in_alpha = jax.grad(loss, (0, 1))(kl, alpha, 1)
     np.testing.assert_array_equal(none, np.zeros((2, 2)))
     np.testing.assert_allclose(in_alpha, share[:, None] * (0.2 - kl), rtol=1e-6, atol=1e-7)
-    # Descending on the second, a multiplier grows where its constraint is broken and shrinks elsewhere.
+    # Descent on the duals' loss raises the multipliers of violated constraints and lowers all others.
     assert ((in_alpha < 0) == (kl > 0.2)).all()

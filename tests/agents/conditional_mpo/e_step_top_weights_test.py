@@ -10,7 +10,7 @@ import pytest
 
 from agents.conditional_mpo import e_step
 
-# Compiling is most of what these tests take.
+# Compilation takes most of these tests' time, so XLA is asked to optimise as little as it can.
 _top_weights: Any = functools.partial(
     jax.jit,
     static_argnums=3,
@@ -22,7 +22,7 @@ _EVEN = jnp.full(4, 0.25)
 
 
 def _rows(num: int, num_counting: int, seed: int = 0) -> tuple[jax.Array, jax.Array]:
-    """Advantages, and shares that are even among those that count."""
+    """Returns random advantages, and shares that are equal among the decisions that count."""
     random = np.random.default_rng(seed)
     share = np.zeros(num)
     share[random.choice(num, num_counting, replace=False)] = 1.0 / num_counting
@@ -30,7 +30,7 @@ def _rows(num: int, num_counting: int, seed: int = 0) -> tuple[jax.Array, jax.Ar
 
 
 def test_four_decisions_by_hand() -> None:
-    # The better half: the third and the first. Song et al. 2019, equations 4 and 5.
+    # The better half are the third and the first decision (Song et al. 2019, equations 4 and 5).
     weights, log_normaliser = _top_weights(_FOUR, jnp.full(4, 2.0), _EVEN, 0.5)
     one, three = np.exp(1.0 / 2.0), np.exp(3.0 / 2.0)
     np.testing.assert_allclose(weights, [one / (one + three), 0.0, three / (one + three), 0.0], rtol=1e-6)
@@ -103,7 +103,7 @@ def test_where_nothing_counts_there_are_no_weights(member: Any) -> None:
 def test_equals_lose_no_weight() -> None:
     weights, log_normaliser = _top_weights(jnp.full(4, 3.0), jnp.full(4, 2.0), _EVEN, 0.5)
     np.testing.assert_allclose(weights.sum(), 1.0, rtol=1e-6)
-    # Those of them that are chosen are so alike.
+    # Equal advantages give equal weights.
     np.testing.assert_allclose(weights[weights > 0], weights.max(), rtol=1e-6)
     np.testing.assert_allclose(log_normaliser, 1.5, rtol=1e-6)
 
@@ -157,7 +157,7 @@ def test_weights_have_no_gradient_and_normalisers_one_in_the_temperature_alone()
         np.testing.assert_array_equal(gradient, np.zeros(4))
     in_advantage, in_temperature = jax.grad(dual, (0, 1))(_FOUR, jnp.ones(4))
     np.testing.assert_array_equal(in_advantage, np.zeros(4))
-    # As for MPO: the bound less the KL of the weights from even ones over the chosen.
+    # As for MPO, the gradient is the bound less a KL: here, from uniform weights over the chosen decisions.
     psi = np.exp([1.0, 3.0]) / np.exp([1.0, 3.0]).sum()
     np.testing.assert_allclose(in_temperature.sum(), 0.1 - (psi * np.log(2 * psi)).sum(), rtol=1e-4)
 

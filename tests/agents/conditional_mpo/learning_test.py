@@ -14,7 +14,7 @@ from agents.conditional_mpo import PRESETS, ConditionalMPOConfig, make_core, mak
 from agents.conditional_mpo.conditioning import make_contexts
 from agents.core import AgentCore, Bounds, Observation, Transition, join
 
-# Compiling is most of what these tests take.
+# Compilation takes most of these tests' time, so XLA is asked to optimise as little as it can.
 _jit: Any = functools.partial(
     jax.jit,
     compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
@@ -46,7 +46,7 @@ def _observations(num: int, seed: int, context: np.ndarray | None = None) -> Obs
 def _discrete_batch(num: int = 12, context: np.ndarray | None = None, seed: int = 0) -> Transition:
     rng = np.random.default_rng(seed)
     now, then = (_observations(num, seed + part, context) for part in (1, 2))
-    # The last action that is legal: the first one often is not.
+    # The last legal action, because action 0 would hide errors of indexing.
     action = _NUM_ACTIONS - 1 - jnp.argmax(now.legal_actions[:, ::-1], axis=1)
     reward = jnp.asarray(rng.normal(size=num), jnp.float32)
     return join(now, action, reward, jnp.asarray(rng.integers(0, 2, size=num), jnp.float32), then)
@@ -109,7 +109,7 @@ def _batch(kind: str) -> Transition:
 
 @functools.cache
 def _states(kind: str, policy_delay: int = 1) -> list[Any]:
-    """The state before and after each of six updates, with what they reported."""
+    """Returns the state before the first of six updates and after each of them, with the metrics."""
     core = _core(kind, policy_delay)
     states = [(core.init(jax.random.key(0)), {})]
     for _ in range(6):
@@ -200,7 +200,13 @@ def test_the_policy_is_not_fitted_behind_the_end_of_an_episode() -> None:
 
 
 def _with_rows(num_decisions: int, num_rows: int, is_distinct: bool) -> Transition:
-    """The same decisions among few observations: each observation once, or two rows a decision."""
+    """Returns decisions among few observations.
+
+    Args:
+      num_decisions: number of decisions.
+      num_rows: number of distinct observations.
+      is_distinct: True to keep a row for each distinct observation; False to keep two for each decision.
+    """
     rng = np.random.default_rng(0)
     seen = _observations(num_rows, 1)
     now, then = (jnp.asarray(rng.integers(num_rows, size=num_decisions), jnp.int32) for _ in range(2))
@@ -257,7 +263,7 @@ def test_continuous_actions_lie_within_bounds_and_judged_ones_in_the_middle() ->
 
 
 def test_members_with_different_rewards_learn_different_policies() -> None:
-    """Two members see the same and are paid for opposite actions."""
+    """Both members get the same observations, but are paid for different actions."""
     config = dataclasses.replace(_SMALL, num_members=2, embedding_size=4, epsilon_policy=0.1, epsilon=0.5)
     core = _make(config, True)
     contexts = make_contexts(config, np.array([0, 1]), None)
@@ -291,7 +297,10 @@ def test_data_of_one_member_leave_the_embedding_of_another_alone() -> None:
 
 
 def _bandit(num: int, seed: int) -> Transition:
-    """One decision, paid less the further it is from (0.4, 1.0): in [-1, 1], from (0.4, -0.5)."""
+    """Returns uniform actions, whose rewards fall with the squared distance from (0.4, 1.0).
+
+    In units of [-1, 1], this is (0.4, -0.5).
+    """
     action = np.random.default_rng(seed).uniform(_BOUNDS.low, _BOUNDS.high, size=(num, 2))
     reward = -np.square(action[:, 0] - 0.4) - np.square((action[:, 1] - 1.0) / 2)
     rows = jnp.ones((num, 4))

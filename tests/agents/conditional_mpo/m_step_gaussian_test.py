@@ -1,4 +1,4 @@
-"""Tests of agents.conditional_mpo.e_step: normal distributions and their distances."""
+"""Tests of agents.conditional_mpo.m_step: normal distributions and their KL divergences."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def _density(x: np.ndarray, mean: float, deviation: float) -> np.ndarray:
 
 
 def _integrated_kl(target: tuple[float, float], online: tuple[float, float]) -> float:
-    """By the trapezoidal rule, 30 deviations around."""
+    """Integrates the KL numerically, over 30 standard deviations to each side of the target's mean."""
     x = np.linspace(target[0] - 30 * target[1], target[0] + 30 * target[1], 200_001)
     p, log_ratio = _density(x, *target), _log_density(x, *target) - _log_density(x, *online)
     return float(np.sum(p * log_ratio) * (x[1] - x[0]))
@@ -73,7 +73,7 @@ def test_each_distance_has_a_gradient_in_its_part_alone() -> None:
 
 @pytest.mark.parametrize("deviation", [1e-6, 0.7, 50.0])
 def test_distances_as_small_as_the_bound_of_deviations_are_told(deviation: float) -> None:
-    # KL of a deviation a thousandth larger: 1e-6, near what float32 resolves of numbers near 1.
+    # If the deviation is larger by a thousandth, the KL is 1e-6, close to the resolution of float32 at 1.
     target, online = (
         Gaussian(jnp.zeros((1, 1)), jnp.full((1, 1), scale * deviation, jnp.float32))
         for scale in (1.0, 1.001)

@@ -1,4 +1,4 @@
-"""Tests of agents.conditional_mpo.networks: layers and their first weights."""
+"""Tests of agents.conditional_mpo.networks: layers and their initial weights."""
 
 import dataclasses
 import functools
@@ -15,7 +15,7 @@ from agents.conditional_mpo.config import PRESETS
 from agents.conditional_mpo.networks import Network, WithAction, make_networks
 from agents.core import Bounds, Observation
 
-# Compiling is most of what these tests take.
+# Compilation takes most of these tests' time, so XLA is asked to optimise as little as it can.
 _jit: Any = functools.partial(
     jax.jit,
     compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
@@ -25,7 +25,7 @@ _NUM_ACTIONS = 3
 
 
 def _init(network: Network, seed: int = 0) -> Any:
-    """Parameters, each of them away from the zeros that some begin with."""
+    """Returns parameters, with noise added because some begin with zeros, which would hide errors."""
     params = _jit(network.init)(jax.random.key(seed))
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(seed + 1), len(leaves))

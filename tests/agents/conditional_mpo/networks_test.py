@@ -1,4 +1,4 @@
-"""Tests of agents.conditional_mpo.networks."""
+"""Tests of agents.conditional_mpo.networks: conditioning on members, and inputs and outputs."""
 
 import dataclasses
 import functools
@@ -15,7 +15,7 @@ from agents.conditional_mpo.config import PRESETS, ConditionalMPOConfig
 from agents.conditional_mpo.networks import MPONetworks, Network, WithAction, make_networks
 from agents.core import Bounds, Observation
 
-# Compiling is most of what these tests take.
+# Compilation takes most of these tests' time, so XLA is asked to optimise as little as it can.
 _jit: Any = functools.partial(
     jax.jit,
     compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
@@ -51,7 +51,7 @@ _CONTINUOUS = make_networks(_observe([0]), _BOUNDS, _CONFIG)
 
 
 def _inputs(network: str, members: Any, seed: int = 0) -> tuple[Network, Any]:
-    """A network, and random inputs for it."""
+    """Returns a network by name, and random inputs for it."""
     kind, name = network.split()
     made = _DISCRETE if kind == "discrete" else _CONTINUOUS
     observation = _observe(members, seed)
@@ -62,7 +62,7 @@ def _inputs(network: str, members: Any, seed: int = 0) -> tuple[Network, Any]:
 
 
 def _init(network: Network, seed: int = 0) -> Any:
-    """Parameters, each of them away from the zeros that some begin with."""
+    """Returns parameters, with noise added because some begin with zeros, which would hide errors."""
     params = _jit(network.init)(jax.random.key(seed))
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
@@ -117,7 +117,7 @@ def test_a_critic_of_continuous_actions_tells_all_its_inputs_apart(part: str) ->
 def test_an_output_does_not_depend_on_which_other_members_are_in_the_batch(network: str) -> None:
     made, mine = _inputs(network, [2, 2, 0, 1])
     _, other = _inputs(network, [2, 3, 3, 0], seed=9)
-    # The first row stays, all others come from elsewhere.
+    # Only the first row is the same in both batches.
     mixed = jax.tree.map(lambda one, two: jnp.concatenate([one[:1], 1e3 * two[1:]]), mine, other)
     mixed = jax.tree.map(lambda leaf, like: leaf.astype(like.dtype), mixed, mine)
     params, apply = _init(made), _jit(made.apply)
@@ -201,7 +201,7 @@ def test_plain_arrays_are_seen_whole_where_there_is_no_context() -> None:
     assert made.bounds is not None
     jax.tree.map(np.testing.assert_array_equal, made.bounds, _BOUNDS)
     rows = jax.tree.map(lambda leaf: jnp.ones((8, *leaf.shape[1:]), leaf.dtype), _ROWS)
-    # Of 2 + 2 * 3 + 1 numbers, and of 2 more for the critic's action.
+    # An observation has 2 + 2 * 3 + 1 numbers; the critic also gets the 2 numbers of an action.
     for network, inputs, num_inputs, num_outputs in (
         (made.policy, rows, 9, 4),
         (made.critic, WithAction(rows, jnp.zeros((8, 2))), 11, 1),

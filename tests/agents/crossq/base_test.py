@@ -1,4 +1,4 @@
-"""Tests of agents.crossq.base: terms of the critic losses."""
+"""Tests of agents.crossq.base: reduction over critics, and the squared temporal difference."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""Tests of agents.crossq.networks: batch renormalisation where it is plain batch normalisation."""
+"""Tests of agents.crossq.networks: batch normalisation, and renormalisation that amounts to the same."""
 
 import dataclasses
 import functools
@@ -39,7 +39,10 @@ def _stats(mean: Any, variance: Any, count: int) -> dict[str, dict[str, jax.Arra
 
 @pytest.mark.parametrize("config", [_WARMING, _PLAIN], ids=["warming", "plain"])
 def test_agrees_with_flax_in_training_and_evaluation(config: CrossQConfig) -> None:
-    """From running mean 0 and variance 1, by the published momentum and epsilon, variances biased."""
+    """Running statistics start at mean 0 and variance 1, with the published momentum and epsilon.
+
+    Variances are biased, as in Flax: they divide by the number of rows.
+    """
     rng, rows = np.random.default_rng(0), 6
     theirs = nn.BatchNorm(momentum=0.99, epsilon=1e-3)
     scale, offset = (jnp.asarray(rng.normal(size=3), jnp.float32) for _ in range(2))
@@ -73,20 +76,23 @@ def test_agrees_with_flax_in_training_and_evaluation(config: CrossQConfig) -> No
 def test_batch_norm_never_corrects_however_far_the_running_statistics_are() -> None:
     inputs, stats = jnp.array([[4.0], [6.0]]), _stats([1.0], [9.0], 10**6)
     plain, after = _apply(_PLAIN)(_params([2.0], [10.0]), stats, inputs, jnp.ones(2), True)
-    # Mean 5, variance 1.
+    # The batch has mean 5 and variance 1.
     by_hand = np.array([[10 - 2 / np.sqrt(1.001)], [10 + 2 / np.sqrt(1.001)]])
     np.testing.assert_allclose(plain, by_hand, rtol=1e-6)
     np.testing.assert_allclose(after[_LAYER]["mean"], [1.04], rtol=1e-6)
     np.testing.assert_allclose(after[_LAYER]["variance"], [8.92], rtol=1e-6)
     renorm = dataclasses.replace(_PLAIN, normalisation="batch_renorm")
     corrected, _ = _apply(renorm)(_params([2.0], [10.0]), stats, inputs, jnp.ones(2), True)
-    # By r = 1 / 3 and d = 4 / 3, but for epsilon.
+    # Up to epsilon, r = 1 / 3 and d = 4 / 3.
     np.testing.assert_allclose(corrected, [[12.0], [10 + 2 * (1 / 3 + 4 / 3)]], rtol=1e-3)
 
 
 @pytest.mark.parametrize("config", [_WARMING, dataclasses.replace(_WARMING, renorm_warmup=0)])
 def test_a_large_mean_leaves_the_variance_its_digits(config: CrossQConfig) -> None:
-    """Deviation 1 about 1000, where float32 squares are a sixteenth apart; the running mean is 1 % off."""
+    """Inputs have mean 1000 and deviation 1; the running mean is off by 1 %.
+
+    Squares near 10^6 have a resolution of 1/16 in float32, so E[x^2] - E[x]^2 would be useless.
+    """
     rng = np.random.default_rng(0)
     inputs = rng.normal(1e3, 1.0, size=(256, 3)).astype(np.float32)
     exact = inputs.astype(float)
@@ -119,5 +125,5 @@ def test_warm_up_goes_on_where_a_stored_state_left_it() -> None:
     before, _ = _apply(config)(params, _stats([1.0], [9.0], 2), inputs, jnp.ones(2), True)
     after, _ = _apply(config)(params, _stats([1.0], [9.0], 3), inputs, jnp.ones(2), True)
     np.testing.assert_allclose(before, [[-1.0], [1.0]], rtol=1e-3)
-    # What the running statistics give.
+    # The output that the running statistics give: mean 1, deviation 3.
     np.testing.assert_allclose(after, [[1.0], [5 / 3]], rtol=1e-3)

@@ -41,7 +41,7 @@ def _reference(
     inputs: np.ndarray,
     weight: np.ndarray,
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Batch renormalisation in training, column by column, rows of weight w counted w times."""
+    """Computes batch renormalisation in training, column by column; a row of weight w is repeated w times."""
     scale, offset = np.array(params["scale"], float), np.array(params["offset"], float)
     means, variances = np.array(stats["mean"], float), np.array(stats["variance"], float)
     output = np.empty(inputs.shape)
@@ -66,7 +66,7 @@ def test_plain_batch_normalisation_by_hand_during_warm_up() -> None:
     config = CrossQConfig(renorm_momentum=0.75, renorm_epsilon=3.0, renorm_warmup=1)
     params, stats = _params([2.0], [10.0]), _stats([100.0], [100.0], 0)
     output, stats = _layer(config).apply(params, stats, jnp.array([[4.0], [6.0]]), jnp.ones(2), True)
-    # Mean 5, variance 1, deviation sqrt(1 + 3) = 2; the running statistics do not matter yet.
+    # The batch has mean 5, variance 1 and deviation sqrt(1 + 3) = 2. Running statistics do not matter yet.
     np.testing.assert_allclose(output, [[9.0], [11.0]], rtol=1e-6)
     np.testing.assert_allclose(stats[_LAYER]["mean"], [76.25], rtol=1e-6)
     np.testing.assert_allclose(stats[_LAYER]["variance"], [75.25], rtol=1e-6)
@@ -79,17 +79,18 @@ def test_renormalisation_by_hand_after_warm_up() -> None:
     )
     params, stats = _params([2.0], [10.0]), _stats([4.0], [13.0], 1)
     output, _ = _layer(config).apply(params, stats, jnp.array([[4.0], [6.0]]), jnp.ones(2), True)
-    # Running deviation sqrt(13 + 3) = 4: r = 2 / 4, d = (5 - 4) / 4. So -0.5 * 0.5 + 0.25 = 0 and 0.5.
+    # The running deviation is sqrt(13 + 3) = 4, so r = 2 / 4 and d = (5 - 4) / 4. Before scale 2 and offset
+    # 10, the outputs are -0.5 * 0.5 + 0.25 = 0 and 0.5 * 0.5 + 0.25 = 0.5.
     np.testing.assert_allclose(output, [[10.0], [11.0]], rtol=1e-6)
 
 
 def test_both_corrections_are_clipped_by_hand() -> None:
     config = CrossQConfig(renorm_epsilon=3.0, renorm_r_max=1.25, renorm_d_max=0.125, renorm_warmup=0)
     layer, inputs = _layer(config), jnp.array([[4.0], [6.0]])
-    # r would be 0.5 and d 0.25: clipped to 0.8 and 0.125.
+    # Without bounds r would be 0.5 and d 0.25. They are clipped to 0.8 and 0.125.
     output, _ = layer.apply(_params([1.0], [0.0]), _stats([4.0], [13.0], 0), inputs, jnp.ones(2), True)
     np.testing.assert_allclose(output, [[-0.275], [0.525]], rtol=1e-5)
-    # r would be sqrt(1.2 / 0.4) and d (5 - 9) / sqrt(0.4): clipped to 1.25 and -0.125.
+    # Without bounds r would be sqrt(1.2 / 0.4), and d (5 - 9) / sqrt(0.4). The bounds are 1.25 and -0.125.
     config = CrossQConfig(renorm_epsilon=0.2, renorm_r_max=1.25, renorm_d_max=0.125, renorm_warmup=0)
     stats = _stats([9.0], [0.2], 0)
     output, _ = _layer(config).apply(_params([1.0], [0.0]), stats, inputs, jnp.ones(2), True)
@@ -144,7 +145,7 @@ def test_batch_statistics_do_have_a_gradient() -> None:
         output, _ = layer.apply(_params([1.0], [0.0]), _stats([0.0], [1.0], 0), inputs, jnp.ones(3), True)
         return output.sum()
 
-    # What is normalised by its own mean sums to zero whatever the inputs are.
+    # Activations that are centred at their own mean sum to zero for any inputs, so the gradient is zero.
     np.testing.assert_allclose(jax.grad(total)(jnp.array([[1.0], [2.0], [5.0]])), 0.0, atol=1e-6)
 
 

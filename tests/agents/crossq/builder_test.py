@@ -1,4 +1,7 @@
-"""Tests of agents.crossq.builder: its defaults and refusals. `tests.agents.builders_test` runs it."""
+"""Tests of agents.crossq.builder: its defaults and the configurations that it refuses.
+
+`tests.agents.acme_layer.builders_test` runs the builder with all kinds of actions.
+"""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Tests of agents.crossq.config."""
+"""Tests of agents.crossq.config: checks of the configuration, and its presets."""
 
 import dataclasses
 import math
@@ -79,7 +79,7 @@ def test_a_configuration_cannot_be_changed() -> None:
         CrossQConfig().discount = 0.5  # type: ignore[misc]
 
 
-# Bhatt et al. 2024, table 3, and the code that they published.
+# Numbers from Bhatt et al. 2024, table 3, and from the authors' code.
 _PUBLISHED: dict[str, Any] = {
     "critic_hidden_sizes": (2048, 2048),
     "policy_hidden_sizes": (256, 256),

@@ -1,4 +1,4 @@
-"""Tests of agents.crossq.continuous: losses, by hand: networks are linear."""
+"""Tests of agents.crossq.continuous: losses of linear networks, computed by hand."""
 
 import dataclasses
 import functools
@@ -19,9 +19,9 @@ _CONFIG = CrossQConfig(discount=0.9, target_entropy=-0.5)
 def _linear_critic(
     params: jax.Array, stats: Any, inputs: Any, weight: jax.Array, is_training: bool
 ) -> tuple[jax.Array, Any]:
-    """A critic, linear in state and action; its statistics note the weights that it was trained with.
+    """Applies a critic that is linear in state and action.
 
-    States beyond 100 are worth more than can be written down.
+    Its statistics record the weights of the last training pass. States above 100 have infinite values.
     """
     state, action = inputs
     q = params[0] * state + params[1] * action + params[2]
@@ -31,7 +31,7 @@ def _linear_critic(
 def _linear_policy(
     params: jax.Array, stats: Any, state: jax.Array, weight: jax.Array, is_training: bool
 ) -> tuple[jax.Array, Any]:
-    """Mean and log deviation are linear in the state; statistics likewise."""
+    """Applies a policy whose mean and log deviation are linear in the state; statistics as in the critic."""
     return state * params[0] + params[1], (weight if is_training else stats)
 
 
@@ -44,7 +44,7 @@ _LINEAR = CrossQNetworks(
 )
 _CRITICS = jnp.array([[1.0, 2.0, 0.0], [1.0, -1.0, 1.0]])
 
-# From state 1 to 2 by action 3, halfway to the upper bound; in state 3 action 1 ends the episode.
+# In state 1, action 3 (0.5 when squashed) leads to state 2. In state 3, action 1 (-0.5) ends the episode.
 _BATCH = join(
     jnp.array([[1.0], [3.0]]),
     jnp.array([[3.0], [1.0]]),
@@ -53,7 +53,7 @@ _BATCH = join(
     jnp.array([[2.0], [0.0]]),
 )
 _FOLLOWING = continuous.Sample(jnp.array([[0.25], [1.0]]), jnp.array([-0.7, 0.3]))
-# By both critics, of (1, 0.5) and (3, -0.5); and of what follows the first, (2, 0.25).
+# Values that both critics give to (1, 0.5) and (3, -0.5), and to (2, 0.25), which follows the first.
 _TAKEN = np.array([[2.0, 2.0], [1.5, 4.5]])
 _VALUES = np.array([2.5, 2.75])
 
@@ -62,8 +62,8 @@ _VALUES = np.array([2.5, 2.75])
 def _critic_loss(
     params: jax.Array, batch: Transition, following: continuous.Sample, config: CrossQConfig
 ) -> tuple[jax.Array, base.CriticExtra]:
-    setting, stats = base.Setting(_LINEAR, config), jnp.zeros((2, 4))
-    return continuous.critic_loss(params, stats, following, jnp.float32(0.5), batch, setting)
+    model, stats = base.Model(_LINEAR, config), jnp.zeros((2, 4))
+    return continuous.critic_loss(params, stats, following, jnp.float32(0.5), batch, model)
 
 
 @pytest.mark.parametrize("discount", [1.0, 0.81])
@@ -76,13 +76,13 @@ def _critic_loss(
     ],
 )
 def test_critic_loss_by_hand(settings: dict[str, Any], value: float, discount: float) -> None:
-    """The transition's discount, of an environment or of more than one step, multiplies the agent's."""
+    """The transition's discount multiplies the agent's, as environments and n-step returns need it."""
     batch = _BATCH._replace(discount=jnp.array([discount, 0.0]))
     loss, extra = _critic_loss(_CRITICS, batch, _FOLLOWING, dataclasses.replace(_CONFIG, **settings))
     target = np.array([0.5 + 0.9 * discount * value, -1.0])
     np.testing.assert_allclose(loss, 0.5 * ((_TAKEN - target) ** 2).sum() / 2, rtol=1e-6)
     np.testing.assert_allclose(extra.q, _TAKEN.mean(), rtol=1e-6)
-    # Both critics saw both halves in one pass.
+    # Both halves went through both critics in one training pass.
     np.testing.assert_array_equal(extra.stats, np.ones((2, 4)))
 
 
@@ -118,9 +118,9 @@ def test_decisions_of_weight_zero_count_for_nothing() -> None:
 
 @pytest.mark.parametrize("reduction", ["min", "mean"])
 def test_policy_loss_by_hand(reduction: str) -> None:
-    """States 1, 3 and, of no weight, 50; drawn with the same noise."""
+    """Decisions in states 1 and 3, and one of weight 0 in state 50; both sides use the same noise."""
     key, temperature = jax.random.key(4), 0.5
-    setting = base.Setting(_LINEAR, dataclasses.replace(_CONFIG, q_reduction=reduction))
+    model = base.Model(_LINEAR, dataclasses.replace(_CONFIG, q_reduction=reduction))
     rows = jnp.array([[3.0], [50.0], [1.0]])
     batch = Transition(rows, *(jnp.zeros(3),) * 6)._replace(
         now=jnp.array([2, 0, 1]), weight=jnp.array([1.0, 2.0, 0.0])
@@ -128,7 +128,7 @@ def test_policy_loss_by_hand(reduction: str) -> None:
     params = jnp.array([[0.2, -0.1], [-0.3, -1.0]])
     critics = base.Fitted(_CRITICS, jnp.zeros((2, 3)))
     given = (params, jnp.zeros(3), critics, jnp.float32(temperature), key, batch)
-    loss, extra = jax.jit(functools.partial(continuous.policy_loss, setting=setting))(*given)
+    loss, extra = jax.jit(functools.partial(continuous.policy_loss, model=model))(*given)
     state = np.array([1.0, 3.0])
     mean, deviation = 0.2 * state - 0.3, np.exp(-0.1 * state - 1.0)
     action = np.tanh(mean + deviation * np.asarray(jax.random.normal(key, (3, 1)))[:2, 0])

@@ -1,4 +1,4 @@
-"""Tests of agents.crossq.continuous: losses of small networks with normalisation."""
+"""Tests of agents.crossq.continuous: losses of small networks with batch renormalisation."""
 
 import functools
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from agents import actions
 from agents.core import Transition
 from agents.crossq import Bounds, CrossQConfig, base, continuous, make_networks, networks
 
-# Compiling is most of what these tests take.
+# Compilation takes most of these tests' time, so XLA is asked to optimise as little as it can.
 _jit: Any = functools.partial(
     jax.jit,
     compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
@@ -25,11 +25,11 @@ _CONFIG = CrossQConfig(
 )
 _BOUNDS = Bounds(jnp.array([-1.0, 0.0]), jnp.array([1.0, 4.0]))
 _NETWORKS = make_networks(jnp.zeros((1, 3)), _BOUNDS, _CONFIG)
-_SETTING = base.Setting(_NETWORKS, _CONFIG)
+_MODEL = base.Model(_NETWORKS, _CONFIG)
 
 
 def _batch() -> Transition:
-    """Six decisions between seven states, two of which end the episode."""
+    """Returns six decisions among seven observations; two decisions end their episode."""
     rng = np.random.default_rng(5)
     return Transition(
         observation=jnp.asarray(rng.normal(size=(7, 3)), jnp.float32),
@@ -44,7 +44,7 @@ def _batch() -> Transition:
 
 @functools.cache
 def _fitted() -> tuple[base.Fitted, base.Fitted]:
-    """Critics and a policy with random parameters and statistics, warm-up not over."""
+    """Returns critics and a policy with random parameters, and statistics from within warm-up."""
     rng = np.random.default_rng(6)
 
     def draw(network: networks.Network, *front: int) -> base.Fitted:
@@ -61,12 +61,12 @@ def _fitted() -> tuple[base.Fitted, base.Fitted]:
 @functools.cache
 def _following() -> continuous.Sample:
     """Draws the policy's actions at the next states of the batch."""
-    following = _jit(functools.partial(continuous.ACTIONS.following, _SETTING))
+    following = _jit(functools.partial(continuous.ACTIONS.following, _MODEL))
     return following(_fitted()[1], jax.random.key(1), _batch())
 
 
 def _warmed(stats: Any) -> Any:
-    """The same statistics after warm-up."""
+    """Returns the same statistics with counts from after warm-up."""
     return {name: {**leaf, "count": jnp.full_like(leaf["count"], 5)} for name, leaf in stats.items()}
 
 
@@ -97,9 +97,9 @@ def test_the_joint_pass_is_one_plain_pass_and_not_two(warm: bool) -> None:
     q, expected_stats = apply(params, stats, rows, jnp.tile(batch.weight, 2), True)
     apart = [apply(params, stats, half, batch.weight, True) for half in (first, second)]
     given = (params, stats, following, jnp.float32(0.3), batch)
-    loss, extra = _jit(functools.partial(continuous.critic_loss, setting=_SETTING))(*given)
+    loss, extra = _jit(functools.partial(continuous.critic_loss, model=_MODEL))(*given)
     np.testing.assert_allclose(loss, squared_error(q[:, :6], q[:, 6:]), rtol=1e-5)
-    # After warm-up little is left of the difference.
+    # After warm-up, both ways normalise almost by the running statistics, so the difference is small.
     least = 1e-4 if warm else 1e-2
     assert abs(float(squared_error(apart[0][0], apart[1][0]) / loss - 1)) > least
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), extra.stats, expected_stats)
@@ -117,13 +117,13 @@ def _double(tree: Any) -> Any:
 
 
 def _differences(function: Callable[[jax.Array], jax.Array], at: jax.Array) -> jax.Array:
-    """Central differences along every axis."""
+    """Returns central differences of a function of a vector, along every axis."""
     steps = 1e-6 * jnp.eye(at.size)
     return (jax.lax.map(function, at + steps) - jax.lax.map(function, at - steps)) / 2e-6
 
 
 def test_critic_gradient_agrees_with_finite_differences() -> None:
-    """The target is held at the parameters where the gradient is taken."""
+    """The target is a constant, computed with the parameters at which the gradient is taken."""
     with _enable_x64():
         batch, (critics, _) = _double((_batch(), _fitted()))
         following = _double(_following())
@@ -133,7 +133,7 @@ def test_critic_gradient_agrees_with_finite_differences() -> None:
 
         def loss(flat: jax.Array) -> jax.Array:
             given = (unravel(flat), critics.stats, following, 0.3)
-            return continuous.critic_loss(*given, batch, _SETTING)[0]
+            return continuous.critic_loss(*given, batch, _MODEL)[0]
 
         def q_of(flat: jax.Array) -> jax.Array:
             critic = (_NETWORKS.critic, unravel(flat), critics.stats)
@@ -157,15 +157,15 @@ def test_critic_gradient_agrees_with_finite_differences() -> None:
 def _smooth_critic(
     params: jax.Array, stats: Any, inputs: Any, weight: jax.Array, is_training: bool
 ) -> tuple[jax.Array, Any]:
-    """Curved in state and action, at whatever precision they have."""
+    """Applies critics that are nonlinear in state and action and keep their precision."""
     assert not is_training
     return jnp.sin(jnp.concatenate(inputs, axis=1) @ params), stats
 
 
 def test_policy_gradient_agrees_with_finite_differences() -> None:
-    """Through normalisation, noise and critics; the policy's normalisation is in training mode."""
+    """The gradient flows through the policy's normalisation in training mode, the noise and the critics."""
     smooth = _NETWORKS._replace(critic=networks.Network(_NETWORKS.critic.init, _smooth_critic))
-    setting, key = base.Setting(smooth, _CONFIG), jax.random.key(2)
+    model, key = base.Model(smooth, _CONFIG), jax.random.key(2)
     with _enable_x64():
         batch, (_, policy) = _double((_batch(), _fitted()))
         weights = jnp.asarray(np.random.default_rng(7).normal(size=(2, 5, 1)))
@@ -173,7 +173,7 @@ def test_policy_gradient_agrees_with_finite_differences() -> None:
 
         def loss(flat: jax.Array) -> jax.Array:
             given = (unravel(flat), policy.stats, base.Fitted(weights, ()), 0.3)
-            return continuous.policy_loss(*given, key, batch, setting)[0]
+            return continuous.policy_loss(*given, key, batch, model)[0]
 
         gradient = _jit(jax.grad(loss))(flat)
         expected = _jit(functools.partial(_differences, loss))(flat)
@@ -183,7 +183,7 @@ def test_policy_gradient_agrees_with_finite_differences() -> None:
 
 @pytest.mark.parametrize("warm", [False, True])
 def test_policy_loss_trains_the_policys_statistics_and_uses_the_critics_running_ones(warm: bool) -> None:
-    """Each value is what the critics, in evaluation mode, give to the row alone."""
+    """Each value is compared with the one that the critics in evaluation mode give for that row alone."""
     batch, key, (critics, policy) = _batch(), jax.random.key(2), _fitted()
     stats = _warmed(policy.stats) if warm else policy.stats
     rows = batch.observation[batch.now]
@@ -199,7 +199,7 @@ def test_policy_loss_trains_the_policys_statistics_and_uses_the_critics_running_
     @_jit
     def loss_of(critics: base.Fitted) -> tuple[jax.Array, base.PolicyExtra]:
         given = (policy.params, stats, critics, jnp.float32(0.3), key)
-        return continuous.policy_loss(*given, batch, _SETTING)
+        return continuous.policy_loss(*given, batch, _MODEL)
 
     loss, extra = loss_of(critics)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)

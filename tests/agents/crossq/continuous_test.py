@@ -1,4 +1,4 @@
-"""Tests of agents.crossq.continuous: the squashed normal policy, and acting by it."""
+"""Tests of agents.crossq.continuous: the squashed normal policy, and the actions that it chooses."""
 
 import functools
 from typing import Any
@@ -20,13 +20,13 @@ def _double() -> Any:
 
 
 def _output(num: int) -> np.ndarray:
-    """Means and log deviations of two numbers, `[num, 4]`."""
+    """Returns random means and log deviations of two numbers, `[num, 4]`."""
     rng = np.random.default_rng(0)
     return np.concatenate([rng.normal(size=(num, 2)), rng.uniform(-2.0, 0.5, size=(num, 2))], axis=1)
 
 
 def test_the_density_is_the_slope_of_the_distribution_function() -> None:
-    """P(action <= a) is the normal distribution function at arctanh(a); its slope is taken numerically."""
+    """P(action <= a) is the normal distribution function at arctanh(a); differences give its slope."""
     output = _output(200)
     with _double():
         action, log_prob = (np.asarray(part) for part in _sample(jax.random.key(0), jnp.asarray(output)))
@@ -62,7 +62,7 @@ def test_far_in_the_tail_where_tanh_rounds_to_one_density_and_gradient_are_exact
         jnp.array([[far, log_deviation]])
     )
     np.testing.assert_allclose(log_prob, expected, rtol=1e-5)
-    # By the mean 2 tanh(u); by the log deviation -1 + 2 tanh(u) deviation noise.
+    # The derivative by the mean is 2 tanh(u); by the log deviation it is -1 + 2 tanh(u) * deviation * noise.
     slope = 2 * np.sign(far) * np.tanh(at)
     np.testing.assert_allclose(gradient, [[slope, -1 + slope * np.exp(-5.0) * noise]], rtol=1e-4)
 
@@ -97,15 +97,15 @@ def test_the_gradient_of_a_sample_agrees_with_finite_differences() -> None:
     assert np.abs(expected).min() > 1e-4
 
 
-def _linear_policy(exploration: float = 0.0) -> base.Setting:
-    """A policy without hidden units: means and log deviations are linear in the observation."""
+def _linear_policy(exploration: float = 0.0) -> base.Model:
+    """Makes a policy without hidden units: means and log deviations are linear in the observation."""
 
     def apply(params: Any, stats: Any, rows: jax.Array, *_: Any) -> tuple[jax.Array, Any]:
         return rows @ params, stats
 
     network = networks.Network(init=lambda key: (jnp.zeros((2, 6)), ()), apply=apply)
     config = CrossQConfig(exploration=exploration)
-    return base.Setting(CrossQNetworks(network, network, _BOUNDS), config)
+    return base.Model(CrossQNetworks(network, network, _BOUNDS), config)
 
 
 def _policy(log_deviation: float) -> base.Fitted:
@@ -138,11 +138,11 @@ def test_acting_depends_on_the_key() -> None:
 def test_exploring_acts_evenly_within_the_bounds_as_often_as_asked(exploration: float) -> None:
     num = 20_000
     rows = jnp.tile(jnp.array([[1.0, 0.0]]), (num, 1))
-    setting, policy = _linear_policy(exploration), _policy(-20.0)
-    action = np.asarray(continuous.act(setting, policy, jax.random.key(0), rows))
-    middle = np.asarray(continuous.perform(setting, policy, jax.random.key(0), rows))
+    model, policy = _linear_policy(exploration), _policy(-20.0)
+    action = np.asarray(continuous.act(model, policy, jax.random.key(0), rows))
+    middle = np.asarray(continuous.perform(model, policy, jax.random.key(0), rows))
     explores = (np.abs(action - middle) > 1e-5).all(axis=1)
-    # Four standard deviations of a frequency.
+    # Four standard deviations of a frequency, and uniform actions that happen to lie near the middle.
     assert abs(explores.mean() - exploration) <= 4 * np.sqrt(exploration * (1 - exploration) / num) + 1e-3
     scale = _BOUNDS.high - _BOUNDS.low
     for number in range(3):
@@ -152,26 +152,26 @@ def test_exploring_acts_evenly_within_the_bounds_as_often_as_asked(exploration: 
 
 def test_performing_takes_the_middle_of_the_policy_whatever_the_key() -> None:
     rows = jnp.array([[1.0, 0.0], [1.0, 1.0]])
-    setting, policy = _linear_policy(0.5), _policy(1.0)
-    first, other = (continuous.perform(setting, policy, jax.random.key(seed), rows) for seed in (0, 1))
+    model, policy = _linear_policy(0.5), _policy(1.0)
+    first, other = (continuous.perform(model, policy, jax.random.key(seed), rows) for seed in (0, 1))
     np.testing.assert_array_equal(first, other)
     squashed = np.tanh([[0.5, -1.0, 0.2], [0.5, 0.0, 0.0]])
     np.testing.assert_allclose(first, (squashed + 1) / 2 * [2.0, 5.0, 0.4] + [-1.0, 0.0, -0.1], atol=1e-6)
 
 
 @functools.cache
-def _renormalised() -> tuple[base.Setting, base.Fitted]:
-    """A policy with normalisation, and statistics far from those of any batch below."""
+def _renormalised() -> tuple[base.Model, base.Fitted]:
+    """Makes a policy with renormalisation, and statistics far from those of any batch in these tests."""
     config = CrossQConfig(policy_hidden_sizes=(5,), critic_hidden_sizes=(3,))
     made = networks.make_networks(jnp.zeros((1, 2)), _BOUNDS, config)
     params, stats = jax.jit(made.policy.init)(jax.random.key(0))
-    return base.Setting(made, config), base.Fitted(params, jax.tree.map(lambda leaf: leaf + 1, stats))
+    return base.Model(made, config), base.Fitted(params, jax.tree.map(lambda leaf: leaf + 1, stats))
 
 
 def test_performing_sees_every_row_alone() -> None:
-    setting, policy = _renormalised()
+    model, policy = _renormalised()
     rows = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2)), jnp.float32)
-    perform = jax.jit(functools.partial(continuous.perform, setting))
+    perform = jax.jit(functools.partial(continuous.perform, model))
     together = perform(policy, jax.random.key(0), jnp.concatenate([1e3 * jnp.ones((2, 2)), rows]))[2:]
     alone = [perform(policy, jax.random.key(0), rows[i : i + 1])[0] for i in range(4)]
     np.testing.assert_allclose(together, alone, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Tests of agents.crossq.discrete with small networks, renormalised, after warm-up unless said."""
+"""Tests of agents.crossq.discrete: losses of small networks with batch renormalisation."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ from agents.core import Observation, Transition, join
 from agents.crossq import PRESETS, base, discrete, make_networks, networks
 from agents.networks import masked_log_probs
 
-# Compiling is most of what these tests take.
+# Compilation takes most of these tests' time, so XLA is asked to optimise as little as it can.
 _jit: Any = functools.partial(
     jax.jit,
     compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
@@ -41,7 +41,7 @@ def _rows() -> Observation:
 
 
 def _shared_batch() -> Transition:
-    """Eight decisions over five shared rows; one is padding, two end the game."""
+    """Returns eight decisions that share five observations. One has weight 0, and two end the game."""
     return Transition(
         observation=_rows(),
         now=jnp.array([0, 0, 1, 2, 3, 0, 4, 2]),
@@ -54,19 +54,20 @@ def _shared_batch() -> Transition:
 
 
 def _joined(batch: Transition) -> Transition:
+    """Returns the same decisions with two rows of observations for each of them."""
     now, then = (jax.tree.map(lambda rows, i=i: rows[i], batch.observation) for i in (batch.now, batch.then))
     joined = join(now, batch.action, batch.reward, batch.discount, then)
     return joined._replace(weight=batch.weight)
 
 
 _NETWORKS = make_networks(jax.tree.map(lambda rows: rows[:1], _rows()), _NUM_ACTIONS, _CONFIG)
-_SETTING = base.Setting(_NETWORKS, _CONFIG)
-# Nothing is drawn here, so that any key will do.
+_MODEL = base.Model(_NETWORKS, _CONFIG)
+# Discrete actions need no random numbers, so any key gives the same losses.
 _KEY = jax.random.key(0)
 
 
 class _Learner(NamedTuple):
-    """Two critics and a policy."""
+    """Parameters and running statistics of two critics and of a policy."""
 
     params: Any
     stats: Any
@@ -76,12 +77,15 @@ class _Learner(NamedTuple):
 
 @functools.cache
 def _prepare(steps: int) -> _Learner:
-    """Networks with the statistics after the given number of training passes over the rows."""
+    """Returns networks whose statistics are those after a number of training passes over the rows.
+
+    Warm-up ends after two passes.
+    """
 
     def train(params: Any, stats: Any, policy_params: Any, policy_stats: Any) -> _Learner:
-        evenly = jnp.ones(_NUM_ROWS)
-        _, stats = networks.apply_critics(_NETWORKS.critic, params, stats, _rows(), evenly, True)
-        _, policy_stats = _NETWORKS.policy.apply(policy_params, policy_stats, _rows(), evenly, True)
+        ones = jnp.ones(_NUM_ROWS)
+        _, stats = networks.apply_critics(_NETWORKS.critic, params, stats, _rows(), ones, True)
+        _, policy_stats = _NETWORKS.policy.apply(policy_params, policy_stats, _rows(), ones, True)
         return _Learner(params, stats, policy_params, policy_stats)
 
     critics = _jit(jax.vmap(_NETWORKS.critic.init))(jax.random.split(jax.random.key(1), 2))
@@ -93,10 +97,8 @@ def _prepare(steps: int) -> _Learner:
 
 
 def _log_probs(learner: _Learner, observation: Observation) -> jax.Array:
-    evenly = jnp.ones(observation.info_state.shape[0])
-    logits, _ = _NETWORKS.policy.apply(
-        learner.policy_params, learner.policy_stats, observation, evenly, False
-    )
+    ones = jnp.ones(observation.info_state.shape[0])
+    logits, _ = _NETWORKS.policy.apply(learner.policy_params, learner.policy_stats, observation, ones, False)
     return masked_log_probs(logits, observation.legal_actions)
 
 
@@ -107,12 +109,12 @@ def _assert_close(one: Any, other: Any, tolerance: float = 1e-5) -> None:
 @pytest.mark.parametrize("entropy", [False, True])
 @pytest.mark.parametrize("steps", [0, 3])
 def test_shared_rows_give_the_critic_what_a_row_for_each_gives(steps: int, entropy: bool) -> None:
-    setting = base.Setting(_NETWORKS, dataclasses.replace(_CONFIG, critic_entropy=entropy))
+    model = base.Model(_NETWORKS, dataclasses.replace(_CONFIG, critic_entropy=entropy))
     learner = _prepare(steps)
 
     def loss(params: Any, batch: Transition) -> tuple[jax.Array, base.CriticExtra]:
         log_probs = _log_probs(learner, batch.observation)
-        return discrete.critic_loss(params, learner.stats, log_probs, jnp.float32(0.3), batch, setting)
+        return discrete.critic_loss(params, learner.stats, log_probs, jnp.float32(0.3), batch, model)
 
     both = _jit(lambda *batches: [jax.value_and_grad(loss, has_aux=True)(learner.params, b) for b in batches])
     shared, joined = both(_shared_batch(), _joined(_shared_batch()))
@@ -124,11 +126,11 @@ def test_shared_rows_give_the_policy_what_a_row_for_each_gives() -> None:
     learner = _prepare(3)
 
     def loss(params: Any, batch: Transition) -> tuple[jax.Array, base.PolicyExtra]:
-        evenly = jnp.ones(batch.observation.info_state.shape[0])
+        ones = jnp.ones(batch.observation.info_state.shape[0])
         critics = (_NETWORKS.critic, learner.params, learner.stats)
-        q, _ = networks.apply_critics(*critics, batch.observation, evenly, False)
+        q, _ = networks.apply_critics(*critics, batch.observation, ones, False)
         stats, temperature = learner.policy_stats, jnp.float32(0.3)
-        return discrete.policy_loss(params, stats, q.mean(axis=0), temperature, _KEY, batch, _SETTING)
+        return discrete.policy_loss(params, stats, q.mean(axis=0), temperature, _KEY, batch, _MODEL)
 
     value_and_grad = jax.value_and_grad(loss, has_aux=True)
     both = _jit(lambda *batches: [value_and_grad(learner.policy_params, batch) for batch in batches])
@@ -142,7 +144,7 @@ def test_one_joint_pass_is_not_two_passes() -> None:
     joined, size = _joined(batch), batch.action.shape[0]
     now = jax.tree.map(lambda rows: rows[:size], joined.observation)
     then = jax.tree.map(lambda rows: rows[size:], joined.observation)
-    weight, goes_on = batch.weight, batch.weight * (batch.discount > 0)
+    weight, continuing = batch.weight, batch.weight * (batch.discount > 0)
     critic = (_NETWORKS.critic, learner.params, learner.stats)
 
     def squared_error(q_now: jax.Array, q_then: jax.Array) -> jax.Array:
@@ -153,11 +155,12 @@ def test_one_joint_pass_is_not_two_passes() -> None:
 
     @_jit
     def compare() -> tuple[Any, ...]:
-        rows = (joined.observation, jnp.concatenate([weight, goes_on]))
+        rows = (joined.observation, jnp.concatenate([weight, continuing]))
         q, stats = networks.apply_critics(*critic, *rows, True)
-        apart = [networks.apply_critics(*critic, *one, True)[0] for one in ((now, weight), (then, goes_on))]
+        passes = ((now, weight), (then, continuing))
+        apart = [networks.apply_critics(*critic, *one, True)[0] for one in passes]
         log_probs = _log_probs(learner, batch.observation)
-        loss, extra = discrete.critic_loss(*learner[:2], log_probs, jnp.float32(0.3), batch, _SETTING)
+        loss, extra = discrete.critic_loss(*learner[:2], log_probs, jnp.float32(0.3), batch, _MODEL)
         return loss, squared_error(q[:, :size], q[:, size:]), squared_error(*apart), extra.stats, stats
 
     loss, together, apart, stats, expected_stats = compare()
@@ -171,7 +174,7 @@ def _double(tree: Any) -> Any:
 
 
 def test_critic_gradient_agrees_with_finite_differences() -> None:
-    """The target is held at the parameters where the gradient is taken."""
+    """The target is a constant, computed with the parameters at which the gradient is taken."""
     learner, batch = _prepare(0), _joined(_shared_batch())
     log_probs = _jit(_log_probs)(learner, batch.observation)
     with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
@@ -185,7 +188,7 @@ def test_critic_gradient_agrees_with_finite_differences() -> None:
 
         def loss(flat: jax.Array) -> jax.Array:
             given = (unravel(flat), learner.stats, log_probs, 0.3)
-            return discrete.critic_loss(*given, batch, _SETTING)[0]
+            return discrete.critic_loss(*given, batch, _MODEL)[0]
 
         def differences(flat: jax.Array) -> tuple[jax.Array, jax.Array]:
             value = jnp.sum(jnp.exp(log_probs) * q_of(flat).mean(axis=0), axis=-1)[batch.then]

@@ -1,4 +1,4 @@
-"""Tests of agents.crossq.discrete by hand: networks are tables."""
+"""Tests of agents.crossq.discrete: losses of networks that are tables, computed by hand."""
 
 import dataclasses
 import functools
@@ -18,7 +18,8 @@ _CONFIG = dataclasses.replace(PRESETS["games"], discount=0.9)
 def _look_up(
     params: Any, stats: Any, observation: Observation, weight: jax.Array, is_training: bool
 ) -> tuple[jax.Array, Any]:
-    """A network that is a table `[states, A]`; its statistics note the weights that it was trained with."""
+    """Looks outputs up in a table `[states, A]`; its statistics record the weights of the training pass."""
+    # A product of 0 and infinity is NaN, so infinite entries of the table are looked up apart.
     values = jnp.einsum("us,sa->ua", observation.info_state, jnp.nan_to_num(params, posinf=0.0))
     unbounded = jnp.einsum("us,sa->ua", observation.info_state, jnp.isposinf(params).astype(float))
     output = jnp.where(unbounded > 0, jnp.inf, values)
@@ -27,16 +28,17 @@ def _look_up(
 
 _TABLE = networks.Network(init=lambda key: (jnp.zeros((2, 2)), jnp.zeros(2)), apply=_look_up)
 _TABLES = CrossQNetworks(policy=_TABLE, critic=_TABLE)
-_SETTING = base.Setting(_TABLES, _CONFIG)
-# Nothing is drawn here, so that any key will do.
+_MODEL = base.Model(_TABLES, _CONFIG)
+# Discrete actions need no random numbers, so any key gives the same losses.
 _KEY = jax.random.key(0)
 
-# Two states, two actions, two critics; their mean is [[2, 3], [4, 3]], their minimum [[1, 2], [3, 1]].
+# Values of two critics in two states with two actions. The critics' mean is [[2, 3], [4, 3]], and their
+# minimum is [[1, 2], [3, 1]].
 _Q = jnp.array([[[1.0, 2.0], [3.0, 5.0]], [[3.0, 4.0], [5.0, 1.0]]])
 _LOG_PROBS = jnp.log(jnp.array([[0.5, 0.5], [0.25, 0.75]]))
 _STATES = Observation(jnp.eye(2), jnp.ones((2, 2), bool), jnp.zeros((2, 0)))
 
-# In state 0 action 1 pays 0.5 and leads to state 1; there action 0 pays -1 and ends the game.
+# In state 0, action 1 pays 0.5 and leads to state 1. There, action 0 pays -1 and ends the game.
 _BATCH = Transition(
     observation=_STATES,
     now=jnp.array([0, 1]),
@@ -53,17 +55,17 @@ def _critic_loss(
     q: jax.Array, batch: Transition = _BATCH, config: CrossQConfig = _CONFIG, temperature: float = 0.5
 ) -> tuple[jax.Array, base.CriticExtra]:
     stats = jnp.zeros((2, 2))
-    setting = base.Setting(_TABLES, config)
-    return discrete.critic_loss(q, stats, _LOG_PROBS, jnp.float32(temperature), batch, setting)
+    model = base.Model(_TABLES, config)
+    return discrete.critic_loss(q, stats, _LOG_PROBS, jnp.float32(temperature), batch, model)
 
 
 @pytest.mark.parametrize(
     ("settings", "value"),
     [
-        # State 1 under the policy: 0.25 * 4 + 0.75 * 3.
+        # The value of state 1 under the policy is 0.25 * 4 + 0.75 * 3.
         ({"q_reduction": "mean"}, 3.25),
         ({"q_reduction": "min"}, 1.5),
-        # Plus temperature times the entropy in nats.
+        # The temperature times the entropy in nats is added.
         ({"q_reduction": "mean", "critic_entropy": True}, 3.25 + 0.5 * 0.5623351446),
     ],
 )
@@ -73,7 +75,7 @@ def test_critic_loss_by_hand(settings: dict[str, Any], value: float) -> None:
     first = 0.5 * ((2 - target) ** 2 + (4 - target) ** 2)
     last = 0.5 * ((3 + 1) ** 2 + (5 + 1) ** 2)
     np.testing.assert_allclose(loss, (first + last) / 2, rtol=1e-6)
-    # Taken: (2 + 4) / 2 in state 0, (3 + 5) / 2 in state 1.
+    # The actions taken have the values (2 + 4) / 2 in state 0 and (3 + 5) / 2 in state 1.
     np.testing.assert_allclose(extra.q, 3.5, rtol=1e-6)
 
 
@@ -128,7 +130,8 @@ def test_a_batch_without_weight_has_no_loss() -> None:
 
 
 def test_the_critics_joint_batch_weighs_states_as_often_as_they_were_seen() -> None:
-    # State 0 decided at twice, state 1 reached once and decided at once; nothing is reached at the end.
+    # Two decisions are made in state 0. State 1 is reached once, and one decision is made there. Ends of the
+    # game reach no state.
     batch = _BATCH._replace(now=jnp.array([0, 0, 1]), then=jnp.array([1, 0, 0]))
     batch = batch._replace(action=jnp.array([1, 0, 0]), reward=jnp.zeros(3), weight=jnp.ones(3))
     _, extra = _critic_loss(_Q, batch._replace(discount=jnp.array([1.0, 0.0, 0.0])))
@@ -144,7 +147,7 @@ def test_policy_loss_by_hand() -> None:
 
     @jax.jit
     def loss(logits: jax.Array, q: jax.Array) -> tuple[jax.Array, base.PolicyExtra]:
-        return discrete.policy_loss(logits, jnp.zeros(2), q, jnp.float32(0.5), _KEY, batch, _SETTING)
+        return discrete.policy_loss(logits, jnp.zeros(2), q, jnp.float32(0.5), _KEY, batch, _MODEL)
 
     value, extra = loss(logits, q)
     entropy = (0.6931471806 + 2 * 0.5623351446) / 3
@@ -153,20 +156,21 @@ def test_policy_loss_by_hand() -> None:
     np.testing.assert_array_equal(extra.stats, [1.0, 2.0])
     by_policy, by_q = jax.grad(lambda logits, q: loss(logits, q)[0], argnums=(0, 1))(logits, q)
     np.testing.assert_array_equal(by_q, np.zeros((2, 2)))
-    # In state 0, of share 1/3: pi_a (0.5 log pi_a - Q_a - their mean), and Q differs by 0.5 from its mean.
+    # State 0 has share 1/3. With x = 0.5 log pi - Q, the gradient in a logit is pi_a * (x_a - mean of x).
+    # Here pi_a is 0.5, and Q differs by 0.5 from its mean.
     np.testing.assert_allclose(by_policy[0], [0.25 / 3, -0.25 / 3], rtol=1e-5)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_the_target_entropy_is_a_share_of_that_of_all_legal_actions_alike(share: float) -> None:
-    """Two legal actions in state 0, one in state 1, each as often as it was decided at."""
+    """State 0 has two legal actions and weight 3; state 1 has one legal action and weight 1."""
     legal = jnp.array([[True, True], [False, True]])
     batch = _BATCH._replace(observation=_STATES._replace(legal_actions=legal), weight=jnp.array([3.0, 1.0]))
-    setting = base.Setting(_TABLES, dataclasses.replace(_CONFIG, target_entropy=share))
+    model = base.Model(_TABLES, dataclasses.replace(_CONFIG, target_entropy=share))
     q, temperature = jnp.zeros((2, 2)), jnp.float32(0.5)
-    _, extra = discrete.policy_loss(jnp.zeros((2, 2)), jnp.zeros(2), q, temperature, _KEY, batch, setting)
+    _, extra = discrete.policy_loss(jnp.zeros((2, 2)), jnp.zeros(2), q, temperature, _KEY, batch, model)
     np.testing.assert_allclose(extra.target_entropy, share * 0.75 * np.log(2.0), rtol=1e-6)
-    # The even policy meets a share of one.
+    # The uniform policy has the largest entropy, so it meets a share of 1.
     np.testing.assert_allclose(extra.entropy, 0.75 * np.log(2.0), rtol=1e-6)
 
 
@@ -178,7 +182,7 @@ def test_policy_loss_leaves_illegal_actions_and_rows_without_weight_alone() -> N
 
     @jax.jit
     def loss(logits: jax.Array) -> tuple[jax.Array, base.PolicyExtra]:
-        return discrete.policy_loss(logits, jnp.zeros(2), q, jnp.float32(0.5), _KEY, batch, _SETTING)
+        return discrete.policy_loss(logits, jnp.zeros(2), q, jnp.float32(0.5), _KEY, batch, _MODEL)
 
     (value, extra), gradient = jax.value_and_grad(loss, has_aux=True)(jnp.zeros((2, 2)))
     assert float(value) == -2.0

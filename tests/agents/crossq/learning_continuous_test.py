@@ -12,7 +12,7 @@ import pytest
 from agents.core import AgentCore, Transition, join
 from agents.crossq import Bounds, CrossQConfig, base, learning, make_core, make_networks, networks
 
-# Compiling is most of what these tests take.
+# Compilation takes most of these tests' time, so XLA is asked to optimise as little as it can.
 _jit: Any = functools.partial(
     jax.jit,
     compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
@@ -49,7 +49,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 @functools.cache
 def _states(config: CrossQConfig = _CONFIG) -> list[learning.CrossQState]:
-    """The state before and after each of six updates."""
+    """Returns the state before the first of six updates and after each of them."""
     states = [_core(config).init(jax.random.key(0))]
     for _ in range(6):
         states.append(_core(config).update(states[-1], _batch())[0])
@@ -80,7 +80,7 @@ def test_every_network_counts_its_own_updates_towards_warm_up() -> None:
 
 
 def test_the_policys_update_leaves_the_critics_as_their_own_made_them() -> None:
-    # The count of steps decides nothing else here.
+    # With a step count of 0, the policy's update is not due. Nothing else depends on the count here.
     alone = _core().update(_states()[2]._replace(step=jnp.int32(0)), _batch())[0]
     for name in ("critic_params", "critic_stats", "critic_optimiser"):
         assert _equal(getattr(_states()[3], name), getattr(alone, name))
@@ -93,7 +93,7 @@ def test_an_update_reports_finite_numbers_and_the_temperature_that_it_leaves() -
     assert all(np.isfinite(value) and value.shape == () for value in metrics.values())
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
     np.testing.assert_allclose(metrics["temperature"], np.exp(state.temperature.log_value), rtol=1e-6)
-    # Six rows say little of the entropy, yet at first it lies far above -2 nats.
+    # Six samples estimate the entropy poorly, but at first it is far above its target of -2 nats.
     assert float(metrics["entropy"]) > -2.0
     assert float(state.temperature.log_value) < float(_states()[2].temperature.log_value)
 
@@ -146,7 +146,7 @@ def test_weight_norm_keeps_the_weights_into_the_critics_hidden_units_at_length_o
 
 
 def test_weight_norm_touches_neither_the_last_layer_nor_biases_nor_the_policy() -> None:
-    """A step from one state, with and without: all but the lengths of hidden weights are the same."""
+    """After a step from one state, with and without weight norm, only lengths of hidden weights differ."""
     plain, after = (_core(config).update(_states()[2], _batch())[0] for config in (_CONFIG, _NORMED))
     expected = dict(plain.critic_params)
     for name in ("linear", "linear_1"):
@@ -163,7 +163,7 @@ def test_weight_norm_touches_neither_the_last_layer_nor_biases_nor_the_policy() 
 
 
 def test_weight_norm_changes_no_output_where_biases_are_zero() -> None:
-    """As they are at first: the layer's outputs shrink with their weights, and normalisation undoes that."""
+    """Biases are zero at first, so outputs of a layer scale with its weights, and normalisation undoes it."""
     config = dataclasses.replace(_CONFIG, renorm_epsilon=1e-12)
     plain, normed = (_states(c)[0] for c in (_CONFIG, _NORMED))
     assert not _equal(plain.critic_params["linear"], normed.critic_params["linear"])

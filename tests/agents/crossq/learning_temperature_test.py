@@ -1,4 +1,4 @@
-"""Tests of agents.crossq.learning: temperatures learned along with everything else."""
+"""Tests of agents.crossq.learning: learned temperatures, as part of whole updates."""
 
 import dataclasses
 import functools
@@ -12,7 +12,7 @@ import pytest
 from agents.core import AgentCore, Observation, join
 from agents.crossq import PRESETS, Bounds, CrossQConfig, CrossQNetworks, make_core, make_networks, networks
 
-# Compiling is most of what these tests take.
+# Compilation takes most of these tests' time, so XLA is asked to optimise as little as it can.
 _jit: Any = functools.partial(
     jax.jit,
     compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
@@ -20,7 +20,7 @@ _jit: Any = functools.partial(
 
 
 def _game_core(target_entropy: float, logit: float) -> AgentCore:
-    """An agent with two or three legal actions, whose policy prefers the first by a fixed logit."""
+    """Makes an agent for three actions, whose policy prefers the first by a fixed logit."""
 
     def apply(params: Any, stats: Any, rows: Observation, *_: Any) -> tuple[jax.Array, Any]:
         return jnp.tile(params, (rows.info_state.shape[0], 1)), stats
@@ -44,7 +44,7 @@ def test_a_learned_temperature_steers_discrete_actions_to_a_share_of_all_entropy
         state, metrics = update(state, batch)
         values.append(float(metrics["temperature"]))
     np.testing.assert_allclose(values[:2], 0.1, rtol=1e-6)
-    # The first step of Adam is the learning rate.
+    # The length of Adam's first step is the learning rate.
     np.testing.assert_allclose(np.log(values[2] / 0.1), -1e-3 if falls else 1e-3, rtol=1e-2)
 
 
@@ -63,7 +63,7 @@ def test_discrete_actions_may_have_any_target_where_it_is_not_used() -> None:
 
 @pytest.mark.parametrize("normalisation", ["batch_renorm", "batch_norm"])
 def test_a_continuous_bandit_is_solved_from_every_seed(normalisation: str) -> None:
-    """The reward -(a - 0.3)^2 of actions in [-2, 1], learned off-policy."""
+    """Actions in [-2, 1] are drawn uniformly, and the reward is -(a - 0.3)^2."""
     steps, num = 600, 64
     config = CrossQConfig(
         critic_hidden_sizes=(16,),
@@ -96,5 +96,5 @@ def test_a_continuous_bandit_is_solved_from_every_seed(normalisation: str) -> No
 
     actions, entropies = train()
     np.testing.assert_allclose(actions[:, 0, 0], 0.3, atol=0.2)
-    # A learned temperature has brought entropy to its target, -1 nat; an even policy's is 0.69.
+    # The learned temperature has brought the entropy to its target of -1 nat; a uniform policy has 0.69 nats.
     np.testing.assert_allclose(np.nanmean(entropies[-200:], axis=0), -1.0, atol=0.35)

@@ -13,7 +13,7 @@ import pytest
 from agents.core import AgentCore, Observation, Transition, join
 from agents.crossq import PRESETS, CrossQConfig, CrossQNetworks, make_core, make_networks, networks
 
-# Compiling is most of what these tests take.
+# Compilation takes most of these tests' time, so XLA is asked to optimise as little as it can.
 _jit: Any = functools.partial(
     jax.jit,
     compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
@@ -70,7 +70,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 @functools.cache
 def _states() -> list[Any]:
-    """The state before and after each of six updates."""
+    """Returns the state before the first of six updates and after each of them."""
     states = [_core().init(jax.random.key(0))]
     for _ in range(6):
         states.append(_core().update(states[-1], _batch())[0])
@@ -135,7 +135,7 @@ def test_where_nothing_is_legal_nothing_is_nan() -> None:
 
 
 def _fixed_policy(logits: list[float], exploration: float) -> AgentCore:
-    """An agent whose policy's logits are given, whatever it sees."""
+    """Makes an agent whose policy has the given logits at every observation."""
 
     def apply(params: Any, stats: Any, observation: Observation, *_: Any) -> tuple[jax.Array, Any]:
         return jnp.tile(params, (observation.info_state.shape[0], 1)), stats
@@ -157,7 +157,7 @@ def test_acting_explores_evenly_among_legal_actions_as_often_as_asked_and_only_t
     legal = jnp.tile(jnp.array([True, False, True]), (num, 1))
     rows = Observation(jnp.zeros((num, 4)), legal, jnp.zeros((num, 0)))
     variables = core.variables(core.init(jax.random.key(0)))
-    # When judged, it does not explore.
+    # In evaluation mode, the policy does not explore.
     for act, shares in ((core.act, expected), (core.perform, [0.2, 0.0, 0.8])):
         actions = act(variables, jax.random.key(1), rows)
         assert actions.shape == (num,)
@@ -182,7 +182,7 @@ def test_the_temperature_of_an_update_is_that_of_its_step() -> None:
 
 
 def _largest_moves(config: CrossQConfig, updates: int) -> list[float]:
-    """Returns the distance that the critics' parameters moved in each update."""
+    """Returns, for each update, the largest distance that any parameter of the critics moved."""
     core = make_core(make_networks(_EXAMPLE, 3, config), config)
     init, update = _jit(core.init), _jit(core.update)
     state, moves = init(jax.random.key(0)), []
@@ -194,7 +194,7 @@ def _largest_moves(config: CrossQConfig, updates: int) -> list[float]:
 
 
 def test_the_learning_rate_falls_linearly_over_the_horizon() -> None:
-    # Without memory, and but for its epsilon, Adam moves every parameter by the learning rate.
+    # With both decays 0, Adam moves every parameter by the learning rate, up to its epsilon.
     config = dataclasses.replace(_CONFIG, adam_b1=0.0, adam_b2=0.0, horizon=4, learning_rate=0.01)
     moves = _largest_moves(dataclasses.replace(config, final_learning_rate=0.002), 5)
     np.testing.assert_allclose(moves, [0.01, 0.008, 0.006, 0.004, 0.002], rtol=2e-3)
@@ -214,6 +214,8 @@ def test_critics_begin_differently() -> None:
 
 
 def _train(core: AgentCore, batch_of: Callable[[jax.Array], Transition], steps: int) -> Any:
+    """Returns the state after updates on the batches that `batch_of` makes from random keys."""
+
     def one(state: Any, key: jax.Array) -> tuple[Any, None]:
         return core.update(state, batch_of(key))[0], None
 
@@ -222,7 +224,7 @@ def _train(core: AgentCore, batch_of: Callable[[jax.Array], Transition], steps: 
 
 
 def test_a_bandit_is_solved() -> None:
-    """One state, three legal actions of four: 1 pays 1, 0 pays 0, 2 pays 0.5."""
+    """One state with three legal actions of four, whose rewards are 0, 1 and 0.5."""
     config = dataclasses.replace(_CONFIG, policy_delay=1)
     rows = Observation(
         jnp.ones((32, 2)), jnp.tile(jnp.array([True, True, True, False]), (32, 1)), jnp.zeros((32, 0))
@@ -245,7 +247,11 @@ def test_a_bandit_is_solved() -> None:
 
 
 def test_values_flow_back_through_a_chain() -> None:
-    """State 0: action 0 leads to state 1, action 1 pays 0.3 and ends. State 1: action 1 pays 1 and ends."""
+    """Two states, in which the larger reward comes later.
+
+    In state 0, action 0 leads to state 1 and action 1 pays 0.3 and ends the episode. In state 1, both actions
+    end the episode and only action 1 pays 1.
+    """
     config = dataclasses.replace(_CONFIG, policy_delay=1, discount=0.5, horizon=500)
     states = Observation(jnp.eye(2), jnp.ones((2, 2), bool), jnp.zeros((2, 0)))
     made = make_networks(jax.tree.map(lambda leaf: leaf[:1], states), 2, config)
@@ -259,7 +265,7 @@ def test_values_flow_back_through_a_chain() -> None:
         return Transition(states, state, then, action, reward[state, action], discount[state, action], ones)
 
     state = _train(core, batch_of, 500)
-    # Going on is worth 0.5 * 1, more than 0.3.
+    # To continue is worth the discounted 0.5 * 1, which is more than 0.3.
     np.testing.assert_allclose(_jit(core.probs)(core.variables(state), states), [[1, 0], [0, 1]], atol=0.05)
     evaluate = _jit(functools.partial(networks.apply_critics, made.critic), static_argnums=4)
     q, _ = evaluate(state.critic_params, state.critic_stats, states, jnp.ones(2), False)

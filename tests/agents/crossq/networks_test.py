@@ -1,4 +1,4 @@
-"""Tests of agents.crossq.networks, but for batch renormalisation."""
+"""Tests of agents.crossq.networks, except for batch renormalisation."""
 
 import functools
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 from agents.core import Observation
 from agents.crossq import Bounds, CrossQConfig, networks
 
-# Compiling is most of what these tests take.
+# Compilation takes most of these tests' time, so XLA is asked to optimise as little as it can.
 _jit: Any = functools.partial(
     jax.jit,
     compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
@@ -69,7 +69,7 @@ def test_continuous_networks_map_to_means_and_deviations_and_to_a_value_of_state
     jax.tree.map(np.testing.assert_array_equal, made.bounds, _BOUNDS)
     rows = jax.tree.map(lambda leaf: jnp.ones((8, *leaf.shape[1:]), leaf.dtype), _ROWS)
     action = jnp.zeros((8, 2)).at[1:, 0].set(0.5).at[2:, 1].set(0.5)
-    # Of 2 + 2 * 3 + 1 numbers, and of 2 more for the critic's action.
+    # An observation has 2 + 2 * 3 + 1 numbers; the critic also gets the 2 numbers of an action.
     for network, inputs, widths, outputs in (
         (made.policy, rows, {9, 6, 7}, 4),
         (made.critic, (rows, action), {11, 5}, 1),

@@ -1,8 +1,8 @@
-"""CrossQ's update with continuous actions against the published algorithm, written a second time with Flax.
+"""Tests of CrossQ with continuous actions against a second implementation of the published algorithm.
 
-Nothing is vectorised over critics, rows have no weights, Adam is written out; what is shared is where
-parameters, batch and noise come from. The temperature's loss alone is that of the ports: linear in the
-logarithm, where the authors' code has the temperature itself.
+The second implementation uses Flax. It does not vectorise over critics, its rows have no weights, and it
+writes Adam out. Both get the same parameters, batches and noise. Only the temperature's loss is that of the
+ports of CrossQ: it is linear in the temperature's logarithm, not in the temperature as in the authors' code.
 """
 
 import functools
@@ -17,7 +17,7 @@ import pytest
 from agents.core import Transition, join
 from agents.crossq import Bounds, CrossQConfig, learning, make_core, make_networks
 
-# Compiling is most of what these tests take.
+# Compilation takes most of these tests' time, so XLA is asked to optimise as little as it can.
 _jit: Any = functools.partial(
     jax.jit,
     compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
@@ -29,7 +29,12 @@ _NUM = 10
 
 
 class _Norm(nn.Module):
-    """Ioffe's batch renormalisation, algorithm 1; batch normalisation where `limits` are 1 and 0."""
+    """Batch renormalisation (Ioffe 2017, algorithm 1); batch normalisation if `limits` are 1 and 0.
+
+    Attributes:
+      limits: bounds of the corrections r and d.
+      warmup: number of training passes without corrections.
+    """
 
     limits: tuple[float, float]
     warmup: int
@@ -59,7 +64,7 @@ class _Norm(nn.Module):
 
 
 class _Network(nn.Module):
-    """Normalisation, then twice: dense, ReLU, normalisation; then dense."""
+    """Normalisation of the inputs, hidden layers (dense, ReLU, normalisation), and a dense output layer."""
 
     outputs: int
     limits: tuple[float, float]
@@ -77,7 +82,7 @@ class _Network(nn.Module):
 
 
 class _Fitted(NamedTuple):
-    """Variables of a Flax network, and both moments of its Adam."""
+    """Variables of a Flax network, and the first and second moments of its Adam."""
 
     params: Any
     stats: Any
@@ -85,7 +90,7 @@ class _Fitted(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Training state of the Flax version."""
+    """Training state of the Flax implementation."""
 
     critics: list[_Fitted]
     policy: _Fitted
@@ -114,13 +119,13 @@ def _draw(output: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 class _Published(NamedTuple):
-    """The two steps of an update, up to their gradients."""
+    """The critics' and the policy's half of an update, up to their gradients."""
 
     critic: _Network
     policy: _Network
 
     def critic_step(self, state: _State, batch: Transition) -> tuple[Any, Any]:
-        """Gradients and new statistics, of each critic."""
+        """Computes the gradients and the new statistics of each critic."""
         key = jax.random.split(jax.random.wrap_key_data(state.key), 3)[1]
         now, then = batch.observation[:_NUM], batch.observation[_NUM:]
         action = (batch.action - _LOW) / (_HIGH - _LOW) * 2 - 1
@@ -141,7 +146,7 @@ class _Published(NamedTuple):
         return jax.grad(loss, has_aux=True)([critic.params for critic in state.critics])
 
     def policy_step(self, state: _State, critics: list[_Fitted], batch: Transition) -> tuple[Any, Any, Any]:
-        """The policy's gradient and new statistics, and the temperature's gradient."""
+        """Computes the policy's gradient and new statistics, and the gradient of log alpha."""
         key = jax.random.split(jax.random.wrap_key_data(state.key), 3)[2]
         now = batch.observation[:_NUM]
 
@@ -154,7 +159,8 @@ class _Published(NamedTuple):
             return jnp.mean(alpha * log_prob - jnp.minimum(*q)), (stats, -log_prob.mean())
 
         gradient, (stats, entropy) = jax.grad(loss, has_aux=True)(state.policy.params)
-        # Of log alpha (entropy - target); the target is -1 nat for each number of an action.
+        # The gradient of log alpha * (entropy - target). The target is -1 nat for each of an action's two
+        # numbers.
         return gradient, stats, entropy + 2.0
 
 
@@ -165,6 +171,7 @@ def _renamed(tree: Any) -> Any:
 
 
 def _translated(state: learning.CrossQState) -> _State:
+    """Converts a training state of ours to the Flax implementation's."""
     state = jax.device_get(state)
 
     def fitted(params: Any, stats: Any, optimiser: Any) -> _Fitted:
@@ -182,7 +189,7 @@ def _translated(state: learning.CrossQState) -> _State:
 
 
 def _assert_close(actual: Any, expected: Any, tolerance: float) -> None:
-    """Compares all leaves, relative to the largest of them."""
+    """Checks that all leaves are close, relative to the largest number in the expected ones."""
     scale = max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(expected))
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * scale), actual, expected
@@ -200,8 +207,9 @@ def _assert_stepped(
 ) -> None:
     """Checks one step of Adam (Kingma and Ba 2015, algorithm 1) and the new statistics.
 
-    Adam makes a whole step of a gradient that is zero but for rounding, as that of a bias before
-    normalisation may be. So moments are those of the gradient, and parameters those of the moments.
+    Some gradients are zero except for rounding, such as that of a bias before a normalisation, and Adam makes
+    a full step of them all the same. So the moments are compared with those of the expected gradient, but the
+    parameters with those that follow from our own moments.
     """
     first = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, before.moments[0], gradient)
     second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g**2, before.moments[1], gradient)
@@ -212,7 +220,7 @@ def _assert_stepped(
         return parameter - 1e-3 * (m / (1 - b1**count)) / (np.sqrt(v / (1 - 0.999**count)) + 1e-8)
 
     moved = jax.tree.map(move, before.params, *after.moments)
-    # Thousandths of a step, and rounding.
+    # A step is about 1e-3, so this tolerance is a thousandth of a step, and the rounding of the parameters.
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-7, atol=1e-6), after.params, moved)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), after.stats, stats)
 
@@ -231,7 +239,11 @@ def _batch(seed: int) -> Transition:
     ids=["batch_renorm", "batch_norm"],
 )
 def test_six_updates_are_the_published_ones(settings: dict[str, Any], limits: tuple[float, float]) -> None:
-    """Two of policy and temperature among them; each from where our last one ended."""
+    """Six updates of the critics, two of them with policy and temperature.
+
+    Each update of the Flax implementation starts from the state that our previous one returned, so rounding
+    errors do not add up.
+    """
     config = CrossQConfig(critic_hidden_sizes=_WIDTHS, policy_hidden_sizes=_WIDTHS, **settings)
     core = make_core(make_networks(jnp.zeros((1, 3)), Bounds(_LOW, _HIGH), config), config)
     update, warmup = _jit(core.update), config.renorm_warmup
@@ -248,7 +260,8 @@ def test_six_updates_are_the_published_ones(settings: dict[str, Any], limits: tu
         if count % 3 == 0:
             gradient, stats, of_alpha = jax.device_get(policy_step(before, after.critics, batch))
             _assert_stepped(before.policy, after.policy, gradient, stats, count // 3, 0.5)
-            # Its momentum is Adam's usual one. Densities far in the tails cancel to a small gradient.
+            # The temperature's momentum is Adam's usual 0.9. Its tolerance is wider, because large log
+            # densities from the tails cancel and leave a small gradient.
             _assert_stepped(before.log_alpha, after.log_alpha, of_alpha, {}, count // 3, 0.9, 5e-4)
         else:
             jax.tree.map(np.testing.assert_array_equal, after[1:3], before[1:3])

@@ -1,4 +1,4 @@
-"""Tests of agents.crossq.temperature."""
+"""Tests of agents.crossq.temperature: the schedule, and learning towards a target entropy."""
 
 import functools
 
@@ -64,7 +64,7 @@ def test_entropy_on_target_leaves_it() -> None:
 
 
 def test_steps_of_adam_by_hand() -> None:
-    """The loss is log_value (entropy - target); momentum is Adam's usual 0.9, not the networks' 0.5."""
+    """The loss is log_value * (entropy - target). The momentum is Adam's usual 0.9, not the networks' 0.5."""
     state, log_value = temperature.init(_LEARNED), np.log(0.5)
     first = second = 0.0
     for step, entropy in enumerate([-1.0, 0.5, -4.0, 2.0], start=1):
