@@ -1,4 +1,4 @@
-"""The curve of a run's evaluations, as a picture."""
+"""Learning curve of a run, as a picture."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from acme_psro.display.plain_matplotlib import plain_matplotlib
 from acme_psro.system import files
 
 
+@plain_matplotlib()
 def write_curve(path: Path, title: str, rows: Sequence[Mapping[str, float]]) -> None:
-    """Draws the mean return against actor steps, with two standard errors around it, as a PNG.
+    """Plots the mean return against actor steps, with a band of two standard errors, as a PNG.
 
-    Where returns are known exactly, they are drawn instead, below the best response's.
+    If the rows have exact values, these are plotted instead, together with the value of a best response.
 
     Args:
-      path: where to write; replaced atomically.
-      title: above the picture.
-      rows: of `evaluation.csv`, at least one.
+      path: path of the picture, which is replaced atomically.
+      title: title of the picture.
+      rows: rows of `evaluation.csv`, at least one.
     """
-    # Half a second, and only a run that has ended needs it.
+    # Imported here because it takes half a second, and only a run that has ended needs it.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
@@ -34,6 +36,7 @@ def write_curve(path: Path, title: str, rows: Sequence[Mapping[str, float]]) -> 
     else:
         means = [row["episode_return"] for row in rows]
         errors = [row["episode_return_stderr"] for row in rows]
+        # The standard error of a single episode is not finite, and its band has no width.
         widths = [2 * error if math.isfinite(error) else 0.0 for error in errors]
         low = [mean - width for mean, width in zip(means, widths, strict=True)]
         high = [mean + width for mean, width in zip(means, widths, strict=True)]

@@ -1,4 +1,4 @@
-"""Shows how the training of one agent comes along: a bar in a terminal, a line an evaluation everywhere."""
+"""Progress display for the training of one agent: one line per evaluation and, in a terminal, a bar."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, TextIO
 
-from acme_psro.display.progress import format_duration, format_value
+from acme_psro.display.formats import format_duration, format_value
 
 
 class Progress:
-    """Context manager that a run tells what it does.
+    """Display to which a run reports its progress. It is a context manager.
 
     Args:
-      actor_steps: how many make the whole run.
-      stream: where to show it; standard output if None.
-      enabled_bar: whether to draw a bar; if None, where the stream is a terminal that can.
+      actor_steps: number of actor steps of the whole run.
+      stream: stream to write to, or None for standard output.
+      enabled_bar: True to draw a bar. If None, a bar is drawn if the stream is a terminal that supports it.
     """
 
     def __init__(
@@ -46,19 +46,32 @@ class Progress:
             self._bar.stop()
 
     def start(self, actor_steps: int) -> None:
-        """Says how many steps were made before, by a run that this one goes on from."""
+        """Reports the start of training.
+
+        Args:
+          actor_steps: number of steps of the checkpoint from which the run is resumed, or 0 for a new run.
+        """
         if actor_steps:
-            self.note(f"going on from {actor_steps:,} steps")
+            self.note(f"resuming from {actor_steps:,} steps")
         if self._bar is not None:
             self._task = self._bar.add_task("", total=self._total, completed=actor_steps, last="-")
 
     def advance(self, actor_steps: int, episode_return: float) -> None:
-        """Says how many steps were made, and what the last episode came to."""
+        """Reports progress, which only the bar shows.
+
+        Args:
+          actor_steps: number of steps made so far.
+          episode_return: return of the last episode.
+        """
         if self._bar is not None:
             self._bar.update(self._task, completed=actor_steps, last=format_value(episode_return))
 
     def show(self, row: Mapping[str, float]) -> None:
-        """Shows an evaluation."""
+        """Shows an evaluation.
+
+        Args:
+          row: row of `evaluation.csv`.
+        """
         text = f"{row['actor_steps']:>12,.0f} steps  return {format_value(row['episode_return']):>9}"
         if math.isfinite(row["episode_return_stderr"]):
             text += f" +- {format_value(row['episode_return_stderr'])}"
@@ -68,7 +81,7 @@ class Progress:
         self.note(f"{text}  {format_duration(row['training_seconds']):>12}")
 
     def note(self, text: str) -> None:
-        """Shows a line that stays."""
+        """Shows a permanent line of text."""
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -76,6 +89,7 @@ class Progress:
 
 
 def _make_bar(stream: TextIO) -> Any:
+    # Imported here because only terminals need it.
     from rich import progress
     from rich.console import Console
 

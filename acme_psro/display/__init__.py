@@ -1,1 +1,1 @@
-"""Progress, events, figures and reports of a run."""
+"""Progress display, TensorBoard events and HTML report of a run."""

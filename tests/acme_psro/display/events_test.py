@@ -56,6 +56,7 @@ def test_two_writers_use_two_files(tmp_path: pathlib.Path) -> None:
 
 
 def _run(code: str, *paths: pathlib.Path) -> str:
+    """Runs Python code in a new process with `paths` on its search path, and returns its output."""
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([*map(str, paths), _ROOT]))
     process = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
@@ -64,7 +65,7 @@ def _run(code: str, *paths: pathlib.Path) -> str:
     return process.stdout
 
 
-def test_tensorflow_is_not_imported_even_where_it_is_installed(tmp_path: pathlib.Path) -> None:
+def test_tensorflow_is_not_imported_even_if_it_is_installed(tmp_path: pathlib.Path) -> None:
     package = tmp_path / "packages" / "tensorflow"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("raise SystemExit('tensorflow was imported')")
@@ -84,7 +85,7 @@ def test_tensorboard_reads_the_file(tmp_path: pathlib.Path) -> None:
     with EventWriter(tmp_path) as writer:
         writer.write(0, {"nash_conv": 0.5}, wall_time=10.0)
         writer.write(1, {"nash_conv": 0.25}, wall_time=11.0)
-    # TensorBoard reads without TensorFlow where this marker module exists.
+    # TensorBoard reads the file without TensorFlow if this marker module exists.
     printed = _run(
         "import sys, types\n"
         "sys.modules['tensorboard.compat.notf'] = types.ModuleType('notf')\n"

@@ -19,7 +19,7 @@ _VOID = {"meta", "br"}
 
 
 class _Page(html.parser.HTMLParser):
-    """Checks that tags nest, and collects tags, attributes and text."""
+    """Parser of a page that checks that its tags nest, and collects tags, attributes and text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ def test_three_players_average_over_the_last_players_meta_strategy(
         drawn.append(payoffs)
         return "<svg></svg>"
 
-    monkeypatch.setattr("acme_psro.display.figures.draw_payoffs", draw)
+    monkeypatch.setattr("acme_psro.display.heat_maps.draw_payoffs", draw)
     payoffs = np.zeros((3, 2, 2, 2))
     payoffs[0, 1, 0] = [4.0, 8.0]
     meta_strategies = [[np.array([0.5, 0.5]), np.array([1.0, 0.0]), np.array([0.25, 0.75])]] * 2
@@ -188,7 +188,7 @@ def test_table_shows_the_last_ten_rows(tmp_path: pathlib.Path) -> None:
     assert "5 / 5" not in page.text.replace("15 / 15", "")
 
 
-def test_unknown_payoffs_are_told(tmp_path: pathlib.Path) -> None:
+def test_unknown_payoffs_are_reported(tmp_path: pathlib.Path) -> None:
     payoffs = np.zeros((2, 4, 4))
     payoffs[0, 3, 1] = np.nan
     _, page = _write(tmp_path, payoffs=payoffs)
@@ -212,9 +212,9 @@ def test_bad_input_is_refused_and_writes_nothing(tmp_path: pathlib.Path) -> None
 def test_import_leaves_matplotlib_and_pyplot_alone(tmp_path: pathlib.Path) -> None:
     code = (
         "import sys\n"
-        "from acme_psro.display import report, figures\n"
+        "from acme_psro.display import curves, report\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "figures.draw_gaps('g', [figures.Line('x', [1], [1.0])], 3.0)\n"
+        "curves.draw_gaps('g', [curves.Line('x', [1], [1.0])], 3.0)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     environment = dict(os.environ, PYTHONPATH=_ROOT)
@@ -225,7 +225,7 @@ def test_import_leaves_matplotlib_and_pyplot_alone(tmp_path: pathlib.Path) -> No
 
 
 def _bounded(metrics: list[dict[str, float]], last_known: bool = True) -> list[dict[str, float]]:
-    """Rows of a run whose payoffs are simulated."""
+    """Returns the rows of `metrics` as a run with simulated payoffs would write them."""
     rows = []
     for index, row in enumerate(metrics):
         known = last_known or index < len(metrics) - 1

@@ -1,0 +1,79 @@
+"""Metrics rows as text: numbers, durations and best-response gaps in a few characters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+# One row of metrics.csv: values by column name.
+Row = Mapping[str, float]
+
+
+def count_players(row: Row) -> int:
+    """Returns the number of players in a metrics row, counted by its columns `population_0`, ...."""
+    players = 0
+    while f"population_{players}" in row:
+        players += 1
+    return players
+
+
+def is_bounded(row: Row) -> bool:
+    """Returns True if a metrics row holds lower bounds with standard errors instead of exact values."""
+    return "nash_conv_stderr" in row
+
+
+def relative_gap(row: Row, player: int) -> float:
+    """Returns the share of the exact gain that a learned best response misses; nan if not known."""
+    return float(row.get(f"relative_gap_{player}", math.nan))
+
+
+def format_value(value: float) -> str:
+    """Returns a game value (NashConv, a gain) in at most 9 characters; `-` if it is not finite."""
+    if not math.isfinite(value):
+        return "-"
+    # Fixed-point notation would print small values as zero and let large ones overflow their column.
+    if value == 0.0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.4f}"
+    return f"{value:.2e}"
+
+
+def format_bound(row: Row, name: str) -> str:
+    """Returns a value of a row; if it is only a lower bound, in the form `>= 0.1230 ± 0.0040`.
+
+    Args:
+        row: a metrics row.
+        name: the value's column. The column `{name}_stderr`, if there is one, holds the standard error.
+    """
+    value, error = row.get(name, math.nan), row.get(f"{name}_stderr", math.nan)
+    text = format_value(value)
+    return f">= {text} ± {format_value(error)}" if math.isfinite(value) and math.isfinite(error) else text
+
+
+def format_percent(fraction: float) -> str:
+    """Returns a fraction as a percentage, e.g. 0.035 as `3.5 %`; `-` if it is not finite."""
+    return f"{100 * fraction:.1f} %" if math.isfinite(fraction) else "-"
+
+
+def format_duration(seconds: float) -> str:
+    """Returns a duration in its two largest units, e.g. `4 min 05 s`; `-` if it is not finite."""
+    if not math.isfinite(seconds):
+        return "-"
+    # From 59.95 on, one decimal would round up to "60.0 s".
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def format_gaps(row: Row) -> str:
+    """Returns the relative best-response gap of each player, e.g. `3.5 / 1.6 %`."""
+    gaps = [relative_gap(row, player) for player in range(count_players(row))]
+    texts = [f"{100 * gap:.1f}" if math.isfinite(gap) else "-" for gap in gaps]
+    return " / ".join(texts) + (" %" if any(map(math.isfinite, gaps)) else "")
+
+
+def format_populations(row: Row) -> str:
+    """Returns the population size of each player, e.g. `10 / 10`."""
+    return " / ".join(f"{row[f'population_{player}']:.0f}" for player in range(count_players(row)))
