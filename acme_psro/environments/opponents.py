@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from acme_psro.games import batched, environment
+from acme_psro.games.identity import name_game
 from acme_psro.games.loading import load_game
 from acme_psro.policies import mixture_files
 from acme_psro.policies.as_openspiel import table_policy
@@ -67,7 +68,7 @@ def _find(directory: Path, game: str) -> Policy | batched.Opponents:
     """
     if mixture_files.exists(directory):
         return mixture_files.read(directory, DECODERS, game)
-    run, expected = run_directory.read(directory), str(load_game(game))
+    run, expected = run_directory.read(directory), name_game(game)
     if run.game != expected:
         raise ValueError(f"the run in {directory} plays {run.game}, not {expected}: choose another.")
     if isinstance(run, run_directory.StoredExactRun):

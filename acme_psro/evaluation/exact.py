@@ -44,6 +44,7 @@ def evaluate_mixture(
       ValueError: the meta-strategy is a joint distribution, not a product of marginals.
     """
     plan = meta_strategy_plan(tree, populations, meta_strategy)
+    # A best response never loses, but rounding may leave a gain just below 0 at an equilibrium.
     gains = np.maximum(traverse.gains(tree, plan), 0.0)
     return Evaluation(traverse.expected_returns(tree, plan), gains)
 
@@ -73,6 +74,7 @@ def response_gains(tree: GameTree, plan: np.ndarray, player: int, responses: Seq
       player: the player who responds.
       responses: its policies against the others' part of the plan.
     """
+    # Plans are made one at a time: each holds every sequence of the game, and there may be many responses.
     own = float(traverse.expected_returns(tree, plan)[player])
     plans = (replace(tree, plan, player, response) for response in responses)
     return [float(traverse.expected_returns(tree, each)[player]) - own for each in plans]

@@ -57,10 +57,12 @@ def estimate_gain(
       seed: not negative.
     """
     paths = [[policy.path for policy in population] for population in populations]
+    # The response stands alone in its player's place, so that its index in every profile is 0.
     paths[player] = [response]
     rng = np.random.default_rng(seed)
     profiles, episodes = draw_profiles(meta_strategy, player, game.config.gain_episodes, rng)
     played = game.simulate(paths, profiles, episodes, seed)
+    # Merging adds the differences between profiles to the variance, as if opponents were drawn one by one.
     rows = [SampledReturns(*(field[row : row + 1] for field in played)) for row in range(len(profiles))]
     whole = functools.reduce(simulation.merge, rows)
     own = mixture_values(payoffs, meta_strategy)[player]
@@ -97,6 +99,7 @@ def mixture_values(payoffs: SampledPayoffs, meta_strategy: ProductStrategy) -> l
     drawn = weights > 0
     estimates = []
     for mean, error in zip(payoffs.mean, payoffs.standard_error, strict=True):
+        # Cells are simulated independently, so variances add up with squared weights.
         variance = weights[drawn] ** 2 @ error[cells][drawn] ** 2
         estimates.append(Estimate(float(weights[drawn] @ mean[cells][drawn]), float(np.sqrt(variance))))
     return estimates

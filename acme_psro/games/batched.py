@@ -67,7 +67,8 @@ def fixed(policies: Sequence[BatchPolicy | None]) -> Opponents:
 
 def uniform(game: str | pyspiel.Game) -> BatchPolicy:
     """Returns the policy that plays all legal actions with equal probability, for any player of the game."""
-    num_actions = load_game(str(game)).num_distinct_actions()
+    loaded = load_game(game) if isinstance(game, str) else game
+    num_actions = loaded.num_distinct_actions()
 
     def probabilities(states: Sequence[Any], player: int) -> np.ndarray:
         legal = np.array([state.legal_actions_mask(player) for state in states], np.float64)
@@ -263,13 +264,13 @@ class GameBatch:
                 f"{self.game.num_distinct_actions()}], a row a state, not with {_array_type(answer)}."
             )
         for state, action in zip(states, playing.draw_each(self._rng, answer).tolist(), strict=True):
-            try:
-                state.apply_action_with_legality_check(action)
-            except pyspiel.SpielError:
+            # Checked here, because OpenSpiel prints the whole state if it finds an illegal action.
+            if action not in state.legal_actions():
                 raise ValueError(
                     f"the policy of player {mover} chose action {action}, which is not legal: its "
                     f"probabilities must be 0 beside {state.legal_actions()}."
-                ) from None
+                )
+            state.apply_action(action)
 
     def _look(self) -> Observation:
         """Observes all games, and stores the legal actions for the check of the next ones."""

@@ -2,7 +2,8 @@
 
 There is one file for each combination of game, OpenSpiel version and layout version. The directory is
 `$ACME_PSRO_CACHE`, or else `$XDG_CACHE_HOME/acme_psro`, or else `~/.cache/acme_psro`. The files contain only
-arrays, so reading one cannot run code. A file that cannot be read is treated as if it did not exist.
+arrays and a digest of them, so reading one cannot run code. A file that is damaged is treated as if it did
+not exist. Only games that their name determines are kept, see `acme_psro.games.identity.is_fixed`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import hashlib
 import importlib.metadata
 import io
 import os
-import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -22,7 +22,7 @@ from acme_psro.games.tree import GameTree
 from acme_psro.system.files import write_atomically
 
 # To be raised if the arrays change their meaning, so that files of older versions are no longer found.
-_LAYOUT = 1
+_LAYOUT = 2
 _ARRAYS = (
     "player", "infoset", "parent", "slot", "first_child", "num_children", "probability", "reward",
     "depth_offsets", "legal_actions", "info_state",
@@ -37,19 +37,8 @@ def directory() -> Path:
     return Path(home) / "acme_psro"
 
 
-def fits(game_string: str) -> bool:
-    """Returns True if the string determines the game, so that the game can be stored under it.
-
-    A string that names a file does not determine the game, because the content of the file may change.
-
-    Args:
-      game_string: the game, as `str(game)` spells it.
-    """
-    return not any(Path(word).is_file() for word in re.split(r"[(),=]", game_string) if word)
-
-
 def path_of(game_string: str) -> Path:
-    """Returns the file of a game, given as `str(game)` spells it. It need not exist."""
+    """Returns the file of a game, given by its name. It need not exist."""
     version = importlib.metadata.version("open_spiel")
     digest = hashlib.sha256(f"{_LAYOUT}\n{version}\n{game_string}".encode()).hexdigest()
     return directory() / f"{digest[:32]}.npz"
@@ -63,6 +52,7 @@ def write(tree: GameTree) -> None:
     # Strings are stored as bytes. Arrays of Python objects would need pickle, which can run code.
     arrays["keys"] = np.frombuffer("\0".join(tree.keys).encode(), np.uint8)
     arrays["game_string"] = np.frombuffer(tree.game_string.encode(), np.uint8)
+    arrays["digest"] = np.frombuffer(tree.digest.encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     try:
@@ -76,12 +66,13 @@ def read(game_string: str) -> GameTree | None:
     """Returns the compiled game, or None if it is not in the cache or cannot be read.
 
     Args:
-      game_string: the game, as `str(game)` spells it.
+      game_string: the game's name.
     """
     try:
         with np.load(path_of(game_string), allow_pickle=False) as stored:
             players = stored["reward"].shape[1]
             keys = stored["keys"].tobytes().decode()
+            digest = stored["digest"].tobytes().decode()
             tree = GameTree(
                 game_string=stored["game_string"].tobytes().decode(),
                 num_players=players,
@@ -92,5 +83,5 @@ def read(game_string: str) -> GameTree | None:
     # A damaged file can raise any of these, depending on which bytes are damaged.
     except (OSError, KeyError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return None
-    # Even a file that can be read is used only if it holds the game that was asked for.
-    return tree if tree.game_string == game_string and len(tree.keys) == tree.num_infosets else None
+    # Even a file that can be read is used only if it holds the game that was asked for, unaltered.
+    return tree if tree.game_string == game_string and tree.digest == digest else None

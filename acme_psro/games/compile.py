@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import pyspiel
 
 from acme_psro.games import cache as tree_cache
 from acme_psro.games import walk
-from acme_psro.games.loading import GameError, load_game
+from acme_psro.games.identity import is_fixed, name_game
+from acme_psro.games.loading import GameError, load_game, openspiel_errors
+from acme_psro.games.plays import Play, estimate_nodes, fits_tree, random_plays, repeats
 from acme_psro.games.tree import GameTree
 
 DEFAULT_MAX_NODES = 5_000_000
@@ -34,18 +38,46 @@ def compile_game(
 
     Raises:
       GameError: the game is unknown, its parameters are bad, it cannot be enumerated, or it has more than
-        `max_nodes` nodes.
+        `max_nodes` nodes, which an estimate finds before games that are far too large are enumerated.
     """
     if max_nodes < 1:
         raise GameError(f"max_nodes must be at least 1, not {max_nodes}.")
-    game = load_game(game_string)
-    use_cache = cache and tree_cache.fits(str(game))
-    tree = tree_cache.read(str(game)) if use_cache else None
-    if tree is None:
-        tree = walk.enumerate_game(game, max_nodes, on_progress)
-        if use_cache:
+    name = name_game(game_string)
+    game = load_game(name)
+    with openspiel_errors(name):
+        plays = random_plays(game)
+    tree = tree_cache.read(name) if cache and is_fixed(name) else None
+    # A file that holds another game than its name says is not used, however well it is formed.
+    if tree is None or not fits_tree(tree, plays):
+        tree = _walk(name, game, plays, max_nodes, on_progress)
+        if cache and is_fixed(name):
             tree_cache.write(tree)
     # A game from the cache may have been compiled with a larger limit.
     if tree.num_nodes > max_nodes:
-        raise walk.too_large(game, tree.num_nodes, max_nodes)
+        raise walk.too_large(name, f"{tree.num_nodes:,} counted", max_nodes)
     return tree
+
+
+def _walk(
+    name: str,
+    game: pyspiel.Game,
+    plays: Sequence[Play],
+    max_nodes: int,
+    on_progress: Callable[[int], None] | None,
+) -> GameTree:
+    """Enumerates a game, after checks that take less time.
+
+    Raises:
+      GameError: see `compile_game`.
+    """
+    estimate = estimate_nodes(plays)
+    if estimate > max_nodes:
+        raise walk.too_large(name, f"at least {estimate:.0e} by an estimate", max_nodes)
+    with openspiel_errors(name):
+        same = repeats(load_game(name), plays)
+    if not same:
+        raise GameError(
+            f"{name} cannot be enumerated: it plays differently when the same moves are repeated, so that "
+            "its payoffs do not depend on the moves alone; choose another game."
+        )
+    return walk.enumerate_game(name, game, max_nodes, on_progress)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class GameTree:
     """All histories of a game, as arrays.
 
     Attributes:
-      game_string: the game with its parameters, as `pyspiel.load_game` takes it.
+      game_string: the game's name, which `load_game` takes, see `acme_psro.games.identity`.
       num_players: `P`.
       player: `[N]` int8, the player to move, `CHANCE` or `TERMINAL`.
       infoset: `[N]` int32, the mover's information state, or `NO_INFOSET` if no player moves.
@@ -47,7 +48,7 @@ class GameTree:
         `offsets[l]:offsets[l + 1]`.
       legal_actions: `[I, A]` bool.
       info_state: `[I, D]` float32, the mover's observation.
-      keys: `[I]` strings that identify the information states, OpenSpiel's own if the game has them.
+      keys: `[I]` names of the information states, see `acme_psro.games.information_states`.
     """
 
     game_string: str
@@ -86,6 +87,29 @@ class GameTree:
         """Returns the slice of `I` that holds the player's information states."""
         offsets = self.level_offsets[player]
         return slice(int(offsets[0]), int(offsets[-1]))
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """A digest of all arrays: the identity of the compiled game, whatever its name is."""
+        digest = hashlib.sha256()
+        for array in (
+            self.player, self.infoset, self.parent, self.slot, self.first_child, self.num_children,
+            self.probability, self.reward, self.depth_offsets, self.legal_actions, self.info_state,
+        ):  # fmt: skip
+            digest.update(f"{array.dtype.str} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        digest.update("\0".join(self.keys).encode())
+        return digest.hexdigest()
+
+    @functools.cached_property
+    def num_observations(self) -> int:
+        """The number of different observations over all players.
+
+        If it is smaller than `I`, a network cannot tell all information states apart, although an exact best
+        response can.
+        """
+        own = [self.info_state[self.infosets_of(player)] for player in range(self.num_players)]
+        return sum(len(np.unique(rows, axis=0)) for rows in own if len(rows))
 
     @functools.cached_property
     def action_of_slot(self) -> np.ndarray:

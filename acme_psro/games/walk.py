@@ -9,33 +9,40 @@ from typing import Any
 import numpy as np
 import pyspiel
 
+from acme_psro.games.information_states import extend_name, has_strings
 from acme_psro.games.layout import WalkedGame, lay_out
-from acme_psro.games.loading import GameError
+from acme_psro.games.loading import GameError, openspiel_errors
 from acme_psro.games.tree import CHANCE, NO_INFOSET, TERMINAL, GameTree
 
 _PROGRESS_EVERY = 100_000
+# Numbers in the observations of all information states, which are kept in memory.
+_MOST_OBSERVED = 1_000_000_000
+# Largest difference between a sum of chance probabilities and 1 that is explained by rounding.
+_ROUNDING = 1e-6
+_MOST_CHARACTERS = 100
 
 
-def too_large(game: pyspiel.Game, count: int, max_nodes: int) -> GameError:
+def too_large(name: str, count: str, max_nodes: int) -> GameError:
     """Returns the error for a game that has more nodes than allowed.
 
     Args:
-      game: the game.
-      count: the number of nodes counted so far.
+      name: the game.
+      count: a text that tells how many nodes are known of.
       max_nodes: the largest number that is allowed.
     """
     return GameError(
-        f"{game} has more than {max_nodes:,} nodes ({count:,} counted): raise --max_nodes, "
+        f"{name} has more than {max_nodes:,} nodes ({count}): raise --max_nodes, "
         "or choose smaller game parameters."
     )
 
 
 def enumerate_game(
-    game: pyspiel.Game, max_nodes: int, on_progress: Callable[[int], None] | None = None
+    name: str, game: pyspiel.Game, max_nodes: int, on_progress: Callable[[int], None] | None = None
 ) -> GameTree:
     """Enumerates all histories of a game.
 
     Args:
+      name: the game's name, see `acme_psro.games.identity`.
       game: the game, in turn-based form and with explicit chance events.
       max_nodes: the largest number of nodes that is allowed.
       on_progress: called with the number of nodes found so far, every 100,000 nodes.
@@ -45,12 +52,14 @@ def enumerate_game(
 
     Raises:
       GameError: the game has more than `max_nodes` nodes, no decisions or no perfect recall, has different
-        legal actions at two nodes of one information state, or is too large for one-hot observations.
+        legal actions at two nodes of one information state, a decision without actions or chance
+        probabilities that are no distribution, or its observations need too much memory.
     """
-    walk = _Walk(game, max_nodes, on_progress)
-    walk.run()
+    walk = _Walk(name, game, max_nodes, on_progress)
+    with openspiel_errors(name):
+        walk.run()
     if not walk.legal:
-        raise GameError(f"nobody decides anything in {game}: choose other game parameters.")
+        raise GameError(f"nobody decides anything in {name}: choose other game parameters.")
     return lay_out(walk.result())
 
 
@@ -61,14 +70,17 @@ class _Walk:
     `array.array` grows like a list, but stores plain numbers, which matters for millions of nodes.
     """
 
-    def __init__(self, game: pyspiel.Game, max_nodes: int, on_progress: Callable[[int], None] | None) -> None:
+    def __init__(
+        self, name: str, game: pyspiel.Game, max_nodes: int, on_progress: Callable[[int], None] | None
+    ) -> None:
+        self.name = name
         self.game = game
         self.max_nodes = max_nodes
         self.on_progress = on_progress
         game_type = game.get_type()
         self.pays_at_end = game_type.reward_model == pyspiel.GameType.RewardModel.TERMINAL
         self.observe = _observer(game)
-        self.has_names = game_type.provides_information_state_string
+        self.has_strings = has_strings(game)
         self.player, self.infoset = array("b"), array("i")
         self.depth, self.parent, self.slot = array("i"), array("i"), array("i")
         self.first_child, self.num_children = array("i"), array("i")
@@ -76,6 +88,7 @@ class _Walk:
         # Information states by player and identity. A dictionary keeps the order of insertion, so its keys
         # lie in the order of the numbers.
         self.index: dict[tuple[int, str], int] = {}
+        self.names: list[str] = []
         self.legal: list[list[int]] = []
         self.observations = array("f")
 
@@ -113,7 +126,7 @@ class _Walk:
         if self.observe:
             observations = np.frombuffer(self.observations, np.float32).reshape(len(owner), -1)
         return WalkedGame(
-            game_string=str(self.game),
+            game_string=self.name,
             num_players=self.game.num_players(),
             num_actions=self.game.num_distinct_actions(),
             pays_at_end=self.pays_at_end,
@@ -129,7 +142,7 @@ class _Walk:
             owner=owner,
             legal=self.legal,
             observations=observations,
-            keys=tuple(key for _, key in self.index),
+            keys=tuple(self.names),
         )
 
     def _allocate(self, parent: int, depth: int, count: int) -> None:
@@ -140,7 +153,7 @@ class _Walk:
         """
         before = len(self.player)
         if before + count > self.max_nodes:
-            raise too_large(self.game, before + count, self.max_nodes)
+            raise too_large(self.name, f"{before + count:,} counted", self.max_nodes)
         if self.on_progress and (before + count) // _PROGRESS_EVERY > before // _PROGRESS_EVERY:
             self.on_progress(before + count)
         zeros = (0,) * count
@@ -173,35 +186,82 @@ class _Walk:
             return [], []
         if player == pyspiel.PlayerId.CHANCE:
             self.player[node] = CHANCE
-            outcomes = state.chance_outcomes()
-            return [action for action, _ in outcomes], [probability for _, probability in outcomes]
+            return self._chance_moves(state)
         self.player[node] = player
         actions = state.legal_actions()
-        key = (player, self._identity(node, state, player))
-        infoset = self.index.setdefault(key, len(self.legal))
+        if not actions:
+            raise GameError(f"{self.name} has a decision without any legal action: {_tell(state)}.")
+        identity = (player, self._identity(node, state, player))
+        infoset = self.index.setdefault(identity, len(self.legal))
         if infoset == len(self.legal):
-            self.legal.append(actions)
-            if self.observe:
-                self.observations.extend(self.observe(state, player))
+            self._add_infoset(identity[1], actions, state, player)
         elif self.legal[infoset] != actions:
-            raise GameError(f"{self.game} is inconsistent: {key[1]!r} allows different actions.")
+            raise self._different_actions(identity[1])
         self.infoset[node] = infoset
         return actions, []
 
-    def _identity(self, node: int, state: Any, player: int) -> str:
-        """Returns a string that identifies the information state among those of its player.
+    def _chance_moves(self, state: Any) -> tuple[list[int], list[float]]:
+        """Returns the outcomes of a chance node and their probabilities.
 
-        If the game has no information state strings, the string is built from the observation and from the
-        player's previous information state and action. This gives perfect recall by construction.
+        Raises:
+          GameError: the probabilities are no distribution.
         """
-        if self.has_names:
+        outcomes = state.chance_outcomes()
+        actions = [action for action, _ in outcomes]
+        probabilities = [probability for _, probability in outcomes]
+        # Written so that NaN is caught.
+        if not (all(p >= 0 for p in probabilities) and abs(sum(probabilities) - 1) < _ROUNDING):
+            raise GameError(
+                f"{self.name} has a chance event whose probabilities are negative or add up to "
+                f"{sum(probabilities):g}, not to 1: {_tell(state)}."
+            )
+        return actions, probabilities
+
+    def _add_infoset(self, name: str, actions: list[int], state: Any, player: int) -> None:
+        """Adds an information state that is met for the first time.
+
+        Raises:
+          GameError: the observations need too much memory.
+        """
+        self.names.append(name)
+        self.legal.append(actions)
+        if self.observe:
+            self.observations.extend(self.observe(state, player))
+            if len(self.observations) > _MOST_OBSERVED:
+                raise GameError(
+                    f"the observations of {self.name} need more than {_MOST_OBSERVED * 4 >> 30} GiB of "
+                    f"memory ({len(self.legal):,} information states so far): choose smaller game parameters."
+                )
+
+    def _different_actions(self, name: str) -> GameError:
+        """Returns the error for an information state whose nodes have different legal actions."""
+        shown = repr(name)[:_MOST_CHARACTERS]
+        if self.has_strings:
+            return GameError(f"{self.name} is inconsistent: {shown} allows different actions.")
+        return GameError(
+            f"{self.name} does not tell its players which actions are legal: the observation {shown} allows "
+            "different actions; choose a game whose observations determine them."
+        )
+
+    def _identity(self, node: int, state: Any, player: int) -> str:
+        """Returns the name of the information state, as `information_states.make_namer` tells it."""
+        if self.has_strings:
             return state.information_state_string(player)
         # Climb to the player's last decision. The loop also ends at the root, which is node 0.
         child, parent = node, self.parent[node]
         while child and self.player[parent] != player:
             child, parent = parent, self.parent[parent]
-        before = f"{self.infoset[parent]}/{self.slot[child]}" if child else ""
-        return f"{before}|{state.observation_string(player)}"
+        if not child:
+            return extend_name(None, 0, state.observation_string(player))
+        infoset = self.infoset[parent]
+        action = self.legal[infoset][self.slot[child]]
+        return extend_name(self.names[infoset], action, state.observation_string(player))
+
+
+def _tell(state: Any) -> str:
+    """Returns the moves that lead to a state, for a message."""
+    history = state.history()
+    return f"after the moves {history}" if history else "at its start"
 
 
 def _observer(game: pyspiel.Game) -> Callable[[Any, int], list[float]] | None:

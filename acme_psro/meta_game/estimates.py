@@ -99,6 +99,7 @@ def more_where_uncertain(
     if (payoffs.episodes < 2).any():
         raise ValueError("every payoff needs 2 episodes before some get more: fill the payoffs first.")
     for part in range(rounds):
+        # Differences of rounded totals, so that the rounds sum to the budget exactly.
         episodes = budget * (part + 1) // rounds - budget * part // rounds
         deviation = deviations(payoffs)
         weight = influence(payoffs, solve(payoffs.mean), deviation) * np.sqrt((deviation**2).sum(axis=0))
@@ -135,10 +136,12 @@ def influence(payoffs: SampledPayoffs, meta_strategy: ProductStrategy, deviation
     variance = np.square(deviation) / payoffs.episodes
     for player, marginal in enumerate(marginals):
         earned = deviation_payoffs(payoffs.mean, meta_strategy, player)
+        # The variance of a sum of independent means weighs each variance with the squared weight.
         squared = ProductStrategy(tuple(np.square(each) for each in marginals))
         error = np.sqrt(deviation_payoffs(variance, squared, player))
         best = int(np.argmax(earned))
         contends = earned[best] - earned <= _CONTENDING * np.hypot(error, error[best])
+        # A deviation is played with certainty, so the player's own marginal is replaced by ones.
         others = [np.ones_like(marginal) if q == player else each for q, each in enumerate(marginals)]
         shape = [-1 if q == player else 1 for q in range(len(marginals))]
         most = np.maximum(most, _product(others) * contends.reshape(shape))
@@ -167,6 +170,7 @@ def share_out(weight: np.ndarray, count: np.ndarray, budget: int) -> np.ndarray:
     chosen = order[: joined + 1]
     # Rounding may take a little from a cell that has just its part.
     share[chosen] = np.maximum(levels[joined] * flat[chosen] - before[chosen], 0.0)
+    # Largest remainders are rounded up. The stable sort settles ties by index, so that runs are reproducible.
     whole = np.floor(share)
     left = budget - int(whole.sum())
     whole[np.argsort(whole - share, kind="stable")[:left]] += 1
@@ -188,6 +192,7 @@ def _add(play: Play, payoffs: SampledPayoffs, episodes: np.ndarray) -> SampledPa
     at = tuple(cells.T)
     every = (slice(None), *at)
     played = play(cells, episodes[at], payoffs.episodes[at])
+    # Merged instead of simulated anew: earlier episodes keep their value for the estimate.
     before = SampledReturns(payoffs.episodes[at], payoffs.mean[every].T, payoffs.standard_error[every].T)
     after = simulation.merge(before, played)
     mean, count, error = (field.copy() for field in payoffs)

@@ -47,6 +47,8 @@ def exact_payoffs(
     known = empty_payoffs(len(populations)) if known is None else known
     sizes = [len(population) for population in populations]
     filled = extend_payoffs(known, sizes)
+    # Player p's payoff is the sum over terminal nodes z of chance(z) * returns[p, z] * prod_q reach_q(z). The
+    # product factorises over players, so reaches are computed once for each policy, not for each profile.
     reaches = [terminal_reach(tree, p, population) for p, population in enumerate(populations)]
     for box in missing_boxes(known.shape[1:], sizes):
         parts = [reach[part] for reach, part in zip(reaches, box, strict=True)]
@@ -70,4 +72,5 @@ def _payoffs_of(returns: np.ndarray, reaches: Sequence[np.ndarray]) -> np.ndarra
             return contract(weighted, player + 1)
         return np.stack([contract(weighted * row, player + 1) for row in reaches[player]], axis=1)
 
+    # The matrix product put the longest axis last.
     return np.moveaxis(contract(returns, 0), -1, 1 + longest)

@@ -89,7 +89,7 @@ class SampledMetaGame:
         """Returns uniform policies, having written them."""
         game = load_game(self.name)
         return tuple(
-            stored.write_file(self._place_policy(player, 0), decoders.uniform(game, player))
+            stored.write_file(self._place_policy(player, 0), decoders.uniform(self.name, player))
             for player in range(game.num_players())
         )
 
@@ -104,11 +104,13 @@ class SampledMetaGame:
         """
         paths = [[policy.path for policy in population] for population in populations]
 
+        # One seed in all iterations: `begun` continues a profile's episodes, so none is played twice.
         def play(cells: np.ndarray, episodes: np.ndarray, begun: np.ndarray) -> SampledReturns:
             return self.simulate(paths, cells, episodes, self._seed, begun)
 
         sizes = [len(own) for own in paths]
         known = estimates.empty(len(sizes)) if known is None else known
+        # The meta-game can be solved only if every cell has an estimate, so refinement comes second.
         filled = estimates.fill(play, known, sizes, self.config.payoff_episodes)
         budget = self.config.extra_payoff_episodes
         refined = estimates.more_where_uncertain(play, filled, self._solve, budget)

@@ -129,6 +129,7 @@ def play_chunk(
     returns = np.ascontiguousarray(play(game, policies, chunk.episodes, rng).T)
     count = returns.shape[1]
     mean = returns.mean(axis=1)
+    # The mean is subtracted first: the difference of two large sums of squares would cancel.
     squares = np.square(returns - mean[:, None]).sum(axis=1)
     error = np.sqrt(squares / (count - 1) / count) if count > 1 else np.full(len(mean), np.nan)
     return SampledReturns(np.array([count]), mean[None], error[None])
@@ -145,10 +146,12 @@ def play(
     states = [game.new_initial_state() for _ in range(episodes)]
     active = states
     while active:
+        # Games are grouped by mover, so that each policy is called once with a whole batch.
         waiting: dict[int, list[Any]] = {}
         for state in active:
             waiting.setdefault(_pass_chance(state, rng), []).append(state)
         waiting.pop(TERMINAL, None)
+        # In a fixed order of players, because the order decides which random numbers each one gets.
         for mover, those in sorted(waiting.items()):
             _move(policies[mover], mover, those, rng)
         active = [state for those in waiting.values() for state in those]
@@ -193,10 +196,13 @@ def merge(one: SampledReturns, other: SampledReturns) -> SampledReturns:
     count = one.episodes + other.episodes
     total = np.maximum(count, 1)[..., None]
     share = other.episodes[..., None] / total
+    # The mean of no episodes is NaN, which would survive a multiplication by a share of 0.
     first, second = (np.where(each.episodes[..., None] > 0, each.mean, 0.0) for each in (one, other))
     apart = second - first
     mean = np.where(count[..., None] > 0, first + share * apart, np.nan)
     between = np.square(apart) * one.episodes[..., None] * share
+    # Sums of squares about each mean, plus the squares between the two means: no term is negative, so that
+    # nothing cancels however many parts are merged.
     squares = _squares(one) + _squares(other) + between
     variance = squares / np.maximum(total - 1, 1) / total
     return SampledReturns(count, mean, np.where(count[..., None] > 1, np.sqrt(variance), np.nan))

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from acme_psro.games.batched import BatchPolicy
+from acme_psro.games.identity import name_game
 from acme_psro.games.loading import load_game
 from acme_psro.meta_game.simulation import Chunk, SampledReturns, gather, make_chunks, play_chunk
 from acme_psro.policies import stored
@@ -116,7 +117,7 @@ class Workers:
           ValueError: profiles are invalid, numbers are negative, or a policy cannot be used.
           SimulationError: workers were lost more often than `max_restarts`.
         """
-        name = str(load_game(game))
+        name = name_game(game)
         chunks = make_chunks(profiles, [len(own) for own in paths], episodes, begun)
         tasks = {
             number: _Task(name, _paths_of(paths, chunk), chunk, seed) for number, chunk in enumerate(chunks)

@@ -41,7 +41,9 @@ def _respond(
     average = average_plan(tree, task.populations)
     best = traverse.best_response(tree, plan, task.player, otherwise=average)
     gain = best_response_gain(tree, plan, task.player, best.value)
+    # A policy without a gain would be redundant, and nearly duplicate policies make the meta-game degenerate.
     if gain <= tolerance:
         return Response(None, gain, gain)
+    # The traversal returns rows for all players; a policy holds those of its own player only.
     table = best.table[tree.infosets_of(task.player)]
     return Response(make_policy(tree, task.player, table), gain, gain)

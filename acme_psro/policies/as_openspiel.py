@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyspiel
 
+from acme_psro.games.information_states import make_namer
 from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree
-from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.meta_strategy import ProductStrategy, require_product
 from acme_psro.policies.stored import PolicyFile, StoredPolicyError
 
 if TYPE_CHECKING:
     from acme_psro.games.batched import BatchPolicy
     from acme_psro.policies.decoders import Decoder
+    from acme_psro.policies.mixture_files import Mixture
 
 # OpenSpiel announces optional modules that it lacks.
 with contextlib.redirect_stdout(io.StringIO()):
@@ -60,6 +62,8 @@ class MixturePolicy(Policy):
         whole = np.zeros(self.game.num_distinct_actions())
         for policy, weight in self._drawn[player]:
             probabilities = policy([*decisions, state], player)
+            # Bayes' rule. The factors of chance and of the other players are the same for every policy here,
+            # so they cancel when `whole` is normalised.
             whole += weight * probabilities[rows, taken].prod() * probabilities[-1]
         legal = state.legal_actions(player)
         total = whole.sum()
@@ -70,6 +74,7 @@ class MixturePolicy(Policy):
     def _decisions(self, state: Any, player: int) -> tuple[list[Any], list[int]]:
         """Returns the states `[t]` in which the player decided on the way to a state, and its actions."""
         states, actions = [], []
+        # A state knows its history but not the states on the way, so the game is played again.
         at = self.game.new_initial_state()
         for action in state.history():
             if at.current_player() == player:
@@ -79,33 +84,82 @@ class MixturePolicy(Policy):
         return states, actions
 
 
-def table_policy(tree: GameTree, table: np.ndarray) -> Policy:
-    """Returns a policy table as an OpenSpiel policy, for `open_spiel.python.algorithms` and friends.
+class TablePolicy(Policy):
+    """Looks information states up in a table.
+
+    It can be pickled: another process loads the game again by its name.
+
+    Args:
+      game: the game's name, see `acme_psro.games.identity`.
+      rows: the row of each player and name of an information state.
+      legal_actions: `[I, A]` bool.
+      table: `[I, A]`, the probabilities.
+    """
+
+    def __init__(
+        self,
+        game: str,
+        rows: Mapping[tuple[int, str], int],
+        legal_actions: np.ndarray,
+        table: np.ndarray,
+    ) -> None:
+        loaded = load_game(game)
+        super().__init__(loaded, list(range(loaded.num_players())))
+        self._arguments = (game, rows, legal_actions, table)
+        self._name = make_namer(loaded)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TablePolicy, self._arguments
+
+    def action_probabilities(self, state: pyspiel.State, player_id: int | None = None) -> dict[int, float]:
+        """Returns the probability of each legal action.
+
+        Raises:
+          ValueError: the state is of another game.
+        """
+        player = state.current_player() if player_id is None else player_id
+        game, rows, legal_actions, table = self._arguments
+        infoset = rows.get((player, self._name(state, player)))
+        if infoset is None:
+            raise ValueError(
+                f"the policy plays {game}, and does not have the information state of player {player} in a "
+                f"state of {state.get_game()}: ask it about states of its own game."
+            )
+        return {int(a): float(table[infoset, a]) for a in np.flatnonzero(legal_actions[infoset])}
+
+
+def table_policy(tree: GameTree, table: np.ndarray) -> TablePolicy:
+    """Returns a policy table `[I, A]` as an OpenSpiel policy, for `open_spiel.python.algorithms` and friends.
 
     It answers for states of the game that the tree was compiled from: games with simultaneous moves in
     their turn-based form (`pyspiel.convert_to_turn_based`).
     """
+    rows = {
+        (player, tree.keys[infoset]): infoset
+        for player in range(tree.num_players)
+        for infoset in range(*tree.infosets_of(player).indices(tree.num_infosets))
+    }
+    return TablePolicy(tree.game_string, rows, tree.legal_actions, table)
 
-    class TablePolicy(Policy):
-        """Looks the information state up in a table."""
 
-        def __init__(self, game: pyspiel.Game) -> None:
-            super().__init__(game, list(range(game.num_players())))
-            self._rows = {
-                (player, tree.keys[infoset]): infoset
-                for player in range(tree.num_players)
-                for infoset in range(*tree.infosets_of(player).indices(tree.num_infosets))
-            }
+class StoredMixturePolicy(MixturePolicy):
+    """A mixture of stored policies. It can be pickled: another process decodes the policies again.
 
-        def action_probabilities(
-            self, state: pyspiel.State, player_id: int | None = None
-        ) -> dict[int, float]:
-            player = state.current_player() if player_id is None else player_id
-            infoset = self._rows[player, state.information_state_string(player)]
-            actions = np.flatnonzero(tree.legal_actions[infoset])
-            return {int(action): float(table[infoset, action]) for action in actions}
+    Args:
+      mixture: the stored policies and their weights.
+      decoders: decoders by kind of policy. They must be functions of a module if the policy is pickled.
+    """
 
-    return TablePolicy(load_game(tree.game_string))
+    def __init__(self, mixture: Mixture, decoders: Mapping[str, Decoder]) -> None:
+        # It imports JAX, which tables do without.
+        from acme_psro.policies import mixture_files
+
+        policies = mixture_files.opponents_of(mixture, decoders).policies
+        super().__init__(load_game(mixture.game), policies, require_product(mixture.meta_strategy).marginals)
+        self._arguments = (mixture, decoders)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StoredMixturePolicy, self._arguments
 
 
 def mixture_policy(
@@ -137,5 +191,4 @@ def mixture_policy(
         raise StoredPolicyError(
             f"no decoder for policies of kind {unknown[0]!r}: give load_policy a decoder of that kind."
         )
-    policies = mixture_files.opponents_of(loaded, known).policies
-    return MixturePolicy(load_game(game), policies, meta_strategy.marginals)
+    return StoredMixturePolicy(loaded, known)

@@ -69,6 +69,7 @@ def mixture_table(tree: GameTree, directory: Path, player: int) -> np.ndarray | 
       MixtureError, StoredPolicyError: a mixture that cannot be used.
     """
     loaded = mixture_files.load(directory)
+    # With two players there is only one other, whose marginal holds all that the joint distribution says.
     if isinstance(loaded.meta_strategy, JointStrategy) and tree.num_players > 2:
         return None
     marginals = [

@@ -6,12 +6,14 @@ Dimensions: `n` states, `I_p` information states of player p, `A` actions.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyspiel
 
+from acme_psro.games.information_states import make_namer
 from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree
 from acme_psro.policies.stored import StoredPolicy, StoredPolicyError
@@ -40,9 +42,14 @@ def decode(policy: StoredPolicy, decoders: Mapping[str, Decoder]) -> BatchPolicy
     return decoders[kind](policy)
 
 
-def uniform(game: pyspiel.Game, player: int) -> StoredPolicy:
-    """Returns the stored policy that plays all legal actions with equal probability."""
-    return StoredPolicy({"kind": "uniform", "game": str(game), "player": player}, {})
+def uniform(game: str, player: int) -> StoredPolicy:
+    """Returns the stored policy that plays all legal actions with equal probability.
+
+    Args:
+      game: the game's name, see `acme_psro.games.identity`.
+      player: the policy's player.
+    """
+    return StoredPolicy({"kind": "uniform", "game": game, "player": player}, {})
 
 
 def decode_uniform(policy: StoredPolicy) -> BatchPolicy:
@@ -97,6 +104,8 @@ def table_on_tree(tree: GameTree, policy: StoredPolicy) -> np.ndarray:
     rows, table = table_of(policy)
     keys = tree.keys[tree.infosets_of(policy.about["player"])]
     unknown = [key for key in keys if key not in rows]
+    if unknown and _has_numbered_keys(list(rows), keys):
+        return table
     if unknown:
         raise StoredPolicyError(
             f"the table lacks {len(unknown)} information states of {tree.game_string}: it is of another "
@@ -105,20 +114,31 @@ def table_on_tree(tree: GameTree, policy: StoredPolicy) -> np.ndarray:
     return table[[rows[key] for key in keys]]
 
 
+def _has_numbered_keys(stored: Sequence[str], keys: Sequence[str]) -> bool:
+    """Returns True if stored keys are those that an earlier version gave to games without strings.
+
+    They named the previous information state by its number, before a bar, and the observation after it. The
+    order of the rows was the same as now.
+    """
+    return len(stored) == len(keys) and all(
+        re.fullmatch(r"(\d+/\d+)?", old.partition("|")[0]) and old.partition("|")[2] == new.partition("|")[2]
+        for old, new in zip(stored, keys, strict=True)
+    )
+
+
 def decode_table(policy: StoredPolicy) -> BatchPolicy:
     """Decodes a policy of kind "table", which raises a StoredPolicyError at states that the table lacks.
 
     Raises:
-      StoredPolicyError: the arrays are not a table, or the game does not name its information states.
+      StoredPolicyError: the arrays are not a table.
     """
     rows, table = table_of(policy)
     game = policy.about["game"]
-    if not load_game(game).get_type().provides_information_state_string:
-        raise StoredPolicyError(f"{game} does not name its information states: a table cannot play it.")
+    name = make_namer(load_game(game))
 
     def play(states: Sequence[pyspiel.State], player: int) -> np.ndarray:
         try:
-            return table[[rows[state.information_state_string(player)] for state in states]]
+            return table[[rows[name(state, player)] for state in states]]
         except KeyError as error:
             unknown = repr(error.args[0])[:_MOST_CHARACTERS]
             raise StoredPolicyError(

@@ -88,6 +88,7 @@ def make_draw(meta_strategy: MetaStrategy) -> Draw:
     columns = [_bounds(weights) if len(weights) else np.ones(1) for weights in meta_strategy.marginals]
 
     def draw(rng: np.random.Generator, n: int) -> np.ndarray:
+        # A player without policies uses up random numbers too, so that the others' draws do not depend on it.
         uniform = rng.random((len(columns), n))
         return np.stack([_locate(*column) for column in zip(columns, uniform, strict=True)], axis=1)
 
@@ -99,8 +100,10 @@ def spread_draws(marginal: np.ndarray, rng: np.random.Generator, n: int) -> np.n
 
     Every single entry is distributed by the weights, so means over all entries are unbiased.
     """
+    # Systematic sampling: one random offset for n equally spaced points.
     points = (rng.random() + np.arange(n)) / n
     # Rounding may take the last point to 1 itself, which lies beyond every policy's interval.
+    # The permutation makes the draws of several players independent of each other.
     return rng.permutation(_locate(_bounds(marginal), np.minimum(points, np.nextafter(1.0, 0.0))))
 
 
@@ -113,6 +116,7 @@ def _bounds(probabilities: np.ndarray) -> np.ndarray:
 
 
 def _locate(bounds: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    # From the right, so that a uniform number of exactly 0 skips leading policies without weight.
     return np.searchsorted(bounds, uniform, side="right")
 
 

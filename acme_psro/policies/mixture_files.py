@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from acme_psro.games.batched import Opponents
-from acme_psro.games.loading import load_game
+from acme_psro.games.identity import name_game
 from acme_psro.policies import stored
 from acme_psro.policies.decoders import Decoder, decode
 from acme_psro.policies.meta_strategy import (
@@ -139,7 +139,7 @@ def read(directory: Path, decoders: Mapping[str, Decoder], game: str | None = No
       MixtureError, StoredPolicyError: see `load`; or a policy that no decoder takes, or another game.
     """
     mixture = load(directory)
-    expected = mixture.game if game is None else str(load_game(game))
+    expected = mixture.game if game is None else name_game(game)
     if mixture.game != expected:
         raise MixtureError(
             f"the mixture in {directory} plays {mixture.game}, not {expected}: choose another."

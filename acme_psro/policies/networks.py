@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import pyspiel
 
 from acme_psro.games import playing
 from acme_psro.games.batched import BatchPolicy
@@ -49,11 +48,11 @@ class Network(NamedTuple):
     greedy: bool = False
 
 
-def about_network(game: pyspiel.Game, player: int, agent: str, config: Any) -> dict[str, Any]:
+def about_network(game: str, player: int, agent: str, config: Any) -> dict[str, Any]:
     """Returns the description of a policy of kind "network", for an agent without context.
 
     Args:
-      game: OpenSpiel's, turn-based.
+      game: the game's name, see `acme_psro.games.identity`.
       player: the policy's player.
       agent: a name of `AGENTS`.
       config: the agent's configuration, a dataclass.
@@ -61,7 +60,7 @@ def about_network(game: pyspiel.Game, player: int, agent: str, config: Any) -> d
     chosen = {name: _to_json(value) for name, value in dataclasses.asdict(config).items()}
     return {
         "kind": "network",
-        "game": str(game),
+        "game": game,
         "player": player,
         "agent": agent,
         "settings": chosen,

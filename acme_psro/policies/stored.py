@@ -110,6 +110,7 @@ def _digest(policy: StoredPolicy) -> str:
     digest = hashlib.sha256(json.dumps(policy.about, sort_keys=True).encode())
     for name in sorted(policy.arrays):
         array = np.asarray(policy.arrays[name])
+        # The same bytes mean something else with another type or shape, so these are part of the digest.
         digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
@@ -118,6 +119,7 @@ def _digest(policy: StoredPolicy) -> str:
 def _check(policy: StoredPolicy) -> None:
     about = policy.about
     for name, kind in (("kind", str), ("game", str), ("player", int)):
+        # Not isinstance, for which True would be a player's number.
         if type(about.get(name)) is not kind:
             raise StoredPolicyError(f"a stored policy must name its {name}, not {about.get(name)!r}.")
     for name, array in policy.arrays.items():

@@ -84,6 +84,8 @@ def mixture_plan(
     tree: GameTree, populations: Sequence[Population], marginals: Sequence[np.ndarray]
 ) -> np.ndarray:
     """Returns `[S]`: the realisation plan of all players drawing policies by their marginals `[n_p]`."""
+    # Realisation plans mix linearly, which probabilities of actions do not: how much a policy counts at an
+    # information state depends on how likely it is to get there (von Stengel 1996).
     plans = []
     for population, weights in zip(populations, marginals, strict=True):
         support = np.flatnonzero(weights)
@@ -111,6 +113,7 @@ def terminal_reach(tree: GameTree, player: int, population: Population) -> np.nd
     """Returns `[n, T]`: each policy's own contribution to the probability of reaching each end."""
     rows = tree.infosets_of(player)
     sequences = tree.terminal_sequences[player]
+    # In a policy's own plan the empty sequence comes last, at -1, with probability 1.
     own = np.where(sequences == tree.empty_sequence, -1, sequences - rows.start * tree.num_actions)
     return np.stack([policy.plan[own] for policy in population])
 

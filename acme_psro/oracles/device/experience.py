@@ -139,6 +139,7 @@ def make_choice(tree: GameTree, game: rollout.GameArrays, core: AgentCore, num_e
         role: Role, variables: Any, key: jax.Array, infoset: jax.Array, member: jax.Array | None
     ) -> jax.Array:
         behaviour = rollout.cumulative(core.behaviour(variables, own.observe(game, role)))
+        # Inverse transform sampling: the action is the number of cumulative probabilities up to `uniform`.
         uniform = jax.random.uniform(key, (infoset.shape[0], 1))
         # Out of range if another player is to move; that action is not the agent's, and is ignored.
         row = jnp.clip(own.row(role, infoset, member), 0, behaviour.shape[0] - 1)
@@ -151,6 +152,7 @@ def make_choice(tree: GameTree, game: rollout.GameArrays, core: AgentCore, num_e
         return core.act(variables, key, observation).astype(jnp.int32)
 
     def choose(role: Role, *arguments: Any) -> jax.Array:
+        # Shapes are static, so this is decided while tracing and only one of the two is compiled.
         few = own.most * len(role.contexts) <= num_envs
         return (by_table if few else by_game)(role, *arguments)
 
@@ -216,6 +218,8 @@ def make_acting(tree: GameTree, game: rollout.GameArrays, core: AgentCore, buffe
         infoset = game.infoset[games.node]
         member = task.members[games.profile] if len(task.role.contexts) > 1 else None
         action = choose(task.role, core.variables(state), act_key, infoset, member)
+        # In a game that ends here, `onward` is already the next game. Its information state is stored as the
+        # next one, but with discount 0, so that it never counts.
         onward, outcome = rollout.step(game, task.profiles, player, games, action, step_key)
         deciding = rollout.deciding(game, player, games)
         item = Item(

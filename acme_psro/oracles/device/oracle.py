@@ -63,14 +63,18 @@ def make_oracle(
         ]
         weak = list(range(len(tasks)))
         for _ in range(1 + config.max_extensions):
+            # Always as many lanes as tasks: with another number the program would be compiled again. Weak
+            # players fill the lanes in turn, each lane with its own key.
             lanes = list(itertools.islice(itertools.cycle(weak), len(tasks)))
             train_key, next_key = jax.random.split(next_key)
             keys = jax.random.split(train_key, len(lanes))
             trained = train(keys, jnp.asarray(players[lanes]), jnp.asarray(tables[lanes]))
+            # The agents' states are large and not needed any more, so they are not copied from the device.
             trained = jax.tree.map(np.asarray, trained._replace(state=None))
             for lane, task in enumerate(lanes):
                 mine = jax.tree.map(lambda values, lane=lane: values[lane], trained)
                 better = _improve(tree, plans[task], tasks[task].player, responses[task], mine, tolerance)
+                # Work counts even if its response is not the one that is kept.
                 work = Counts(int(mine.episodes), rounds * config.num_envs, steps)
                 responses[task] = dataclasses.replace(better, counts=better.counts + work)
             weak = [

@@ -76,6 +76,9 @@ class DeviceConfig:
                 raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)}.")
         if self.buffer_size < self.batch_size:
             raise ValueError(f"buffer_size must be at least batch_size, {self.batch_size}.")
+        # One decision of every game is added at once.
+        if self.buffer_size < self.num_envs:
+            raise ValueError(f"buffer_size must be at least num_envs, {self.num_envs}.")
 
     @property
     def num_snapshots(self) -> int:
@@ -176,6 +179,8 @@ def make_train(tree: GameTree, game: rollout.GameArrays, core: AgentCore, config
         state = core.init(init_key)
         games = rollout.start(game, task.profiles, player, start_key, config.num_envs)
         experience = Experience(games, buffer.init(example_item(task.role)), jnp.int32(0))
+        # flashbax does not check that the buffer holds `min_length` items when it samples. Acting before the
+        # first update guarantees it.
         experience, _ = jax.lax.scan(
             lambda experience, key: (act(task, state, experience, key), None),
             experience,
@@ -187,6 +192,7 @@ def make_train(tree: GameTree, game: rollout.GameArrays, core: AgentCore, config
             jax.random.split(train_key, config.num_snapshots),
         )
         last = jax.tree.map(lambda values: values[-1], snapshots.metrics)
+        # All snapshots are returned, because gains are computed exactly outside of the compiled program.
         return Trained(final.state, snapshots.probs, final.experience.episodes, last)
 
     return train
@@ -219,6 +225,7 @@ def _make_training_to_snapshot(
     def train_round(task: TrainingTask, progress: Progress, key: jax.Array) -> tuple[Progress, Metrics]:
         act_key, learn_key = jax.random.split(key)
         experience = act(task, progress.state, progress.experience, act_key)
+        # The buffer does not change between the updates of a round, so this scan carries only the agent.
         keys = jax.random.split(learn_key, config.updates_per_round)
         state, metrics = jax.lax.scan(functools.partial(update, task, experience), progress.state, keys)
         return Progress(state, experience), metrics

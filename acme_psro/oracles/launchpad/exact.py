@@ -48,6 +48,7 @@ def make_oracle(
         plans = [meta_strategy_plan(tree, task.populations, task.meta_strategy) for task in tasks]
         gains = [best_response_gain(tree, plan, task.player) for plan, task in zip(plans, tasks, strict=True)]
         wanted = [task for task, gain in zip(tasks, gains, strict=True) if gain > tolerance]
+        # All programs are run by one call, so that they may run side by side.
         programs = [write_task(tree.game_string, directory, key, task, to_stored) for task in wanted]
         found = {
             program.player: learned
@@ -74,6 +75,8 @@ def _measure(
         return Response(None, best_gain, best_gain)
     rows = tree.infosets_of(player)
     probs = make_table(tree, stored.read(learned.policy))
+    # Some best response is always deterministic, whereas a learner's probabilities still explore. The -1
+    # keeps argmax on legal actions even if their probabilities have been rounded to 0.
     choice = np.where(tree.legal_actions[rows], probs, -1.0).argmax(axis=1)
     policy = make_policy(tree, player, np.eye(tree.num_actions)[choice])
     (gain,) = response_gains(tree, plan, player, [policy])

@@ -76,8 +76,10 @@ def _measure(
 ) -> Response[PolicyFile]:
     policy = stored.read(learned.policy)
     stored.check_fits(policy, game.name, task.player, str(learned.policy))
+    # A learner's probabilities still explore, which costs return against a fixed mixture.
     if policy.about["kind"] == "network":
         policy = policy._replace(about=policy.about | {"greedy": True})
+    # Workers read policies from files. The response gets a place in its population only after it is measured.
     tried = program.directory.parent / "response.npz"
     stored.write(tried, policy)
     seed = np.random.SeedSequence([*key.tolist(), task.player, _STREAM]).generate_state(1)[0]
@@ -88,6 +90,7 @@ def _measure(
     tried.unlink()
     kept = None
     if gain.value > max(tolerance, KEPT_ERRORS * gain.standard_error):
+        # The index follows from the population, so a run that is killed here writes the same file again.
         path = place_policy(task.player, len(task.populations[task.player]))
         kept = stored.write_file(path, policy)
     return Response(

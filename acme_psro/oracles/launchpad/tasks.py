@@ -131,6 +131,8 @@ def write_task(
     opponents = place / "opponents"
     if not mixture_files.exists(opponents):
         others = [() if player == task.player else own for player, own in enumerate(task.populations)]
+        # Policies without weight are never drawn, so they are not written. The mixture keeps their places,
+        # because its weights refer to policies by index.
         drawn = set(drawn_policies(task.meta_strategy, others))
         policies = tuple(
             tuple(
@@ -141,6 +143,7 @@ def write_task(
         )
         strategy = _without_own(task.meta_strategy, task.player)
         mixture_files.write(opponents, mixture_files.Mixture(game, policies, strategy))
+    # Players share the key; each needs a seed of its own.
     seed = np.random.SeedSequence([*key.tolist(), task.player]).generate_state(1)[0]
     return Program(game, task.player, opponents, place / "run", int(seed))
 

@@ -1,5 +1,9 @@
 """Tests of loading games by OpenSpiel's strings, and of the one-line errors for other strings."""
 
+import re
+import resource
+import subprocess
+import sys
 from typing import Any
 
 import pyspiel
@@ -32,6 +36,11 @@ def test_unknown_game_without_near_matches(wrong: str, refusal: Any) -> None:
     ("wrong", "says"),
     [
         ("kuhn_poker(", "bracket"),
+        ("kuhn_poker(players=11)", "2 to 10"),
+        ("kuhn_poker(players=99999999999)", "2 to 10"),
+        ("pig(players=0)", "2 to 10"),
+        ("nfg_game(filename=/no/such/file.nfg)", "does not exist"),
+        ("efg_game(filename=/)", "is a directory"),
         ("kuhn_poker(players=x)", "players"),
         ("kuhn_poker(players=0)", "players"),
         ("kuhn_poker(players=99)", "players"),
@@ -90,3 +99,72 @@ def test_every_registered_name_loads_or_is_refused_in_one_line(name: str) -> Non
         assert "\n" not in str(error)
     else:
         assert game.get_type().dynamics == pyspiel.GameType.Dynamics.SEQUENTIAL
+
+
+# C++ of OpenSpiel: names of variables, of constants and of types, operators, positions in files.
+_CODE = re.compile(r"::|->|CHECK|[<>!=]=|\w_\b|\bk[A-Z]|\w\(\) |\.cc|\.h:")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "universal_poker(numRanks=0)",
+        "universal_poker(numHoleCards=99)",
+        "universal_poker(stack=0 0)",
+        "y(board_size=-1)",
+        "start_at(game=kuhn_poker(),history=9;9)",
+        "goofspiel(num_cards=-3)",
+        "goofspiel(num_cards=3,num_turns=9)",
+        "goofspiel(num_cards=3,players=0)",
+        "go(board_size=1)",
+        "go(board_size=99)",
+        "phantom_go(board_size=1)",
+        "leduc_poker(starting_player=7)",
+        "blotto(fields=0)",
+        "breakthrough(rows=1)",
+        "clobber(rows=0)",
+        "clobber(rows=1,columns=1)",
+        "dots_and_boxes(num_rows=0)",
+        "quoridor(players=9)",
+        "spades(num_tricks=0)",
+        "cached_tree(game=matrix_pd())",
+        "liars_dice(numdice=-1)",
+        "mnk(m=-1)",
+        "repeated_game(num_repetitions=-1,stage_game=matrix_pd())",
+        "nim(pile_sizes=-1;2)",
+        "pig(diceoutcomes=0)",
+        "hex(board_size=0)",
+        "hex(board_size=1)",
+        "dark_hex(board_size=1)",
+        "sheriff(max_bribe=-1)",
+        "blotto(coins=200,fields=8)",
+        "normal_form_extensive_game(game=leduc_poker())",
+        "python_kuhn_poker(players=3)",
+    ],
+)
+def test_what_crashes_openspiel_or_never_ends_is_one_line(
+    wrong: str, capfd: pytest.CaptureFixture[str], refusal: Any
+) -> None:
+    began = resource_seconds()
+    message = refusal(wrong)
+    assert wrong.split("(")[0] in message
+    assert not _CODE.search(message.replace(wrong, "")), message
+    assert capfd.readouterr() == ("", "")
+    assert resource_seconds() - began < 4.0
+
+
+def resource_seconds() -> float:
+    """Returns the processor time of this process and its children, which other processes do not disturb."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def test_spaces_around_a_game_do_not_matter() -> None:
+    assert str(load_game(" kuhn_poker ")) == "kuhn_poker()"
+
+
+def test_a_python_game_inside_another_game_is_known() -> None:
+    game = "misere(game=python_kuhn_poker())"
+    program = f"from acme_psro.games.loading import load_game; print(load_game('{game}'))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == game

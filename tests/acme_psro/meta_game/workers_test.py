@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from acme_psro.games.compile import compile_game
-from acme_psro.games.loading import load_game
+from acme_psro.games.identity import name_game
 from acme_psro.meta_game.simulation import SampledReturns, simulate
 from acme_psro.meta_game.workers import SimulationError, Workers
 from acme_psro.policies import decoders, stored
@@ -115,7 +115,7 @@ def troubled(tmp_path: pathlib.Path) -> Callable[[str, int], list[list[pathlib.P
         about = {"kind": "trouble", "game": "kuhn_poker()", "player": 0}
         about |= {"trouble": kind, "times": times, "place": str(tmp_path)}
         stored.write(tmp_path / "player_0.npz", StoredPolicy(about, {}))
-        stored.write(tmp_path / "player_1.npz", decoders.uniform(load_game(GAME), 1))
+        stored.write(tmp_path / "player_1.npz", decoders.uniform(name_game(GAME), 1))
         return [[tmp_path / "player_0.npz"], [tmp_path / "player_1.npz"]]
 
     return make
@@ -135,7 +135,7 @@ def is_alive(pid: int) -> bool:
 
 
 def uniform_returns(episodes: int) -> SampledReturns:
-    play = decoders.decode_uniform(decoders.uniform(load_game(GAME), 0))
+    play = decoders.decode_uniform(decoders.uniform(name_game(GAME), 0))
     return simulate(GAME, [[play], [play]], np.array([[0, 0]]), episodes, 4)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from acme_psro.games import traverse
-from acme_psro.games.loading import load_game
+from acme_psro.games.identity import name_game
 from acme_psro.games.tree import GameTree
 from acme_psro.policies import decoders, mixture_files, networks
 from acme_psro.policies.as_table import make_table, mixture_table
@@ -21,7 +21,7 @@ from agents import crossq
 
 def network(game: str, player: int) -> StoredPolicy:
     """With parameters out of the air."""
-    about = networks.about_network(load_game(game), player, "crossq", crossq.PRESETS["games"])
+    about = networks.about_network(name_game(game), player, "crossq", crossq.PRESETS["games"])
     core = networks.make_network(about).core
     rng = np.random.default_rng(0)
     like = jax.eval_shape(lambda key: core.variables(core.init(key)), jax.random.PRNGKey(0))
@@ -41,7 +41,7 @@ def stored_of(kind: str, tree: GameTree, player: int, random_table: Any) -> Stor
     if kind == "network":
         return network(tree.game_string, player)
     if kind == "uniform":
-        return decoders.uniform(load_game(tree.game_string), player)
+        return decoders.uniform(name_game(tree.game_string), player)
     table = random_table(tree, player)[tree.infosets_of(player)]
     return decoders.from_tree_policy(tree, player, make_policy(tree, player, table))
 

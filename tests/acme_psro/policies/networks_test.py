@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+from acme_psro.games.identity import name_game
 from acme_psro.games.loading import load_game
 from acme_psro.meta_game.simulation import simulate
 from acme_psro.policies import as_table, decoders, networks, stored
@@ -35,7 +36,7 @@ class Made(NamedTuple):
 
 def make(agent: str, game: str, player: int = 0, seed: int = 0) -> Made:
     """A policy with parameters out of the air, which is far from uniform."""
-    about = networks.about_network(load_game(game), player, agent, CONFIGS[agent])
+    about = networks.about_network(name_game(game), player, agent, CONFIGS[agent])
     core = networks.make_network(about).core
     rng = np.random.default_rng(seed)
     like = jax.eval_shape(lambda key: core.variables(core.init(key)), jax.random.PRNGKey(0))
@@ -123,7 +124,7 @@ def test_decoding_stays_on_the_cpu() -> None:
 
 def test_settings_survive_json() -> None:
     config = dataclasses.replace(CONFIGS["conditional_mpo"], max_gradient_norm=math.inf, horizon=77)
-    about = networks.about_network(load_game("kuhn_poker"), 1, "conditional_mpo", config)
+    about = networks.about_network(name_game("kuhn_poker"), 1, "conditional_mpo", config)
     about = json.loads(json.dumps(about, allow_nan=False))
     assert about["settings"]["max_gradient_norm"] == "inf"
     assert networks.config_of(about) == config

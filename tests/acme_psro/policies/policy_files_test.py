@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from acme_psro.games.loading import load_game
+from acme_psro.games.identity import name_game
 from acme_psro.policies import decoders, mixture_files, stored
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.stored import PolicyFile, StoredPolicyError
@@ -15,7 +15,7 @@ GAME = "kuhn_poker()"
 
 def test_a_policy_that_was_written_is_read_as_the_same_file(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "new" / "policy.npz"
-    written = stored.write_file(path, decoders.uniform(load_game(GAME), 1))
+    written = stored.write_file(path, decoders.uniform(name_game(GAME), 1))
     assert written == PolicyFile(path) == stored.check_file(path, GAME, 1)
     with pytest.raises(StoredPolicyError, match="is of player 1"):
         stored.check_file(path, GAME, 0)
@@ -28,7 +28,7 @@ def test_a_policy_that_was_written_is_read_as_the_same_file(tmp_path: pathlib.Pa
 
 def test_a_mixture_reads_what_has_weight(tmp_path: pathlib.Path) -> None:
     drawn = [
-        stored.write_file(tmp_path / f"{player}.npz", decoders.uniform(load_game(GAME), player))
+        stored.write_file(tmp_path / f"{player}.npz", decoders.uniform(name_game(GAME), player))
         for player in range(2)
     ]
     nowhere = PolicyFile(tmp_path / "nowhere.npz")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from acme_psro.evaluation.sampled import Estimate
-from acme_psro.games.loading import load_game
+from acme_psro.games.identity import name_game
 from acme_psro.meta_game.estimates import empty
 from acme_psro.meta_game.sampled import SimulationConfig
 from acme_psro.oracles.base import BestResponseTask, Counts, Oracle
@@ -48,7 +48,7 @@ def tasks(tmp_path: pathlib.Path) -> list[BestResponseTask]:
     """Of populations with two policies each, of which one is never drawn, and need not even be there."""
     populations = tuple(
         tuple(
-            stored.write_file(tmp_path / f"{player}_{index}.npz", decoders.uniform(load_game(GAME), player))
+            stored.write_file(tmp_path / f"{player}_{index}.npz", decoders.uniform(name_game(GAME), player))
             for index in range(2)
         )
         for player in range(2)

@@ -1,0 +1,164 @@
+"""Random plays of a game: a cheap way to tell that two games, or a game and its tree, are the same.
+
+Equal plays do not prove that two games are equal. They find nearly every real difference, in milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyspiel
+
+from acme_psro.games.information_states import make_namer
+from acme_psro.games.tree import CHANCE, TERMINAL, GameTree
+
+# Enough to meet most kinds of situations of a small game, and at most some hundredths of a second.
+_PLAYS = 32
+_MOST_MOVES = 1000
+# See `estimate_nodes`.
+_FEWEST, _SAFETY = 6, 8
+# OpenSpiel adds rewards up in its own order.
+_ROUNDING = 1e-9
+
+
+class Move(NamedTuple):
+    """One move of a play, and the situation in which it was made.
+
+    Attributes:
+      player: the player to move, or `CHANCE`.
+      name: the name of the mover's information state; empty at chance nodes.
+      actions: the actions or chance outcomes that were possible.
+      probabilities: the probabilities of chance outcomes; empty at decisions.
+      slot: the position of the move among `actions`.
+    """
+
+    player: int
+    name: str
+    actions: tuple[int, ...]
+    probabilities: tuple[float, ...]
+    slot: int
+
+    @property
+    def action(self) -> int:
+        return self.actions[self.slot]
+
+
+class Play(NamedTuple):
+    """A play of a game from its start.
+
+    Attributes:
+      moves: the moves.
+      returns: `[P]`, the players' returns at the end, or None if the play was not finished.
+    """
+
+    moves: tuple[Move, ...]
+    returns: tuple[float, ...] | None
+
+
+def random_plays(game: pyspiel.Game, seed: int = 0) -> list[Play]:
+    """Plays a game several times; all players and chance take any move with equal probability.
+
+    The moves are limited, so that the last play of a long game is not finished.
+
+    Args:
+      game: the game, in turn-based form.
+      seed: the seed of the choices.
+    """
+    rng = np.random.default_rng(seed)
+    namer = make_namer(game)
+    plays: list[Play] = []
+    left = _MOST_MOVES
+    while len(plays) < _PLAYS and left > 0:
+        state, moves = game.new_initial_state(), []
+        while not state.is_terminal() and left > 0:
+            moves.append(_situation(state, namer)._replace(slot=int(rng.integers(_num_moves(state)))))
+            state.apply_action(moves[-1].action)
+            left -= 1
+        plays.append(Play(tuple(moves), tuple(state.returns()) if state.is_terminal() else None))
+    return plays
+
+
+def _num_moves(state: Any) -> int:
+    return len(state.chance_outcomes() if state.is_chance_node() else state.legal_actions())
+
+
+def _situation(state: Any, namer: Any) -> Move:
+    """Returns what a state offers, with slot 0."""
+    if state.is_chance_node():
+        outcomes = state.chance_outcomes()
+        return Move(CHANCE, "", tuple(a for a, _ in outcomes), tuple(p for _, p in outcomes), 0)
+    player = state.current_player()
+    return Move(player, namer(state, player), tuple(state.legal_actions()), (), 0)
+
+
+def repeats(game: pyspiel.Game, plays: Sequence[Play]) -> bool:
+    """Returns True if a game allows the same plays, in the same situations and with the same returns.
+
+    The plays are repeated in reverse order, so that a game whose payoffs depend on the order in which its
+    histories are visited does not agree with itself.
+
+    Args:
+      game: the game, in turn-based form. It must have been loaded anew, as games may remember.
+      plays: plays of the other game.
+    """
+    namer = make_namer(game)
+    for play in reversed(plays):
+        state = game.new_initial_state()
+        for move in play.moves:
+            if state.is_terminal() or _situation(state, namer)._replace(slot=move.slot) != move:
+                return False
+            state.apply_action(move.action)
+        if state.is_terminal() != (play.returns is not None):
+            return False
+        if play.returns is not None and not _close(state.returns(), play.returns):
+            return False
+    return True
+
+
+def fits_tree(tree: GameTree, plays: Sequence[Play]) -> bool:
+    """Returns True if a tree contains the plays, in the same situations and with the same returns."""
+    return all(_tree_contains(tree, play) for play in plays)
+
+
+def _tree_contains(tree: GameTree, play: Play) -> bool:
+    node, returns = 0, tree.reward[0].copy()
+    for move in play.moves:
+        if tree.player[node] != move.player or tree.num_children[node] != len(move.actions):
+            return False
+        children = tree.first_child[node] + np.arange(len(move.actions))
+        if move.player == CHANCE:
+            if not np.array_equal(tree.probability[children], move.probabilities):
+                return False
+        else:
+            infoset = tree.infoset[node]
+            legal = np.flatnonzero(tree.legal_actions[infoset])
+            if tree.keys[infoset] != move.name or tuple(legal.tolist()) != move.actions:
+                return False
+        node = int(children[move.slot])
+        returns += tree.reward[node]
+    if play.returns is None:
+        return True
+    return bool(tree.player[node] == TERMINAL and _close(returns, play.returns))
+
+
+def _close(one: Sequence[float] | np.ndarray, other: Sequence[float]) -> bool:
+    return len(one) == len(other) and bool(np.allclose(one, other, rtol=_ROUNDING, atol=_ROUNDING))
+
+
+def estimate_nodes(plays: Sequence[Play]) -> float:
+    """Returns a number of nodes that the game very probably exceeds (after Knuth 1975).
+
+    The product of the numbers of moves along a random play estimates without bias how many plays there are.
+    By Markov's inequality, at most the share 1 / c of all products exceeds c times the true number. So if k
+    of n products exceed x, the true number is about k / n times x or larger. An eighth of that is safe if k
+    is not too small: with at least 6 products it is wrong for one game in thousands.
+    """
+    logs = np.sort([sum(np.log10(len(move.actions)) for move in play.moves) for play in plays])[::-1]
+    if not len(logs):
+        return 0.0
+    shares = np.arange(1, len(logs) + 1) / len(logs)
+    bounds = (logs + np.log10(shares / _SAFETY))[min(_FEWEST, len(logs)) - 1 :]
+    # Powers beyond the range of floats only occur in games that are far too large anyway.
+    return float(10 ** min(bounds.max(), 300.0))
