@@ -9,7 +9,7 @@ Dimensions: `E` games, `P` players, `A` distinct actions, `D` numbers in an obse
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyspiel
@@ -21,6 +21,19 @@ from agents.core import Observation
 # A function `(states, player) -> [n, A]`: the probabilities of all actions, 0 for illegal ones. The player is
 # to move in all `n` states.
 BatchPolicy = Callable[[Sequence[Any], int], np.ndarray]
+
+
+class JointCall(Protocol):
+    """A function that evaluates several policies in one call, as one network evaluates many states.
+
+    A batch policy that has an attribute `joint`, a pair of such a function and its own number there, is
+    asked together with the others of the same function.
+    """
+
+    def __call__(
+        self, numbers: Sequence[int], states: Sequence[Sequence[Any]], player: int
+    ) -> list[np.ndarray]:
+        """Returns the answers `[n, A]` of the policies with these numbers, each to its own `n` states."""
 
 
 class Opponents(NamedTuple):
@@ -230,9 +243,10 @@ class GameBatch:
                     ended.append(index)
                 elif mover != self._player:
                     waiting.setdefault((mover, self._drawn[index][mover]), []).append(index)
-            # One call for each policy: a network evaluates many states at once much faster than one by one.
-            for (mover, policy), those in waiting.items():
-                self._move(mover, policy, [self.states[index] for index in those])
+            asked = {key: [self.states[index] for index in those] for key, those in waiting.items()}
+            answers = self._ask(asked)
+            for (mover, policy), states in asked.items():
+                self._move(mover, states, answers[mover, policy])
             games = [index for those in waiting.values() for index in those]
         return ended
 
@@ -242,22 +256,54 @@ class GameBatch:
             state.apply_action(playing.draw(self._rng, state.chance_outcomes()))
         return mover
 
-    def _move(self, mover: int, policy: int, states: list[Any]) -> None:
+    def _ask(self, asked: dict[tuple[int, int], list[Any]]) -> dict[tuple[int, int], np.ndarray]:
+        """Asks the opponents' policies, each once for all of its states, and together if they can be.
+
+        A network evaluates many states at once much faster than one by one, and so do several networks of the
+        same shape.
+
+        Args:
+          asked: the states by opponent and number of its policy.
+
+        Returns:
+          The probabilities `[n, A]`, by opponent and number of its policy.
+
+        Raises:
+          ValueError: there is no such policy.
+        """
+        answers: dict[tuple[int, int], Any] = {}
+        together: dict[tuple[int, JointCall], list[tuple[int, int]]] = {}
+        for mover, policy in asked:
+            if not 0 <= policy < len(self._policies[mover]):
+                raise ValueError(
+                    f"player {mover} of {self.game} is to move and has no policy {policy}: give it one."
+                )
+            asks = self._policies[mover][policy]
+            if (joint := getattr(asks, "joint", None)) is not None:
+                together.setdefault((mover, joint[0]), []).append((mover, policy))
+            else:
+                answers[mover, policy] = asks(asked[mover, policy], mover)
+        for (mover, call), keys in together.items():
+            # The common case of one policy needs no padding to several.
+            if len(keys) == 1:
+                answers[keys[0]] = self._policies[mover][keys[0][1]](asked[keys[0]], mover)
+                continue
+            numbers = [self._policies[mover][policy].joint[1] for _, policy in keys]  # type: ignore[attr-defined]
+            found = call(numbers, [asked[key] for key in keys], mover)
+            answers.update(zip(keys, found, strict=True))
+        return {key: np.asarray(answer, np.float64) for key, answer in answers.items()}
+
+    def _move(self, mover: int, states: list[Any], answer: np.ndarray) -> None:
         """Plays one move of an opponent in all games in which it is to move and plays the same policy.
 
         Args:
           mover: the opponent.
-          policy: the index of its policy.
           states: the `n` states, which are changed in place.
+          answer: its policy's probabilities, `[n, A]` if the policy is sound.
 
         Raises:
-          ValueError: there is no such policy, or its probabilities are invalid.
+          ValueError: the probabilities are invalid.
         """
-        if not 0 <= policy < len(self._policies[mover]):
-            raise ValueError(
-                f"player {mover} of {self.game} is to move and has no policy {policy}: give it one."
-            )
-        answer = np.asarray(self._policies[mover][policy](states, mover), np.float64)
         if answer.shape != (len(states), self.game.num_distinct_actions()):
             raise ValueError(
                 f"the policy of player {mover} must answer with probabilities [{len(states)}, "

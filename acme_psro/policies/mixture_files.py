@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from acme_psro.games.batched import Opponents
-from acme_psro.games.identity import name_game
+from acme_psro.games.identity import content_digest, name_game
 from acme_psro.policies import stored
 from acme_psro.policies.decoders import Decoder, decode
 from acme_psro.policies.meta_strategy import (
@@ -93,6 +93,7 @@ def write(directory: Path, mixture: Mixture) -> None:
     data = {
         "version": _VERSION,
         "game": mixture.game,
+        "content": content_digest(mixture.game),
         "players": len(mixture.policies),
         "populations": sizes,
         "weights": meta_strategy_to_json(meta_strategy),
@@ -111,6 +112,11 @@ def load(directory: Path) -> Mixture:
     """
     directory = Path(directory)
     data = _read_json(directory)
+    # Mixtures of earlier versions did not record the content.
+    if "content" in data and data["content"] != content_digest(data["game"]):
+        raise MixtureError(
+            f"{data['game']} has changed since the mixture in {directory} was written: restore it."
+        )
     sizes = data["populations"]
     meta_strategy = check_meta_strategy(meta_strategy_from_json(data["weights"]), sizes)
     policies: list[list[StoredPolicy | None]] = [[None] * size for size in sizes]
@@ -157,6 +163,14 @@ def opponents_of(mixture: Mixture, decoders: Mapping[str, Decoder]) -> Opponents
         tuple(_never if policy is None else decode(policy, decoders) for policy in own)
         for own in mixture.policies
     )
+    if any(
+        policy is not None and policy.about["kind"] == "network" for own in mixture.policies for policy in own
+    ):
+        # It imports JAX, which tables do without.
+        from acme_psro.policies import joint_networks
+
+        for own in policies:
+            joint_networks.join(own)
     return Opponents(policies, make_draw(mixture.meta_strategy))
 
 

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from acme_psro.games import playing
-from acme_psro.games.batched import BatchPolicy
+from acme_psro.games.batched import BatchPolicy, JointCall
 from acme_psro.games.loading import load_game
 from acme_psro.policies.stored import StoredPolicy, StoredPolicyError
 from agents import settings
@@ -153,13 +153,41 @@ def decode(policy: StoredPolicy) -> BatchPolicy:
     """
     network = make_network(policy.about)
     variables = to_variables(network.core, policy.arrays)
-    observe = playing.make_observe(load_game(policy.about["game"]))
+    return NetworkPolicy(network, variables, playing.make_observe(load_game(policy.about["game"])))
 
-    def play(states: Sequence[Any], player: int) -> np.ndarray:
-        seen = observe(states, player)
-        return probabilities(network, variables, np.asarray(seen.info_state), np.asarray(seen.legal_actions))
 
-    return play
+class NetworkPolicy:
+    """A network that plays, as a batch policy.
+
+    Args:
+      network: the network.
+      variables: its arrays.
+      observe: the function that observes states of the game, see `playing.make_observe`.
+
+    Attributes:
+      network: the network.
+      variables: its arrays.
+      observe: the function that observes states of the game.
+      joint: the call that evaluates it together with others, and its number there; None if there is none.
+    """
+
+    def __init__(
+        self, network: Network, variables: Any, observe: Callable[[Sequence[Any], int], Observation]
+    ) -> None:
+        self.network = network
+        self.variables = variables
+        self.observe = observe
+        self.joint: tuple[JointCall, int] | None = None
+
+    def __call__(self, states: Sequence[Any], player: int) -> np.ndarray:
+        """Returns the probabilities `[n, A]` in `n` states.
+
+        Raises:
+          StoredPolicyError: the network gives no probabilities.
+        """
+        seen = self.observe(states, player)
+        info_state, legal = np.asarray(seen.info_state), np.asarray(seen.legal_actions)
+        return probabilities(self.network, self.variables, info_state, legal)
 
 
 def probabilities(network: Network, variables: Any, info_state: np.ndarray, legal: np.ndarray) -> np.ndarray:
@@ -180,7 +208,16 @@ def probabilities(network: Network, variables: Any, info_state: np.ndarray, lega
         padding = _padding(size - count, info_state.shape[1], legal.shape[1], context.shape[1])
         padded: list[Any] = [np.concatenate(pair) for pair in zip(part, padding, strict=True)]
         parts.append(np.asarray(network.probs(variables, Observation(*padded)), np.float64)[:count])
-    whole = np.where(legal, np.concatenate(parts), 0.0)
+    return check_probabilities(network, np.concatenate(parts), legal)
+
+
+def check_probabilities(network: Network, found: np.ndarray, legal: np.ndarray) -> np.ndarray:
+    """Returns a network's answers `[n, A]` as probabilities of legal actions, `[n, A]` float64.
+
+    Raises:
+      StoredPolicyError: they do not add up to 1.
+    """
+    whole = np.where(legal, found, 0.0)
     sums = whole.sum(axis=1, keepdims=True)
     # Written so that NaN is caught.
     if not (np.abs(sums - 1) <= _TOLERANCE).all():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from acme_psro.games.compile import compile_game
+from acme_psro.games.identity import name_game
 from acme_psro.games.tree import GameTree
 from acme_psro.policies import decoders, mixture_files, stored
 from acme_psro.policies.decoders import DECODERS
@@ -188,3 +189,16 @@ def test_another_version_is_named(
         mixture_files.write(tmp_path, mixture)
     with pytest.raises(MixtureError, match="has version 2; this program reads 1"):
         mixture_files.load(tmp_path)
+
+
+def test_a_mixture_of_a_game_that_has_changed_is_refused(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "game.nfg"
+    path.write_text('NFG 1 R "one" { "a" "b" } { 2 2 }\n\n3 3 5 0 0 5 1 1\n')
+    name = name_game(f"nfg_game(filename={path})")
+    policies = tuple((decoders.uniform(name, player),) for player in range(2))
+    written = Mixture(name, policies, ProductStrategy((np.ones(1), np.ones(1))))
+    mixture_files.write(tmp_path / "mixture", written)
+    assert mixture_files.load(tmp_path / "mixture").game == name
+    path.write_text('NFG 1 R "one" { "a" "b" } { 2 2 }\n\n3 3 7 0 0 7 1 1\n')
+    with pytest.raises(MixtureError, match=r"has changed since the mixture in .* was written"):
+        mixture_files.load(tmp_path / "mixture")
