@@ -9,7 +9,13 @@ acme_psro/agent_runs/README.md describes the layout of a program and how to send
 
 from __future__ import annotations
 
+from experiments import command_line
+
+# isort: split
+
 import contextlib
+import dataclasses
+import gc
 import json
 import re
 import sys
@@ -19,14 +25,15 @@ from typing import Any
 
 from absl import flags
 
+from acme_psro.agent_runs import budget, installed, launch, placement
 from acme_psro.agent_runs import directory as run_directory
-from acme_psro.agent_runs import installed, launch, placement
 from acme_psro.agent_runs.config import ACCELERATORS, LAUNCH_TYPES, REPLAYS, AgentRunConfig
 from acme_psro.agent_runs.vertex_ai import checks
 from acme_psro.environments.by_name import FORMS
+from acme_psro.system import jax_settings
 from acme_psro.system.lock import locked
+from acme_psro.system.streams import quiet_stderr
 from agents import registry
-from experiments import command_line
 
 _STARTED = time.monotonic()
 
@@ -78,13 +85,14 @@ def build_config() -> AgentRunConfig:
     Raises:
       ValueError: a flag has an invalid value.
     """
+    opponent = FLAGS.opponent and str(command_line.path_of("opponent", FLAGS.opponent))
     return AgentRunConfig(
         agent=FLAGS.agent,
-        environment=FLAGS.environment,
+        environment=FLAGS.environment.strip(),
         actor_steps=FLAGS.actor_steps,
         seed=FLAGS.seed,
         player=FLAGS.player,
-        opponent=FLAGS.opponent,
+        opponent=opponent,
         preset=FLAGS.preset,
         agent_settings=parse_settings("set", FLAGS.set),
         replay=FLAGS.replay,
@@ -121,10 +129,28 @@ def parse_settings(flag: str, texts: list[str]) -> dict[str, Any]:
         if not (name and equals and value):
             raise ValueError(f"--{flag} takes NAME=VALUE, such as learning_rate=0.001, not {text!r}.")
         try:
-            settings[name] = json.loads(value)
+            settings[name] = json.loads(value, parse_constant=_parse_constant)
         except json.JSONDecodeError:
             settings[name] = value
     return settings
+
+
+def _parse_constant(text: str) -> str:
+    """Returns a number that is not finite as text, because `config.json` cannot hold such numbers."""
+    return {"Infinity": "inf", "-Infinity": "-inf"}.get(text, text)
+
+
+def output_directory() -> Path:
+    """Returns the run's directory.
+
+    Raises:
+      ValueError: the flag names the home directory of a user who does not exist.
+    """
+    if FLAGS.output_dir:
+        return command_line.path_of("output_dir", FLAGS.output_dir)
+    environment = FLAGS.environment.strip().partition(":")[2]
+    environment = re.sub(r"[^A-Za-z0-9.=]+", "_", environment).strip("_")
+    return Path("runs", command_line.shorten(f"{FLAGS.agent}-{environment}-{FLAGS.seed}"))
 
 
 def main() -> None:
@@ -132,23 +158,42 @@ def main() -> None:
     with contextlib.ExitStack() as held:
         with command_line.bad_input():
             config = build_config()
-            directory = Path(FLAGS.output_dir or _default_directory(config))
+            command_line.check_used(config.unused())
+            directory = output_directory()
             if config.lp_launch_type == "vertex_ai":
                 installed.check_acme_layer()
                 checks.check(config, directory)
             run_directory.check(directory, config, FLAGS.resume)
             held.enter_context(locked(directory))
             installed.check_acme_layer()
+            jax_settings.check_platforms()
             placement.check(config.learner_devices)
             if config.distributed and config.lp_launch_type != "vertex_ai":
                 placement.check_actors("num_actors", config.num_actors)
+            _check_budget(config)
+        if config.replay == "reverb" and not config.distributed:
+            # Reverb's C++ code logs each of its clients, and the end of its server.
+            held.enter_context(quiet_stderr())
+            held.callback(gc.collect)
         sys.exit(launch.run(config, directory, _STARTED))
 
 
-def _default_directory(config: AgentRunConfig) -> str:
-    environment = re.sub(r"[^A-Za-z0-9.=]+", "_", config.environment.partition(":")[2]).strip("_")
-    return f"runs/{config.agent}-{environment}-{config.seed}"
+def _check_budget(config: AgentRunConfig) -> None:
+    """Checks that the run learns; only warns if it is resumed, because older versions began such runs.
+
+    Raises:
+      ValueError: the run would end without a gradient step, or a setting of the replay is not allowed.
+    """
+    from acme_psro.agent_runs import parts
+
+    replay = dataclasses.asdict(parts.make_replay(config))
+    try:
+        budget.check_budget(config, replay)
+    except ValueError as error:
+        if not FLAGS.resume:
+            raise
+        print(f"warning: {error}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, output_directory)

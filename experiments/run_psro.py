@@ -6,6 +6,10 @@ python -m experiments.run_psro --game=phantom_ttt --oracle=launchpad --payoffs=s
 
 from __future__ import annotations
 
+from experiments import command_line
+
+# isort: split
+
 import contextlib
 import sys
 import time
@@ -26,10 +30,11 @@ from acme_psro.population_runs.train import train_population
 from acme_psro.solvers import SOLVERS
 from acme_psro.storage import run_directory
 from acme_psro.storage.checkpoint import Record
+from acme_psro.system import jax_settings
 from acme_psro.system.lock import locked
 from acme_psro.system.process_groups import interruptible
 from agents import registry
-from experiments import command_line, configs
+from experiments import configs
 
 _STARTED = time.monotonic()
 
@@ -80,39 +85,44 @@ flags.DEFINE_integer("payoff_workers", None, "Simulation processes; by default o
 
 FLAGS = flags.FLAGS
 
+# Flags that only some runs use: the name of the flag, and of the setting that it changes.
+_DEVICE = {
+    "gradient_steps_per_response": "gradient_steps",
+    "num_envs": "num_envs",
+    "batch_size": "batch_size",
+    "buffer_size": "buffer_size",
+    "max_extensions": "max_extensions",
+}
+_LAUNCHPAD = {
+    "actor_steps_per_response": "actor_steps",
+    "actors_per_response": "actors_per_response",
+    "games_per_actor": "games_per_actor",
+    "max_parallel_programs": "max_parallel_programs",
+    "lp_launch_type": "lp_launch_type",
+    "plateau_patience": "plateau_patience",
+    "plateau_min_improvement": "plateau_min_improvement",
+    "learner_devices": "learner_devices",
+}
+_SIMULATION = {
+    "payoff_episodes": "payoff_episodes",
+    "extra_payoff_episodes": "extra_payoff_episodes",
+    "gain_episodes": "gain_episodes",
+    "payoff_workers": "payoff_workers",
+}
+
 
 def build_config() -> PSROConfig:
     """Builds the run's configuration from the flags and the defaults of the game and agent.
 
+    Settings that the chosen oracle does not use are left out.
+
     Raises:
       ValueError: a flag has an invalid value.
     """
-    defaults = configs.game_settings(FLAGS.game, FLAGS.agent)
-    device = {
-        "gradient_steps": FLAGS.gradient_steps_per_response,
-        "num_envs": FLAGS.num_envs,
-        "batch_size": FLAGS.batch_size,
-        "buffer_size": FLAGS.buffer_size,
-        "max_extensions": FLAGS.max_extensions,
-    }
-    launchpad = {
-        "actor_steps": FLAGS.actor_steps_per_response,
-        "actors_per_response": FLAGS.actors_per_response,
-        "games_per_actor": FLAGS.games_per_actor,
-        "max_parallel_programs": FLAGS.max_parallel_programs,
-        "lp_launch_type": FLAGS.lp_launch_type,
-        "plateau_patience": FLAGS.plateau_patience,
-        "plateau_min_improvement": FLAGS.plateau_min_improvement,
-        "learner_devices": FLAGS.learner_devices,
-    }
-    simulation = {
-        "payoff_episodes": FLAGS.payoff_episodes,
-        "extra_payoff_episodes": FLAGS.extra_payoff_episodes,
-        "gain_episodes": FLAGS.gain_episodes,
-        "payoff_workers": FLAGS.payoff_workers,
-    }
+    game = FLAGS.game.strip()
+    defaults = configs.game_settings(game, FLAGS.agent)
     return PSROConfig(
-        game=FLAGS.game,
+        game=game,
         oracle=FLAGS.oracle,
         agent=FLAGS.agent,
         meta_solver=FLAGS.meta_solver,
@@ -120,18 +130,54 @@ def build_config() -> PSROConfig:
         seed=FLAGS.seed,
         max_nodes=FLAGS.max_nodes,
         tolerance=FLAGS.tolerance,
-        device=defaults.device | _given(device),
-        launchpad=defaults.launchpad | _given(launchpad),
+        device=defaults.device | _given(_DEVICE) if FLAGS.oracle == "device" else {},
+        launchpad=defaults.launchpad | _given(_LAUNCHPAD) if FLAGS.oracle == "launchpad" else {},
         # Launchpad programs choose their own agent settings, see `acme_psro.agent_runs.config`.
-        agent_settings={} if FLAGS.oracle == "launchpad" else defaults.agent_settings,
+        agent_settings=defaults.agent_settings if FLAGS.oracle == "device" else {},
         payoffs=FLAGS.payoffs,
-        simulation=_given(simulation),
+        simulation=_given(_SIMULATION),
     )
 
 
-def _given(flag_values: dict[str, Any]) -> dict[str, Any]:
-    """Returns only the flags that have a value."""
-    return {name: value for name, value in flag_values.items() if value is not None}
+def _given(names: dict[str, str]) -> dict[str, Any]:
+    """Returns the values of flags that have one, by name of the setting."""
+    return {name: FLAGS[flag].value for flag, name in names.items() if FLAGS[flag].value is not None}
+
+
+def check_flags(config: PSROConfig) -> None:
+    """Checks that every flag which the user gave has an effect.
+
+    Args:
+      config: the run's configuration. If its payoffs are still "auto", flags of both kinds are allowed.
+
+    Raises:
+      ValueError: a flag has none; the message names the option that it needs.
+    """
+    needs = {}
+    if config.oracle == "exact":
+        needs["agent"] = "--oracle=device or --oracle=launchpad"
+    if config.oracle != "device":
+        needs |= dict.fromkeys(_DEVICE, "--oracle=device")
+    if config.oracle != "launchpad":
+        needs |= dict.fromkeys(_LAUNCHPAD, "--oracle=launchpad")
+        needs |= dict.fromkeys(_SIMULATION, "--oracle=launchpad --payoffs=sampled")
+    elif config.payoffs == "exact":
+        needs |= dict.fromkeys(_SIMULATION, "--payoffs=sampled")
+    if FLAGS.payoffs == "sampled":
+        needs["max_nodes"] = "--payoffs=exact or --payoffs=auto"
+    command_line.check_used(needs)
+
+
+def output_directory() -> Path:
+    """Returns the run's directory.
+
+    Raises:
+      ValueError: the flag names the home directory of a user who does not exist.
+    """
+    if FLAGS.output_dir:
+        return command_line.path_of("output_dir", FLAGS.output_dir)
+    name = "".join(c if c.isalnum() or c in "_-" else "_" for c in FLAGS.game.strip())
+    return Path("runs", command_line.shorten(f"{name}-{FLAGS.oracle}-{FLAGS.seed}"))
 
 
 def main() -> None:
@@ -139,10 +185,14 @@ def main() -> None:
     with contextlib.ExitStack() as held:
         with command_line.bad_input():
             config = build_config()
-            directory = Path(FLAGS.output_dir or _default_directory(config))
+            check_flags(config)
+            directory = output_directory()
             config = settle_payoffs(config, directory)
             run_directory.check(directory, config.to_json(), FLAGS.resume)
+            if config.oracle != "exact":
+                jax_settings.check_platforms()
             run = prepare_run(config, directory, _STARTED, _warn, _say_nodes)
+            check_flags(run.config)
             held.enter_context(locked(directory))
             # Another process may have written to the directory before this one acquired the lock.
             run_directory.check(directory, config.to_json(), FLAGS.resume)
@@ -159,40 +209,46 @@ def _run(run: PopulationRun[PolicyT, PayoffsT], directory: Path) -> None:
     with command_line.bad_input():
         restored = run_directory.resume(directory, run.form, _warn) if FLAGS.resume else None
     print(run.describe(), flush=True)
-    run_directory.write_config(directory, run.config.to_json())
+    # A run that has done more than it is asked for now stays as it was recorded.
+    if restored is None or restored.state.iteration <= run.config.iterations:
+        run_directory.write_config(directory, run.config.to_json())
     # A ValueError from a Launchpad program means bad input. With other oracles it is a bug of ours, and its
     # traceback must stay visible.
     with command_line.bad_input() if run.config.oracle == "launchpad" else contextlib.nullcontext():
         try:
             with interruptible(), contextlib.closing(run):
                 record = train_population(run, directory, restored)
-        except KeyboardInterrupt:
-            sys.exit("stopped; --resume goes on with the run.")
         except run.failures as error:
-            sys.exit(f"error: {error}; --resume goes on with the run.")
-    _write_report(directory, run, record)
+            sys.exit(f"error: {error}; --resume continues the run.")
+    is_written = _write_report(directory, run, record)
     print(run.summary(record))
-    print(f"report: {directory / 'report.html'}")
+    if is_written:
+        print(f"report: {directory / 'report.html'}")
 
 
 def _write_report(
     directory: Path, run: PopulationRun[PolicyT, PayoffsT], record: Record[PolicyT, PayoffsT]
-) -> None:
-    from acme_psro.display.report import write_report
+) -> bool:
+    """Writes the report and returns True, or warns and returns False: the run itself is done and stored."""
+    try:
+        from acme_psro.display.report import write_report
 
-    write_report(
-        directory / "report.html",
-        config=run.config.to_json(),
-        metrics=record.metrics,
-        payoffs=run.meta_game.tensor(record.state.payoffs),
-        meta_strategies=[require_product(strategy).marginals for strategy in record.meta_strategies],
-        outcome=run.outcome(record),
-    )
-
-
-def _default_directory(config: PSROConfig) -> str:
-    name = "".join(c if c.isalnum() or c in "_-" else "_" for c in config.game)
-    return f"runs/{name}-{config.oracle}-{config.seed}"
+        write_report(
+            directory / "report.html",
+            config=run_directory.read_config(directory / "config.json"),
+            metrics=record.metrics,
+            payoffs=run.meta_game.tensor(record.state.payoffs),
+            meta_strategies=[require_product(strategy).marginals for strategy in record.meta_strategies],
+            outcome=run.outcome(record),
+        )
+    except OSError as error:
+        reason = command_line.describe_os_error(error, directory)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        return True
+    _warn(f"the run is done, but there is no report: {reason}; --resume writes the report.")
+    return False
 
 
 def _say_nodes(count: int) -> None:
@@ -200,8 +256,8 @@ def _say_nodes(count: int) -> None:
 
 
 def _warn(line: str) -> None:
-    print(f"warning: {line}", file=sys.stderr, flush=True)
+    print(f"warning: {' '.join(line.split())}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, output_directory)

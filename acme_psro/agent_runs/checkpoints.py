@@ -75,8 +75,8 @@ class Checkpoints:
         Args:
           directory: directory of the checkpoints, which is created if it does not exist.
         """
-        # Orbax logs every save, which would hide the progress of the run.
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        # Orbax logs every save, which would hide the progress of the run, and every error that it raises.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         options = ocp.CheckpointManagerOptions(max_to_keep=_MAX_TO_KEEP, enable_async_checkpointing=False)
         self._manager = ocp.CheckpointManager(directory.absolute(), options=options)
 
@@ -101,14 +101,14 @@ class Checkpoints:
             ),
         )
 
-    def restore(self, like: Any) -> Saved | None:
+    def restore(self, like: Any, *, keep_damaged: bool = False) -> Saved | None:
         """Restores the newest checkpoint that is intact.
-
-        Newer checkpoints that are damaged are deleted.
 
         Args:
           like: a state of the learner, or a pytree of its shapes and types. The checkpoint must have the same
             paths, shapes and types.
+          keep_damaged: if True, nothing is deleted. Otherwise newer checkpoints that are damaged are, so that
+            the run can write others in their place.
 
         Returns:
           The state and the counts, or None if the directory has no checkpoint.
@@ -127,7 +127,7 @@ class Checkpoints:
                 "--output_dir."
             )
         # Orbax does not write a checkpoint at or before the step of the newest one, damaged or not.
-        for broken in [newer for newer in self._manager.all_steps() if newer > step]:
+        for broken in [newer for newer in self._manager.all_steps() if newer > step and not keep_damaged]:
             self._manager.delete(broken)
         return Saved(jax.tree.unflatten(jax.tree.structure(like), content.arrays), content.counts)
 

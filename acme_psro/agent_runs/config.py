@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from acme_psro.agent_runs import placement
 from acme_psro.agent_runs.plateau import Plateau
 from agents.registry import AGENTS
-from agents.settings import check_known
+from agents.settings import check_at_least_zero, check_known
 
 LOCAL_LAUNCH_TYPES = ("local_mt", "local_mp")
 LAUNCH_TYPES = (*LOCAL_LAUNCH_TYPES, "vertex_ai")
@@ -33,6 +33,7 @@ class _Overrides(NamedTuple):
 # On-policy learning: replay is a short queue, and actors fetch every new policy. Prefetching more than one
 # batch would make the data older.
 _ON_POLICY = {
+    "queue": True,
     "batch_size": 256,
     "samples_per_insert": 1.0,
     "min_replay_size": 256,
@@ -80,7 +81,7 @@ _OVERRIDES: dict[str, dict[str, _Overrides]] = {
             },
         ),
     },
-    # Every decision is sampled about once, while it is among the newest few batches.
+    # Every decision is used exactly once, in the order of the decisions.
     "vmpo": {
         "control": _Overrides(agent={}, replay={"n_step": 16, **_ON_POLICY}),
         "openspiel": _Overrides(agent={"discount": 1.0}, replay={"n_step": 8, **_ON_POLICY}),
@@ -159,8 +160,7 @@ class AgentRunConfig:
                 raise ValueError(f"--{name} must be at least 1, not {getattr(self, name)}.")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"--seed must be from 0 to {2**32 - 1}, not {self.seed}.")
-        if not self.checkpoint_seconds >= 0:
-            raise ValueError(f"--checkpoint_seconds must not be negative, not {self.checkpoint_seconds}.")
+        check_at_least_zero("checkpoint_seconds", self.checkpoint_seconds)
         self._check_plateau()
         placement.parse(self.learner_devices)
         self._check_cloud()
@@ -229,8 +229,28 @@ class AgentRunConfig:
         return max(1, math.ceil(self.actor_steps * samples_per_insert / batch_size))
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the content of `config.json`."""
-        return dataclasses.asdict(self)
+        """Returns the content of `config.json`: all settings that are in use."""
+        unused = self.unused()
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in unused}
+
+    def unused(self) -> dict[str, str]:
+        """Returns the settings that have no effect on this run, each with the flags that it needs."""
+        needs: dict[str, str] = {}
+        if self.distributed:
+            # The replay of a program is always Reverb's.
+            needs["replay"] = "a run without --distributed"
+        else:
+            names = ("num_actors", "games_per_actor", "lp_launch_type", "replay_with_learner")
+            needs |= dict.fromkeys(names, "--distributed")
+        if self.kind != "openspiel":
+            needs |= dict.fromkeys(("games_per_actor", "player", "opponent"), "--environment=openspiel:GAME")
+        if self.lp_launch_type != "local_mp" and self.distributed:
+            needs["replay_with_learner"] = "--lp_launch_type=local_mp"
+        if self.lp_launch_type != "vertex_ai":
+            needs["learner_accelerator"] = "--distributed --lp_launch_type=vertex_ai"
+        if not self.plateau_patience:
+            needs["plateau_min_improvement"] = "--plateau_patience"
+        return needs
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> AgentRunConfig:
@@ -241,5 +261,7 @@ class AgentRunConfig:
         """
         known = {field.name for field in dataclasses.fields(AgentRunConfig)}
         if not isinstance(data, dict) or not {"agent", "environment", "actor_steps"} <= set(data) <= known:
-            raise ValueError("config.json does not describe a run of one agent.")
+            is_psro = isinstance(data, dict) and "oracle" in data
+            hint = ": it is of run_psro, name a run of run_agent" if is_psro else ""
+            raise ValueError(f"config.json does not describe a run of one agent{hint}.")
         return AgentRunConfig(**data)

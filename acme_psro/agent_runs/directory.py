@@ -2,7 +2,7 @@
 
 Every run writes `config.json`, `learner.csv`, `actor.csv`, `evaluation.csv`, `evaluation.png`, `checkpoints/`
 and `events/`. A Launchpad program also writes `starts.csv`, `program.log`, and either `finished.json` or
-`failure.json`. A finished program that played a game writes `policy.npz` as well.
+`failure.json`. A finished run that played a game writes `policy.npz` as well.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,8 +40,7 @@ _MAY_DIFFER = (
     "replay",
     "replay_with_learner",
 )
-# Errors that would happen again after another launch. The types stand for mistakes in the input or the code;
-# the names below stand for training that diverged and environments that return invalid numbers.
+# Errors that would happen again after another launch, because they are mistakes in the input or the code.
 _FINAL = (
     ArithmeticError,
     AssertionError,
@@ -52,10 +52,12 @@ _FINAL = (
     TypeError,
     ValueError,
 )
+# More such errors: training that diverged, and environments that return invalid numbers. They are compared by
+# name, so that this module does not have to import the learner and the environments.
+_FINAL_NAMES = ("DivergedError", "NonFiniteError")
+_TABLE = re.compile(r"(learner|actor|evaluation|evaluator|starts)(_\d+)?\.csv", re.ASCII)
 # Files, without their suffix, that describe the end of a program.
 _ENDS = ("ending", "finished", "failure")
-# Compared by name, so that this module does not have to import the learner and the environments.
-_FINAL_NAMES = ("DivergedError", "NonFiniteError")
 
 
 def check(directory: Path, config: AgentRunConfig, resume: bool) -> None:
@@ -92,11 +94,11 @@ class Finished(NamedTuple):
 
     Attributes:
       counts: final counts of steps, episodes and seconds, by name.
-      why: "budget" if all configured steps were made, or "plateau".
+      reason: "budget" if all configured steps were made, or "plateau".
     """
 
     counts: dict[str, float]
-    why: str
+    reason: str
 
 
 def begin(directory: Path, config: AgentRunConfig) -> None:
@@ -115,7 +117,9 @@ def rewind(directory: Path, actor_steps: float) -> None:
       actor_steps: number of steps at that checkpoint.
     """
     for path in directory.glob("*.csv"):
-        tables.keep(path, "actor_steps", actor_steps)
+        # Tables that other programs or people have put there are left alone.
+        if _TABLE.fullmatch(path.name):
+            tables.keep(path, "actor_steps", actor_steps)
 
 
 def write_failure(directory: Path, error: BaseException) -> None:
@@ -189,10 +193,10 @@ def read_finished(directory: Path, config: AgentRunConfig) -> Finished | None:
     counts = _read(directory / "finished.json")
     if counts is None:
         return None
-    why, reached = counts.pop("why", "budget"), counts.pop("plateau", None)
+    reason, reached = counts.pop("why", "budget"), counts.pop("plateau", None)
     made_all = counts.get("actor_steps", 0) >= config.actor_steps
     at_plateau = config.plateau is not None and reached == dataclasses.asdict(config.plateau)
-    return Finished(counts, why) if made_all or at_plateau else None
+    return Finished(counts, reason) if made_all or at_plateau else None
 
 
 def is_at_plateau(directory: Path, plateau: Plateau, actor_steps: float = math.inf) -> bool:

@@ -1,4 +1,4 @@
-"""The policy that a run of one agent has come to, as a stored policy."""
+"""Export of the policy of a run of one agent as a stored policy."""
 
 from __future__ import annotations
 
@@ -9,41 +9,33 @@ import agents.acme_layer.compat  # noqa: F401
 
 # isort: split
 
-import jax
-
-from acme_psro.agent_runs.checkpoints import open_checkpoints
-from acme_psro.agent_runs.config import AgentRunConfig
+from acme_psro.agent_runs.learned import read_config, restore
 from acme_psro.agent_runs.parts import make_agent
-from acme_psro.games.loading import load_game
+from acme_psro.games.identity import name_game
 from acme_psro.policies import networks
 from acme_psro.policies.stored import StoredPolicy
-from acme_psro.storage import run_directory
 
 
 def export(directory: Path) -> StoredPolicy:
-    """The policy of the newest whole checkpoint, of kind "network": as the agent acts when it is judged.
+    """Returns the policy of the newest complete checkpoint, as the agent acts in evaluations.
 
     Args:
-      directory: of a run of `run_agent` in a game.
+      directory: output directory of a run of `run_agent` whose environment is a game.
+
+    Returns:
+      A stored policy of kind "network".
 
     Raises:
-      ValueError: there is no such run, it is of no game, or it has no checkpoint that is whole.
+      ValueError: the directory has no run or no complete checkpoint, or the run's environment is not a game.
     """
     directory = Path(directory)
-    path = directory / "config.json"
-    if not path.exists():
-        raise ValueError(f"there is no run in {directory} (no config.json).")
-    config = AgentRunConfig.from_json(dict(run_directory.read_config(path)))
+    config = read_config(directory)
     if config.kind != "openspiel":
         raise ValueError(f"only policies of games are exported, and {directory} is of {config.environment}.")
-    game = load_game(config.environment.partition(":")[2])
-    # An `acme_psro.agent_runs.parts.Configured`.
+    game = name_game(config.environment.partition(":")[2])
+    # `make_core` is typed as a function. It is a partial application, which holds the agent's configuration.
     configured: Any = make_agent(config).make_core
     about = networks.about_network(game, config.player, config.agent, configured.config)
     core = networks.make_network(about).core
-    like = jax.eval_shape(core.init, jax.random.PRNGKey(0))
-    with open_checkpoints(directory / "checkpoints") as checkpoints:
-        saved = checkpoints.restore(like)
-    if saved is None:
-        raise ValueError(f"the run in {directory} has no checkpoint yet: let it run on.")
+    saved = restore(directory, core)
     return StoredPolicy(about, networks.to_arrays(core.variables(saved.state)))

@@ -1,4 +1,4 @@
-"""Check that the packages which a run of one agent needs are installed."""
+"""Check that the packages needed by a run of one agent are installed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ import platform
 _NEEDED = ("acme", "launchpad", "reverb")
 
 
-def check_acme_layer() -> None:
-    """Checks that the Acme layer is there, without importing it.
+def check_acme_layer(user: str = "run_agent") -> None:
+    """Checks that Acme, Launchpad and Reverb are installed, without importing them.
+
+    Importing them would take seconds, and would fail with an error that users cannot act on.
+
+    Args:
+      user: the command or flag that needs them, for the message.
 
     Raises:
-      ValueError: it is not.
+      ValueError: a package is missing.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ValueError(
-            f"run_agent needs {', '.join(missing)}, which Python {platform.python_version()} does not have: "
-            "Acme, Reverb and Launchpad need Python 3.10 on Linux (x86-64)."
+            f"{user} needs {', '.join(missing)}, which Python {platform.python_version()} does not have: "
+            "install the extra acme (pip install 'acme-psro[acme]'), with Python 3.10 on Linux (x86-64)."
         )

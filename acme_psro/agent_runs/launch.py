@@ -1,6 +1,7 @@
-"""Runs the training of one agent in this process, or as a Launchpad program in one of its own.
+"""Launch of a run of one agent: in this process, as a Launchpad program in a child process, or in Vertex AI.
 
-Light to import: what is heavy is imported by the process that needs it.
+The imports are kept light. Heavy packages such as JAX and Acme are imported only by the process that needs
+them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import functools
 import json
 import logging
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -21,21 +23,29 @@ from acme_psro.agent_runs.progress import Progress
 from acme_psro.system.process_groups import interruptible
 from acme_psro.system.supervision import BAD_INPUT, Event, Failure, Job, run_all
 
-# Of a program that goes on, the learner and every actor write something every few seconds; it may take
-# minutes to compile, or to collect what learning begins with.
+# Longest time without new rows in a table of the learner or an actor. They usually write every few seconds,
+# but compilation, or collecting enough experience for the first gradient step, may take minutes.
 HANG_SECONDS = 900.0
 _ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(config: AgentRunConfig, directory: Path, started: float) -> int:
-    """Trains, evaluates and draws the curve; returns the exit code, having said what went wrong.
+    """Trains the agent, evaluates it and plots the learning curve.
+
+    Errors that users can act on are printed to standard error, in one line.
 
     Args:
-      config: what to train.
-      directory: where everything goes.
+      config: configuration of the run.
+      directory: output directory of the run.
       started: `time.monotonic()` when the process began.
+
+    Returns:
+      The exit code: 0 for success, 2 if the configuration is refused, and 1 for other failures and Ctrl-C.
+
+    Raises:
+      OSError: a file cannot be written, for example because the disk is full; the run can be resumed.
     """
-    # What environments draw pictures with concerns nobody who trains in them.
+    # Environments log details of their rendering, which does not matter for training.
     logging.getLogger("absl").setLevel(logging.WARNING)
     train = _train_as_program if config.distributed else _train_here
     if config.lp_launch_type == "vertex_ai":
@@ -44,34 +54,57 @@ def run(config: AgentRunConfig, directory: Path, started: float) -> int:
         try:
             has_ended = train(config, directory, started, progress)
         except KeyboardInterrupt:
-            progress.note("stopped; --resume goes on from the last checkpoint")
+            is_begun = (directory / "config.json").exists()
+            progress.note("stopped; --resume continues from the last checkpoint" if is_begun else "stopped")
             return 1
-        except ValueError as error:
-            return _say(error, BAD_INPUT)
-        except RuntimeError as error:
-            return _say(error, 1)
+        except (ValueError, RuntimeError) as error:
+            if (system_error := find_system_error(error)) is not None:
+                raise system_error from error
+            return _print_error(error, BAD_INPUT if isinstance(error, ValueError) else 1)
         if has_ended:
             _draw(config, directory, progress)
     return 0
 
 
-def _say(error: Exception, code: int) -> int:
+def find_system_error(error: Exception) -> OSError | None:
+    """Returns the operating system's error behind an error of TensorStore, which writes checkpoints, or None.
+
+    TensorStore reports a full disk as `Error writing local file "PATH": .. [OS error 28: ENOSPC ..]`.
+    """
+    found = re.search(r'"(/[^"]+)".*\[OS error (\d+): ', str(error), re.DOTALL)
+    return OSError(int(found[2]), os.strerror(int(found[2])), found[1]) if found else None
+
+
+def _print_error(error: Exception, code: int) -> int:
+    """Prints the error in one line and returns the exit code."""
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     return code
 
 
 def _draw(config: AgentRunConfig, directory: Path, progress: Progress) -> None:
-    from acme_psro.agent_runs import curve
-    from acme_psro.system import tables
-
+    """Plots the learning curve as `evaluation.png`, or warns if that fails: the run itself is stored."""
     path = directory / "evaluation.png"
-    curve.write_curve(
-        path, f"{config.agent} in {config.environment}", tables.read(directory / "evaluation.csv")
-    )
+    try:
+        from acme_psro.agent_runs import curve
+        from acme_psro.system import tables
+
+        rows = tables.read(directory / "evaluation.csv")
+        curve.write_curve(path, f"{config.agent} in {config.environment}", rows)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"warning: the run is done, but its curve cannot be drawn: {reason}", file=sys.stderr)
+        return
     progress.note(f"curve: {path}")
 
 
 def _train_here(config: AgentRunConfig, directory: Path, started: float, progress: Progress) -> bool:
+    """Trains in this process. Returns True, because the run has ended.
+
+    Raises:
+      ValueError: the configuration is refused.
+      RuntimeError: training failed.
+    """
+    # JAX reads these variables when it is imported, so they are set before that.
     os.environ.update(placement.environment(config.learner_devices))
     from acme_psro.agent_runs import local
 
@@ -80,21 +113,29 @@ def _train_here(config: AgentRunConfig, directory: Path, started: float, progres
 
 
 def _train_as_program(config: AgentRunConfig, directory: Path, started: float, progress: Progress) -> bool:
-    """Runs the program in a child process and evaluates what it learned; a finished one is left as it is.
+    """Runs the program in a child process and then makes the final evaluation.
+
+    If the run has already finished, no program is launched.
+
+    Returns:
+      True, because the run has ended.
 
     Raises:
       ValueError: the configuration is refused.
       RuntimeError: the program failed.
     """
-    shown = _Shown(directory, progress)
+    display = _Display(directory, progress)
     job = make_job(config, directory)
-    run_all([job], hang_seconds=HANG_SECONDS, on_event=shown.note, on_poll=shown.update)
+    run_all([job], hang_seconds=HANG_SECONDS, on_event=display.note, on_poll=display.update)
     _conclude(config, directory, started, progress)
     return True
 
 
 def _train_in_cloud(config: AgentRunConfig, directory: Path, started: float, progress: Progress) -> bool:
-    """Sends the program to Vertex AI, or evaluates what one that was sent before has learned.
+    """Sends the program to Vertex AI or, if it has finished there, makes the final evaluation.
+
+    Returns:
+      True if the run has ended, False if the program was sent.
 
     Raises:
       ValueError: the configuration is refused.
@@ -113,7 +154,7 @@ def _train_in_cloud(config: AgentRunConfig, directory: Path, started: float, pro
 
 
 def _conclude(config: AgentRunConfig, directory: Path, started: float, progress: Progress) -> None:
-    """Evaluates what a program that has ended learned, unless that is done."""
+    """Makes the final evaluation of a program that has finished, unless it is already made."""
     finished = run_directory.read_finished(directory, config)
     if finished is None:
         return
@@ -122,18 +163,21 @@ def _conclude(config: AgentRunConfig, directory: Path, started: float, progress:
         from acme_psro.agent_runs import final
 
         progress.show(final.evaluate(config, directory, finished.counts, time.monotonic() - started))
-    if finished.why == "plateau":
+    if finished.reason == "plateau":
         progress.note(f"ended at a plateau after {finished.counts['actor_steps']:,.0f} steps")
 
 
 def make_job(config: AgentRunConfig, directory: Path, name: str = "program", sharing_devices: int = 1) -> Job:
-    """The Launchpad program of a run, for `acme_psro.system.supervision`; resumes from its newest checkpoint.
+    """Makes the job that runs the Launchpad program of a run; see `acme_psro.system.supervision`.
+
+    Each launch resumes from the newest checkpoint, if there is one.
 
     Args:
-      config: of the run.
-      directory: of the run; must be one that `directory.check` lets it begin or go on in.
-      name: for events and errors.
-      sharing_devices: learners that may be on the learner's devices at the same time, itself included.
+      config: configuration of the run.
+      directory: output directory of the run. `directory.check` must allow the run to begin or resume in it.
+      name: name of the job in events and errors.
+      sharing_devices: number of learners that may use the learner's devices at the same time, including this
+        one.
     """
     command = (
         sys.executable,
@@ -157,7 +201,12 @@ def make_job(config: AgentRunConfig, directory: Path, name: str = "program", sha
 
 
 def _failure(directory: Path, how: str) -> Failure:
-    """Returns the failure that a program recorded, or else the way it ended."""
+    """Returns the failure that the program recorded, or one that describes how its process ended.
+
+    Args:
+      directory: output directory of the run.
+      how: description of how the process ended, such as "killed by SIGKILL".
+    """
     log = directory / "program.log"
     failure = run_directory.read_failure(directory)
     if failure is None:
@@ -165,29 +214,31 @@ def _failure(directory: Path, how: str) -> Failure:
     return Failure(f"{failure.message} ({failure.kind}; see {log})", failure.is_final)
 
 
-class _Shown:
-    """Shows what becomes of a program.
+class _Display:
+    """Display of a program's progress, read from the tables that the program writes.
 
     Args:
-      directory: of the run.
-      progress: is told.
+      directory: output directory of the run.
+      progress: shows the evaluations, the steps and the failures.
     """
 
     def __init__(self, directory: Path, progress: Progress) -> None:
         self._directory = directory
         self._progress = progress
-        self._evaluations = len(self._read("evaluation"))
+        # Evaluations from before the run was resumed are not shown again.
+        self._num_shown = len(self._read("evaluation"))
 
     def note(self, event: Event) -> None:
+        """Shows a failure of the program."""
         if event.kind == "failed":
             self._progress.note(event.message)
 
     def update(self) -> None:
-        """Shows what the tables have grown by."""
+        """Shows the evaluations since the last call, and the current number of steps."""
         rows = self._read("evaluation")
-        for row in rows[self._evaluations :]:
+        for row in rows[self._num_shown :]:
             self._progress.show(row)
-        self._evaluations = len(rows)
+        self._num_shown = len(rows)
         episodes = self._read("actor")
         if episodes:
             last = episodes[-1]

@@ -1,4 +1,4 @@
-"""Training in one process: Acme's local layout acts and learns by turns, through Reverb."""
+"""Training in one process. Acme's local layout alternates between acting and learning, through its replay."""
 
 from __future__ import annotations
 
@@ -18,28 +18,30 @@ import acme
 from acme.utils import counting, loggers
 
 from acme_psro.agent_runs import directory as run_directory
+from acme_psro.agent_runs import export
 from acme_psro.agent_runs.checkpoints import Checkpoints, Saved, open_checkpoints
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.evaluation import Row, make_evaluation
 from acme_psro.agent_runs.logs import LoggerFactory, TableLogger
 from acme_psro.agent_runs.parts import Parts, make_parts
 from acme_psro.agent_runs.progress import Progress
+from acme_psro.policies import stored
 from agents.acme_layer.released import LocalAgent, make_local_agent
 
 
 def train(config: AgentRunConfig, directory: Path, started: float, progress: Progress) -> None:
-    """Trains from the beginning, or from the newest checkpoint in the directory.
+    """Trains the agent from the beginning, or from the newest checkpoint in the directory.
 
     Args:
-      config: what to train, and for how long.
-      directory: where checkpoints, tables and events go.
+      config: configuration of the run.
+      directory: output directory, to which checkpoints, tables and events are written.
       started: `time.monotonic()` when the process began.
-      progress: is shown what happens.
+      progress: display to which the run reports its progress.
 
     Raises:
-      ValueError: something that is not allowed, before anything is trained.
-      DivergedError, NonFiniteError: learning or environment left the finite numbers; a checkpoint of the
-        last good state is kept.
+      ValueError: a value of the configuration is not allowed. This is raised before training begins.
+      DivergedError, NonFiniteError: the learner or the environment produced numbers that are not finite. A
+        checkpoint of the last good state is kept.
     """
     parts = make_parts(config)
     run_directory.begin(directory, config)
@@ -55,16 +57,19 @@ def train(config: AgentRunConfig, directory: Path, started: float, progress: Pro
         try:
             run.train(progress)
         except BaseException:
-            # Where Ctrl-C came while the state was being replaced, earlier checkpoints have to do.
+            # If Ctrl-C arrived while the learner replaced its state, this state cannot be saved, and the run
+            # resumes from an earlier checkpoint.
             with contextlib.suppress(RuntimeError):
                 run.save()
             raise
+    if config.kind == "openspiel":
+        stored.write(run_directory.policy_file(directory), export.export(directory))
 
 
 def _make_agent(
     config: AgentRunConfig, directory: Path, parts: Parts, counter: counting.Counter
 ) -> LocalAgent:
-    """Acme's agent, without what its Reverb server says and leaves in the temporary directory."""
+    """Makes Acme's agent, and hides the messages and the temporary files of its Reverb server."""
     with tempfile.TemporaryDirectory(prefix="run_agent_") as scratch, _without_stderr():
         before, tempfile.tempdir = tempfile.tempdir, scratch
         try:
@@ -83,7 +88,7 @@ def _make_agent(
 
 @contextlib.contextmanager
 def _without_stderr() -> Iterator[None]:
-    """Keeps silent what writes to standard error past Python."""
+    """Discards standard error, including the output of C++ code, which does not use `sys.stderr`."""
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "wb") as nowhere:
@@ -96,7 +101,7 @@ def _without_stderr() -> Iterator[None]:
 
 
 class _Run:
-    """The parts of a run, and how far it is."""
+    """A run in this process, with its current progress."""
 
     def __init__(
         self,
@@ -108,6 +113,17 @@ class _Run:
         counter: counting.Counter,
         started: float,
     ) -> None:
+        """Removes the rows of tables that are newer than the restored state, and opens the tables.
+
+        Args:
+          config: configuration of the run.
+          directory: output directory of the run.
+          parts: components of the run.
+          checkpoints: checkpoints of the run.
+          acting: the agent that acts and learns, with its state already restored.
+          counter: counts of the whole run, those of the restored checkpoint included.
+          started: `time.monotonic()` when the process began.
+        """
         self._config = config
         self._directory = directory
         self._checkpoints = checkpoints
@@ -126,11 +142,11 @@ class _Run:
 
     @property
     def actor_steps(self) -> int:
-        """Decisions made so far."""
+        """Number of decisions made so far."""
         return int(self._counter.get_counts().get("actor_steps", 0))
 
     def train(self, progress: Progress) -> None:
-        """Goes on to the end: all steps made, or a plateau."""
+        """Trains until all steps are made or the evaluations reach a plateau."""
         config = self._config
         due = (self.actor_steps // config.evaluate_every + 1) * config.evaluate_every
         while not self._has_ended():
@@ -144,7 +160,8 @@ class _Run:
             elif time.monotonic() - self._saved_at > config.checkpoint_seconds:
                 self.save()
         if run_directory.evaluated_at(self._directory) < self.actor_steps:
-            # The run was stopped at its last evaluation, or between two that are enough for another plateau.
+            # A resumed run may be at its end before any episode: if it was stopped during its last evaluation
+            # or if the evaluations so far show a plateau under a changed criterion.
             progress.show(self._write_evaluation())
         if self.actor_steps < config.actor_steps:
             progress.note(f"ended at a plateau after {self.actor_steps:,} steps")
@@ -157,13 +174,13 @@ class _Run:
         return plateau is not None and run_directory.is_at_plateau(self._directory, plateau)
 
     def save(self) -> None:
-        """Writes a checkpoint."""
+        """Writes a checkpoint of the learner and the counts."""
         counts = {name: float(value) for name, value in self._counter.get_counts().items()}
         self._checkpoints.save(Saved(self._acting.learner.save(), counts | self._clock.read()))
         self._saved_at = time.monotonic()
 
     def _write_evaluation(self) -> Row:
-        row = self._clock.leave_out(self._evaluate)
+        row = self._clock.time_evaluation(self._evaluate)
         counts = self._counter.get_counts()
         row |= {
             "actor_steps": float(counts["actor_steps"]),
@@ -176,24 +193,29 @@ class _Run:
 
 
 class _Clock:
-    """Seconds of training and of evaluations, which stand apart; over all processes of a run."""
+    """Clock that measures the times of training and of evaluation separately, over all processes of a run.
+
+    Args:
+      started: `time.monotonic()` when this process began.
+      before: counts of the checkpoint, with the times of earlier processes; empty for a new run.
+    """
 
     def __init__(self, started: float, before: dict[str, float]) -> None:
         self._started = started
         self._before = before
-        self._left_out = 0.0
+        self._evaluating = 0.0
 
-    def leave_out(self, evaluate: Callable[[], Row]) -> Row:
-        """Calls what is no training."""
+    def time_evaluation(self, evaluate: Callable[[], Row]) -> Row:
+        """Evaluates, and counts the time as time of evaluation. Returns the result."""
         began = time.monotonic()
         row = evaluate()
-        self._left_out += time.monotonic() - began
+        self._evaluating += time.monotonic() - began
         return row
 
     def read(self) -> dict[str, float]:
-        """Both times so far."""
-        training = time.monotonic() - self._started - self._left_out
+        """Returns both times so far, in seconds, by name."""
+        training = time.monotonic() - self._started - self._evaluating
         return {
             "training_seconds": self._before.get("training_seconds", 0.0) + training,
-            "evaluation_seconds": self._before.get("evaluation_seconds", 0.0) + self._left_out,
+            "evaluation_seconds": self._before.get("evaluation_seconds", 0.0) + self._evaluating,
         }

@@ -1,4 +1,4 @@
-"""Acme's loggers of a run: every part writes a CSV file and TensorBoard events of its own."""
+"""Acme loggers of a run. Each one writes a CSV file and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -14,11 +14,19 @@ from acme.utils import loggers
 from acme_psro.display.events import EventWriter
 from acme_psro.system.tables import Table
 
+# Shortest time between two rows of a logger. Rows in between are dropped, to keep the tables of long runs
+# small.
 SECONDS_BETWEEN_ROWS = 5.0
 
 
 class TableLogger(loggers.Logger):
-    """Writes `LABEL.csv` and `events/LABEL`, of steps counted by `steps_key`."""
+    """Logger that writes `LABEL.csv` and TensorBoard events in `events/LABEL`.
+
+    Args:
+      directory: output directory of the run.
+      label: name of the table and of the events.
+      steps_key: column of the number of steps. It is the first column, and the events' horizontal axis.
+    """
 
     def __init__(self, directory: Path, label: str, steps_key: str) -> None:
         self._table = Table(directory / f"{label}.csv", steps_key)
@@ -35,7 +43,11 @@ class TableLogger(loggers.Logger):
 
 
 class LoggerFactory:
-    """Makes the loggers of a run, as Acme's `LoggerFactory`: (label, steps key, instance) -> logger."""
+    """Acme's `LoggerFactory` for a run: a function `(label, steps_key, instance) -> logger`.
+
+    Args:
+      directory: output directory of the run.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

@@ -59,9 +59,11 @@ def make_parts(config: AgentRunConfig) -> Parts:
     Raises:
       ValueError: a value of the configuration is not allowed.
     """
-    agent = make_agent(config)
+    # Settings are checked before the environment is made, which may take much longer.
+    make_agent(config)
     environment = make_run_environment(config, 0)
     spec = acme.make_environment_spec(environment)
+    agent = make_agent(config, isinstance(spec.actions, acme.specs.DiscreteArray))
     # Only to raise errors of this agent in this environment now, before anything is written.
     agent.make_core(agent.network_factory(spec))
     return Parts(environment, spec, agent)
@@ -81,15 +83,23 @@ def make_run_environment(config: AgentRunConfig, stream: int) -> dm_env.Environm
     return make_environment(config.environment, seed, player=config.player, opponent=config.opponent)
 
 
-def make_agent(config: AgentRunConfig) -> Agent:
+def make_agent(config: AgentRunConfig, discrete: bool = False) -> Agent:
     """Makes the configured agent.
+
+    Args:
+      config: configuration of the run.
+      discrete: True if the environment is no game and has discrete actions, for which the preset `discrete`
+        is the default if the agent has it.
 
     Raises:
       ValueError: the preset is unknown, or a setting is not allowed.
     """
     entry = AGENTS[config.agent]
     core, acme_parts = entry.core(), entry.acme()
-    chosen = _configure(core.presets, config)
+    usual = "games" if config.kind == "openspiel" else "discrete" if discrete else "default"
+    if usual not in core.presets:
+        usual = "default"
+    chosen = _configure(core.presets, config, config.preset or usual)
     networks = Configured(acme_parts.make_networks, chosen)
     return Agent(
         acme_parts.builder(chosen, make_replay(config)), networks, Configured(core.make_core, chosen)
@@ -105,17 +115,17 @@ def make_replay(config: AgentRunConfig) -> ReplayConfig:
     return settings.replace("replay", ReplayConfig(), config.replay_overrides())
 
 
-def _configure(presets: Mapping[str, Any], config: AgentRunConfig) -> Any:
+def _configure(presets: Mapping[str, Any], config: AgentRunConfig, name: str) -> Any:
     """Makes the agent's configuration: a preset, with the overrides of the run.
 
     Args:
       presets: the agent's presets by name.
       config: configuration of the run.
+      name: name of the preset.
 
     Raises:
       ValueError: the preset is unknown, or a setting is not allowed.
     """
-    name = config.preset or ("games" if config.kind == "openspiel" else "default")
     if name not in presets:
         raise ValueError(f"no preset named {name!r}; {config.agent} has {', '.join(presets)}.")
     replay = make_replay(config)

@@ -118,8 +118,8 @@ def _explain_convergence(last: Row, is_log: bool) -> str:
     if formats.is_bounded(last):
         return (
             f"Lower bounds: what the {players} players together gain, in simulated games, by responses that "
-            f"were trained against the mixture; bars are one standard error up and down. Exploitability is "
-            f"NashConv / {players}. {scale}"
+            f"were trained against the mixture; bars are one standard error up and down. Estimates may be "
+            f"below 0. Exploitability is NashConv / {players}. {scale}"
         )
     return (
         f"NashConv is what the {players} players together gain by exact best responses to the "

@@ -42,9 +42,13 @@ def format_bound(row: Row, name: str) -> str:
 
     Args:
         row: a metrics row.
-        name: the value's column. The column `{name}_stderr`, if there is one, holds the standard error.
+        name: the value's column. The column `{name}_stderr`, if there is one, holds the standard error, and
+            `{name}_lower` the bound. In rows of earlier versions, the values themselves are the bounds.
     """
     value, error = row.get(name, math.nan), row.get(f"{name}_stderr", math.nan)
+    # Rows of an earlier version in a run that was resumed have the column, but not its value.
+    bound = row.get(f"{name}_lower", math.nan)
+    value = bound if math.isfinite(bound) else value
     text = format_value(value)
     return f">= {text} ± {format_value(error)}" if math.isfinite(value) and math.isfinite(error) else text
 

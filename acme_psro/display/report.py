@@ -123,7 +123,7 @@ def _make_latest(metrics: Sequence[Row]) -> str:
     """Returns a table of the latest iterations as HTML, with a note that explains its columns."""
     players = range(formats.count_players(metrics[-1]))
     header = (
-        ["iteration", "wall time", "episodes", "NashConv", "exploitability"]
+        ["iteration", "wall time", "episodes", "NashConv", "exploitability", "meta-regret"]
         + [f"gain {p}" for p in players]
         + ["best-response gap", "populations"]
     )
@@ -134,6 +134,8 @@ def _make_latest(metrics: Sequence[Row]) -> str:
             f"{row['episodes']:,.0f}",
             _value(row, "nash_conv"),
             _value(row, "exploitability"),
+            # Rows of earlier versions have no meta-regret.
+            formats.format_value(row.get("meta_regret", math.nan)),
             *(_value(row, f"gain_{p}") for p in players),
             formats.format_gaps(row),
             formats.format_populations(row),
@@ -144,9 +146,12 @@ def _make_latest(metrics: Sequence[Row]) -> str:
     if formats.is_bounded(metrics[-1]):
         gain = (
             "what the player gains by a response that was trained against the mixture, with its standard "
-            "error: a lower bound on what there is to gain"
+            "error: a lower bound on what there is to gain, which allows for the error"
         )
-    note = f"Gain: {gain}. Gaps and population sizes are in the order of the players."
+    note = (
+        "Meta-regret: the most that a player gains by a policy of its population; 0 in an equilibrium of the "
+        f"meta-game. Gain: {gain}. Gaps and population sizes are in the order of the players."
+    )
     return page.make_number_table(header, rows) + page.make_note(note)
 
 

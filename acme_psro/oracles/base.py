@@ -70,6 +70,7 @@ class Response(Generic[PolicyT]):
       counts: the work done for it.
       metrics: the learner's own figures at the end of training.
       standard_error: of the gain; 0 if the gain is exact.
+      own_error: the part of the standard error that comes from the mixture's own return.
     """
 
     policy: PolicyT | None
@@ -78,6 +79,7 @@ class Response(Generic[PolicyT]):
     counts: Counts = NO_WORK
     metrics: Mapping[str, float] = MappingProxyType({})
     standard_error: float = 0.0
+    own_error: float = 0.0
 
 
 # key `[2]` uint32 (raw bits, split before every use) and tasks in, one response a task out.

@@ -1,4 +1,4 @@
-"""Interface of population runs: the parts of a run that depend on whether payoffs are exact or sampled."""
+"""Interface of population runs, with one implementation for exact and one for sampled payoffs."""
 
 from __future__ import annotations
 
@@ -19,22 +19,29 @@ from acme_psro.storage.checkpoint import Format, Record
 from acme_psro.system.supervision import JobError
 
 
+def count_iterations(number: int) -> str:
+    """Returns a number of iterations in words, such as "1 iteration"."""
+    return f"{number} iteration{'' if number == 1 else 's'}"
+
+
 class PopulationRun(abc.ABC, Generic[PolicyT, PayoffsT]):
-    """A population run, whichever way its payoffs are known.
+    """A population run with exact or sampled payoffs.
 
     Attributes:
-      config: the run's configuration, with every choice made.
-      form: the format of its checkpoints.
-      meta_game: knows its payoffs.
-      oracle: finds best responses.
-      failures: exceptions that may end the run through no fault of its own; their messages are one line for
-        the user.
+      config: the run's configuration; `payoffs` is "exact" or "sampled" in it, no longer "auto".
+      form: the format of the run's checkpoints.
+      meta_game: the meta-game, which computes or estimates payoffs.
+      oracle: the oracle, which finds best responses.
+      is_repeatable: True if the oracle finds the same responses again if it is asked the same again.
+      failures: types of the exceptions by which a failing process may end the run. The run can be resumed
+        after them, and their messages are one line for the user.
     """
 
     config: PSROConfig
     form: Format[PolicyT, PayoffsT]
     meta_game: MetaGame[PolicyT, PayoffsT]
     oracle: Oracle[PolicyT, PayoffsT]
+    is_repeatable: bool = False
     failures: tuple[type[Exception], ...] = (JobError,)
 
     def close(self) -> None:
@@ -44,9 +51,21 @@ class PopulationRun(abc.ABC, Generic[PolicyT, PayoffsT]):
         """Returns the meta-solver's answer to a payoff tensor `[P, n_1, .., n_P]`."""
         return get_solver(self.config.meta_solver)(payoffs)
 
+    def holds(self, population: tuple[PolicyT, ...], response: PolicyT) -> bool:
+        """Returns True if a response is in the population already and must not be added again."""
+        del population, response
+        return False
+
+    def say_stopped(self, done: int) -> str:
+        """Returns the reason why the run ended after this many iterations, if not by convergence."""
+        if done > self.config.iterations:
+            asked = self.config.iterations
+            return f"{count_iterations(done)} are done already: --iterations={asked} asks for fewer."
+        return f"Stopped after {count_iterations(done)}, as asked."
+
     @abc.abstractmethod
     def describe(self) -> str:
-        """Returns one line on the game."""
+        """Returns one line that describes the game."""
 
     @abc.abstractmethod
     def converged(self, state: PSROState[PolicyT, PayoffsT]) -> bool:
@@ -56,21 +75,31 @@ class PopulationRun(abc.ABC, Generic[PolicyT, PayoffsT]):
     def add_row(
         self, before: Sequence[Row], state: PSROState[PolicyT, PayoffsT], seconds: float
     ) -> list[Row]:
-        """Returns the rows of metrics with one more, and what the responses reveal about the one before it.
+        """Returns the rows of metrics with one more row, and the row before it completed.
+
+        The responses of an iteration bound what there was to gain in the iteration before, so that a row may
+        be completed only when the next one is added.
 
         Args:
           before: the rows so far.
           state: the state after an iteration.
-          seconds: the iteration's duration.
+          seconds: the iteration's duration in seconds.
         """
 
     def conclude(self, record: Record[PolicyT, PayoffsT]) -> Record[PolicyT, PayoffsT]:
-        """Returns the record of a run that is over, with results that are only computed at the end."""
+        """Returns the record of a finished run, with the results that are only computed at the end.
+
+        The same object is returned if there is nothing to add.
+        """
         return record
 
     @abc.abstractmethod
     def tidy(self, iteration: int) -> None:
-        """Removes files of an iteration (from 1) that are not needed once its record is written."""
+        """Removes files that are not needed after the record of an iteration is written.
+
+        Args:
+          iteration: the number of the iteration, counted from 1.
+        """
 
     @abc.abstractmethod
     def outcome(self, record: Record[PolicyT, PayoffsT]) -> str:

@@ -1,4 +1,4 @@
-"""Configuration of a population run: one frozen dataclass, validated when made."""
+"""Configuration of a population run, as one frozen dataclass that validates itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from acme_psro.games.compile import DEFAULT_MAX_NODES
 from acme_psro.solvers import get_solver
 from agents.registry import RESPONSE_AGENTS
-from agents.settings import check_known
+from agents.settings import check_at_least_zero, check_known
 
 ORACLES = ("exact", "device", "launchpad")
 PAYOFFS = ("auto", "exact", "sampled")
@@ -16,23 +16,27 @@ PAYOFFS = ("auto", "exact", "sampled")
 
 @dataclasses.dataclass(frozen=True)
 class PSROConfig:
-    """A PSRO run.
+    """Configuration of a PSRO run.
 
     Attributes:
-      game: OpenSpiel game string, parameters included.
-      oracle: a name of `ORACLES`.
-      agent: a name of `RESPONSE_AGENTS`; who learns best responses.
-      meta_solver: a name of `acme_psro.solvers.SOLVERS`.
-      iterations: of the outer loop, at most.
-      seed: of everything random.
-      max_nodes: games with more are not compiled.
-      tolerance: stop once no player gains more than this, in the game's utility units.
+      game: the OpenSpiel game string, including its parameters.
+      oracle: the oracle's name, one of `ORACLES`.
+      agent: the name of the agent that learns best responses, one of `RESPONSE_AGENTS`.
+      meta_solver: the meta-solver's name, a key of `acme_psro.solvers.SOLVERS`.
+      iterations: the largest number of iterations of the outer loop.
+      seed: the seed of all random numbers, >= 0.
+      max_nodes: the largest number of nodes of a game that is compiled.
+      tolerance: the run stops once no player gains more than this, in the game's utility units.
       device: settings of the device oracle, see `acme_psro.oracles.device.training.DeviceConfig`.
-      launchpad: settings of the Launchpad oracle, see `acme_psro.oracles.launchpad.exact.LaunchpadConfig`.
-      agent_settings: over the agent's preset "games", see `agents.crossq.config.CrossQConfig`.
-      payoffs: a name of `PAYOFFS`: "exact" where the game compiles, "sampled", by play, in games of any size;
-        "auto" is exact where it can be.
-      simulation: of sampled payoffs, see `acme_psro.meta_game.sampled.SimulationConfig`.
+      launchpad: settings of the Launchpad oracle, see `acme_psro.oracles.launchpad.tasks.LaunchpadConfig`.
+      agent_settings: settings that replace those of the agent's preset "games"; for CrossQ see
+        `agents.crossq.config.CrossQConfig`.
+      payoffs: one of `PAYOFFS`. "exact" payoffs need a compiled game. "sampled" payoffs are estimated by
+        simulation, in games of any size. "auto" means exact if the game compiles, and sampled if it does not.
+      simulation: settings of sampled payoffs, see `acme_psro.meta_game.sampled.SimulationConfig`.
+
+    Raises:
+      ValueError: an option is unknown or out of its range. The message names the command-line flag.
     """
 
     game: str
@@ -59,6 +63,7 @@ class PSROConfig:
         for name in ("iterations", "max_nodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, not {getattr(self, name)}.")
+        # `DeviceConfig` checks these too, but importing it imports JAX, and its messages do not name flags.
         for name, value in self.device.items():
             least = 0 if name == "max_extensions" else 1
             if isinstance(value, int) and value < least:
@@ -66,9 +71,15 @@ class PSROConfig:
                 raise ValueError(f"--{flag} must be at least {least}, not {value}.")
         if self.seed < 0:
             raise ValueError(f"--seed must not be negative, not {self.seed}.")
-        if not self.tolerance >= 0:
-            raise ValueError(f"--tolerance must not be negative, not {self.tolerance}.")
+        check_at_least_zero("tolerance", self.tolerance)
 
     def to_json(self) -> dict[str, Any]:
-        """The configuration as `config.json` holds it."""
-        return dataclasses.asdict(self)
+        """Returns the configuration as it is stored in `config.json`: all settings that are in use."""
+        unused = {oracle for oracle in ("device", "launchpad") if oracle != self.oracle}
+        if self.oracle == "exact":
+            unused |= {"agent", "agent_settings"}
+        if self.payoffs == "exact" or self.oracle != "launchpad":
+            unused.add("simulation")
+        if self.payoffs == "sampled":
+            unused.add("max_nodes")
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in unused}

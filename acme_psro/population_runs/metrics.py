@@ -1,7 +1,9 @@
 """Rows of `metrics.csv`.
 
-Exact rows are complete when their iteration ends. If payoffs are sampled, best responses are unknown: the
-gains of the next iteration's responses over a mixture are lower bounds, and complete its row.
+A row of an exact run is complete when its iteration ends. If payoffs are sampled, exact best responses are
+unknown. The responses of the next iteration are trained against the mixture, so what they gain is a lower
+bound of what exact best responses would gain. The row is completed with estimates of these gains, with their
+standard errors, and with bounds that hold although the estimates are uncertain.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ import numpy as np
 
 from acme_psro.evaluation.exact import Evaluation
 from acme_psro.meta_game.base import PayoffsT, PolicyT
+from acme_psro.meta_game.payoffs import meta_regret
 from acme_psro.oracles.base import Response
+from acme_psro.policies.meta_strategy import MetaStrategy, ProductStrategy
 from acme_psro.policies.stored import PolicyFile
 from acme_psro.policies.tabular import Policy
 from acme_psro.psro.loop import PSROState
@@ -25,21 +29,27 @@ if TYPE_CHECKING:
 
 Row = dict[str, float]
 
+# Standard errors by which a lower bound stays below its estimate: it holds with a probability of 95 %.
+BOUND_ERRORS = 1.645
+
 
 def exact_row(
     state: PSROState[Policy, np.ndarray], figures: Evaluation, seconds: float, wall: float, tolerance: float
 ) -> Row:
-    """Returns a row of exact figures, with the gaps of this iteration's responses, whether kept or not.
+    """Returns a row of exact metrics, with the gaps of all responses of this iteration.
+
+    A response has a gap even if it was not added to its population.
 
     Args:
       state: the state after the iteration.
-      figures: the evaluation of its mixture.
-      seconds: the iteration's duration.
+      figures: the exact evaluation of the state's mixture.
+      seconds: the iteration's duration in seconds.
       wall: seconds since the run began.
-      tolerance: there is no gap if the best response gains no more than this.
+      tolerance: gaps are NaN if the exact best response gains no more than this, in utility units.
     """
     row = _totals(state, wall)
     row |= {"nash_conv": figures.nash_conv, "exploitability": figures.exploitability}
+    row["meta_regret"] = _largest_regret(state.payoffs, state.meta_strategy)
     for player, gain in enumerate(figures.per_player_gain):
         row[f"gain_{player}"] = float(gain)
         row |= _gap_columns(player, state.responses[player] if state.responses else None, tolerance)
@@ -51,41 +61,71 @@ def exact_row(
 def sampled_row(state: PSROState[PolicyFile, SampledPayoffs], seconds: float, wall: float) -> Row:
     """Returns a row whose gains, NashConv and exploitability are not known yet; see `fill_gains`.
 
-    Episodes are all that were played: by programs, for the gains of responses, and for payoffs.
+    The number of episodes includes those of programs, those that estimate the gains of responses, and those
+    that estimate payoffs.
 
     Args:
       state: the state after the iteration.
-      seconds: the iteration's duration.
+      seconds: the iteration's duration in seconds.
       wall: seconds since the run began.
     """
     row = _totals(state, wall)
     played = int(state.payoffs.episodes.sum())
     row["episodes"] += played
     row |= dict.fromkeys(("nash_conv", "exploitability"), math.nan)
+    row["meta_regret"] = _largest_regret(state.payoffs.mean, state.meta_strategy)
     for player, population in enumerate(state.populations):
-        row |= dict.fromkeys((f"gain_{player}", f"gain_{player}_stderr"), math.nan)
+        row |= dict.fromkeys((f"gain_{player}{end}" for end in ("", "_stderr", "_lower")), math.nan)
         row |= _gap_columns(player, None, 0.0)
         row[f"population_{player}"] = len(population)
-    row |= dict.fromkeys(("nash_conv_stderr", "exploitability_stderr"), math.nan)
+    for name in ("nash_conv", "exploitability"):
+        row |= dict.fromkeys((f"{name}_stderr", f"{name}_lower"), math.nan)
     row["payoff_episodes"] = played
     row["iteration_seconds"] = seconds
     return row
 
 
-def fill_gains(row: Row, exploiters: Sequence[Response[PolicyT]]) -> Row:
-    """Returns the row with lower bounds from responses to its mixture, one a player.
+def fill_gains(row: Row, exploiters: Sequence[Response[PolicyT]], constant_sum: bool = False) -> Row:
+    """Returns the row completed with its gains, NashConv and exploitability, as far as exploiters know them.
 
-    A gain below 0 counts as 0, which is the gain of keeping the mixture. The errors of the players' gains are
-    treated as independent.
+    `nash_conv` is the sum of the estimated gains. Estimates below 0 count as they are: if they were raised to
+    0, the sum would be above its true value on average. `nash_conv_lower` is the bound, `BOUND_ERRORS`
+    standard errors below the sum and never below 0, because every player gains 0 if it keeps to the mixture.
+    The columns of exploitability and of single gains have the same meaning.
+
+    Args:
+      row: a row of `sampled_row`.
+      exploiters: responses to the row's mixture, one for each player.
+      constant_sum: True if the players' returns always add up to the same number. The mixture's own returns
+        then cancel in the sum of the gains, and so do their errors. Otherwise, the errors of the players'
+        gains are treated as independent.
     """
-    gains = [max(response.gain, 0.0) for response in exploiters]
+    players = len(exploiters)
+    gains = [response.gain for response in exploiters]
     errors = [response.standard_error for response in exploiters]
-    total, error = math.fsum(gains), math.hypot(*errors)
-    filled = row | {"nash_conv": total, "nash_conv_stderr": error}
-    filled |= {"exploitability": total / len(gains), "exploitability_stderr": error / len(gains)}
+    total = math.fsum(gains)
+    # The error of a response's return alone follows from that of its gain, because the two parts of the
+    # gain are independent.
+    parts = [
+        math.sqrt(max(response.standard_error**2 - response.own_error**2, 0.0)) for response in exploiters
+    ]
+    error = math.hypot(*(parts if constant_sum else errors))
+    filled = row | _bounded("nash_conv", total, error)
+    filled |= _bounded("exploitability", total / players, error / players)
     for player, (gain, deviation) in enumerate(zip(gains, errors, strict=True)):
-        filled |= {f"gain_{player}": gain, f"gain_{player}_stderr": deviation}
+        filled |= _bounded(f"gain_{player}", gain, deviation)
     return filled
+
+
+def _bounded(name: str, value: float, error: float) -> Row:
+    """Returns an estimate with its standard error and its lower bound."""
+    return {name: value, f"{name}_stderr": error, f"{name}_lower": max(0.0, value - BOUND_ERRORS * error)}
+
+
+def align(rows: Sequence[Row]) -> list[Row]:
+    """Returns the rows with the same columns; values that rows of earlier versions lack are NaN."""
+    widest = max(rows, key=len)
+    return [{name: row.get(name, math.nan) for name in widest} for row in rows]
 
 
 def is_known(row: Row) -> bool:
@@ -98,11 +138,18 @@ def wall_seconds(before: Sequence[Row], seconds: float, since_start: float) -> f
 
     Args:
       before: the rows so far.
-      seconds: the newest iteration's duration.
-      since_start: seconds since this process began. Start-up counts in the first row, so that curves against
-        time are honest.
+      seconds: the newest iteration's duration in seconds.
+      since_start: seconds since this process began. Only the first row uses it, so that the time of imports
+        and of compiling the game counts in curves against time.
     """
     return before[-1]["wall_seconds"] + seconds if before else since_start
+
+
+def _largest_regret(payoffs: np.ndarray, meta_strategy: MetaStrategy) -> float:
+    """Returns the most that a player gains by one of its own policies; NaN for a joint distribution."""
+    if not isinstance(meta_strategy, ProductStrategy):
+        return math.nan
+    return float(meta_regret(payoffs, meta_strategy).max())
 
 
 def _totals(state: PSROState[PolicyT, PayoffsT], wall: float) -> Row:
@@ -114,8 +161,13 @@ def _totals(state: PSROState[PolicyT, PayoffsT], wall: float) -> Row:
 
 
 def _gap_columns(player: int, response: Response[PolicyT] | None, tolerance: float) -> Row:
-    """Returns the gap of a response; NaN without a response, or if there was nothing to gain."""
+    """Returns a response's gap: the exact best response's gain minus the response's, absolute and relative.
+
+    Both are NaN without a response, and if the exact best response gains no more than `tolerance`. Sampled
+    runs pass no response, because they do not know the gain of an exact best response.
+    """
     gap = relative = np.nan
+    # Dividing by a gain within the tolerance would blow rounding errors up to a large relative gap.
     if response is not None and response.best_gain > tolerance:
         gap = max(response.best_gain - response.gain, 0.0)
         relative = gap / response.best_gain

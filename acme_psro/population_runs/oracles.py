@@ -1,4 +1,4 @@
-"""Oracles of runs on compiled games, by name; what is heavy is imported when it is asked for."""
+"""Construction of the oracles of runs in compiled games from their names and settings."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 def prepare_oracle(
     config: PSROConfig, directory: Path, warn: Callable[[str], None]
 ) -> Callable[[GameTree], Oracle[Policy, np.ndarray]]:
-    """Returns a function that makes the configured oracle for a game, its settings checked.
+    """Checks the oracle's settings and returns a function that makes the oracle for a compiled game.
 
-    Imports an oracle's code only if it is asked for, as JAX takes a second to import.
+    An oracle's code is imported only if the configuration names it, because importing JAX takes a second.
 
     Args:
       config: the run's configuration.
@@ -35,7 +35,7 @@ def prepare_oracle(
       warn: called with one line for each failure of a program.
 
     Raises:
-      ValueError: a setting that is not allowed.
+      ValueError: a setting is not allowed.
     """
     if config.oracle == "exact":
         from acme_psro.oracles import exact
@@ -70,13 +70,14 @@ def make_agent(config: PSROConfig) -> MakeAgent:
     """Returns a function that makes the configured agent for a game.
 
     Raises:
-      ValueError: a setting that the agent does not have or allow.
+      ValueError: a setting is unknown to the agent or not allowed.
     """
     agent = AGENTS[config.agent].core()
     chosen = settings.replace(config.agent, agent.presets["games"], config.agent_settings)
 
     def make(example: Observation, num_actions: int, gradient_steps: int) -> AgentCore:
-        # Learning rate and temperature fall over the budget of one response.
+        # Schedules of learning rate and temperature end with the budget of one response, which is known only
+        # to the oracle.
         planned = dataclasses.replace(chosen, horizon=gradient_steps)
         return agent.make_core(agent.make_networks(example, num_actions, planned), planned)
 

@@ -1,4 +1,7 @@
-"""Preparation of a run: exact or sampled payoffs, and all checks before anything is written."""
+"""Preparation of a run: the choice of exact or sampled payoffs, and all checks of the configuration.
+
+Nothing is written to the run's directory before the checks have passed.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from acme_psro.agent_runs import installed
 from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import GameError, load_game
 from acme_psro.games.tree import GameTree
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.exact import ExactRun
+from acme_psro.solvers import check_solver_fits
 from acme_psro.storage import run_directory
 
 if TYPE_CHECKING:
@@ -19,12 +24,17 @@ if TYPE_CHECKING:
 
 
 def settle_payoffs(config: PSROConfig, directory: Path) -> PSROConfig:
-    """Returns the configuration with `payoffs` decided, as far as possible without compiling the game.
+    """Returns the configuration with `payoffs` decided, if that is possible without compiling the game.
 
-    Only programs can do without a compiled game. A run is resumed as it began, which its `config.json` says.
+    Only the Launchpad oracle can do without a compiled game, so all other oracles need exact payoffs. A run
+    that is resumed keeps the payoffs with which it began; they are stored in its `config.json`.
+
+    Args:
+      config: the run's configuration.
+      directory: the run's directory.
 
     Raises:
-      ValueError: a `config.json` that cannot be read, or that names unknown payoffs.
+      ValueError: `config.json` cannot be read, or it names unknown payoffs.
     """
     if config.payoffs != "auto":
         return config
@@ -44,20 +54,25 @@ def prepare_run(
     warn: Callable[[str], None],
     on_progress: Callable[[int], None],
 ) -> ExactRun | SampledRun:
-    """Compiles the game, unless payoffs are sampled, and checks all settings; writes nothing.
+    """Checks all settings and returns the run, without writing anything.
+
+    The game is compiled unless payoffs are "sampled". If payoffs are "auto" and the game does not compile,
+    the run's payoffs are sampled.
 
     Args:
       config: the run's configuration, see `settle_payoffs`.
       directory: the run's directory.
-      started: `time.monotonic()` when the process began.
-      warn: called with one line for each thing that goes wrong.
+      started: the value of `time.monotonic()` when the process began.
+      warn: called with one line for each failure.
       on_progress: called with the number of nodes compiled so far.
 
     Raises:
-      ValueError: a setting that is not allowed, an unknown game, or one that does not compile.
+      ValueError: a setting is not allowed, the game is unknown, or it does not compile but has to.
     """
     if config.oracle == "launchpad":
-        _check_launchpad(config)
+        _check_launchpad(config, directory)
+    if config.oracle == "device":
+        _check_device(config)
     if config.payoffs != "sampled":
         tree = _compile(config, warn, on_progress)
         if tree is not None:
@@ -67,20 +82,41 @@ def prepare_run(
     return SampledRun(dataclasses.replace(config, payoffs="sampled"), directory, started, warn)
 
 
-def _check_launchpad(config: PSROConfig) -> None:
-    """Checks settings before the game is compiled, because compiling may take minutes."""
+def _check_launchpad(config: PSROConfig, directory: Path) -> None:
+    """Checks the settings of programs and of simulation, and that the packages of programs are installed.
+
+    The run checks them again, but only after the game is compiled, which may take minutes.
+    """
+    from acme_psro.agent_runs.budget import check_budget
+    from acme_psro.agent_runs.config import AgentRunConfig
     from acme_psro.meta_game.sampled import SimulationConfig
     from acme_psro.oracles.launchpad.tasks import LaunchpadConfig
 
-    LaunchpadConfig(**config.launchpad)
+    settings = LaunchpadConfig(**config.launchpad)
     SimulationConfig(**config.simulation)
+    # Older versions began runs that learn nothing, which can still be resumed.
+    if not (directory / "config.json").exists():
+        program = AgentRunConfig(
+            config.agent, f"openspiel:{config.game}", settings.actor_steps, distributed=True
+        )
+        check_budget(program, program.replay_overrides(), "actor_steps_per_response")
+    installed.check_acme_layer("--oracle=launchpad")
+
+
+def _check_device(config: PSROConfig) -> None:
+    """Checks the settings of the device oracle, before the game is compiled."""
+    from acme_psro.oracles.device.training import DeviceConfig
+
+    DeviceConfig(**config.device)
 
 
 def _compile(
     config: PSROConfig, warn: Callable[[str], None], on_progress: Callable[[int], None]
 ) -> GameTree | None:
-    """Returns the compiled game, or None if it does not compile and need not."""
-    load_game(config.game)
+    """Returns the compiled game, or None if it does not compile and payoffs may be sampled."""
+    # A game that cannot even be loaded is always an error; only a failure to compile leads to sampling.
+    # Whether returns sum to zero is only known when the game is compiled, the number of players at once.
+    check_solver_fits(config.meta_solver, load_game(config.game).num_players(), zero_sum=True)
     try:
         return compile_game(config.game, config.max_nodes, on_progress=on_progress)
     except GameError as error:

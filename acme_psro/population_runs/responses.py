@@ -1,4 +1,4 @@
-"""Programs of the Launchpad oracle, as runs of one agent."""
+"""Programs of the Launchpad oracle, each of which is a run of one agent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from acme_psro.oracles.launchpad.tasks import LaunchpadConfig, Learned, Program,
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.system import supervision, tables
 
-# Enough for a curve; a plateau must be seen long before the budget is spent.
+# Five evaluations are enough for a learning curve. If a plateau may end a program, evaluations must be much
+# closer together and more exact, so that a plateau is noticed long before the budget is spent.
 _EVALUATIONS = 5
 _EVALUATIONS_PER_PATIENCE = 10
 _EPISODES = 10
@@ -19,14 +20,14 @@ _EPISODES_FOR_PLATEAU = 100
 
 
 def make_run_programs(config: PSROConfig, note: Callable[[str], None]) -> RunPrograms:
-    """Returns a function that runs programs as child processes, and resumes those that were begun before.
+    """Returns a function that runs programs as child processes and resumes interrupted ones.
 
     Args:
-      config: the configuration of PSRO.
-      note: called with one line for each thing that goes wrong.
+      config: the population run's configuration.
+      note: called with one line for each failure.
 
     Raises:
-      ValueError: a setting that is not allowed.
+      ValueError: a setting is not allowed.
     """
     settings = LaunchpadConfig(**config.launchpad)
     if settings.plateau_min_improvement and not settings.plateau_patience:
@@ -37,11 +38,12 @@ def make_run_programs(config: PSROConfig, note: Callable[[str], None]) -> RunPro
     )
 
     def run_programs(programs: Sequence[Program]) -> list[Learned]:
+        # Devices go to programs in turn, so that programs that run side by side get different devices.
         devices = placement.assign(settings.learner_devices, len(programs))
         sharing = placement.count_sharing(devices, settings.max_parallel_programs)
         runs = [
-            make_run_config(config, settings, program, seen)
-            for program, seen in zip(programs, devices, strict=True)
+            make_run_config(config, settings, program, visible)
+            for program, visible in zip(programs, devices, strict=True)
         ]
         jobs = [
             launch.make_job(run, program.directory, f"player {program.player}'s response", number)
@@ -53,7 +55,7 @@ def make_run_programs(config: PSROConfig, note: Callable[[str], None]) -> RunPro
             hang_seconds=launch.HANG_SECONDS,
             on_event=lambda event: note(f"{event.job}: {event.message}") if event.message else None,
         )
-        return [_read(run, program) for run, program in zip(runs, programs, strict=True)]
+        return [_read_result(run, program) for run, program in zip(runs, programs, strict=True)]
 
     return run_programs
 
@@ -61,7 +63,14 @@ def make_run_programs(config: PSROConfig, note: Callable[[str], None]) -> RunPro
 def make_run_config(
     config: PSROConfig, settings: LaunchpadConfig, program: Program, learner_devices: str = ""
 ) -> AgentRunConfig:
-    """Returns the configuration of a program's run, with the devices that its learner sees."""
+    """Returns the configuration of the agent run by which a program learns its response.
+
+    Args:
+      config: the population run's configuration.
+      settings: the budget and the processes of a program.
+      program: the best response to find.
+      learner_devices: the devices that are visible to the learner, as in `LaunchpadConfig`.
+    """
     patience = settings.plateau_patience
     evaluations = _EVALUATIONS_PER_PATIENCE * patience if patience else _EVALUATIONS
     return AgentRunConfig(
@@ -84,7 +93,12 @@ def make_run_config(
     )
 
 
-def _read(run: AgentRunConfig, program: Program) -> Learned:
+def _read_result(run: AgentRunConfig, program: Program) -> Learned:
+    """Reads the policy, counts and last metrics of a finished program.
+
+    Raises:
+      RuntimeError: the program has not finished.
+    """
     finished = directory.read_finished(program.directory, run)
     if finished is None:
         raise RuntimeError(f"player {program.player}'s response was not finished; see {program.directory}.")

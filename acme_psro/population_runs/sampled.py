@@ -1,4 +1,8 @@
-"""Population runs in games of any size: policies are files, payoffs are sampled, gains are lower bounds."""
+"""Population runs in games of any size, with sampled payoffs.
+
+Policies are files, payoffs are estimated by simulation, and gains are lower bounds: trained responses reach
+them, but an exact best response may gain more.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,13 @@ from pathlib import Path
 import pyspiel
 
 from acme_psro.games import playing
+from acme_psro.games.identity import name_game
 from acme_psro.games.loading import load_game
 from acme_psro.meta_game import workers
 from acme_psro.meta_game.estimates import SampledPayoffs
 from acme_psro.meta_game.sampled import SampledMetaGame, SimulationConfig
 from acme_psro.meta_game.workers import SimulationError
+from acme_psro.oracles.base import Response
 from acme_psro.oracles.launchpad import sampled as launchpad_sampled
 from acme_psro.oracles.launchpad.tasks import tidy_tasks
 from acme_psro.policies import decoders
@@ -22,7 +28,15 @@ from acme_psro.policies.stored import PolicyFile
 from acme_psro.population_runs import responses
 from acme_psro.population_runs.base import PopulationRun
 from acme_psro.population_runs.config import PSROConfig
-from acme_psro.population_runs.metrics import Row, fill_gains, is_known, sampled_row, wall_seconds
+from acme_psro.population_runs.meta_regret import RegretWarning
+from acme_psro.population_runs.metrics import (
+    BOUND_ERRORS,
+    Row,
+    fill_gains,
+    is_known,
+    sampled_row,
+    wall_seconds,
+)
 from acme_psro.psro import loop
 from acme_psro.psro.loop import PSROState
 from acme_psro.solvers import check_solver_fits, get_solver
@@ -34,16 +48,18 @@ State = PSROState[PolicyFile, SampledPayoffs]
 
 
 class SampledRun(PopulationRun[PolicyFile, SampledPayoffs]):
-    """A run whose payoffs are sampled; see `acme_psro.population_runs.base.PopulationRun`.
+    """A run with sampled payoffs, see `acme_psro.population_runs.base.PopulationRun`.
 
     Args:
       config: the run's configuration.
       directory: the run's directory.
-      started: `time.monotonic()` when the process began.
-      warn: called with one line for each failure of a program.
+      started: the value of `time.monotonic()` when the process began.
+      warn: called with one line for each failure of a program, and if the meta-solver's answer is no
+        equilibrium.
 
     Raises:
-      ValueError: a setting that is not allowed, or a game that cannot be learned in.
+      ValueError: a setting is not allowed, the meta-solver does not fit the game, or the game offers no
+        observation tensor for networks.
     """
 
     failures = (JobError, SimulationError)
@@ -53,26 +69,30 @@ class SampledRun(PopulationRun[PolicyFile, SampledPayoffs]):
     ) -> None:
         settings = SimulationConfig(**config.simulation)
         game = load_game(config.game)
-        zero_sum = game.get_type().utility == pyspiel.GameType.Utility.ZERO_SUM
+        utility = game.get_type().utility
+        zero_sum = utility == pyspiel.GameType.Utility.ZERO_SUM
         check_solver_fits(config.meta_solver, game.num_players(), zero_sum)
-        # Networks need tensors; a game without any is refused before programs start.
+        # Networks need tensors. A game without any is rejected here, before programs start.
         playing.tensor_of(game)
         self.config = config
         self._game = game
+        self._constant_sum = zero_sum or utility == pyspiel.GameType.Utility.CONSTANT_SUM
+        self._regret_warning = RegretWarning(config.meta_solver, warn)
         self._settings = settings
         self._workers = workers.Workers(settings.payoff_workers, decoders.DECODERS)
         self._checkpoints = directory / "checkpoints"
         self._responses = directory / "responses"
         self._started = started
-        self.form = formats.of_files(str(game))
+        name = name_game(config.game)
+        self.form = formats.of_files(name)
         self.meta_game = SampledMetaGame(
-            str(game),
+            name,
             self._workers.simulate,
             settings,
             get_solver(config.meta_solver),
             config.seed,
             self._place_policy,
-            # Programs come next, and need the memory.
+            # The programs that train responses come next, and they need the memory of the workers.
             release=self._workers.close,
         )
         self.oracle = launchpad_sampled.make_oracle(
@@ -93,23 +113,30 @@ class SampledRun(PopulationRun[PolicyFile, SampledPayoffs]):
         )
 
     def converged(self, state: State) -> bool:
-        # That no program found a gain does not prove that there is none: another program may find one.
+        # Gains are only lower bounds. If no program found a gain, a further program may still find one.
         return False
 
     def add_row(self, before: Sequence[Row], state: State, seconds: float) -> list[Row]:
         wall = wall_seconds(before, seconds, time.monotonic() - self._started)
-        known = [*before[:-1], fill_gains(before[-1], state.responses)] if before else []
+        # This iteration's responses were trained against the mixture of the row before.
+        self._regret_warning.check(state.iteration, state.payoffs.mean, state.meta_strategy)
+        known = [*before[:-1], self._fill_gains(before[-1], state.responses)] if before else []
         return [*known, sampled_row(state, seconds, wall)]
 
     def conclude(self, record: Record[PolicyFile, SampledPayoffs]) -> Record[PolicyFile, SampledPayoffs]:
-        """Trains exploiters of the final mixture, as the next iteration would; none joins a population."""
+        """Trains exploiters of the final mixture and completes its row with their gains.
+
+        They are trained as the responses of the next iteration would be, but they join no population.
+        """
         *others, last = record.metrics
         if is_known(last):
             return record
         state = record.state
+        # With the next iteration's key the oracle writes to that iteration's directory. If the run is later
+        # continued with more iterations, these programs are found finished and are not trained again.
         key = loop.iteration_key(self.config.seed, state.iteration)
         exploiters = self.oracle(key, loop.tasks_of(state))
-        return dataclasses.replace(record, metrics=[*others, fill_gains(last, exploiters)])
+        return dataclasses.replace(record, metrics=[*others, self._fill_gains(last, exploiters)])
 
     def tidy(self, iteration: int) -> None:
         key = loop.iteration_key(self.config.seed, iteration - 1)
@@ -118,14 +145,20 @@ class SampledRun(PopulationRun[PolicyFile, SampledPayoffs]):
     def outcome(self, record: Record[PolicyFile, SampledPayoffs]) -> str:
         last = record.metrics[-1]
         figures = ", ".join(
-            f"{name} at least {last[column]:.4f} ± {last[f'{column}_stderr']:.4f}"
+            f"{name} at least {last[f'{column}_lower']:.4f} ± {last[f'{column}_stderr']:.4f}"
             for name, column in (("Exploitability", "exploitability"), ("NashConv", "nash_conv"))
         )
-        done = f"Stopped after {record.state.iteration} iterations, as asked."
-        return f"{done} {figures} (lower bounds: what trained exploiters gain, in simulated games)."
+        done = self.say_stopped(record.state.iteration)
+        return (
+            f"{done} {figures} (lower bounds: what trained exploiters gain in simulated games, less "
+            f"{BOUND_ERRORS:g} standard errors)."
+        )
 
     def summary(self, record: Record[PolicyFile, SampledPayoffs]) -> str:
         return self.outcome(record)
+
+    def _fill_gains(self, row: Row, exploiters: Sequence[Response[PolicyFile]]) -> Row:
+        return fill_gains(row, exploiters, self._constant_sum)
 
     def _place_policy(self, player: int, index: int) -> Path:
         return checkpoint.policy_path(self._checkpoints, player, index)

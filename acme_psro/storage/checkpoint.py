@@ -28,14 +28,43 @@ from acme_psro.meta_game.base import PayoffsT, PolicyT
 from acme_psro.oracles.base import Counts
 from acme_psro.policies.meta_strategy import JointStrategy, MetaStrategy, ProductStrategy
 from acme_psro.psro.loop import PSROState
+from acme_psro.storage.checkpoint_files import (
+    POLICY,
+    UNFINISHED,
+    CheckpointError,
+    find,
+    find_manifests,
+    iteration_of,
+    pack,
+    policy_path,
+    read_content,
+    unpack,
+)
 from acme_psro.system.files import write_atomically
+
+__all__ = [
+    "VERSION",
+    "CheckpointError",
+    "Format",
+    "GameChangedError",
+    "Record",
+    "exists",
+    "pack",
+    "policy_path",
+    "prune",
+    "restore",
+    "save",
+    "unpack",
+]
 
 VERSION = 1
 _KEPT = 3
+# A running run removes every checkpoint that was listed if reading takes longer than a few iterations.
+_LISTINGS = 5
 
 
-class CheckpointError(ValueError):
-    """No checkpoint can be used; the message is one line for the user."""
+class GameChangedError(ValueError):
+    """The game has changed since the run began. The message is one line for the user."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,12 +87,14 @@ class Format(Generic[PolicyT, PayoffsT]):
     """The representation of policies and payoffs on disk; see `acme_psro.storage.formats`.
 
     Attributes:
+      game: digest of the game's content. Runs of a game that has changed since are not read.
       pack_policy: (policy, player) -> the content of the policy's file.
       read_policy: (file, player) -> policy; raises a ValueError or KeyError if the file does not fit.
       pack_payoffs: payoffs -> arrays by name, "payoffs" among them.
       unpack_payoffs: those arrays, among others -> payoffs; raises a KeyError if one is missing.
     """
 
+    game: str
     pack_policy: Callable[[PolicyT, int], bytes]
     read_policy: Callable[[Path, int], PolicyT]
     pack_payoffs: Callable[[PayoffsT], dict[str, np.ndarray]]
@@ -86,6 +117,7 @@ def save(directory: Path, record: Record[PolicyT, PayoffsT], form: Format[Policy
     digests[f"{name}.npz"] = _digest(arrays)
     manifest = {
         "version": VERSION,
+        "game": form.game,
         "iteration": record.state.iteration,
         "populations": [len(population) for population in record.state.populations],
         "totals": dataclasses.asdict(record.state.counts),
@@ -94,47 +126,61 @@ def save(directory: Path, record: Record[PolicyT, PayoffsT], form: Format[Policy
     }
     manifest["sha256"] = _digest(_canonical(manifest))
     write_atomically(directory / f"{name}.json", json.dumps(manifest, indent=1))
-    for old in _manifests(directory)[_KEPT:]:
+    for old in find_manifests(directory)[_KEPT:]:
         old.unlink()
         old.with_suffix(".npz").unlink(missing_ok=True)
 
 
 def exists(directory: Path) -> bool:
-    """Returns True if there is a checkpoint here, whole or not."""
-    return bool(_manifests(directory))
+    """Returns True if there is a checkpoint here, whole or not.
+
+    Raises:
+      OSError: the directory cannot be listed.
+    """
+    return bool(find_manifests(directory))
 
 
 def restore(
     directory: Path, form: Format[PolicyT, PayoffsT], warn: Callable[[str], None]
 ) -> Record[PolicyT, PayoffsT]:
-    """Reads the newest whole checkpoint.
+    """Reads the newest whole checkpoint. The run may be writing others at the same time.
 
     Args:
+      directory: the directory of checkpoints.
+      form: the format of policies and payoffs.
       warn: called with one line for every checkpoint that is skipped.
 
     Raises:
       CheckpointError: there is none, or none is whole.
+      OSError: the directory or a manifest cannot be read, for example without permission.
     """
-    manifests = _manifests(directory)
-    if not manifests:
-        raise CheckpointError(f"there is no checkpoint in {directory}: start the run without --resume.")
-    for manifest in manifests:
-        try:
-            return _read(directory, manifest, form)
-        except CheckpointError as error:
-            warn(f"checkpoint {manifest.stem} cannot be used: {error}")
-    raise CheckpointError(
-        f"no checkpoint in {directory} is whole ({len(manifests)} tried): start again in a new directory."
-    )
+    tried: list[Path] = []
+    for _ in range(_LISTINGS):
+        manifests = find_manifests(directory)
+        if not manifests:
+            raise CheckpointError(f"this run has no checkpoint yet (there is no checkpoint in {directory}).")
+        new = [manifest for manifest in manifests if manifest not in tried]
+        for manifest in new:
+            try:
+                return _read(directory, manifest, form)
+            except CheckpointError as error:
+                # A running run removes its old checkpoints, the manifest first: no reason for a warning.
+                if manifest.exists():
+                    warn(f"checkpoint {manifest.stem} cannot be used: {error}")
+        tried += new
+        if not new:
+            break
+    raise CheckpointError(f"no checkpoint in {directory} is whole ({len(manifests)} tried).")
 
 
 def prune(directory: Path, record: Record[PolicyT, PayoffsT]) -> None:
     """Removes files that do not belong to a restored record: newer checkpoints and incomplete policies.
 
     It must be called before a run resumes from the record, because existing policies are never rewritten.
+    Files whose names are not those of a checkpoint's files are left alone.
     """
-    for manifest in _manifests(directory):
-        if int(manifest.stem.removeprefix("state_")) > record.state.iteration:
+    for manifest in find_manifests(directory):
+        if iteration_of(manifest) > record.state.iteration:
             manifest.unlink()
             manifest.with_suffix(".npz").unlink(missing_ok=True)
     needed = {
@@ -142,27 +188,43 @@ def prune(directory: Path, record: Record[PolicyT, PayoffsT]) -> None:
         for player, population in enumerate(record.state.populations)
         for index in range(len(population))
     }
-    for path in (directory / "policies").iterdir():
+    policies = directory / "policies"
+    for path in find(policies, POLICY):
         if path not in needed:
             path.unlink()
-    for unfinished in directory.glob(".*.tmp"):
+    for unfinished in (*find(policies, UNFINISHED), *find(directory, UNFINISHED)):
         unfinished.unlink()
 
 
 def _read(directory: Path, path: Path, form: Format[PolicyT, PayoffsT]) -> Record[PolicyT, PayoffsT]:
+    """Reads the checkpoint with a manifest.
+
+    Raises:
+      CheckpointError: it cannot be used.
+      PermissionError: a file may not be read, so that it is not known whether the checkpoint is whole.
+    """
+    content = read_content(path)
+    # Read at once, because a running run soon removes this file and the manifest. Policies stay.
+    state_file = f"{path.stem}.npz"
+    packed = read_content(directory / state_file)
     try:
-        manifest: dict[str, Any] = json.loads(path.read_bytes())
+        manifest: dict[str, Any] = json.loads(content)
         claimed = manifest.pop("sha256")
         intact = claimed == _digest(_canonical(manifest))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+    except (ValueError, KeyError, AttributeError, TypeError):
         intact = False
     if not intact:
         raise CheckpointError("its manifest is truncated or altered.")
     if manifest["version"] != VERSION:
         raise CheckpointError(f"it has version {manifest['version']}; this program reads {VERSION}.")
+    # Runs of earlier versions did not record the game's content.
+    if manifest.get("game", form.game) != form.game:
+        raise GameChangedError(
+            f"the game is no longer the one that the run in {directory.parent} began with: restore the game, "
+            "or start a new run in another directory."
+        )
     for name, digest in manifest["files"].items():
-        file = directory / name
-        if not file.exists() or _digest(file.read_bytes()) != digest:
+        if _digest(packed if name == state_file else read_content(directory / name)) != digest:
             raise CheckpointError(f"{name} is missing, truncated or altered.")
     sizes = manifest["populations"]
     try:
@@ -170,8 +232,12 @@ def _read(directory: Path, path: Path, form: Format[PolicyT, PayoffsT]) -> Recor
             tuple(form.read_policy(policy_path(directory, player, index), player) for index in range(size))
             for player, size in enumerate(sizes)
         )
-        arrays = unpack(directory / f"{path.stem}.npz")
+        arrays = unpack(io.BytesIO(packed))
         payoffs = form.unpack_payoffs(arrays)
+    except PermissionError:
+        raise
+    except OSError as error:
+        raise CheckpointError(f"a file cannot be read: {error.strerror}.") from None
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"it does not fit the game: {error}") from None
     strategies = _split_strategies(arrays, len(manifest["metrics"]), len(sizes))
@@ -214,34 +280,6 @@ def _split_strategies(arrays: dict[str, np.ndarray], rows: int, players: int) ->
         else:
             strategies.append(ProductStrategy(tuple(own[row] for own in marginals)))
     return strategies
-
-
-def policy_path(directory: Path, player: int, index: int) -> Path:
-    """Returns the file of a player's policy."""
-    return directory / "policies" / f"player_{player}_{index:05d}.npz"
-
-
-def _manifests(directory: Path) -> list[Path]:
-    """Returns all manifests, the newest first."""
-    return sorted(directory.glob("state_*.json"), key=lambda path: (len(path.name), path.name), reverse=True)
-
-
-def pack(arrays: dict[str, np.ndarray]) -> bytes:
-    """Returns arrays by name, compressed; equal arrays give equal bytes."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def unpack(path: Path) -> dict[str, np.ndarray]:
-    """Returns the arrays that `pack` wrote; never unpickles.
-
-    Raises:
-      ValueError: the file holds objects, which would have to be unpickled.
-      BadZipFile: the file is not such an archive.
-    """
-    with np.load(path, allow_pickle=False) as stored:
-        return dict(stored)
 
 
 def _digest(data: bytes) -> str:

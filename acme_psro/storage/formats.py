@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acme_psro.games.identity import content_digest
 from acme_psro.games.tree import GameTree
 from acme_psro.policies import decoders, stored
 from acme_psro.policies.stored import PolicyFile
@@ -37,6 +38,7 @@ def of_tree(tree: GameTree) -> Format[Policy, np.ndarray]:
         return make_policy(tree, player, decoders.table_on_tree(tree, policy))
 
     return Format(
+        game=tree.digest,
         pack_policy=pack,
         read_policy=read,
         pack_payoffs=lambda payoffs: {"payoffs": payoffs},
@@ -64,6 +66,7 @@ def of_files(game: str) -> Format[PolicyFile, SampledPayoffs]:
         return policy.path.read_bytes()
 
     return Format(
+        game=content_digest(game) or "",
         pack_policy=pack,
         read_policy=lambda path, player: stored.check_file(path, game, player),
         pack_payoffs=lambda payoffs: {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from acme_psro.games.compile import DEFAULT_MAX_NODES, compile_game
+from acme_psro.games.identity import name_game
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.base import PayoffsT, PolicyT
 from acme_psro.policies.stored import PolicyFile
@@ -30,6 +31,8 @@ _MAY_DIFFER = (
     "launchpad.max_parallel_programs",
     "simulation.payoff_workers",
 )
+# Bytes in a name that every usual file system allows.
+_LONGEST_NAME = 255
 # Values of settings that did not exist when older runs were begun.
 _ONCE = {"payoffs": "exact"}
 
@@ -99,6 +102,9 @@ def check(
     """
     path = directory / "config.json"
     _check_place(directory)
+    for part in (directory / "checkpoints", directory / "events"):
+        if part.exists():
+            _check_place(part)
     if not path.exists():
         if begun(directory / "checkpoints"):
             raise RunDirectoryError(
@@ -123,10 +129,13 @@ def check(
 
 def _check_place(directory: Path) -> None:
     """Checks that the path is a directory, or that one can be made there."""
+    for name in directory.parts:
+        if len(os.fsencode(name)) > _LONGEST_NAME:
+            raise RunDirectoryError(f"the name {name[:40]}.. is too long: choose another --output_dir.")
     place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     if not place.is_dir():
         raise RunDirectoryError(f"{place} is a file: choose another --output_dir.")
-    if not os.access(place, os.W_OK):
+    if not os.access(place, os.W_OK | os.X_OK):
         raise RunDirectoryError(f"{place} cannot be written to: choose another --output_dir.")
 
 
@@ -157,7 +166,12 @@ def resume(
     """
     if not checkpoint.exists(directory / "checkpoints"):
         return None
-    record = checkpoint.restore(directory / "checkpoints", form, warn)
+    try:
+        record = checkpoint.restore(directory / "checkpoints", form, warn)
+    except checkpoint.CheckpointError as error:
+        raise checkpoint.CheckpointError(
+            f"{error} The run cannot be resumed: start it again in a new directory."
+        ) from None
     checkpoint.prune(directory / "checkpoints", record)
     write_csv(directory / "metrics.csv", record.metrics)
     return record
@@ -178,20 +192,31 @@ def read(directory: str | Path, warn: Callable[[str], None] = lambda line: None)
     if not path.exists():
         raise RunDirectoryError(f"there is no run in {directory} (no config.json).")
     config = read_config(path)
-    try:
-        game, max_nodes = str(config["game"]), int(config.get("max_nodes", DEFAULT_MAX_NODES))
-    except (KeyError, TypeError, ValueError):
-        raise RunDirectoryError(f"{path} names no game: it was altered.") from None
+    game, max_nodes = _check_game(path, config)
     if is_sampled(config):
-        from acme_psro.games.loading import load_game
-
-        game = str(load_game(game))
+        game = name_game(game)
         files = formats.of_files(game)
         return StoredSampledRun(config, game, checkpoint.restore(directory / "checkpoints", files, warn))
     tree = compile_game(game, max_nodes)
     tables = formats.of_tree(tree)
     record = checkpoint.restore(directory / "checkpoints", tables, warn)
     return StoredExactRun(config, tree.game_string, tree, record)
+
+
+def _check_game(path: Path, config: Config) -> tuple[str, int]:
+    """Returns the game of a run, and the largest number of nodes of a game that is compiled.
+
+    Raises:
+      RunDirectoryError: the configuration is not one of `run_psro`, or it was altered.
+    """
+    if "environment" in config and "game" not in config:
+        raise RunDirectoryError(f"{path.parent} is a run of run_agent: name a run of run_psro.")
+    game, max_nodes = config.get("game"), config.get("max_nodes", DEFAULT_MAX_NODES)
+    if not isinstance(game, str):
+        raise RunDirectoryError(f"{path} names no game: it was altered.")
+    if type(max_nodes) is not int:
+        raise RunDirectoryError(f"max_nodes in {path} is {max_nodes!r}, not a whole number: it was altered.")
+    return game, max_nodes
 
 
 def is_sampled(config: Config) -> bool:
@@ -203,11 +228,12 @@ def read_config(path: Path) -> Config:
     """Returns the configuration in a `config.json`.
 
     Raises:
-      RunDirectoryError: it cannot be read.
+      RunDirectoryError: it holds no configuration.
+      OSError: it cannot be read, for example without permission.
     """
     try:
         config = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except ValueError:
         config = None
     if not isinstance(config, dict):
         raise RunDirectoryError(f"{path} cannot be read: it is truncated or altered.")
@@ -215,9 +241,14 @@ def read_config(path: Path) -> Config:
 
 
 def _differences(old: Config, new: Config, may_differ: Collection[str]) -> list[str]:
-    """Returns the differences, as `name is old, not new`, nested names joined by dots."""
+    """Returns the differences, as `name is old, not new`, nested names joined by dots.
+
+    A setting, or a group of settings, that only the old configuration has is not in use any more: older
+    versions recorded settings that a run did not use.
+    """
     # Through JSON and back, so that tuples compare equal to the lists they are written as.
-    flat_old, flat_new = _flatten(old), _flatten(json.loads(json.dumps(new)))
+    flat_old = _flatten({name: value for name, value in old.items() if name in new})
+    flat_new = _flatten(json.loads(json.dumps(new)))
     if flat_new.get("payoffs") is not None:
         flat_old = {**_ONCE, **flat_old}
     names = [name for name in {**flat_old, **flat_new} if name not in may_differ]

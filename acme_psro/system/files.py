@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import uuid
@@ -15,7 +16,8 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> None:
       data: the complete content. Text is encoded as UTF-8, and newlines are kept as they are.
 
     Raises:
-      OSError: the file cannot be written. The old file, if there was one, is unchanged.
+      OSError: the file cannot be written, and the error names it. The old file, if there was one, is
+        unchanged.
     """
     path = pathlib.Path(path)
     content = data.encode("utf-8") if isinstance(data, str) else data
@@ -28,5 +30,11 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> None:
             # Without this, a power failure after the rename could leave an empty file under the final name.
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        # The system's errors name the temporary file, or no file at all.
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -13,9 +13,10 @@ import pytest
 from open_spiel.python.algorithms import exploitability
 
 import acme_psro
+from acme_psro.storage import run_directory
 from acme_psro.system.tables import read_csv
 from experiments import evaluate, run_psro
-from tests.experiments.launching import ROOT, Ended, Launch, contents, exit_code, make_launch
+from tests.experiments.launching import ROOT, Ended, Launch, contents, exit_code, make_launch, start
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,66 @@ def test_bad_run_directories_are_refused(run: pathlib.Path, tmp_path: pathlib.Pa
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     _assert_refused(evaluated(f"--run_dir={run}", "--resume_all"), "resume_all")
     _assert_refused(evaluated(str(run)), "unexpected argument")
+
+
+def test_other_directories_are_named_for_what_they_are(
+    tmp_path: pathlib.Path, evaluated: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = tmp_path / "run" / "config.json"
+    config.parent.mkdir()
+    config.write_text('{"agent": "crossq", "environment": "openspiel:kuhn_poker", "actor_steps": 5}')
+    _assert_refused(evaluated("--run_dir=~/run"), "is a run of run_agent: name a run of run_psro")
+    config.write_text('{"game": "kuhn_poker", "payoffs": "exact", "max_nodes": "many"}')
+    _assert_refused(evaluated("--run_dir=~/run"), "max_nodes", "'many'")
+    config.write_text('{"game": "kuhn_poker", "payoffs": "exact"}')
+    ended = evaluated("--run_dir=~/run")
+    _assert_refused(ended, "this run has no checkpoint yet")
+    assert "--resume" not in ended.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="everything is permitted to the superuser")
+@pytest.mark.parametrize("part", ["config.json", "checkpoints"])
+def test_what_may_not_be_read_is_said(
+    run: pathlib.Path, tmp_path: pathlib.Path, evaluated: Any, part: str
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / part).chmod(0)
+    try:
+        _assert_refused(evaluated(f"--run_dir={copy}"), f"cannot open {copy / part}: Permission denied")
+    finally:
+        (copy / part).chmod(0o700)
+
+
+@pytest.mark.parametrize(("target", "code"), [("/dev/full", 2), ("/dev/null", 0)])
+def test_a_result_that_is_lost_is_an_error(run: pathlib.Path, target: str, code: int) -> None:
+    command = [sys.executable, "-m", "experiments.evaluate", f"--run_dir={run}"]
+    with open(target, "w") as stdout:
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert done.returncode == code
+    assert ("cannot write the result to standard output" in done.stderr) == (code == 2)
+
+
+def test_a_running_run_is_read_at_any_moment(tmp_path: pathlib.Path) -> None:
+    """Its checkpoints come and go while they are read."""
+    process = start(
+        "experiments.run_psro",
+        "--game=kuhn_poker(players=3)",
+        "--oracle=exact",
+        "--meta_solver=uniform",
+        "--iterations=60",
+        f"--output_dir={tmp_path}",
+    )
+    warnings: list[str] = []
+    reads = 0
+    while process.poll() is None:
+        if (tmp_path / "checkpoints" / "state_00000.json").exists() or reads:
+            run_directory.read(tmp_path, warnings.append)
+            reads += 1
+    assert (process.returncode, process.communicate()[1], warnings) == (0, "", [])
+    assert reads > 10
 
 
 def test_broken_runs_are_refused(run: pathlib.Path, tmp_path: pathlib.Path, evaluated: Any) -> None:

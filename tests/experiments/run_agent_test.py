@@ -168,7 +168,7 @@ def test_runs_go_to_a_directory_named_after_them(
     tmp_path: pathlib.Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    flags = ("--environment=openspiel:kuhn_poker(players=2)", "--actor_steps=4", "--seed=3")
+    flags = ("--environment=openspiel:kuhn_poker(players=2)", "--actor_steps=40", "--seed=3")
     assert launch(*_SMALL, *flags).code == 0
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["crossq-kuhn_poker_players=2-3"]
     _assert_refused(launch(*_SMALL, *flags), "holds this run already", "--resume")
@@ -195,7 +195,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: pathlib.Path, launch
     total = saved + 120
     ended = launch(*flags, f"--actor_steps={total}", "--resume")
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.splitlines()[0] == f"going on from {saved:,} steps"
+    assert ended.out.splitlines()[0] == f"resuming from {saved:,} steps"
     rows = read_csv(evaluations)
     assert rows[: len(before)] == before
     steps = [row["actor_steps"] for row in rows]
@@ -264,6 +264,26 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: pathlib.Path, launch
         (["--player=-1"], ["no player -1"]),
         (["--environment=dm_control:cartpole:balance", "--player=1"], ["--player", "openspiel:GAME"]),
         (["--opponent=nowhere"], ["no run in nowhere"]),
+        (["--opponent=~no_such_user/run"], ["--opponent=~no_such_user/run: there is no such user"]),
+        (["--num_actors=4"], ["--num_actors needs --distributed"]),
+        (["--games_per_actor=16"], ["--games_per_actor needs --distributed"]),
+        (["--noreplay_with_learner"], ["--replay_with_learner needs --distributed"]),
+        (["--distributed", "--replay=reverb"], ["--replay needs a run without --distributed"]),
+        (["--distributed", "--learner_accelerator=T4"], ["--lp_launch_type=vertex_ai"]),
+        (
+            ["--environment=gymnasium:Pendulum-v1", "--distributed", "--games_per_actor=2"],
+            ["--games_per_actor needs --environment=openspiel:GAME"],
+        ),
+        (["--checkpoint_seconds=nan"], ["--checkpoint_seconds must be a number"]),
+        (["--checkpoint_seconds=inf"], ["--checkpoint_seconds must be finite"]),
+        (["--set=learning_rate=NaN"], ["learning_rate must be a number"]),
+        (["--actor_steps=1999"], ["learning begins after 2,000 decisions", "--actor_steps=1999"]),
+        (["--distributed", "--actor_steps=2000"], ["learning begins after 2,000 decisions"]),
+        (
+            ["--set_replay=batch_size=100000000", "--set_replay=min_replay_size=10", "--actor_steps=100"],
+            ["first step needs 400,000,000 samples"],
+        ),
+        (["--environment=gymnasium:Pendulum-v1", "--actor_steps=1000"], ["learning begins after 5,000"]),
         (["--step=3"], ["'step'"]),
         (["leduc_poker"], ["unexpected argument 'leduc_poker'"]),
     ],
@@ -279,6 +299,46 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     environment = [] if flags[0].startswith("--environment") else [_KUHN]
     _assert_refused(launch(*environment, f"--output_dir={tmp_path / 'run'}", *flags), *named)
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_acme
+def test_opponents_that_are_runs_of_one_agent_are_refused(begun: pathlib.Path, launch: Launch) -> None:
+    ended = launch(_KUHN, f"--opponent={begun}", f"--output_dir={begun.with_name('other')}")
+    _assert_refused(ended, str(begun), "is a run of run_agent: name a run of run_psro")
+
+
+@needs_acme
+def test_a_run_that_an_older_version_began_too_short_is_resumed_with_a_warning(
+    tmp_path: pathlib.Path, launch: Launch
+) -> None:
+    config = AgentRunConfig("crossq", "openspiel:kuhn_poker", 4, evaluation_episodes=2)
+    (tmp_path / "config.json").write_text(json.dumps(config.to_json()))
+    flags = (_KUHN, "--actor_steps=6", "--evaluation_episodes=2", f"--output_dir={tmp_path}")
+    ended = launch(*flags, "--resume")
+    assert ended.code == 0
+    assert re.fullmatch(r"warning: learning begins after 2,000 decisions, .*\n", ended.err)
+
+
+@needs_acme
+def test_a_run_with_reverb_prints_only_its_own_lines(tmp_path: pathlib.Path) -> None:
+    flags = ("--replay=reverb", "--actor_steps=60", "--evaluation_episodes=2", f"--output_dir={tmp_path}")
+    out, err = (process := _process(*_SMALL, *flags, JAX_ENABLE_X64="1")).communicate(timeout=300)
+    assert (process.returncode, err, len(out.splitlines())) == (0, "", 2)
+
+
+@needs_acme
+def test_a_curve_that_cannot_be_drawn_is_a_warning(
+    tmp_path: pathlib.Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: Any, **more: Any) -> None:
+        raise ValueError("no such backend")
+
+    monkeypatch.setattr("acme_psro.agent_runs.curve.write_curve", fail)
+    ended = launch(*_SMALL, "--actor_steps=40", "--evaluation_episodes=2", f"--output_dir={tmp_path}")
+    assert ended.code == 0
+    assert (
+        ended.err == "warning: the run is done, but its curve cannot be drawn: ValueError: no such backend\n"
+    )
 
 
 @needs_acme

@@ -7,10 +7,13 @@ processes: those that are timed, killed, or asked what they import.
 import functools
 import itertools
 import json
+import os
 import pathlib
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -21,7 +24,7 @@ from acme_psro.population_runs.config import ORACLES, PSROConfig
 from acme_psro.system.lock import locked
 from acme_psro.system.tables import read_csv
 from experiments import run_psro
-from tests.experiments.launching import Ended, Launch, contents, exit_code, make_launch, start
+from tests.experiments.launching import ROOT, Ended, Launch, contents, exit_code, make_launch, start
 
 _COLUMNS = [
     "iteration",
@@ -208,6 +211,93 @@ def _end_after_two_iterations(
         process.kill()
 
 
+@pytest.mark.parametrize("iterations", ["2", "5"])
+def test_a_run_that_has_done_more_than_it_is_asked_for_stays_as_it_is(
+    tmp_path: pathlib.Path, leduc: pathlib.Path, launch: Launch, iterations: str
+) -> None:
+    copy = shutil.copytree(leduc, tmp_path / "run")
+    before = (copy / "config.json").read_bytes(), (copy / "metrics.csv").read_bytes()
+    ended = launch(*_LEDUC, f"--output_dir={copy}", f"--iterations={iterations}", "--resume")
+    assert (ended.code, ended.err) == (0, "")
+    assert f"6 iterations are done already: --iterations={iterations} asks for fewer." in ended.out
+    assert "as asked" not in ended.out
+    assert not re.search(rf"6/{iterations}\b", ended.out)
+    assert before == ((copy / "config.json").read_bytes(), (copy / "metrics.csv").read_bytes())
+    assert '"iterations": 6' in before[0].decode()
+
+
+def test_notes_and_folders_of_people_survive_a_resumed_run(
+    tmp_path: pathlib.Path, leduc: pathlib.Path, launch: Launch
+) -> None:
+    copy = shutil.copytree(leduc, tmp_path / "run")
+    notes = copy / "checkpoints" / "policies" / "notes.txt"
+    notes.write_text("mine")
+    (copy / "checkpoints" / "policies" / ".ipynb_checkpoints").mkdir()
+    shutil.copy(copy / "checkpoints" / "state_00006.json", copy / "checkpoints" / "state_00009 (1).json")
+    ended = launch(*_LEDUC, f"--output_dir={copy}", "--iterations=7", "--resume")
+    assert (ended.code, ended.err, notes.read_text()) == (0, "", "mine")
+    assert (copy / "checkpoints" / "policies" / ".ipynb_checkpoints").is_dir()
+
+
+@pytest.mark.parametrize("error", [ValueError("no such backend"), OSError(28, "No space left on device")])
+def test_a_report_that_cannot_be_written_is_a_warning(
+    tmp_path: pathlib.Path, launch: Launch, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*given: Any, **more: Any) -> None:
+        raise error
+
+    flags = ("--game=kuhn_poker", "--oracle=exact", "--iterations=1", f"--output_dir={tmp_path}")
+    with monkeypatch.context() as patched:
+        patched.setattr("acme_psro.display.report.write_report", fail)
+        ended = launch(*flags)
+    assert ended.code == 0
+    assert re.fullmatch(r"warning: the run is done, but there is no report: .*\n", ended.err)
+    assert "--resume writes the report" in ended.err and "report: " not in ended.out
+    assert launch(*flags, "--resume").code == 0
+    assert (tmp_path / "report.html").exists()
+
+
+def test_names_and_paths_are_taken_as_people_write_them(
+    tmp_path: pathlib.Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    ended = launch("--game= kuhn_poker ", "--oracle=exact", "--iterations=1", "--output_dir=~/run")
+    assert (ended.code, ended.err) == (0, "")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["game"] == "kuhn_poker"
+
+
+_SHARED = {"game", "oracle", "meta_solver", "iterations", "seed", "tolerance", "payoffs"}
+
+
+@pytest.mark.parametrize(
+    ("config", "recorded"),
+    [
+        (PSROConfig("kuhn_poker", oracle="exact", payoffs="exact"), {"max_nodes"}),
+        (
+            PSROConfig("kuhn_poker", oracle="device", payoffs="exact"),
+            {"max_nodes", "agent", "agent_settings", "device"},
+        ),
+        (
+            PSROConfig("kuhn_poker", oracle="launchpad", payoffs="exact"),
+            {"max_nodes", "agent", "agent_settings", "launchpad"},
+        ),
+        (
+            PSROConfig("kuhn_poker", oracle="launchpad", payoffs="sampled"),
+            {"agent", "agent_settings", "launchpad", "simulation"},
+        ),
+    ],
+)
+def test_only_settings_in_use_are_recorded(config: PSROConfig, recorded: set[str]) -> None:
+    assert set(config.to_json()) == _SHARED | recorded
+
+
+def test_the_report_of_an_exact_run_names_no_agent(kuhn: Any) -> None:
+    report = (kuhn[0] / "report.html").read_text()
+    assert "crossq" not in report
+    assert "Gap of the learned best responses" not in report
+    assert "No best response was learned" in report
+
+
 def _kill_after_two_iterations(*arguments: str, directory: pathlib.Path, **environment: str) -> int:
     """Starts a run, kills it without warning, and returns how many iterations it had done."""
     ended = _end_after_two_iterations(signal.SIGKILL, *arguments, directory=directory, **environment)
@@ -218,7 +308,7 @@ def _kill_after_two_iterations(*arguments: str, directory: pathlib.Path, **envir
 def test_a_run_that_is_asked_to_end_says_how_to_go_on(tmp_path: pathlib.Path, launch: Launch) -> None:
     run = tmp_path / "run"
     ended = _end_after_two_iterations(signal.SIGTERM, *_LEDUC, "--iterations=500", directory=run)
-    assert ended == (1, "stopped; --resume goes on with the run.\n")
+    assert ended == (1, "stopped; --resume continues the run.\n")
     done = len(read_csv(run / "metrics.csv")) - 1
     assert launch(*_LEDUC, f"--output_dir={run}", f"--iterations={done + 1}", "--resume").code == 0
 
@@ -271,7 +361,7 @@ def test_regret_matching_takes_general_sum_games_and_many_players(
     if game == "matrix_pd":
         # To defect is dominant: one response each, and nobody gains any more.
         assert rows[-1]["nash_conv"] == pytest.approx(0.0, abs=1e-7)
-        assert "Converged after 1 iterations" in ended.out
+        assert "Converged after 1 iteration: " in ended.out
 
 
 def test_runs_go_to_a_directory_named_after_them(
@@ -334,14 +424,34 @@ def _counts(*values: str) -> list[tuple[list[str], list[str]]]:
         *_counts("0", "-1"),
         (["--max_extensions=-1"], ["max_extensions", "-1"]),
         (["--seed=-1"], ["seed"]),
+        (["--tolerance=inf"], ["--tolerance must be finite"]),
+        (["--buffer_size=400"], ["buffer_size", "batch_size", "1024"]),
+        (["--batch_size=10", "--buffer_size=400"], ["buffer_size", "num_envs", "512"]),
+        (["--oracle=exact", "--agent=crossq"], ["--agent needs --oracle=device or --oracle=launchpad"]),
+        (["--oracle=exact", "--num_envs=512"], ["--num_envs needs --oracle=device"]),
+        (["--oracle=exact", "--gain_episodes=-1"], ["--gain_episodes", "--payoffs=sampled"]),
+        (["--oracle=exact", "--learner_devices=foo"], ["--learner_devices needs --oracle=launchpad"]),
+        (["--games_per_actor=2"], ["--games_per_actor needs --oracle=launchpad"]),
+        (["--oracle=launchpad", "--max_extensions=1"], ["--max_extensions needs --oracle=device"]),
+        (["--oracle=launchpad", "--payoffs=exact", "--payoff_workers=2"], ["--payoffs=sampled"]),
+        (["--oracle=launchpad", "--payoff_episodes=9"], ["--payoff_episodes needs --payoffs=sampled"]),
+        (["--oracle=launchpad", "--payoffs=sampled", "--max_nodes=9"], ["--max_nodes needs"]),
+        (
+            ["--oracle=launchpad", "--payoffs=sampled", "--actor_steps_per_response=1000"],
+            ["learning begins after 2,000", "--actor_steps_per_response=1000"],
+        ),
+        (
+            ["--oracle=launchpad", "--actor_steps_per_response=2000"],
+            ["learning begins after 2,000", "--actor_steps_per_response=2000"],
+        ),
         (["--tolerance=-0.1"], ["tolerance"]),
-        (["--tolerance=nan"], ["tolerance"]),
+        (["--tolerance=nan"], ["--tolerance must be a number"]),
         (["--buffer_size=10", "--batch_size=20"], ["buffer_size", "batch_size"]),
         (["--iterations=many"], ["iterations", "many"]),
         (["--iterations=1.5"], ["iterations", "1.5"]),
         (["--seed=1e3"], ["seed"]),
         (["--tolerance=small"], ["tolerance", "small"]),
-        (["--resume=perhaps"], ["resume", "perhaps"]),
+        (["--resume=perhaps"], ["--resume must be true or false, not 'perhaps'"]),
         (["--iteration=3"], ["'iteration'"]),
         (["leduc_poker"], ["unexpected argument 'leduc_poker'"]),
     ],
@@ -414,6 +524,64 @@ def test_an_output_directory_that_is_a_file(tmp_path: pathlib.Path, launch: Laun
     for flags in ((), ("--resume",)):
         _assert_refused(launch(*_LEDUC, f"--output_dir={file}", *flags), "is a file")
     assert (list(tmp_path.iterdir()), file.read_text()) == ([file], "mine")
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "ä" * 128, "a/" + "x" * 300, "a/" + "x" * 300 + "/b"])
+def test_an_output_directory_that_cannot_exist(tmp_path: pathlib.Path, launch: Launch, name: str) -> None:
+    _assert_refused(launch(*_LEDUC, f"--output_dir={tmp_path}/{name}"), "is too long", "--output_dir")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _in_shell(command: str, directory: pathlib.Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a shell command in which `$RUN` is the launcher with a small run in a directory."""
+    launcher = f"{sys.executable} -m experiments.run_psro --game=kuhn_poker --oracle=exact --iterations=3"
+    run = {"RUN": f"{launcher} --output_dir={directory}"}
+    environment = {**os.environ, **environment, **run}
+    return subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["$RUN | head -1; exit ${PIPESTATUS[0]}", "$RUN <&- >&- 2>&-", "$RUN 2>&-", "$RUN > /dev/full"],
+)
+def test_nobody_need_read_what_a_run_prints(tmp_path: pathlib.Path, command: str) -> None:
+    ended = _in_shell(command, tmp_path / "ä")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (tmp_path / "ä" / "report.html").exists()
+
+
+def test_a_terminal_of_ascii_is_good_enough(tmp_path: pathlib.Path) -> None:
+    ended = _in_shell("$RUN", tmp_path / "ä", PYTHONIOENCODING="ascii")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.endswith("\\xe4/report.html\n")
+
+
+def test_a_platform_that_jax_does_not_find_is_one_line(
+    tmp_path: pathlib.Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAX_PLATFORMS", "bogus")
+    flags = ("--game=kuhn_poker", "--iterations=1", f"--output_dir={tmp_path / 'run'}")
+    _assert_refused(launch(*flags), "JAX_PLATFORMS=bogus")
+    assert list(tmp_path.iterdir()) == []
+    # The exact oracle does without JAX.
+    assert launch(*flags, "--oracle=exact").code == 0
+
+
+def test_a_disk_without_room_is_one_line_and_costs_nothing(tmp_path: pathlib.Path) -> None:
+    run = tmp_path / "run"
+    # A limit on the size of files, in KiB, stands for a full disk: the table of metrics grows beyond it.
+    ended = _in_shell("ulimit -f 8; ACME_PSRO_CACHE=/proc/none $RUN --iterations=400 --game=leduc_poker", run)
+    assert ended.returncode == 2
+    error = ended.stderr.splitlines()[-1]
+    assert re.fullmatch(
+        rf"error: cannot write {re.escape(str(run))}.*: File too large; --resume continues the run\.", error
+    )
+    assert "Traceback" not in ended.stderr
+    done = len(read_csv(run / "metrics.csv")) - 1
+    ended = _in_shell(f"$RUN --game=leduc_poker --iterations={done + 1} --resume", run)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_an_output_directory_below_a_file(tmp_path: pathlib.Path, launch: Launch) -> None:

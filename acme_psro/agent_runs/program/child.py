@@ -1,6 +1,6 @@
-"""The process in which a Launchpad program runs: started by `acme_psro.agent_runs.launch` alone.
+"""Entry point of the child process that runs a Launchpad program. `acme_psro.agent_runs.launch` starts it.
 
-It says to its standard error why a configuration is refused; whatever comes later goes to `program.log`.
+If the configuration is refused, the reason goes to standard error. All later output goes to `program.log`.
 """
 
 from __future__ import annotations
@@ -31,22 +31,30 @@ from acme_psro.agent_runs.parts import make_parts
 from acme_psro.agent_runs.program import layout, starts
 from acme_psro.system import supervision
 
-# A node that is asked to stop ends itself after ten at the latest. Were they as few here, Launchpad would
-# kill this process along with it.
+# A node that is asked to stop ends within ten seconds. With an equally short time here, Launchpad would kill
+# this process together with its nodes.
 _NOTICE_SECONDS = 30
 _STOP_SECONDS = _NOTICE_SECONDS + 2.0
-# For a request to stop to arrive, which comes before any node ends.
+# Time to wait for the request to stop after the first node has ended. A program that stops itself makes the
+# request before any of its nodes ends, but it may arrive a little later.
 _REQUEST_SECONDS = 2.0
 
 
 def main(config_json: str, directory: Path) -> None:
-    """Builds and runs the program; exits with code 2 where the configuration is refused."""
+    """Builds and runs the program, and then exits.
+
+    The exit code is 0 if the program stopped itself, 1 if it failed, and 2 if the configuration is refused.
+
+    Args:
+      config_json: configuration of the run, as JSON.
+      directory: output directory of the run.
+    """
     _end_with_parent()
     starts.begin()
     flags.FLAGS([sys.argv[0], f"--lp_termination_notice_secs={_NOTICE_SECONDS}"])
     config = AgentRunConfig.from_json(json.loads(config_json))
     if config.lp_launch_type == "local_mp":
-        # What accelerators there are is the learner's process's.
+        # The accelerators belong to the learner's process, so this one must not reserve their memory.
         jax.config.update("jax_platforms", "cpu")
     try:
         parts = make_parts(config)
@@ -72,23 +80,31 @@ def main(config_json: str, directory: Path) -> None:
         traceback.print_exc()
         run_directory.write_failure(directory, error)
         code = 1
-    # Launchpad would now wait for its nodes once more, for ever where one was lost; the process that
-    # started this one ends them.
+    # A normal exit would make Launchpad wait for its nodes once more, and without an end if a node is lost.
+    # The process that started this one ends the nodes that are left.
     sys.stdout.flush()
     os._exit(code)
 
 
 def _log_to(path: Path) -> None:
-    """Sends to a file what this process and all that it starts will say."""
+    """Appends all further output of this process and of its child processes to a file."""
     with open(path, "ab") as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
 
 
 def _wait(manager: Any, directory: Path) -> int:
-    """Waits for the end of all nodes; returns 1 where one ended that was not asked to.
+    """Waits until all nodes have ended.
 
-    Launchpad goes on without a process that is lost, and leaves the others no time where a thread is.
+    Launchpad itself would continue without a lost process, and would end all others at once after a lost
+    thread. So the first node that ends without a request to stop makes the whole program stop here.
+
+    Args:
+      manager: the worker manager that `lp.launch` returned.
+      directory: output directory of the run.
+
+    Returns:
+      0, or 1 if a node ended although it was not asked to stop.
     """
     try:
         manager.wait(return_on_first_completed=True)
@@ -104,14 +120,14 @@ def _wait(manager: Any, directory: Path) -> int:
 
 
 def _bound_stopping(stopping: threading.Event) -> None:
-    """Ends this process when its nodes have had time enough to stop, whether they did or not."""
+    """Ends this process with code 1 if its nodes are still running a fixed time after the request to stop."""
     stopping.wait()
     time.sleep(_STOP_SECONDS)
     os._exit(1)
 
 
 def _end_with_parent() -> None:
-    """Kills this process and all that it started when the one that started it is gone."""
+    """Starts a thread that kills this process's group once the parent process no longer exists."""
     parent = os.getppid()
 
     def watch() -> None:

@@ -1,7 +1,7 @@
 """Cache of XLA's compiled code on disk, for the next launch of a similar program.
 
-A learner's start is compiling, for the most part. Below the place of compiled games there is a directory for
-each kind of machine: what is compiled for one processor need not run on another.
+Most of a learner's start-up time is compilation. The directory of compiled games has a subdirectory for each
+type of machine, because code that is compiled for one processor may not run on another.
 """
 
 from __future__ import annotations
@@ -12,33 +12,40 @@ import os
 import platform
 from pathlib import Path
 
-_MOST_BYTES = 512 * 2**20
-# What compiles faster is not worth a file.
-_LEAST_SECONDS = "0.3"
+_MAX_BYTES = 512 * 2**20
+# Functions that compile faster than this are not stored: reading a file would save hardly any time.
+_MIN_COMPILE_SECONDS = "0.3"
 
 
 def environment() -> dict[str, str]:
-    """Variables with which JAX keeps what it compiles; none where the user has chosen a place."""
+    """Returns environment variables that make JAX store compiled code in the cache of this machine.
+
+    The dictionary is empty if the user has already chosen a directory with `JAX_COMPILATION_CACHE_DIR`.
+    """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return {}
     from acme_psro.games import cache
 
     directory = cache.directory() / "xla" / _machine()
-    # A cache that cannot be written is no error: JAX goes on without.
+    # A cache that cannot be written is not an error, because JAX works without it.
     with contextlib.suppress(OSError):
         directory.mkdir(parents=True, exist_ok=True)
-        prune(directory, _MOST_BYTES)
+        prune(directory, _MAX_BYTES)
     return {
         "JAX_COMPILATION_CACHE_DIR": str(directory),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": _LEAST_SECONDS,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": _MIN_COMPILE_SECONDS,
     }
 
 
 def prune(directory: Path, most_bytes: int) -> None:
-    """Removes the oldest files until the others have no more bytes than that.
+    """Removes the oldest files until the size of the others is within the limit.
+
+    Args:
+      directory: directory of the cache.
+      most_bytes: largest total size of the files that stay.
 
     Raises:
-      OSError: one cannot be removed.
+      OSError: a file cannot be removed.
     """
     found = sorted(
         ((path.stat(), path) for path in directory.iterdir()), key=lambda pair: pair[0].st_mtime, reverse=True
@@ -51,7 +58,7 @@ def prune(directory: Path, most_bytes: int) -> None:
 
 
 def _machine() -> str:
-    """Tells apart processors that have other instructions."""
+    """Returns an identifier that differs between processors with different instruction sets."""
     about = [platform.machine(), platform.system()]
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()

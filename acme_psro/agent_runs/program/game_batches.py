@@ -1,4 +1,4 @@
-"""The games that one actor of a program plays side by side."""
+"""Batch of games that one actor of a program plays in parallel."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from agents.core import Observation
 
 
 class FiniteGames:
-    """Games side by side that stop at the first NaN or infinity, before it is learnt from.
+    """Batch of games that checks all observations and rewards, so that no NaN or infinity reaches replay.
 
     Args:
-      games: that are played.
-      name: of the environment, for messages.
+      games: the games.
+      name: name of the environment, for error messages.
 
-    `reset` and `step` raise a NonFiniteError.
+    Attributes:
+      num_games: number of games in the batch.
+      nothing: see `GameBatch`.
     """
 
     def __init__(self, games: GameBatch, name: str) -> None:
@@ -32,13 +34,21 @@ class FiniteGames:
         self.nothing = games.nothing
 
     def reset(self) -> Observation:
-        """See `GameBatch`."""
+        """Starts all games, see `GameBatch.reset`.
+
+        Raises:
+          NonFiniteError: an observation is NaN or infinite.
+        """
         observation = self._games.reset()
         self._check("observation.info_state", np.asarray(observation.info_state))
         return observation
 
     def step(self, actions: np.ndarray) -> Steps:
-        """See `GameBatch`."""
+        """Plays one action in each game, see `GameBatch.step`.
+
+        Raises:
+          NonFiniteError: a reward or an observation is NaN or infinite.
+        """
         steps = self._games.step(actions)
         self._check("reward", steps.reward)
         self._check("observation.info_state", np.asarray(steps.observation.info_state))
@@ -50,14 +60,14 @@ class FiniteGames:
 
 
 def make_game_batch(config: AgentRunConfig, seed: int) -> FiniteGames:
-    """The configured games of one actor.
+    """Makes the configured games of one actor.
 
     Args:
-      config: of a run in a game.
-      seed: of everything random in them.
+      config: configuration of a run in a game.
+      seed: seed of chance and of the opponents' actions.
 
     Raises:
-      ValueError: there is no such game, player or opponent.
+      ValueError: the game, the player or the opponent does not exist.
     """
     game = config.environment.partition(":")[2]
     others = None if config.opponent is None else opponents.read_batched(config.opponent, game)

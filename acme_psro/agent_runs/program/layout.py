@@ -1,8 +1,10 @@
 """A run of one agent as a Launchpad program: replay, counter, learner, actors and an evaluator.
 
-The nodes are those of Acme's distributed layout, made to keep our checkpoints, to say why they failed and
-to end by themselves; `acme_psro.agent_runs.program.workers` has what they run. Node functions live in this
-module, so that a process that unpickles one imports `agents.acme_layer.compat` before Acme.
+The nodes are those of Acme's distributed layout. In addition, they write the checkpoints of this package,
+record the reason of a failure, and stop the program themselves. Their workers are in
+`acme_psro.agent_runs.program.learning` and `acme_psro.agent_runs.program.workers`. The functions that make
+the workers are in this module, so that a process that unpickles one of them imports
+`agents.acme_layer.compat` before Acme.
 """
 
 from __future__ import annotations
@@ -30,19 +32,15 @@ from acme_psro.agent_runs.evaluation import make_evaluation
 from acme_psro.agent_runs.logs import LoggerFactory
 from acme_psro.agent_runs.parts import Parts
 from acme_psro.agent_runs.program.game_batches import make_game_batch
-from acme_psro.agent_runs.program.workers import (
-    Evaluator,
-    LearnerRunner,
-    ReportingLoop,
-    StepsLimiter,
-    reporting,
-)
+from acme_psro.agent_runs.program.learning import LearnerRunner
+from acme_psro.agent_runs.program.workers import Evaluator, ReportingLoop, StepsLimiter, reporting
 from acme_psro.environments.by_name import make_environment
 from agents.acme_layer.batched_acting import BatchedLoop
 from agents.acme_layer.released import DistributedLayout
 from agents.core import Key
 
-# Acting is for a few rows at a time, and accelerators are the learner's.
+# Environment variables of all processes but the learner's. Actors choose actions for small batches, for which
+# one thread is enough, and the accelerators are reserved for the learner.
 ON_CPU = {
     "JAX_PLATFORMS": "cpu",
     "CUDA_VISIBLE_DEVICES": "",
@@ -52,12 +50,24 @@ ON_CPU = {
 
 
 def make_program(config: AgentRunConfig, parts: Parts, directory: Path) -> lp.Program:
-    """The program of a run; the directory must have been begun."""
+    """Makes the Launchpad program of a run.
+
+    Args:
+      config: configuration of the run.
+      parts: components of the run.
+      directory: output directory of the run, which `acme_psro.agent_runs.directory.begin` has prepared.
+    """
     return AgentLayout(config, parts, directory).build(name=config.agent)
 
 
 class AgentLayout(DistributedLayout):
-    """Acme's distributed layout for a configured run."""
+    """Acme's distributed layout for a configured run.
+
+    Args:
+      config: configuration of the run.
+      parts: components of the run.
+      directory: output directory of the run.
+    """
 
     def __init__(self, config: AgentRunConfig, parts: Parts, directory: Path) -> None:
         super().__init__(
@@ -78,17 +88,19 @@ class AgentLayout(DistributedLayout):
         self._evaluator_factories = [self.evaluator]
 
     def replay(self) -> list[reverb.Table]:
-        # A method of Acme's class would bring Acme in before `agents.acme_layer.compat`.
+        # Not inherited: unpickling a method of Acme's class would import Acme before
+        # `agents.acme_layer.compat`.
         return super().replay()
 
     def counter(self) -> counting.Counter:
-        """Counts of the whole run, those of the run that it goes on from included."""
+        """Makes the counter of the whole run, which starts with the counts of the newest checkpoint."""
         counter = counting.Counter()
         with open_checkpoints(self._directory / "checkpoints") as checkpoints:
             counter.increment(**checkpoints.read_counts())
         return counter
 
     def learner(self, random_key: Key, replay: reverb.Client, counter: counting.Counter) -> LearnerRunner:
+        """Makes the worker of the learner's node."""
         with reporting(self._directory):
             networks = self._network_factory(self._environment_spec)
             learner = self._builder.make_learner(
@@ -108,9 +120,10 @@ class AgentLayout(DistributedLayout):
         counter: counting.Counter,
         actor_id: int,
     ) -> ReportingLoop:
+        """Makes the worker of an actor's node, which acts in one environment or in several games."""
         with reporting(self._directory):
-            plays_side_by_side = self._config.kind == "openspiel" and self._config.games_per_actor > 1
-            make_loop = self._batched_loop if plays_side_by_side else super().actor
+            plays_batch = self._config.kind == "openspiel" and self._config.games_per_actor > 1
+            make_loop = self._batched_loop if plays_batch else super().actor
             loop = make_loop(random_key, replay, variable_source, counter, actor_id)
             return ReportingLoop(loop, self._directory)
 
@@ -122,7 +135,7 @@ class AgentLayout(DistributedLayout):
         counter: counting.Counter,
         actor_id: int,
     ) -> BatchedLoop:
-        """Returns the same as Acme's `actor`, for many games."""
+        """Makes the loop of an actor that plays several games in parallel, as `actor` does for one game."""
         builder, spec = self._agent.builder, self._environment_spec
         games_key, actor_key = jax.random.split(random_key)
         games = make_game_batch(self._config, int(utils.sample_uint32(games_key)))
@@ -133,6 +146,7 @@ class AgentLayout(DistributedLayout):
         return BatchedLoop(games, actor, counting.Counter(counter, "actor"), logger)
 
     def coordinator(self, counter: counting.Counter, max_actor_steps: int) -> StepsLimiter:
+        """Makes the worker that stops the program."""
         return StepsLimiter(counter, max_actor_steps, self._directory, self._config.plateau)
 
     def evaluator(
@@ -142,7 +156,11 @@ class AgentLayout(DistributedLayout):
         counter: counting.Counter,
         make_actor: Callable[..., core.Actor],
     ) -> Evaluator:
-        """Evaluates the newest policy whenever it is due."""
+        """Makes the worker that evaluates the newest policy.
+
+        `random_key` and `make_actor` are part of Acme's signature. They are not used, because
+        `make_evaluation` has its own random stream and makes its own actor.
+        """
         del random_key, make_actor
         make = functools.partial(
             make_evaluation, self._config, self._agent, self._environment_spec, variable_source
@@ -152,7 +170,7 @@ class AgentLayout(DistributedLayout):
 
 @dataclasses.dataclass(frozen=True)
 class EnvironmentFactory:
-    """Makes the configured environment; a class, so that it can be sent to another process."""
+    """Function `seed -> environment` for a configuration. It is a class so that it can be pickled."""
 
     config: AgentRunConfig
 

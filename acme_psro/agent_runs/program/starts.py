@@ -1,7 +1,9 @@
-"""Start-up times of a program, from its child's first moment to the first gradient step.
+"""Start-up times of a program, from the start of its child process to the end of the first gradient step.
 
-`starts.csv` has a row for each launch: the steps that it went on from, and seconds since the child began:
-until the learner's process began, until the learner was made, and until its first step was done.
+`starts.csv` has a row for each launch. The columns are the number of actor steps from which the launch
+resumed, and three times in seconds since the child process started: until the learner's process started
+(`learner_process_seconds`), until the learner was made (`learner_made_seconds`), and until its first gradient
+step was done (`first_step_seconds`).
 """
 
 from __future__ import annotations
@@ -18,18 +20,20 @@ _VARIABLE = "AGENT_RUN_CHILD_STARTED"
 
 
 def begin() -> None:
-    """Is called by the child, to let its nodes know when it began."""
+    """Records the start time of this process for its nodes. The child process calls this first."""
     os.environ[_VARIABLE] = repr(psutil.Process().create_time())
 
 
 def write(directory: Path, actor_steps: float, made_at: float) -> None:
-    """Adds a row; is called by the learner when its first step is done.
+    """Adds a row to `starts.csv`. The learner calls this after its first gradient step.
 
     Args:
-      directory: of the run.
-      actor_steps: that the launch went on from.
+      directory: output directory of the run.
+      actor_steps: number of actor steps from which this launch resumed.
       made_at: `time.time()` when the learner was made.
     """
+    # `time.time()` and the operating system's start times share an epoch, so times from different processes
+    # can be compared.
     now, process = time.time(), psutil.Process().create_time()
     child = float(os.environ.get(_VARIABLE, process))
     row = {

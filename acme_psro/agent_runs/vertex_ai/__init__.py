@@ -1,1 +1,1 @@
-"""Runs of one agent in Vertex AI."""
+"""Execution of runs of one agent in Vertex AI."""

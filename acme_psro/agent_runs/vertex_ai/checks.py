@@ -1,6 +1,6 @@
-"""Checks before a program is sent to Vertex AI; nothing is sent or written here.
+"""Checks that are made before a program is sent to Vertex AI. They send and write nothing.
 
-Light to import: what is heavy is imported by the check that needs it.
+The imports are kept light. Heavy packages are imported only by the check that needs them.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from pathlib import Path
 from acme_psro.agent_runs import directory as run_directory
 from acme_psro.agent_runs.config import AgentRunConfig
 
-# Where machines of Vertex AI see buckets of Cloud Storage as directories.
+# Directory where machines of Vertex AI mount buckets of Cloud Storage.
 BUCKETS = Path("/gcs")
 _INSTALL = "pip install -r acme_psro/agent_runs/vertex_ai/vertex_ai.txt"
 _NEEDED = ("xmanager", "google.cloud.aiplatform")
 _LAUNCHER = "launchpad.launch.xm_docker.launch"
 _BUCKET = "GOOGLE_CLOUD_BUCKET_NAME"
-# A run that wrote something more recently is taken for one that goes on.
+# A run that wrote something more recently than this is assumed to be still running.
 _QUIET_SECONDS = 300.0
 
 
 def check(config: AgentRunConfig, directory: Path) -> None:
-    """Checks all of it, from what is quickest to find out.
+    """Makes all checks, the fastest ones first.
 
     Args:
-      config: of the run.
-      directory: of the run.
+      config: configuration of the run.
+      directory: output directory of the run.
 
     Raises:
-      ValueError: something is missing; the message says what to do.
+      ValueError: a requirement is missing. The message gives a remedy.
     """
     _check_directory("--output_dir", directory)
     if config.opponent is not None:
@@ -44,7 +44,7 @@ def check(config: AgentRunConfig, directory: Path) -> None:
 
 
 def _check_directory(flag: str, directory: Path) -> None:
-    """Nodes tell each other and whoever started them by files what they have come to."""
+    """Checks that a directory is in a mounted bucket, because nodes exchange their results through files."""
     parts = directory.parts[len(BUCKETS.parts) :]
     if not directory.is_relative_to(BUCKETS) or len(parts) < 2 or ".." in parts:
         raise ValueError(
@@ -59,6 +59,7 @@ def _check_directory(flag: str, directory: Path) -> None:
 
 
 def _check_installed() -> None:
+    """Checks that XManager and Launchpad are installed in releases that fit together."""
     missing = [name for name in _NEEDED if not _is_there(name)]
     if missing:
         named = " and ".join(name.replace(".", "-") for name in missing)
@@ -67,6 +68,7 @@ def _check_installed() -> None:
         raise ValueError(
             f"this Launchpad has no {_LAUNCHER}, which sends programs to Vertex AI: dm-launchpad 0.5.0 does."
         )
+    # XManager is imported, and not only looked up, because the import may fail with the installed protobuf.
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -81,6 +83,7 @@ def _check_installed() -> None:
 
 
 def _is_there(name: str) -> bool:
+    """Returns True if a module can be found. Its parent packages are imported, but not the module itself."""
     try:
         return importlib.util.find_spec(name) is not None
     except ModuleNotFoundError:
@@ -88,7 +91,10 @@ def _is_there(name: str) -> bool:
 
 
 def _check_project() -> None:
-    """Asks as XManager will, and for the bucket that it keeps sources of containers in."""
+    """Checks that a Google Cloud project and a bucket for the containers' source files are configured.
+
+    The project is found in the same way as XManager finds it.
+    """
     import google.auth  # type: ignore[import-not-found, import-untyped]
     from google.auth import exceptions
 
@@ -108,10 +114,11 @@ def _check_project() -> None:
 
 
 def _check_idle(directory: Path) -> None:
-    """Two jobs must not write to one directory."""
+    """Checks that no other job seems to be writing to the directory."""
     failure = run_directory.read_failure(directory)
     if run_directory.has_finished(directory) or (failure is not None and failure.is_final):
         return
+    # This process cannot ask the machines of another job, so it looks at the age of the newest table.
     tables = [path.stat().st_mtime for path in directory.glob("*.csv")]
     quiet = time.time() - max(tables, default=0.0)
     if quiet < _QUIET_SECONDS:

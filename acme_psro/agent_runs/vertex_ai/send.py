@@ -1,22 +1,17 @@
-"""Sends a run as a Launchpad program to Vertex AI: machines and containers by group of nodes.
+"""Submission of a run to Vertex AI as a Launchpad program, with machines and containers for its nodes.
 
-There are three pools of machines: the learner's, the actors', and one for replay, counter and evaluator. Code
-goes along as files, and the packages that it needs by version. `acme_psro.agent_runs.vertex_ai.checks` says
-what must be there before.
+There are three types of machines: one for the learner, one for the actors, and one for replay, counter and
+evaluator. A container has the code of this repository as files, and installs the packages that it needs at
+fixed versions. `acme_psro.agent_runs.vertex_ai.checks` checks the requirements before.
 """
 
 from __future__ import annotations
 
-import atexit
 import functools
-import os
 import re
 import shutil
-import signal
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,9 +20,6 @@ import agents.acme_layer.compat  # noqa: F401
 # isort: split
 
 import launchpad as lp
-import reverb
-from acme import core
-from acme.utils import counting
 from launchpad import context
 
 from acme_psro.agent_runs import directory as run_directory
@@ -35,27 +27,24 @@ from acme_psro.agent_runs.checkpoints import open_checkpoints
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.parts import make_parts
 from acme_psro.agent_runs.program import layout
-from acme_psro.agent_runs.program.workers import Evaluator, LearnerRunner, ReportingLoop, StepsLimiter
-from agents.core import Key
+from acme_psro.agent_runs.vertex_ai.cloud_layout import CloudLayout
 
 _ROOT = Path(__file__).resolve().parents[3]
 _PACKAGES = ("acme_psro", "agents", "experiments")
 _PINS = (_ROOT / "constraints.txt", Path(__file__).with_name("vertex_ai.txt"))
-# Launchpad installs Python's library from Debian, which has one of its own version of Python alone; the image
-# comes with its own. And the newest XManager, which does not go with the versions that are asked for.
+# Instructions that are removed from Launchpad's Dockerfile. It would install Python's library from Debian,
+# which only has it for Debian's own version of Python, although the image already contains the library. It
+# would also install the newest XManager, which is not compatible with the fixed versions.
 _DROPPED = ("libpython", "pip install xmanager")
-_POLL_SECONDS = 2.0
-# Launchpad kills a process ten seconds after it was asked to stop, which would look like a failure.
-_END_SECONDS = 8.0
 
 
 class Machine(NamedTuple):
-    """Machine of a node.
+    """Hardware of the machine of a node.
 
     Attributes:
-      cpu: cores.
-      gibibytes: of memory.
-      accelerator: by the name that XManager has for it, one of them; "none".
+      cpu: number of cores.
+      gibibytes: size of the memory in GiB.
+      accelerator: XManager's name of the accelerator, of which the machine has one, or "none".
     """
 
     cpu: int
@@ -63,18 +52,22 @@ class Machine(NamedTuple):
     accelerator: str = "none"
 
 
-# As small as XManager's list of machines goes, but for the learner, which must keep an accelerator busy.
+# The smallest machines in XManager's list, except for the learner's, which must keep an accelerator busy.
 _SERVICES = Machine(4, 15)
 _ACTOR = Machine(2, 13)
 _LEARNER = Machine(8, 30)
 
 
 def send(config: AgentRunConfig, directory: Path) -> None:
-    """Builds the containers and submits the job; returns once that is done, not when the run is.
+    """Builds the containers and submits the job. It does not wait for the end of the run.
+
+    Args:
+      config: configuration of the run.
+      directory: output directory of the run, in a bucket.
 
     Raises:
-      ValueError: the configuration is refused; nothing has been written.
-      RuntimeError: the job was not taken.
+      ValueError: the configuration is refused. Nothing has been written.
+      RuntimeError: Vertex AI did not accept the job.
     """
     parts = make_parts(config)
     run_directory.begin(directory, config)
@@ -98,12 +91,15 @@ def send(config: AgentRunConfig, directory: Path) -> None:
 
 
 def make_resources(made: lp.Program, accelerator: str, staging: Path) -> dict[str, Any]:
-    """Returns Launchpad's resources for each group of nodes, by label: `xm_docker.DockerConfig`s.
+    """Makes Launchpad's resources for each group of nodes.
 
     Args:
       made: the program.
-      accelerator: the learner's.
-      staging: where code and lists of packages are put; is needed until the program is launched.
+      accelerator: XManager's name of the learner's accelerator, or "none".
+      staging: directory for the code and the lists of packages. It must exist until the program is launched.
+
+    Returns:
+      An `xm_docker.DockerConfig` for each group, by the group's label.
     """
     from launchpad.nodes.python import xm_docker
     from xmanager import xm  # type: ignore[import-not-found]
@@ -118,7 +114,7 @@ def make_resources(made: lp.Program, accelerator: str, staging: Path) -> dict[st
         listed.write_text(requirements(has_accelerator))
         hardware: dict[str, float] = {"cpu": machine.cpu, "ram": machine.gibibytes * xm.GiB}
         if machine.accelerator == "A100":
-            # Its machines come with cores and memory of their own.
+            # Machines with this accelerator have a fixed number of cores and a fixed amount of memory.
             hardware = {}
         if has_accelerator:
             hardware[machine.accelerator] = 1
@@ -132,19 +128,20 @@ def make_resources(made: lp.Program, accelerator: str, staging: Path) -> dict[st
 
 
 def stage_code(place: Path) -> None:
-    """Copies the packages that nodes import, and nothing that lies beside them."""
+    """Copies the Python packages that nodes import to a directory, and no other files of the repository."""
     for package in _PACKAGES:
         shutil.copytree(_ROOT / package, place / package, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def requirements(cuda: bool) -> str:
-    """The packages that a container installs, each at one version, as `pip install -r` takes them.
+    """Returns the packages that a container installs, as the content of a file for `pip install -r`.
 
     Args:
-      cuda: whether JAX is to use a GPU.
+      cuda: True if JAX must support a GPU.
     """
     pins: dict[str, str] = {}
     for path in _PINS:
+        # A version in the second file replaces the one in the first.
         lines = (line.split(";")[0].strip() for line in path.read_text().splitlines())
         pins |= {_name(line): line for line in lines if line and not line.startswith("#")}
     if cuda:
@@ -153,92 +150,25 @@ def requirements(cuda: bool) -> str:
 
 
 def _name(line: str) -> str:
+    """Returns the normalized name of the package in a line of requirements, as PEP 503 defines it."""
     return re.sub(r"[-_.]+", "-", line.partition("==")[0]).lower()
 
 
 def to_executables(
     environment: Mapping[str, str], nodes: Sequence[Any], label: str, launch_context: context.LaunchContext
 ) -> list[tuple[Any, Any]]:
-    """Launchpad's container for a pool, without what cannot be installed in it.
+    """Makes Launchpad's container for a group of nodes, without the packages that it cannot install.
 
     Args:
-      environment: variables of its processes.
-      nodes: of the pool.
-      label: of the pool.
-      launch_context: of the nodes.
+      environment: environment variables of the container's processes.
+      nodes: the group's nodes.
+      label: the group's label.
+      launch_context: Launchpad's context of the launch.
+
+    Returns:
+      The container and its hardware, as a list with one pair.
     """
     ((container, hardware),) = lp.PyNode.to_executables(nodes, label, launch_context)
     kept = [line for line in container.docker_instructions if not any(word in line for word in _DROPPED)]
     container.docker_instructions = kept + [f'ENV {name}="{value}"' for name, value in environment.items()]
     return [(container, hardware)]
-
-
-class CloudLayout(layout.AgentLayout):
-    """The layout of a run whose nodes nobody can signal: they end by what they read in its directory.
-
-    Launchpad would have the program cancelled, which Vertex AI does not take for success.
-    """
-
-    def replay(self) -> list[reverb.Table]:
-        end_with_run(self._directory)
-        return super().replay()
-
-    def counter(self) -> counting.Counter:
-        end_with_run(self._directory)
-        return super().counter()
-
-    def learner(self, random_key: Key, replay: reverb.Client, counter: counting.Counter) -> LearnerRunner:
-        end_with_run(self._directory)
-        return super().learner(random_key, replay, counter)
-
-    def actor(
-        self,
-        random_key: Key,
-        replay: reverb.Client,
-        variable_source: core.VariableSource,
-        counter: counting.Counter,
-        actor_id: int,
-    ) -> ReportingLoop:
-        end_with_run(self._directory)
-        return super().actor(random_key, replay, variable_source, counter, actor_id)
-
-    def coordinator(self, counter: counting.Counter, max_actor_steps: int) -> StepsLimiter:
-        end_with_run(self._directory)
-        own = context.get_context()
-        own.initialize(own.launch_type, own.launch_config, program_stopper=lambda: None)
-        return super().coordinator(counter, max_actor_steps)
-
-    def evaluator(
-        self,
-        random_key: Key,
-        variable_source: core.VariableSource,
-        counter: counting.Counter,
-        make_actor: Callable[..., core.Actor],
-    ) -> Evaluator:
-        end_with_run(self._directory)
-        return super().evaluator(random_key, variable_source, counter, make_actor)
-
-
-def end_with_run(directory: Path) -> None:
-    """Ends this process some seconds after the run has: with code 0 where it finished, 1 where it failed.
-
-    Failures that another attempt may not meet are left to Vertex AI, which starts failed nodes again.
-    """
-
-    def watch() -> None:
-        while (code := _exit_code(directory)) is None:
-            time.sleep(_POLL_SECONDS)
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(_END_SECONDS)
-        os._exit(code)
-
-    # Launchpad's alarm may come when Python no longer handles it, which would look like a failure, too.
-    atexit.register(signal.signal, signal.SIGALRM, signal.SIG_IGN)
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _exit_code(directory: Path) -> int | None:
-    if run_directory.has_finished(directory):
-        return 0
-    failure = run_directory.read_failure(directory)
-    return 1 if failure is not None and failure.is_final else None

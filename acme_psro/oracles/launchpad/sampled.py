@@ -100,4 +100,5 @@ def _measure(
         learned.counts + Counts(episodes=game.config.gain_episodes),
         learned.metrics,
         gain.standard_error,
+        gain.own_error,
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_a_configuration_survives_json() -> None:
 def test_a_configuration_from_before_there_was_a_choice_is_read() -> None:
     data = CONFIG.to_json()
     for name in ("plateau_patience", "plateau_min_improvement", "learner_devices", "learner_accelerator"):
-        del data[name]
+        data.pop(name, None)
     assert AgentRunConfig.from_json(data) == CONFIG
 
 
@@ -92,14 +93,63 @@ def test_a_configuration_from_before_there_was_a_choice_is_read() -> None:
         [],
         "crossq",
         {"agent": "crossq", "environment": "openspiel:kuhn_poker"},
-        # As a run of PSRO leaves it.
-        {"game": "kuhn_poker", "oracle": "exact", "agent": "crossq"},
         CONFIG.to_json() | {"colour": "red"},
     ],
 )
 def test_what_is_no_configuration_is_refused(data: object) -> None:
     with pytest.raises(ValueError, match=r"^config\.json does not describe a run of one agent\.$"):
         AgentRunConfig.from_json(data)  # type: ignore[arg-type]
+
+
+def test_a_run_of_psro_is_named_as_one() -> None:
+    with pytest.raises(ValueError, match=r"it is of run_psro, name a run of run_agent\.$"):
+        AgentRunConfig.from_json({"game": "kuhn_poker", "oracle": "exact", "agent": "crossq"})
+
+
+_PROGRAM = ("num_actors", "games_per_actor", "lp_launch_type", "replay_with_learner", "learner_accelerator")
+
+
+@pytest.mark.parametrize(
+    ("changes", "used", "unused"),
+    [
+        ({}, ("replay", "player", "opponent", "learner_devices"), _PROGRAM),
+        ({"distributed": True}, _PROGRAM[:-1], ("replay", "learner_accelerator")),
+        (
+            {"distributed": True, "lp_launch_type": "local_mt"},
+            _PROGRAM[:3],
+            ("replay_with_learner", "learner_accelerator"),
+        ),
+        (
+            {"distributed": True, "lp_launch_type": "vertex_ai"},
+            ("learner_accelerator",),
+            ("replay_with_learner",),
+        ),
+        (
+            {"environment": "dm_control:cartpole:swingup", "distributed": True},
+            ("num_actors",),
+            ("games_per_actor", "player", "opponent"),
+        ),
+        ({"plateau_patience": 2}, ("plateau_min_improvement",), ()),
+        ({"plateau_patience": 0}, (), ("plateau_min_improvement",)),
+    ],
+)
+def test_only_settings_in_use_are_recorded(
+    changes: dict[str, Any], used: tuple[str, ...], unused: tuple[str, ...]
+) -> None:
+    config = dataclasses.replace(AgentRunConfig("crossq", "openspiel:kuhn_poker", 10_000), **changes)
+    assert set(used) <= set(config.to_json())
+    assert not set(unused) & set(config.to_json())
+    assert set(unused) <= set(config.unused())
+    assert AgentRunConfig.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [(math.nan, "must be a number"), (math.inf, "must be finite"), (-1.0, "must not be negative")],
+)
+def test_seconds_between_checkpoints_are_a_number(value: float, says: str) -> None:
+    with pytest.raises(ValueError, match=f"--checkpoint_seconds {says}"):
+        dataclasses.replace(CONFIG, checkpoint_seconds=value)
 
 
 def test_users_settings_go_over_those_of_the_kind_of_environment() -> None:

@@ -1,4 +1,4 @@
-"""Runs that learn next to nothing, fast."""
+"""Fixtures for fast runs, which learn almost nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KUHN = "openspiel:kuhn_poker"
 
 @pytest.fixture(scope="session")
 def small() -> Callable[..., AgentRunConfig]:
-    """`(**changes) -> AgentRunConfig`: by default 120 decisions of CrossQ in Kuhn poker, judged every 40."""
+    """`(**changes) -> AgentRunConfig`: CrossQ in Kuhn poker, 120 decisions, evaluated every 40 by default."""
 
     def make(**changes: Any) -> AgentRunConfig:
         agent = changes.pop("agent", "crossq")
@@ -51,7 +51,7 @@ def small() -> Callable[..., AgentRunConfig]:
 
 @pytest.fixture(scope="package")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
-    """Directory in which these tests share XLA's compiled code; compiling is most of their runs' work."""
+    """Directory in which tests share XLA's compiled code, because compilation takes most of their time."""
     import jax
     from jax.experimental.compilation_cache import compilation_cache
 
@@ -71,7 +71,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]
 
 @pytest.fixture(scope="package")
 def run(compiled: pathlib.Path) -> Callable[[AgentRunConfig, pathlib.Path], int]:
-    """Runs what is configured in this process; returns the exit code."""
+    """Runs a configuration in this process and returns the exit code."""
     return lambda config, directory: launch.run(config, directory, time.monotonic())
 
 
@@ -94,7 +94,7 @@ def checkpoint_of() -> Callable[[pathlib.Path, AgentRunConfig], Any]:
 
 @pytest.fixture(scope="session")
 def own_value(checkpoint_of: Callable[..., Any]) -> Callable[[pathlib.Path, AgentRunConfig, Any], float]:
-    """`(directory, config, others) -> float`: what a stored policy earns against a table of policies."""
+    """`(directory, config, others) -> float`: return of a stored policy against a table of policies."""
 
     def value(directory: pathlib.Path, config: AgentRunConfig, others: np.ndarray) -> float:
         from agents.core import Observation
@@ -121,7 +121,7 @@ def _make_core(config: AgentRunConfig) -> Any:
 
 @pytest.fixture(scope="session")
 def kuhn_mixture(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A run of PSRO in Kuhn poker that has come near the equilibrium, and not to it."""
+    """A run of PSRO in Kuhn poker that is close to the equilibrium, but has not reached it."""
     directory = tmp_path_factory.mktemp("psro") / "kuhn"
     tree = compile_game("kuhn_poker", cache=False)
 

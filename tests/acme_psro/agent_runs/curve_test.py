@@ -19,7 +19,7 @@ def row(steps: float, mean: float, error: float = 0.5, **others: float) -> dict[
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The axes of every picture that is made."""
+    """Collects the axes of every picture that a test makes."""
     axes: list[Any] = []
     subplots = Figure.subplots
 

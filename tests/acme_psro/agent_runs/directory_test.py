@@ -1,4 +1,4 @@
-"""Tests of what a run of one agent leaves on disk."""
+"""Tests of the files that a run of one agent writes."""
 
 import dataclasses
 import json
@@ -128,7 +128,7 @@ class DivergedError(RuntimeError):
         (KeyError("mistaken"), True),
         (NotImplementedError(), True),
         (DivergedError("at step 5"), True),
-        # What a process meets that has lost another one.
+        # Errors of a process that has lost its connection to another one.
         (RuntimeError("a process of the program ended unexpectedly"), False),
         (ConnectionResetError(), False),
         (MemoryError(), False),
@@ -164,7 +164,7 @@ def test_finished_is_what_reached_the_configured_plateau(tmp_path: pathlib.Path)
     directory.write_ending(tmp_path, counts, PLATEAU)
     directory.finish(tmp_path)
     assert directory.read_finished(tmp_path, PATIENT) == directory.Finished(counts, "plateau")
-    # It goes on where more patience is asked for, or no plateau.
+    # The run continues with more patience, or without a plateau.
     for other in (
         CONFIG,
         dataclasses.replace(PATIENT, plateau_patience=3),
@@ -176,7 +176,7 @@ def test_finished_is_what_reached_the_configured_plateau(tmp_path: pathlib.Path)
 
 
 def write_evaluations(place: pathlib.Path, *returns: float, **columns: float) -> None:
-    """At 100, 200, and so on."""
+    """Writes evaluations with these returns at 100, 200, .. steps."""
     table = tables.Table(place / "evaluation.csv", "actor_steps")
     for number, each in enumerate(returns, start=1):
         row = {"actor_steps": 100.0 * number, "episode_return": each, "episode_return_stderr": 0.01}
@@ -225,7 +225,7 @@ def test_the_newest_checkpoint_is_told_by_its_steps(begun: pathlib.Path) -> None
 def test_signs_of_life_change_with_what_learner_and_actors_write(tmp_path: pathlib.Path) -> None:
     config = dataclasses.replace(CONFIG, num_actors=2)
     assert directory.signs_of_life(tmp_path, config) == {}
-    # Of the third actor of an earlier launch nothing is expected.
+    # An earlier launch had a third actor, which is not expected to write now.
     names = ("learner", "actor", "actor_1", "actor_2", "evaluation")
     for name in names:
         (tmp_path / f"{name}.csv").write_text("a\n")
@@ -250,6 +250,11 @@ def test_tables_are_rewound_to_the_checkpoint(tmp_path: pathlib.Path) -> None:
         table = tables.Table(tmp_path / f"{name}.csv", "actor_steps")
         for steps in (100, 200, 300):
             table.write({"actor_steps": float(steps)})
+    # Tables of people and other programs.
+    others = {"notes.csv": "seen,by\nme,you\n", "evaluation copy.csv": "actor_steps\n300\n"}
+    for name, text in others.items():
+        (tmp_path / name).write_text(text)
     directory.rewind(tmp_path, 200)
+    assert {name: (tmp_path / name).read_text() for name in others} == others
     for name in ("learner", "evaluation"):
         assert [row["actor_steps"] for row in tables.read(tmp_path / f"{name}.csv")] == [100, 200]

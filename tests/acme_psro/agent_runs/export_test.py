@@ -33,7 +33,7 @@ AGENTS = ("crossq", "conditional_mpo")
 
 
 def config_of(agent: str, small: MakeConfig) -> AgentRunConfig:
-    """Little, but enough to have learned something; player 1's, as 0 is what nobody names."""
+    """A short run that still learns something. The learner is player 1, because 0 is the default."""
     return small(agent=agent, player=1, actor_steps=80, evaluate_every=80, evaluation_episodes=1)
 
 
@@ -91,7 +91,7 @@ def test_a_directory_without_such_a_run_is_refused_in_one_line(
         export(tmp_path)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(small().to_json()))
-    with pytest.raises(ValueError, match=r"^the run in .* has no checkpoint yet: let it run on\.$"):
+    with pytest.raises(ValueError, match=r"^the run in .* has no checkpoint yet: let it run longer\.$"):
         export(tmp_path)
     path.write_text(json.dumps(small(environment="dm_control:cartpole:balance").to_json()))
     with pytest.raises(

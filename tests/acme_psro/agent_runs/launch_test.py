@@ -36,7 +36,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
 class Launched:
-    """A launcher's process, its directory, and all that it started."""
+    """Process of a launcher, its directory, and all processes that it started."""
 
     def __init__(
         self, config: AgentRunConfig, place: pathlib.Path, compiled: pathlib.Path, *flags: str
@@ -59,16 +59,16 @@ class Launched:
         )
 
     def end(self, seconds: float = 240.0) -> tuple[int, str, str]:
-        """Waits for its exit code; what it said is read too."""
+        """Waits for the end; returns the exit code, standard output and standard error."""
         out, err = self.process.communicate(timeout=seconds)
         return self.process.returncode, out, err
 
     def others(self) -> list[psutil.Process]:
-        """Processes that it started, whoever their parent is by now."""
+        """Returns the processes that it started, even if their parent is now another process."""
         return [process for process in psutil.process_iter() if self._is_ours(process)]
 
     def nodes(self, name: str) -> list[psutil.Process]:
-        """The Python processes of a group of nodes."""
+        """Returns the Python processes of a group of nodes."""
         found = []
         for process in self.others():
             parent = process.parent()
@@ -78,7 +78,7 @@ class Launched:
         return found
 
     def child(self) -> psutil.Process:
-        """The process in which Launchpad launches the nodes."""
+        """Returns the process in which Launchpad launches the nodes."""
         (found,) = [each for each in self.others() if "acme_psro.agent_runs.program.child" in each.cmdline()]
         return found
 
@@ -130,7 +130,7 @@ Start = Callable[..., Launched]
 
 @pytest.fixture
 def start(tmp_path: pathlib.Path, compiled: pathlib.Path) -> Iterator[Start]:
-    """`(config, *flags) -> Launched`; whatever is left of it is ended with the test."""
+    """`(config, *flags) -> Launched`. Its processes are ended with the test."""
     launched: list[Launched] = []
 
     def begin(config: AgentRunConfig, *flags: str) -> Launched:
@@ -162,7 +162,7 @@ def files_of(launched: Launched) -> Files:
 
 
 def assert_ended_well(launched: Launched, config: AgentRunConfig) -> str:
-    """Exit code 0, all that is promised, and nothing besides; returns what was printed."""
+    """Asserts exit code 0 and exactly the files of a finished run; returns the standard output."""
     code, out, err = launched.end()
     assert (code, err) == (0, ""), err
     assert out.splitlines()[-1] == f"curve: {launched.directory / 'evaluation.png'}"
@@ -190,7 +190,7 @@ def assert_ended_well(launched: Launched, config: AgentRunConfig) -> str:
 
 
 def assert_sane(rows: list[tables.Row], config: AgentRunConfig) -> None:
-    """At most one row for each period, and the last; nothing runs backwards."""
+    """Asserts at most one row for each period and a last row, with no decreasing counts."""
     steps, period = [row["actor_steps"] for row in rows], config.evaluate_every
     assert steps == sorted(set(steps))
     assert all(earlier // period < later // period for earlier, later in itertools.pairwise(steps[:-1]))
@@ -201,7 +201,7 @@ def assert_sane(rows: list[tables.Row], config: AgentRunConfig) -> None:
 def assert_good_checkpoint(
     launched: Launched, config: AgentRunConfig, checkpoint_of: CheckpointOf
 ) -> dict[str, float]:
-    """One with finite numbers, in which something was learned; returns its counts."""
+    """Asserts a checkpoint with finite numbers that has learned something; returns its counts."""
     saved = checkpoint_of(launched.directory, config)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(saved.state))
     assert saved.state.step > 0
@@ -209,7 +209,7 @@ def assert_good_checkpoint(
 
 
 def assert_failed(launched: Launched, *named: str) -> str:
-    """Exit code 1, one line, and nothing left."""
+    """Asserts exit code 1, one line of error, and no processes or files left."""
     code, _, err = launched.end()
     assert (code, err.count("\n")) == (1, 1), err
     assert err.startswith("error: ")
@@ -228,7 +228,7 @@ def test_a_program_ends_by_itself_and_leaves_nothing_behind(
     uniform = compile_game("kuhn_poker", cache=False).uniform_policy()
     assert last["exact_value"] == pytest.approx(own_value(launched.directory, kuhn, uniform), abs=1e-6)
     assert last["best_response_value"] == pytest.approx(0.5)
-    # What is finished is left alone.
+    # A finished run is not started again.
     before = {path: path.read_bytes() for path in launched.directory.rglob("*") if path.is_file()}
     code, _, err = start(kuhn, "--resume").end()
     assert (code, err) == (0, "")
@@ -249,7 +249,7 @@ def test_what_a_program_cannot_be_built_from_is_refused_before_anything_is_writt
 def test_a_learner_sees_the_devices_that_are_asked_for(
     kuhn: AgentRunConfig, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that run beside it with the same ones have a part of their memory each."""
+    """Programs that run in parallel on the same devices each get a part of the memory."""
     for name in ("CUDA_VISIBLE_DEVICES", "XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_PREALLOCATE"):
         monkeypatch.delenv(name, raising=False)
     usual = launch.make_job(kuhn, tmp_path).environment
@@ -272,7 +272,7 @@ def test_a_run_in_one_process_sees_them_too(
     assert seen == ["5"]
 
 
-# Runs the child, but for the nodes: of each group there is one that only says what it sees.
+# Runs the child with other nodes: one for each group, which only records its environment.
 _CHILD = """
 import functools
 import json
@@ -280,7 +280,7 @@ import os
 import pathlib
 import sys
 
-from acme_psro.agent_runs import child
+from acme_psro.agent_runs.program import child
 import launchpad as lp
 
 launch, place = lp.launch, pathlib.Path(sys.argv[3])
@@ -340,7 +340,7 @@ def test_only_the_learners_process_sees_accelerators(
 def test_a_program_ends_at_a_plateau_and_goes_on_with_more_patience(
     start: Start, kuhn: AgentRunConfig
 ) -> None:
-    """Against which nothing is an improvement, so that it ends as soon as there are enough evaluations."""
+    """The required improvement is out of reach, so the run ends once there are enough evaluations."""
     config = dataclasses.replace(
         kuhn, actor_steps=10_000_000, plateau_patience=2, plateau_min_improvement=9.0
     )
@@ -356,7 +356,7 @@ def test_a_program_ends_at_a_plateau_and_goes_on_with_more_patience(
     assert_sane(rows, config)
     said = f"ended at a plateau after {finished['actor_steps']:,.0f} steps"
     assert out.splitlines()[-2] == said
-    # What has ended is left alone, until it is asked for more.
+    # A run that has ended does not continue until more steps are requested.
     code, out, err = start(config, "--resume").end()
     assert (code, out.splitlines()[0], err) == (0, said, "")
     assert files_of(launched).rows == rows
@@ -462,7 +462,7 @@ def test_ctrl_c_ends_the_program_and_it_goes_on(
     began = time.monotonic()
     code, out, err = launched.end(60)
     assert (code, err) == (1, "")
-    assert out.splitlines()[-1] == "stopped; --resume goes on from the last checkpoint"
+    assert out.splitlines()[-1] == "stopped; --resume continues from the last checkpoint"
     assert time.monotonic() - began < 25
     launched.assert_gone()
     assert list(launched.scratch.iterdir()) == []
@@ -492,3 +492,19 @@ def test_nothing_outlives_a_launcher_that_is_killed(
     launched.process.kill()
     launched.assert_gone(seconds=10)
     assert list(launched.scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            'RESOURCE_EXHAUSTED: Error writing "0/0" at local file "/run/checkpoints/60/d/": Failed writing: '
+            '"/run/x.__lock": Failed to write 350butes [OS error 28: ENOSPC No space left on device] [source',
+            (28, "No space left on device", "/run/checkpoints/60/d/"),
+        ),
+        ("the program left no checkpoint", None),
+    ],
+)
+def test_a_full_disk_is_told_from_other_errors(message: str, expected: tuple[int, str, str] | None) -> None:
+    error = launch.find_system_error(ValueError(message))
+    assert (error and (error.errno, error.strerror, error.filename)) == expected

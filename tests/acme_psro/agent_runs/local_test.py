@@ -1,4 +1,4 @@
-"""Tests of training in one process: the same again for the same seed, and gone on with after an end."""
+"""Tests of training in one process: equal results for equal seeds, and resumed runs."""
 
 import dataclasses
 import pathlib
@@ -58,7 +58,7 @@ def untimed(directory: pathlib.Path) -> list[tables.Row]:
 
 
 def assert_sane(directory: pathlib.Path, marks: list[int]) -> None:
-    """One row for each mark, at the end of the episode that passed it, and nothing runs backwards."""
+    """There is one row for each due evaluation, after the episode that reached it. No count decreases."""
     rows = rows_of(directory)
     # An episode of Kuhn poker has two decisions at most.
     assert [row["actor_steps"] - mark in (0, 1) for row, mark in zip(rows, marks, strict=True)] == [
@@ -115,7 +115,7 @@ def test_the_mixture_of_a_run_is_learned_against(
 def test_gradient_steps_keep_to_the_ratio_that_was_asked_for(
     finished: pathlib.Path, small: MakeConfig, checkpoint_of: CheckpointOf
 ) -> None:
-    """As many as decisions, in fours, once there are 64: Acme waits for as many as a learner step draws."""
+    """One gradient step per decision, in groups of four, after the 64 decisions that a group needs."""
     saved = checkpoint_of(finished, small())
     steps = saved.counts["actor_steps"]
     assert saved.counts["learner_gradient_steps"] == 4 * saved.counts["learner_steps"]
@@ -189,16 +189,16 @@ def test_a_run_goes_on_for_more_steps(
 ) -> None:
     copy = shutil.copytree(finished, tmp_path / "run")
     assert run(small(actor_steps=240), copy) == 0
-    assert capsys.readouterr().out.splitlines()[0] in ("going on from 120 steps", "going on from 121 steps")
+    assert capsys.readouterr().out.splitlines()[0] in ("resuming from 120 steps", "resuming from 121 steps")
     assert rows_of(copy)[:3] == rows_of(finished)
     assert_sane(copy, [40, 80, 120, 160, 200, 240])
     before, after = checkpoint_of(finished, small()), checkpoint_of(copy, small())
-    # It learned on from there, once there was new experience.
+    # It continued to learn when there was new experience.
     assert after.state.step == after.counts["learner_gradient_steps"] > before.state.step
     assert after.counts["learner_gradient_steps"] > rows_of(finished)[-1]["gradient_steps"]
 
 
-# Against which nothing is an improvement: a run ends as soon as there are enough evaluations.
+# The required improvement is out of reach, so a run ends as soon as there are enough evaluations.
 PLATEAU = {"plateau_patience": 2, "plateau_min_improvement": 9.0}
 
 
@@ -217,7 +217,7 @@ def test_a_run_ends_at_a_plateau(
     assert curve.startswith("curve: ")
     steps = rows_of(tmp_path / "run")[-1]["actor_steps"]
     assert checkpoint_of(tmp_path / "run", config).counts["actor_steps"] == steps
-    # It has ended, unless it is asked for more patience.
+    # The run has ended, unless more patience is requested.
     assert run(config, tmp_path / "run") == 0
     assert_sane(tmp_path / "run", [40, 80, 120, 160])
     assert run(dataclasses.replace(config, plateau_patience=3), tmp_path / "run") == 0
@@ -238,7 +238,7 @@ def test_a_plateau_in_what_was_evaluated_before_ends_a_run_that_is_gone_on_with(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its last row is where it ends, between two evaluations."""
+    """The last row is at the end of the run, between two due evaluations."""
     config = small(actor_steps=400)
     with monkeypatch.context() as patch:
         patch.setattr(launch, "Progress", lambda actor_steps: Interrupted(actor_steps, 180))
@@ -249,7 +249,7 @@ def test_a_plateau_in_what_was_evaluated_before_ends_a_run_that_is_gone_on_with(
 
 
 class Interrupted(Progress):
-    """Stops as Ctrl-C would, after an episode that reached so many steps."""
+    """Stops as Ctrl-C would, after the episode that reached this number of steps."""
 
     def __init__(self, actor_steps: int, at: int) -> None:
         super().__init__(actor_steps)
@@ -270,12 +270,12 @@ def test_a_stopped_run_says_so_and_goes_on_from_there(
     capsys: pytest.CaptureFixture[str],
     checkpoint_of: CheckpointOf,
 ) -> None:
-    """120 is where the last evaluation was still to come."""
+    """At 120 steps, the last evaluation has not been made yet."""
     with monkeypatch.context() as patch:
         patch.setattr(launch, "Progress", lambda actor_steps: Interrupted(actor_steps, at))
         assert run(small(), tmp_path / "run") == 1
     said = capsys.readouterr()
-    assert said.out.splitlines()[-1] == "stopped; --resume goes on from the last checkpoint"
+    assert said.out.splitlines()[-1] == "stopped; --resume continues from the last checkpoint"
     assert said.err == ""
     assert_sane(tmp_path / "run", [40, 80])
     assert checkpoint_of(tmp_path / "run", small()).counts["actor_steps"] - at in (0, 1)
@@ -304,7 +304,7 @@ def test_a_checkpoint_of_other_networks_is_refused_in_one_line(
     tmp_path: pathlib.Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Changes `config.json` by hand too, because the launcher refuses another configuration."""
+    """Changes `config.json` as well, because the launcher refuses a changed configuration."""
     copy = shutil.copytree(finished, tmp_path / "run")
     before = sorted(path.name for path in (copy / "checkpoints").iterdir())
     assert run(small(agent_settings={"critic_hidden_sizes": [9]}), copy) == 2

@@ -21,7 +21,7 @@ from acme_psro.system import tables
 
 
 def events_in(directory: pathlib.Path) -> list[tuple[int, str, float]]:
-    """Step, tag and value of every scalar."""
+    """Returns step, tag and value of every scalar."""
     (path,) = directory.iterdir()
     found = []
     for event in EventFileLoader(str(path)).Load():

@@ -42,6 +42,18 @@ def test_the_kind_of_environment_decides_on_the_preset() -> None:
     assert settings_of(preset="paper").critic_hidden_sizes == (2048, 2048)
 
 
+@pytest.mark.parametrize("agent", ["crossq", "conditional_mpo", "vmpo"])
+def test_every_agent_takes_discrete_actions_by_default(agent: str) -> None:
+    config = AgentRunConfig(agent, "gymnasium:CartPole-v1", 1000)
+    made = parts.make_parts(config)
+    assert made.spec.actions.num_values == 2
+    chosen = made.agent.network_factory.config  # type: ignore[attr-defined]
+    if agent == "crossq":
+        assert chosen.critic_entropy is False and chosen.critic_hidden_sizes == (256, 256)
+    else:
+        assert chosen.policy_hidden_sizes == settings_of(agent=agent).policy_hidden_sizes
+
+
 def test_schedules_fall_over_the_whole_run() -> None:
     replay = {"batch_size": 100, "samples_per_insert": 50.0}
     assert settings_of(replay_settings=replay).horizon == 500
@@ -60,7 +72,7 @@ def test_infinity_can_be_said() -> None:
         ("learning_rate", -1.0, "learning_rate must be above 0, not -1.0"),
         ("learning_rate", float("nan"), "learning_rate must be above 0, not nan"),
         ("critic_hidden_sizes", [0], "hidden sizes must be above 0, not 0"),
-        ("q_reduction", "max", "unknown q_reduction 'max'"),
+        ("q_reduction", "max", "no q_reduction named 'max'"),
         ("colour", "red", "crossq has no setting 'colour'; it has critic_hidden_sizes, "),
     ],
 )
@@ -89,7 +101,7 @@ def test_the_replays_settings_are_checked_too(name: str, value: Any, expected: s
 @pytest.mark.parametrize(
     ("agent", "names"),
     [
-        ("crossq", "default, paper, sbx, games"),
+        ("crossq", "default, paper, sbx, discrete, games"),
         ("conditional_mpo", "default, acme, games"),
         ("vmpo", "default, games"),
     ],

@@ -1,4 +1,4 @@
-"""Tests of what a run says while it goes on."""
+"""Tests of the progress display of a run."""
 
 import io
 import math
@@ -48,7 +48,7 @@ def test_where_a_run_goes_on_is_said() -> None:
     stream = io.StringIO()
     with Progress(20_000, stream) as progress:
         progress.start(5_000)
-    assert stream.getvalue() == "going on from 5,000 steps\n"
+    assert stream.getvalue() == "resuming from 5,000 steps\n"
 
 
 @pytest.mark.parametrize("term", ["xterm", "dumb"])

@@ -1,4 +1,4 @@
-"""A run by play in Kuhn poker, small enough to know the truth."""
+"""Fixtures with a run with sampled payoffs in Kuhn poker, a game small enough for exact results."""
 
 import contextlib
 import io
@@ -30,7 +30,7 @@ def world(tree: GameTree) -> Iterator[World]:
 
 @pytest.fixture(scope="session")
 def finished(tree: GameTree, tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, str]:
-    """A run of three iterations, and what it printed."""
+    """Returns the directory of a run of three iterations and its printed output."""
     directory, out = tmp_path_factory.mktemp("runs") / "kuhn", io.StringIO()
     flags = (*FLAGS, "--gain_episodes=1000", "--iterations=3", f"--output_dir={directory}")
     with faked(tree), contextlib.redirect_stdout(out):
@@ -45,7 +45,7 @@ def run(finished: tuple[pathlib.Path, str]) -> run_directory.StoredSampledRun:
 
 @pytest.fixture(scope="session")
 def populations(run: run_directory.StoredSampledRun, tree: GameTree) -> list[tuple[Policy, ...]]:
-    """Of the finished run, as tables."""
+    """Returns the populations of the finished run as tables."""
     return [
         tuple(table_of(tree, stored.read(policy.path), player) for policy in population)
         for player, population in enumerate(run.record.state.populations)

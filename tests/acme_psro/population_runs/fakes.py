@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from acme_psro.agent_runs import installed
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game import simulation, workers
@@ -39,7 +40,7 @@ TIMINGS = ("wall_seconds", "iteration_seconds")
 
 
 class Killed(BaseException):
-    """As if the process were gone."""
+    """Stands for the sudden death of the process."""
 
 
 @dataclasses.dataclass
@@ -57,7 +58,7 @@ class World:
 
 
 class FakeWorkers:
-    """Plays in this process what worker processes would."""
+    """Simulates games in this process instead of in worker processes."""
 
     def __init__(self, world: World, decoders: Mapping[str, decoders.Decoder]) -> None:
         self._world = world
@@ -87,7 +88,7 @@ def table_of(tree: GameTree, policy: stored.StoredPolicy | None, player: int) ->
 
 
 def respond(tree: GameTree, program: Program) -> Learned:
-    """A best response to the mixture in a program's files, and the litter that a program leaves."""
+    """Returns an exact best response to a program's opponents, and writes the files that a program leaves."""
     loaded = mixture_files.load(program.opponents)
     assert isinstance(loaded.meta_strategy, ProductStrategy)
     populations = [
@@ -108,7 +109,7 @@ def respond(tree: GameTree, program: Program) -> Learned:
 
 @contextlib.contextmanager
 def faked(tree: GameTree) -> Iterator[World]:
-    """Programs that answer at once, and workers that are none."""
+    """Replaces programs by exact best responses and workers by simulation in this process."""
     world = World()
 
     def make_run_programs(config: Any, note: Callable[[str], None]) -> Any:
@@ -120,12 +121,14 @@ def faked(tree: GameTree) -> Iterator[World]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(responses, "make_run_programs", make_run_programs)
+        # Without programs, the packages that programs need may be missing.
+        patch.setattr(installed, "check_acme_layer", lambda user: None)
         patch.setattr(workers, "Workers", lambda number, decoders: FakeWorkers(world, decoders))
         yield world
 
 
 def train(directory: pathlib.Path, iterations: int = 1) -> list[dict[str, float]]:
-    """Begins a run or goes on with it, without a report; returns its rows without timings."""
+    """Begins or resumes a run without printing, and returns its rows without timings."""
     config = PSROConfig(
         GAME,
         oracle="launchpad",

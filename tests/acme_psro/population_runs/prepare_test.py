@@ -1,4 +1,4 @@
-"""The kind of payoffs that a configuration gets, and that a run keeps it."""
+"""Tests that payoffs are chosen as configured, and that a resumed run keeps its choice."""
 
 import json
 import pathlib
@@ -6,11 +6,18 @@ from typing import Any
 
 import pytest
 
+from acme_psro.agent_runs import installed
 from acme_psro.population_runs import prepare
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.exact import ExactRun
 from acme_psro.population_runs.prepare import prepare_run, settle_payoffs
 from acme_psro.population_runs.sampled import SampledRun
+
+
+@pytest.fixture(autouse=True)
+def _packages_of_programs_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets runs be prepared where programs cannot be started, as no test of this file starts one."""
+    monkeypatch.setattr(installed, "check_acme_layer", lambda user: None)
 
 
 def config(payoffs: str = "auto", oracle: str = "launchpad", **more: Any) -> PSROConfig:
@@ -71,3 +78,17 @@ def test_settings_of_programs_are_checked_before_a_game_is_compiled(
         prepared(config(launchpad={"actor_steps": 0}), tmp_path)
     with pytest.raises(ValueError, match="--payoff_episodes must be at least 2"):
         prepared(config(simulation={"payoff_episodes": 0}), tmp_path)
+
+
+@pytest.mark.parametrize("payoffs", ["auto", "exact", "sampled"])
+def test_programs_without_their_packages_are_refused_first(
+    payoffs: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(user: str) -> None:
+        raise ValueError(f"{user} needs acme")
+
+    monkeypatch.setattr(installed, "check_acme_layer", refuse)
+    monkeypatch.setattr(prepare, "compile_game", lambda *given, **more: pytest.fail("compiled"))
+    with pytest.raises(ValueError, match=r"^--oracle=launchpad needs acme$"):
+        prepared(config(payoffs), tmp_path)
+    assert list(tmp_path.iterdir()) == []

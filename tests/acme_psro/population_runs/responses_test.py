@@ -1,4 +1,4 @@
-"""Best responses as runs of one agent."""
+"""Tests of best responses as runs of one agent."""
 
 import pathlib
 import sys

@@ -1,4 +1,4 @@
-"""Runs by play, in a game small enough to know the truth: no program is launched, no process started."""
+"""Tests of runs with sampled payoffs, in a game small enough for exact results; no process is started."""
 
 import json
 import math
@@ -33,7 +33,8 @@ def test_a_run_says_what_its_figures_are(finished: tuple[pathlib.Path, str]) -> 
     # A line an iteration, the initial populations' first, each once its exploiters are there.
     assert [line.split()[1] for line in lines if line.startswith("iteration")] == ["0/3", "1/3", "2/3", "3/3"]
     assert re.search(
-        r"Exploitability at least 0\.\d{4} ± 0\.\d{4}, NashConv at least .* \(lower bounds", lines[-2]
+        r"Exploitability at least 0\.\d{4} ± 0\.\d{4}, NashConv at least .* \(lower bounds.* less 1\.645 ",
+        lines[-2],
     )
     config = json.loads((directory / "config.json").read_text())
     assert (config["payoffs"], config["simulation"]["gain_episodes"]) == ("sampled", 1000)
@@ -49,8 +50,12 @@ def test_rows_are_lower_bounds_with_errors(finished: tuple[pathlib.Path, str]) -
     assert [row["iteration"] for row in rows] == [0, 1, 2, 3]
     for row in rows:
         gains, errors = ([row[f"gain_{p}{end}"] for p in (0, 1)] for end in ("", "_stderr"))
-        assert row["nash_conv"] == pytest.approx(sum(gains)) and min(gains) >= 0
-        assert row["nash_conv_stderr"] == pytest.approx(math.hypot(*errors))
+        assert row["nash_conv"] == pytest.approx(sum(gains))
+        # The returns of the mixture itself cancel in the sum, so their errors are not part of it.
+        assert 0.7 * math.hypot(*errors) < row["nash_conv_stderr"] < math.hypot(*errors)
+        bound = max(0.0, row["nash_conv"] - 1.645 * row["nash_conv_stderr"])
+        assert (row["nash_conv_lower"], row["exploitability_lower"]) == pytest.approx((bound, bound / 2))
+        assert 0 <= row["meta_regret"] < 1e-9
         assert row["exploitability"] == row["nash_conv"] / 2
         assert row["exploitability_stderr"] == row["nash_conv_stderr"] / 2 > 0
         assert math.isnan(row["gap_0"]) and math.isnan(row["relative_gap_1"])
@@ -64,7 +69,7 @@ def test_rows_are_lower_bounds_with_errors(finished: tuple[pathlib.Path, str]) -
 def test_bounds_are_what_exact_best_responses_gain_within_errors(
     run: run_directory.StoredSampledRun, populations: list[tuple[Policy, ...]], tree: GameTree
 ) -> None:
-    """As programs here answer exactly; above it they cannot be but by chance."""
+    """Bounds are tight because the fake programs respond exactly; only sampling errors remain."""
     for row, strategy in zip(run.record.metrics, run.record.meta_strategies, strict=True):
         sizes = [len(marginal) for marginal in strategy.marginals]
         known = [own[:size] for own, size in zip(populations, sizes, strict=True)]
@@ -133,9 +138,10 @@ def test_evaluate_prints_bounds_and_errors(
     assert (figures["game"], figures["players"], figures["iterations"]) == ("kuhn_poker()", 2, 3)
     assert figures["lower_bound"] is True and figures["meta_solver"] == "nash"
     for name in ("nash_conv", "exploitability"):
-        assert figures[name] == last[name] and figures[f"{name}_stderr"] == last[f"{name}_stderr"]
+        assert all(figures[f"{name}{end}"] == last[f"{name}{end}"] for end in ("", "_stderr", "_lower"))
     assert figures["per_player_gain"] == [last["gain_0"], last["gain_1"]]
     assert figures["per_player_gain_stderr"] == [last["gain_0_stderr"], last["gain_1_stderr"]]
+    assert figures["per_player_gain_lower"] == [last["gain_0_lower"], last["gain_1_lower"]]
     assert sum(figures["expected_returns"]) == pytest.approx(0.0, abs=1e-12)
     assert min(figures["expected_returns_stderr"]) > 0
     assert figures["populations"] == [last["population_0"], last["population_1"]]

@@ -1,4 +1,4 @@
-"""The loop with all that goes on around it: killed anywhere, gone on with, tidied."""
+"""Tests of population training: runs that are killed and resumed, and the files that are tidied up."""
 
 import contextlib
 import dataclasses
@@ -18,7 +18,7 @@ from tests.experiments.launching import contents
 def test_a_run_killed_anywhere_goes_on_as_if_nothing_had_been(world: World, tmp_path: pathlib.Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     expected = train(whole)
-    # Once at every call of a program or of workers that is unlike those before.
+    # The run is killed once at every call of programs or workers that differs from the calls before.
     world.mortal, deaths = True, 0
     world.seen.clear()
     while True:
@@ -42,7 +42,8 @@ def test_a_longer_run_is_one_that_was_gone_on_with(world: World, tmp_path: pathl
     exploiters = sorted((twice / "responses").rglob("policy.npz"), key=lambda path: path.stat().st_mtime_ns)
     assert [repr(row) for row in train(twice, 2)] == [repr(row) for row in expected]
     assert len(list((twice / "responses").iterdir())) == 3
-    # The exploiters of the shorter run's last mixture lie where its next iteration looks for its responses.
+    # The exploiters of the shorter run's last mixture are stored in the directory in which the next iteration
+    # looks for its responses.
     assert exploiters[-1].parents[2].name in {path.name for path in (once / "responses").iterdir()}
     before = contents(twice / "checkpoints")
     asked = len(world.seen)

@@ -233,8 +233,83 @@ def test_where_none_is_whole_that_is_the_error(tmp_path: pathlib.Path) -> None:
 
 def test_where_there_is_none_that_is_the_error(tmp_path: pathlib.Path) -> None:
     for directory in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(checkpoint.CheckpointError, match="no checkpoint in"):
+        with pytest.raises(checkpoint.CheckpointError, match="this run has no checkpoint yet"):
             _restore(directory)
+
+
+_NOT_OURS = ("state_00003 (1).json", "state_3.json", "state_00004.json.bak", "xstate_00004.json", ".tmp")
+
+
+def test_files_that_only_look_like_checkpoints_are_left_alone(tmp_path: pathlib.Path) -> None:
+    _save(tmp_path, 3)
+    copies = [tmp_path / name for name in _NOT_OURS]
+    copies += [
+        tmp_path / "policies" / name for name in ("notes.txt", "player_0_00009 (1).npz", "a.npz", ".x.tmp")
+    ]
+    for copy in copies:
+        copy.write_text("mine")
+    folders = [tmp_path / "state_00009.json", tmp_path / "policies" / ".ipynb_checkpoints"]
+    folders += [tmp_path / "policies" / "player_0_00077.npz"]
+    for folder in folders:
+        folder.mkdir()
+    restored, warnings = _restore(tmp_path)
+    _assert_same(restored, _records()[3])
+    assert warnings == []
+    checkpoint.prune(tmp_path, restored)
+    _save(tmp_path, 5)
+    assert [path for path in copies if path.read_text() != "mine"] == []
+    assert all(folder.is_dir() for folder in folders)
+    _assert_same(_restore(tmp_path)[0], _records()[5])
+
+
+@pytest.mark.parametrize(
+    ("removed", "after", "expected"),
+    [
+        ("state_00002.json", "state_00002.json", 1),
+        ("state_00002.npz", "state_00002.json", 1),
+        # All that a running run removes has been read.
+        ("state_00002.json", "state_00002.npz", 2),
+        ("state_00002.json", "policies/player_0_00000.npz", 2),
+        ("state_00002.npz", "policies/player_0_00000.npz", 2),
+        ("policies/player_1_00002.npz", "policies/player_1_00001.npz", 1),
+    ],
+)
+def test_a_file_that_disappears_while_others_are_read(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, removed: str, after: str, expected: int
+) -> None:
+    """The file `removed` disappears when the file `after` is opened."""
+    _save(tmp_path, 2)
+    assert (tmp_path / removed).exists() and (tmp_path / after).exists()
+    read_bytes = pathlib.Path.read_bytes
+
+    def disappear(path: pathlib.Path) -> bytes:
+        if path == tmp_path / after:
+            (tmp_path / removed).unlink(missing_ok=True)
+        return read_bytes(path)
+
+    monkeypatch.setattr(pathlib.Path, "read_bytes", disappear)
+    assert _restore(tmp_path)[0].state.iteration == expected
+
+
+def test_where_all_that_were_listed_are_gone_the_directory_is_listed_again(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is faster than its reader."""
+    _save(tmp_path, 2)
+    read_bytes, last = pathlib.Path.read_bytes, [2]
+
+    def overtake(path: pathlib.Path) -> bytes:
+        if path.name == "state_00002.json" and last == [2]:
+            last[0] = 5
+            with monkeypatch.context() as patched:
+                patched.setattr(pathlib.Path, "read_bytes", read_bytes)
+                _save(tmp_path, 5)
+        return read_bytes(path)
+
+    monkeypatch.setattr(pathlib.Path, "read_bytes", overtake)
+    restored, warnings = _restore(tmp_path)
+    _assert_same(restored, _records()[5])
+    assert warnings == []
 
 
 def _contents(directory: pathlib.Path) -> dict[pathlib.Path, bytes]:
@@ -261,6 +336,20 @@ def test_another_version_is_passed_over_and_named(tmp_path: pathlib.Path) -> Non
 def test_a_checkpoint_of_another_game_does_not_fit(tmp_path: pathlib.Path) -> None:
     _save(tmp_path, 1)
     warnings: list[str] = []
+    with pytest.raises(checkpoint.GameChangedError, match="the game is no longer the one"):
+        checkpoint.restore(tmp_path, _form("matrix_rps"), warnings.append)
+    assert warnings == []
+
+
+def test_a_checkpoint_of_an_earlier_version_without_the_games_content_is_checked_by_its_policies(
+    tmp_path: pathlib.Path,
+) -> None:
+    _save(tmp_path, 1)
+    for path in tmp_path.glob("state_*.json"):
+        _sign(path, lambda manifest: manifest.pop("game"))
+    restored, warnings = _restore(tmp_path)
+    _assert_same(restored, _records()[1])
+    assert warnings == []
     with pytest.raises(checkpoint.CheckpointError):
         checkpoint.restore(tmp_path, _form("matrix_rps"), warnings.append)
     assert len(warnings) == 2

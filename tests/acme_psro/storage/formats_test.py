@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from acme_psro.games.compile import compile_game
-from acme_psro.games.loading import load_game
+from acme_psro.games.identity import name_game
 from acme_psro.meta_game.estimates import SampledPayoffs, empty, extend
 from acme_psro.oracles.base import Response
 from acme_psro.policies import decoders, stored
@@ -46,7 +46,7 @@ def records(directory: pathlib.Path, random_table: Any) -> list[checkpoint.Recor
     tree = compile_game(GAME, cache=False)
 
     def write(player: int, index: int) -> stored.PolicyFile:
-        policy = decoders.uniform(load_game(GAME), player)
+        policy = decoders.uniform(name_game(GAME), player)
         if index:
             table = random_table(tree, 10 * player + index)[tree.infosets_of(player)]
             policy = decoders.from_tree_policy(tree, player, make_policy(tree, player, table))
@@ -115,7 +115,8 @@ def test_runs_of_another_game_or_kind_do_not_fit(
 ) -> None:
     records(tmp_path, random_table)
     warnings: list[str] = []
-    with pytest.raises(checkpoint.CheckpointError, match="no checkpoint in"):
+    refusals = (checkpoint.CheckpointError, checkpoint.GameChangedError)
+    with pytest.raises(refusals, match=r"no checkpoint in|the game is no longer the one"):
         checkpoint.restore(tmp_path, form, warnings.append)
     assert all("does not fit the game" in line and "\n" not in line for line in warnings)
 

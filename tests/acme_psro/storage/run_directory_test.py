@@ -1,6 +1,7 @@
 """Tests of acme_psro.storage.run_directory."""
 
 import dataclasses
+import errno
 import functools
 import json
 import pathlib
@@ -121,6 +122,22 @@ def test_a_run_may_go_on_by_other_means(tmp_path: pathlib.Path) -> None:
     assert "actor_steps" in _refusal(tmp_path, {**_CONFIG, "launchpad": {"actor_steps": 6}}, resume=True)
 
 
+def test_settings_that_are_not_in_use_any_more_do_not_count(tmp_path: pathlib.Path) -> None:
+    """Older versions recorded the settings of all oracles."""
+    unused = {"agent": "crossq", "launchpad": {"actor_steps": 20_000}, "simulation": {}}
+    run_directory.write_config(tmp_path, {**_CONFIG, **unused})
+    run_directory.check(tmp_path, _CONFIG, resume=True)
+    # A group of settings that is in use is compared as a whole.
+    run_directory.write_config(tmp_path, {**_CONFIG, "device": {"num_envs": 8, "sizes": [4, 4], "more": 1}})
+    assert "device.more is 1, not None" in _refusal(tmp_path, _CONFIG, resume=True)
+
+
+@pytest.mark.parametrize("part", ["checkpoints", "events"])
+def test_a_part_of_a_run_that_is_a_file(tmp_path: pathlib.Path, part: str) -> None:
+    (tmp_path / part).write_text("mine")
+    assert f"{part} is a file" in _refusal(tmp_path, _CONFIG, resume=False)
+
+
 def test_runs_of_before_there_was_a_choice_of_payoffs_are_exact(tmp_path: pathlib.Path) -> None:
     _run(tmp_path)
     run_directory.check(tmp_path, {**_CONFIG, "payoffs": "exact"}, resume=True)
@@ -185,8 +202,11 @@ def test_resume_where_nothing_is_whole_changes_nothing(tmp_path: pathlib.Path) -
     for path in (tmp_path / "checkpoints").glob("*.npz"):
         path.write_bytes(b"")
     before = _contents(tmp_path)
-    with pytest.raises(checkpoint.CheckpointError):
+    with pytest.raises(checkpoint.CheckpointError, match=r"whole .* start it again in a new directory"):
         run_directory.resume(tmp_path, _form(), lambda line: None)
+    # A reader is not told to start a run.
+    with pytest.raises(checkpoint.CheckpointError, match=r"is whole \(2 tried\)\.$"):
+        run_directory.read(tmp_path)
     assert _contents(tmp_path) == before
 
 
@@ -211,11 +231,44 @@ def test_reading_where_there_is_no_run(tmp_path: pathlib.Path) -> None:
         with pytest.raises(run_directory.RunDirectoryError, match="no run in"):
             run_directory.read(directory)
     run_directory.write_config(tmp_path, _CONFIG)
-    with pytest.raises(checkpoint.CheckpointError, match="no checkpoint"):
+    with pytest.raises(checkpoint.CheckpointError, match="this run has no checkpoint yet"):
         run_directory.read(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"game": None}, {"game": "no_such_game"}, {"max_nodes": "many"}])
+def test_reading_a_run_of_one_agent(tmp_path: pathlib.Path) -> None:
+    config = {"agent": "crossq", "environment": "openspiel:kuhn_poker", "actor_steps": 1000}
+    run_directory.write_config(tmp_path, config)
+    with pytest.raises(
+        run_directory.RunDirectoryError, match="is a run of run_agent: name a run of run_psro"
+    ):
+        run_directory.read(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["many", 1.5, None, True])
+def test_reading_a_limit_that_is_no_number(tmp_path: pathlib.Path, value: Any) -> None:
+    run_directory.write_config(tmp_path, {**_CONFIG, "max_nodes": value})
+    with pytest.raises(run_directory.RunDirectoryError, match=r"max_nodes in .* not a whole number"):
+        run_directory.read(tmp_path)
+
+
+def test_what_may_not_be_read_is_not_taken_for_broken(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _run(tmp_path)
+
+    def refuse(path: pathlib.Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(pathlib.Path, "read_bytes", refuse)
+    for read in (
+        lambda: run_directory.read_config(tmp_path / "config.json"),
+        lambda: run_directory.resume(tmp_path, _form(), pytest.fail),
+    ):
+        with pytest.raises(PermissionError, match=r"Permission denied"):
+            read()
+
+
+@pytest.mark.parametrize("change", [{"game": None}, {"game": "no_such_game"}])
 def test_reading_a_configuration_without_a_game(tmp_path: pathlib.Path, change: dict[str, Any]) -> None:
     _run(tmp_path)
     config = {**_CONFIG, **change}

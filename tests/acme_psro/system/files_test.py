@@ -1,5 +1,6 @@
 """Tests of acme_psro.system.files."""
 
+import errno
 import os
 import pathlib
 import stat
@@ -33,10 +34,18 @@ def test_failure_keeps_the_old_file_and_leaves_nothing_behind(
     path.write_text("old")
 
     def fail(*_: object) -> None:
-        raise OSError("disk is full")
+        raise OSError(errno.ENOSPC, "disk is full")
 
     monkeypatch.setattr(os, step, fail)
-    with pytest.raises(OSError, match="disk is full"):
+    with pytest.raises(OSError, match="disk is full") as failure:
         files.write_atomically(path, "new")
+    # The system does not say which file could not be written.
+    assert (failure.value.errno, failure.value.filename) == (errno.ENOSPC, str(path))
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_failure_names_the_file_and_not_the_temporary_one(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(FileNotFoundError) as failure:
+        files.write_atomically(tmp_path / "nowhere" / "file", "new")
+    assert failure.value.filename == str(tmp_path / "nowhere" / "file")

@@ -1,4 +1,4 @@
-"""Tests of where compiled programs are kept."""
+"""Tests of the cache of compiled code."""
 
 from __future__ import annotations
 

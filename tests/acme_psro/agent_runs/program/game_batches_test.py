@@ -1,4 +1,4 @@
-"""Tests of the games of one actor: configured as the environment is, against the same opponents."""
+"""Tests of the games of one actor. They have the same settings and opponents as the environment."""
 
 import dataclasses
 import pathlib
@@ -34,7 +34,7 @@ CONFIG = AgentRunConfig("crossq", "openspiel:kuhn_poker", 1000, player=1, games_
 
 
 def mean_return(games: FiniteGames, steps: int) -> tuple[float, float]:
-    """Of episodes of a player that chooses uniformly, with its standard error."""
+    """Returns the mean return of a player that acts uniformly, with its standard error."""
     rng = np.random.default_rng(99)
     seen, returns, account = games.reset(), [], np.zeros(games.num_games)
     for _ in range(steps):

@@ -1,7 +1,7 @@
-"""Tests of a program: its nodes together, by real calls between them.
+"""Tests of the nodes of a program, with real calls between them.
 
-Run as a program, `python program_test.py DIRECTORY`, this file runs a Launchpad program in threads, which
-cannot be stopped while they wait in Reverb or Courier; a process can.
+As a script, `python layout_test.py DIRECTORY`, this file runs a Launchpad program in threads. A separate
+process is needed because threads cannot be stopped while they wait in Reverb or Courier.
 """
 
 import json
@@ -107,7 +107,7 @@ def test_a_program_learns_by_calls_between_its_nodes(tmp_path: pathlib.Path, com
 
 
 def _launch(directory: pathlib.Path) -> Iterator[tuple[str, Any]]:
-    """Runs a program until its learner has made two steps; what was seen of it."""
+    """Runs a program until its learner has made two steps, and returns observations of it."""
     config = AgentRunConfig(**CONFIG.to_json() | {"num_actors": 2, "actor_steps": 1_000_000})
     run_directory.begin(directory, config)
     made = layout.make_program(config, make_parts(config), directory)

@@ -1,6 +1,6 @@
-"""Tests of programs of which something is killed or hangs: they are launched again, and go on.
+"""Tests of programs in which a process is killed or hangs: they are launched again and resume.
 
-Every one is a real program, twice, so that all are slow.
+Each test launches a real program twice, so all of them are slow.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def program(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> Program:
-    """Its replay has a process of its own where that is to be killed."""
+    """Replay has a process of its own if the test kills replay."""
     (tmp_path / "scratch").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
     monkeypatch.setattr("tempfile.tempdir", None)
@@ -112,13 +112,13 @@ def program(
 
 
 def assert_went_on(program: Program, tmp_path: pathlib.Path) -> None:
-    """It was launched twice, the second time from a checkpoint, made all its steps and left nothing."""
+    """Asserts that a program was resumed once, made all its steps and left no processes behind."""
 
     assert program.was_sent
     assert [event.kind for event in program.events] == ["started", "failed", "started", "done"]
     finished = run_directory.read_finished(program.directory, program.config)
     assert finished is not None
-    assert finished.why == "budget"
+    assert finished.reason == "budget"
     policy = stored.read(run_directory.policy_file(program.directory))
     assert (policy.about["game"], policy.about["player"]) == ("kuhn_poker()", 0)
     first, second = tables.read(program.directory / "starts.csv")

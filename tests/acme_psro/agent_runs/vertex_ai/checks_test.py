@@ -1,4 +1,4 @@
-"""Tests of what must be there before a program is sent to Vertex AI."""
+"""Tests of the requirements that are checked before a program is sent to Vertex AI."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INSTALL = "pip install -r acme_psro/agent_runs/vertex_ai/vertex_ai.txt"
 
 @pytest.fixture
 def ready(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    """All is there, for a run in this directory."""
+    """Sets up all requirements and returns the directory of a run."""
     monkeypatch.setattr(checks, "BUCKETS", tmp_path / "gcs")
     (tmp_path / "gcs" / "bucket").mkdir(parents=True)
     monkeypatch.setattr(checks, "_is_there", lambda name: True)

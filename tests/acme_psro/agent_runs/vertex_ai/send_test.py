@@ -148,7 +148,7 @@ class create_experiment:
 
 
 class Pool(NamedTuple):
-    """Machines of a job: what XManager was told of them, and the directory that their image is built from."""
+    """Machines of a job: the settings passed to XManager, and the directory of their image."""
 
     about: dict[str, Any]
     code: pathlib.Path
@@ -156,7 +156,7 @@ class Pool(NamedTuple):
 
 @pytest.fixture
 def xmanager(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pathlib.Path]:
-    """Installs the stand-in; returns where its experiments keep what they are given."""
+    """Installs the fake XManager; returns the directory in which its experiments keep their arguments."""
     place = tmp_path / "stand_in"
     (place / "xmanager").mkdir(parents=True)
     for name, text in (("__init__", ""), ("xm", _XM), ("xm_local", _XM_LOCAL)):
@@ -254,7 +254,7 @@ def test_containers_have_one_version_of_every_package() -> None:
     assert all(line.count("==") == 1 and ";" not in line for line in lines)
     assert len({name.lower().replace("_", "-") for name in names}) == len(lines)
     assert {"dm-acme", "dm-launchpad", "dm-reverb", "jax", "open_spiel", "xmanager"} <= set(names)
-    # Of what both files name, that of Vertex AI's holds.
+    # If both files name a package, the version for Vertex AI is used.
     assert "python-dateutil==2.9.0.post0" in lines
     other = set(send.requirements(cuda=True).splitlines()) ^ set(lines)
     assert {line.partition("==")[0] for line in other} == {"jax", "jax[cuda12]"}
@@ -305,27 +305,6 @@ def test_what_is_refused_is_not_sent(tmp_path: pathlib.Path, capfd: pytest.Captu
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    ("finished", "failure", "code"),
-    [
-        (False, None, None),
-        (True, None, 0),
-        (False, ValueError("a mistake"), 1),
-        # Vertex AI starts the node again that met it.
-        (False, ConnectionResetError("a loss"), None),
-    ],
-)
-def test_nodes_end_as_the_run_does(
-    finished: bool, failure: Exception | None, code: int | None, tmp_path: pathlib.Path
-) -> None:
-    if failure is not None:
-        run_directory.write_failure(tmp_path, failure)
-    if finished:
-        run_directory.write_ending(tmp_path, {"actor_steps": 600.0})
-        run_directory.finish(tmp_path)
-    assert send._exit_code(tmp_path) == code
-
-
 def _port() -> int:
     with socket.socket() as found:
         found.bind(("localhost", 0))
@@ -333,7 +312,7 @@ def _port() -> int:
 
 
 def _start(pools: list[Pool], stand_in: pathlib.Path, logs: pathlib.Path) -> list[subprocess.Popen[bytes]]:
-    """Each machine's process, as the job's would be: in its image's directory, told where the others are."""
+    """Starts the process of each machine, in its image's directory and with the addresses of the others."""
     cluster = {
         f"workerpool{number}": [f"localhost:{_port()}" for _ in range(pool.about["replicas"])]
         for number, pool in enumerate(pools)
@@ -358,7 +337,7 @@ def _start(pools: list[Pool], stand_in: pathlib.Path, logs: pathlib.Path) -> lis
 def test_the_containers_programs_learn_and_end(
     xmanager: pathlib.Path, tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With nothing but what is in their images' directories, and the packages."""
+    """The processes only use the installed packages and the files in their images' directories."""
     directory = tmp_path / "run"
     assert launch.run(CONFIG, directory, time.monotonic()) == 0
     assert "sent to Vertex AI: once " in capfd.readouterr().out

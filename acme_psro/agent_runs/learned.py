@@ -1,0 +1,142 @@
+"""Agents that runs have learned, loaded for use: they act in evaluation mode, and nothing is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import agents.acme_layer.compat  # noqa: F401
+
+# isort: split
+
+import acme
+import dm_env
+import jax
+import numpy as np
+from acme import core
+
+from acme_psro.agent_runs.checkpoints import Saved, open_checkpoints
+from acme_psro.agent_runs.config import AgentRunConfig
+from acme_psro.agent_runs.parts import make_parts, make_run_environment
+from acme_psro.storage import run_directory
+from agents.acme_layer.builder import CoreBuilder
+from agents.core import AgentCore
+
+# Random stream of environments for use, see `make_run_environment`. Training and evaluation have others.
+_USE = 2_000_000
+
+
+class LearnedAgent(core.Actor):
+    """Policy that a run has learned, as an actor of Acme that never learns.
+
+    Continuous actions are the centre of the policy's distribution. Discrete actions are sampled from the
+    policy, as equilibria are mixed; equal seeds give equal actions.
+
+    Args:
+      config: the run's configuration.
+      spec: the specification of the run's environment.
+      builder: the agent's builder.
+      networks: the agent's networks.
+      variables: the arrays of its policy.
+      counts: counts of steps, episodes and seconds at which it was saved, by name.
+      seed: seed of sampled actions.
+
+    Attributes:
+      config: the run's configuration.
+      spec: the specification of the run's environment.
+      counts: counts of steps, episodes and seconds at which it was saved, by name.
+    """
+
+    def __init__(
+        self,
+        config: AgentRunConfig,
+        spec: acme.specs.EnvironmentSpec,
+        builder: CoreBuilder,
+        networks: Any,
+        variables: Any,
+        counts: dict[str, float],
+        seed: int,
+    ) -> None:
+        self.config = config
+        self.spec = spec
+        self.counts = counts
+        self._policy = builder.make_policy(networks, spec, evaluation=True)
+        self._variables = variables
+        self._state = self._policy.init(jax.random.PRNGKey(seed))
+
+    def select_action(self, observation: Any) -> Any:
+        """Returns the action for an observation of the run's environment, both as its specification says."""
+        action, self._state = self._policy.select_action(self._variables, observation, self._state)
+        return np.asarray(action)
+
+    def make_environment(self, seed: int = 0) -> dm_env.Environment:
+        """Makes the run's environment, with episodes that neither training nor evaluation had."""
+        return make_run_environment(self.config, _USE + seed)
+
+    def observe_first(self, timestep: dm_env.TimeStep) -> None:
+        """Ignores the start of an episode, as nothing is learned."""
+
+    def observe(self, action: Any, next_timestep: dm_env.TimeStep) -> None:
+        """Ignores a step, as nothing is learned."""
+
+    def update(self, wait: bool = False) -> None:
+        """Does nothing, as the policy never changes."""
+
+
+def load_agent(run_dir: Path, seed: int = 0) -> LearnedAgent:
+    """Loads the newest complete checkpoint of a run of one agent.
+
+    It starts no server, runs no code from the run and writes nothing.
+
+    Args:
+      run_dir: output directory of a run of `run_agent`.
+      seed: seed of sampled actions.
+
+    Raises:
+      ValueError: the directory has no such run, or no complete checkpoint.
+    """
+    directory = Path(run_dir)
+    config = read_config(directory)
+    parts = make_parts(config)
+    networks = parts.agent.network_factory(parts.spec)
+    agent = parts.agent.make_core(networks)
+    saved = restore(directory, agent)
+    variables = agent.variables(saved.state)
+    return LearnedAgent(config, parts.spec, parts.agent.builder, networks, variables, saved.counts, seed)
+
+
+def read_config(directory: Path) -> AgentRunConfig:
+    """Reads the configuration of a run of one agent.
+
+    Raises:
+      ValueError: the directory has no such run.
+    """
+    path = directory / "config.json"
+    if not path.exists():
+        raise ValueError(f"there is no run in {directory} (no config.json).")
+    stored = dict(run_directory.read_config(path))
+    if "environment" not in stored:
+        raise ValueError(f"{directory} holds no run of one agent: name a directory of run_agent.")
+    return AgentRunConfig.from_json(stored)
+
+
+def restore(directory: Path, agent: AgentCore) -> Saved:
+    """Reads the newest complete checkpoint of a run, without removing damaged ones.
+
+    Args:
+      directory: output directory of the run.
+      agent: functions of the run's agent, bound to its networks.
+
+    Raises:
+      ValueError: there is no complete checkpoint, or it is of another agent.
+    """
+    # The directory of checkpoints would be made if it did not exist.
+    if not (directory / "checkpoints").is_dir():
+        raise ValueError(f"the run in {directory} has no checkpoint yet: let it run longer.")
+    # Only types and shapes are needed to restore a checkpoint, so the networks are not initialized.
+    like = jax.eval_shape(agent.init, jax.random.PRNGKey(0))
+    with open_checkpoints(directory / "checkpoints") as checkpoints:
+        saved = checkpoints.restore(like, keep_damaged=True)
+    if saved is None:
+        raise ValueError(f"the run in {directory} has no checkpoint yet: let it run longer.")
+    return saved

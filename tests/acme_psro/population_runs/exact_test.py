@@ -1,0 +1,86 @@
+"""Runs in compiled games: policies that are found again, runs without new policies, and regrets in rows."""
+
+import contextlib
+import io
+import pathlib
+
+import numpy as np
+import pytest
+
+from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.prepare import prepare_run
+from acme_psro.population_runs.train import train_population
+from acme_psro.storage import run_directory
+from acme_psro.storage.checkpoint import Record
+from acme_psro.system.tables import read_csv
+
+
+def train(
+    directory: pathlib.Path, game: str, meta_solver: str, iterations: int
+) -> tuple[Record, str, list[str]]:
+    """Begins or resumes a run with exact responses; returns its record, outcome and warnings."""
+    config = PSROConfig(game, oracle="exact", meta_solver=meta_solver, iterations=iterations)
+    warnings: list[str] = []
+    run = prepare_run(config, directory, 0.0, warnings.append, lambda nodes: None)
+    restored = run_directory.resume(directory, run.form, pytest.fail) if directory.exists() else None
+    run_directory.write_config(directory, run.config.to_json())
+    with contextlib.redirect_stdout(io.StringIO()):
+        record = train_population(run, directory, restored)
+    return record, run.outcome(record), warnings
+
+
+def sizes(record: Record) -> list[int]:
+    return [len(population) for population in record.state.populations]
+
+
+def test_a_policy_that_is_found_again_is_not_added_again(tmp_path: pathlib.Path) -> None:
+    """Projected replicator dynamics keep a little weight on cooperation, so that defection always gains."""
+    record, outcome, warnings = train(tmp_path / "run", "matrix_pd", "prd", 20)
+    assert (sizes(record), record.state.iteration, warnings) == ([2, 2], 1, [])
+    assert "no oracle finds a new policy" in outcome and "\n" not in outcome
+    assert record.metrics[-1]["nash_conv"] > 1e-7
+    again, same, _ = train(tmp_path / "run", "matrix_pd", "prd", 20)
+    # As text, because NaN does not equal itself.
+    assert (sizes(again), same, repr(again.metrics)) == ([2, 2], outcome, repr(record.metrics))
+
+
+def test_fictitious_play_gives_a_policy_that_is_found_again_more_weight(tmp_path: pathlib.Path) -> None:
+    record, outcome, warnings = train(tmp_path / "run", "matrix_pd", "uniform", 6)
+    assert (sizes(record), warnings) == ([7, 7], [])
+    assert outcome == "Stopped after 6 iterations, as asked."
+    values = [row["nash_conv"] for row in record.metrics]
+    assert values == sorted(values, reverse=True) and values[-1] < values[1] / 2
+
+
+@pytest.mark.parametrize("meta_solver", ["nash", "regret_matching", "max_entropy_nash"])
+def test_policies_of_a_population_differ(tmp_path: pathlib.Path, meta_solver: str) -> None:
+    record, _, warnings = train(tmp_path / "run", "kuhn_poker", meta_solver, 30)
+    for population in record.state.populations:
+        tables = [policy.table for policy in population]
+        assert not any(
+            np.allclose(one, other, atol=1e-12) for k, one in enumerate(tables) for other in tables[:k]
+        )
+    assert warnings == []
+    assert record.metrics[-1]["nash_conv"] < 1e-3
+    rows = read_csv(tmp_path / "run" / "metrics.csv")
+    assert all(0.0 <= row["meta_regret"] < 1e-3 for row in rows)
+
+
+def test_rows_of_a_run_that_an_earlier_version_began(tmp_path: pathlib.Path) -> None:
+    """They have no regret, and the run is resumed all the same."""
+    directory = tmp_path / "run"
+    begun, _, _ = train(directory, "kuhn_poker", "nash", 2)
+    old = Record(
+        begun.state,
+        [{name: value for name, value in row.items() if name != "meta_regret"} for row in begun.metrics],
+        begun.meta_strategies,
+    )
+    form = prepare_run(
+        PSROConfig("kuhn_poker", oracle="exact", iterations=2), directory, 0.0, pytest.fail, print
+    ).form
+    run_directory.write_record(directory, old, form)  # type: ignore[arg-type]
+    record, _, _ = train(directory, "kuhn_poker", "nash", 3)
+    rows = read_csv(directory / "metrics.csv")
+    assert [np.isnan(row["meta_regret"]) for row in rows] == [True, True, True, False]
+    assert [row["nash_conv"] for row in rows[:3]] == [row["nash_conv"] for row in begun.metrics]
+    assert record.state.iteration == 3
