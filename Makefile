@@ -1,6 +1,8 @@
 # make run          runs the main job: PSRO on Leduc poker
 # make test         lint, types and tests, on Python 3.10 where there is one
 # make test_newest  the tests again on the newest supported Python: the device path, without Acme
+# make docs         the documentation as a site, in build/docs; any warning is an error
+# make wheel        the wheel, in dist/
 # Each makes its virtual environment where it is missing, cut short or out of date.
 
 RUN_ARGS ?= --game=leduc_poker --oracle=device --agent=crossq --meta_solver=nash \
@@ -16,7 +18,7 @@ PACKAGES := acme_psro agents experiments
 # Expands to FORCE where the interpreter inside the environment $(1) is gone.
 unless_usable = $(shell $(1)/bin/python -c "" 2>/dev/null || echo FORCE)
 
-.PHONY: run test test_newest lint types FORCE
+.PHONY: run test test_newest lint types docs wheel FORCE
 
 run: .venv/.complete
 	.venv/bin/python -m experiments.run_psro $(RUN_ARGS) $(RESUME)
@@ -42,8 +44,22 @@ test_newest: .venv/.complete
 	  .venv-newest/bin/python -m pytest $(PYTEST_ARGS); \
 	fi
 
-.venv/.complete: setup.py constraints.txt $(call unless_usable,.venv)
+docs: .venv-docs/.complete
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs --quiet build --strict
+	@echo "pages: build/docs/index.html"
+
+wheel: .venv/.complete
+	.venv/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+.venv/.complete: pyproject.toml constraints.txt $(call unless_usable,.venv)
 	@.ci/make_venv .venv 3.10 $(NEWER)
 
-.venv-newest/.complete: setup.py constraints.txt $(call unless_usable,.venv-newest)
+.venv-newest/.complete: pyproject.toml constraints.txt $(call unless_usable,.venv-newest)
 	@.ci/make_venv .venv-newest $(NEWER)
+
+# The pages are built from the sources alone, so their tools need not fit the project's own packages.
+.venv-docs/.complete: docs/requirements.txt $(call unless_usable,.venv-docs)
+	@rm -rf .venv-docs
+	@"$$(.ci/find_python 3.10 $(NEWER))" -m venv .venv-docs && echo '*' > .venv-docs/.gitignore
+	@.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	@touch $@

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from acme_psro.system import packages
+
+_ROOT = Path(__file__).resolve().parents[1]
+packages.put_started_directory_last(_ROOT)
+# `agents` is a common name: here it is noticed at once if another package or folder has it.
+packages.check_own("agents", 'DISTRIBUTION = "acme-psro"', _ROOT)
 
 if TYPE_CHECKING:
     import os
@@ -11,6 +19,20 @@ if TYPE_CHECKING:
     from open_spiel.python.policy import Policy
 
     from acme_psro.policies.decoders import Decoder
+
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        """Returns `__version__`, which is looked up only when it is asked for."""
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import metadata
+
+        try:
+            return metadata.version("acme-psro")
+        except metadata.PackageNotFoundError:
+            return "unknown"
 
 
 def load_policy(run_dir: str | os.PathLike[str], decoders: Mapping[str, Decoder] | None = None) -> Policy:
@@ -26,8 +48,6 @@ def load_policy(run_dir: str | os.PathLike[str], decoders: Mapping[str, Decoder]
     Raises:
       ValueError: there is no run, no whole checkpoint of one, or a policy that no decoder takes.
     """
-    from pathlib import Path
-
     from acme_psro.policies import as_openspiel
     from acme_psro.policies.meta_strategy import require_product
     from acme_psro.storage import run_directory

@@ -39,6 +39,7 @@ LEVELS = (
     ("acme_psro.agent_runs",),
     ("acme_psro.population_runs",),
     ("experiments",),
+    ("acme_psro.__main__",),
 )
 
 UNKNOWN_TO_AGENTS = ("acme_psro", "experiments", "open_spiel", "pyspiel")

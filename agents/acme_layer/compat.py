@@ -1,18 +1,28 @@
-"""Compatibility of Acme with current JAX and TensorFlow, without warnings at import.
+"""Compatibility of Acme with current JAX, TensorFlow and Reverb, without warnings at import.
 
 Every module that imports Acme, Reverb or Launchpad imports this module first.
 
-The release of Acme on the package index (dm-acme 0.4.0) uses names that JAX has removed since. Each name is
-added only if it is missing, so that newer versions of Acme and older versions of JAX stay unchanged.
+The release of Acme on the package index (dm-acme 0.4.0) uses names that JAX and Reverb have removed since.
+Acme's main branch uses an argument that the release's Launchpad does not have. Each name or argument is added
+only if it is missing, so that other versions stay unchanged and one environment serves both Acmes.
 TensorFlow only transports Reverb's data here, and is therefore kept off the accelerators. Messages that do
 not concern users of this package are hidden: gym's notice, and warnings that Acme's dependencies use
 deprecated names. Gym would also show the deprecation warnings of all other packages from then on.
+
+A program that imports `acme.jax` with dm-acme 0.4.0 must import this module, or any other module of
+`agents.acme_layer`, before that: without it, `acme.jax` ends with "module 'jax' has no attribute 'xla'" or
+"module 'tensorflow_probability' has no attribute 'substrates'". No package can repair another one that is
+imported before it, except by code that every start of Python runs, which we do not install. Everything else,
+such as `acme` itself, `acme.specs`, TensorFlow, Reverb or Launchpad, may be imported first. After a failed
+import of `acme.jax`, the same process can import this module and then `acme.jax` again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
+import inspect
 import sys
 import types
 import warnings
@@ -22,6 +32,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+_NEEDED = ("acme", "launchpad", "reverb", "tensorflow", "tensorflow_probability")
+
 _TREE_FUNCTIONS = {
     "tree_map": jax.tree.map,
     "tree_multimap": jax.tree.map,
@@ -30,6 +42,21 @@ _TREE_FUNCTIONS = {
     "tree_unflatten": jax.tree.unflatten,
     "tree_structure": jax.tree.structure,
 }
+
+
+def _check_installed() -> None:
+    """Checks that the packages of the Acme layer are there.
+
+    Raises:
+      ImportError: a package is missing.
+    """
+    missing = [name for name in _NEEDED if name not in sys.modules and importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"{', '.join(missing)} not found: install the extra acme (pip install 'acme-psro[acme]'), with "
+            "Python 3.10 on Linux (x86-64).",
+            name=missing[0],
+        )
 
 
 def _add_missing(namespace: Any, aliases: Mapping[str, Any]) -> None:
@@ -85,11 +112,72 @@ def _replace_composite_tensors() -> None:
         probability.experimental = types.SimpleNamespace(auto_composite_tensor=lambda kind: kind)
 
 
+def _takes(function: Any, argument: str) -> bool:
+    """Returns True if a function has an argument of this name."""
+    return argument in inspect.signature(function).parameters
+
+
+def _accept_signature_timeout(client: Any) -> None:
+    """Makes a Reverb client's `trajectory_writer` take `get_signature_timeout_ms`, as dm-acme 0.4.0 calls it.
+
+    Newer versions of Reverb have `validate_items` instead. The old argument was the time to wait for the
+    table's signature, by which items are validated, or None to do without both.
+
+    Args:
+      client: the class of clients, which is changed in place.
+    """
+    create = client.trajectory_writer
+    if _takes(create, "get_signature_timeout_ms"):
+        return
+
+    def trajectory_writer(
+        self: Any,
+        num_keep_alive_refs: int,
+        *,
+        validate_items: bool = True,
+        get_signature_timeout_ms: int | None = 3000,
+    ) -> Any:
+        validates = validate_items and get_signature_timeout_ms is not None
+        return create(self, num_keep_alive_refs, validate_items=validates)
+
+    trajectory_writer.__doc__ = create.__doc__
+    client.trajectory_writer = trajectory_writer
+
+
+def _accept_checkpoint_time(node: Any) -> None:
+    """Makes Launchpad's `ReverbNode` take `checkpoint_time_delta_minutes`, as Acme's main branch calls it.
+
+    The branch's default is None, for no checkpoints of replay while the program runs. The Launchpad that
+    dm-acme 0.4.0 requires cannot write such checkpoints, so that it refuses any other time.
+
+    Args:
+      node: the class of nodes, which is changed in place.
+    """
+    create = node.__init__
+    if _takes(create, "checkpoint_time_delta_minutes"):
+        return
+
+    def initialise(
+        self: Any, *args: Any, checkpoint_time_delta_minutes: int | None = None, **kwargs: Any
+    ) -> None:
+        if checkpoint_time_delta_minutes is not None:
+            raise ValueError(
+                "this version of Launchpad writes no checkpoints of replay while a program runs: leave "
+                "checkpoint_time_delta_minutes at None, or install dm-launchpad 0.5.2."
+            )
+        create(self, *args, **kwargs)
+
+    initialise.__doc__ = create.__doc__
+    node.__init__ = initialise
+
+
 # The order matters: Reverb imports TensorFlow, which must be set up before that.
+_check_installed()
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     _restore_removed_names()
     _import_tensorflow()
     _replace_composite_tensors()
-    importlib.import_module("reverb")
+    _accept_signature_timeout(importlib.import_module("reverb").Client)
     _import_gym()
+    _accept_checkpoint_time(importlib.import_module("launchpad").ReverbNode)

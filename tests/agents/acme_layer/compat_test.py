@@ -1,6 +1,7 @@
 """Tests of agents.acme_layer.compat: Acme imports without output, and only missing names are added."""
 
 import ast
+import importlib.util
 import pathlib
 import subprocess
 import sys
@@ -67,6 +68,101 @@ def test_tensorflow_is_kept_off_gpus(used_before: bool, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "tensorflow", types.SimpleNamespace(config=config))
     compat._import_tensorflow()
     assert calls == [([], "GPU")]
+
+
+class _Client:
+    """A client of a newer Reverb: signatures are validated or not, without a time to wait for them."""
+
+    def trajectory_writer(self, num_keep_alive_refs: int, *, validate_items: bool = True) -> tuple[int, bool]:
+        return num_keep_alive_refs, validate_items
+
+
+@pytest.mark.parametrize(
+    ("given", "validates"),
+    [
+        ({}, True),
+        ({"get_signature_timeout_ms": 300_000}, True),
+        # In the versions that had this argument, None asked for no validation.
+        ({"get_signature_timeout_ms": None}, False),
+        ({"validate_items": False}, False),
+        ({"validate_items": False, "get_signature_timeout_ms": 300_000}, False),
+    ],
+)
+def test_newer_writers_take_the_older_argument(given: dict[str, Any], validates: bool) -> None:
+    client = type("Client", (_Client,), {})
+    compat._accept_signature_timeout(client)
+    assert client().trajectory_writer(3, **given) == (3, validates)
+
+
+def test_older_writers_stay_as_they_are() -> None:
+    class Client:
+        def trajectory_writer(self, num_keep_alive_refs: int, get_signature_timeout_ms: int = 0) -> None: ...
+
+    before = Client.trajectory_writer
+    compat._accept_signature_timeout(Client)
+    assert Client.trajectory_writer is before
+
+
+def test_older_replay_nodes_take_no_checkpoint_time() -> None:
+    class Node:
+        def __init__(self, tables: Any, checkpoint_ctor: Any = None) -> None:
+            self.given = tables, checkpoint_ctor
+
+    compat._accept_checkpoint_time(Node)
+    make: Any = Node
+    assert make("tables", checkpoint_time_delta_minutes=None).given == ("tables", None)
+    assert make("tables", "constructor").given == ("tables", "constructor")
+    with pytest.raises(ValueError, match=r"writes no checkpoints of replay .* install dm-launchpad 0\.5\.2"):
+        make("tables", checkpoint_time_delta_minutes=5)
+
+
+def test_newer_replay_nodes_stay_as_they_are() -> None:
+    class Node:
+        def __init__(self, tables: Any, checkpoint_time_delta_minutes: int | None = None) -> None: ...
+
+    before = Node.__init__
+    compat._accept_checkpoint_time(Node)
+    assert Node.__init__ is before
+
+
+@pytest.mark.parametrize(
+    "first",
+    ["acme.wrappers", "tensorflow", "launchpad"],
+)
+def test_other_packages_may_be_imported_first(first: str) -> None:
+    _import_after(f"import {first}")
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("acme.jax.layouts") is None, reason="Acme's main branch needs no removed name"
+)
+def test_acme_jax_can_be_imported_after_it_failed() -> None:
+    _import_after(
+        "try:\n    import acme.jax.networks\nexcept AttributeError: pass\n"
+        "else: raise SystemExit('Acme needs no other import before it')"
+    )
+
+
+def _import_after(first: str) -> None:
+    """Imports Acme's networks with our builders in a process that has run the lines of `first`."""
+    program = f"{first}\nimport agents.crossq.builder\nfrom acme.jax import networks, variable_utils"
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_missing_layer_names_the_extra() -> None:
+    program = (
+        "import importlib.util, sys\nfind = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name: None if name in ('launchpad', 'reverb') else find(name)\n"
+        "import agents.acme_layer.compat"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: launchpad, reverb not found: install the extra acme (pip install 'acme-psro[acme]'), "
+        "with Python 3.10 on Linux (x86-64)."
+    )
 
 
 def _modules_that_import_acme() -> dict[str, list[str]]:

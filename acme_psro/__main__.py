@@ -1,0 +1,67 @@
+"""Command `acme-psro`, also `python -m acme_psro`: starts one of the launchers.
+
+acme-psro run --game=kuhn_poker --oracle=exact --output_dir=DIR
+acme-psro agent --agent=crossq --environment=dm_control:cartpole:swingup --actor_steps=50000
+acme-psro evaluate --run_dir=DIR
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from typing import NamedTuple
+
+BAD_INPUT = 2
+
+
+class Command(NamedTuple):
+    """A launcher behind a word.
+
+    Attributes:
+      module: the launcher's module, imported only when its word is given.
+      summary: what it does, for the list of commands.
+    """
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "run": Command("experiments.run_psro", "runs PSRO on an OpenSpiel game and writes a report"),
+    "agent": Command("experiments.run_agent", "trains one agent in one environment"),
+    "evaluate": Command("experiments.evaluate", "evaluates a run of PSRO and prints one JSON object"),
+}
+
+
+def main() -> None:
+    """Starts the launcher that the first argument names, with all further arguments."""
+    word, *arguments = sys.argv[1:] or ["--help"]
+    if word in ("--help", "-h", "help"):
+        print(usage())
+    elif word == "--version":
+        import acme_psro
+
+        print(f"acme-psro {acme_psro.__version__}")
+    elif word in COMMANDS:
+        sys.argv = [f"acme-psro {word}", *arguments]
+        # As by `python -m`: the launcher's flags and its docstring are those of the main module in --help.
+        runpy.run_module(COMMANDS[word].module, run_name="__main__", alter_sys=True)
+    else:
+        print(f"error: there is no command {word!r}.\n{usage()}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+
+
+def usage() -> str:
+    """Returns the list of commands."""
+    rows = [f"  {word:<10}{command.summary}" for word, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: acme-psro COMMAND [--FLAG=VALUE ..]",
+            *rows,
+            "acme-psro COMMAND --help lists a command's flags.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
