@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from open_spiel.python.policy import Policy
 
+    from acme_psro.agent_runs.learned import LearnedAgent
     from acme_psro.policies.decoders import Decoder
+    from acme_psro.population_runs.result import Result
 
     __version__: str
 else:
@@ -46,15 +48,41 @@ def load_policy(run_dir: str | os.PathLike[str], decoders: Mapping[str, Decoder]
         `acme_psro.policies.decoders`, which knows uniform policies, tables and our agents' networks.
 
     Raises:
-      ValueError: there is no run, no whole checkpoint of one, or a policy that no decoder takes.
+      ValueError: there is no run, no whole checkpoint of one, a policy that no decoder takes, or the game has
+        changed since the run began.
     """
-    from acme_psro.policies import as_openspiel
-    from acme_psro.policies.meta_strategy import require_product
-    from acme_psro.storage import run_directory
+    return load_run(run_dir, decoders).policy()
 
-    run = run_directory.read(Path(run_dir))
-    if isinstance(run, run_directory.StoredExactRun):
-        return as_openspiel.table_policy(run.tree, run.mixture_table())
-    state = run.record.state
-    strategy = require_product(state.meta_strategy)
-    return as_openspiel.mixture_policy(run.game, state.populations, strategy, decoders)
+
+def load_run(run_dir: str | os.PathLike[str], decoders: Mapping[str, Decoder] | None = None) -> Result:
+    """Reads a population run: metrics, payoffs, meta-strategies and policies. Nothing is changed.
+
+    The run may still be running. Loading it runs no code from the run.
+
+    Args:
+      run_dir: the directory of a run of `experiments.run_psro`.
+      decoders: as in `load_policy`.
+
+    Raises:
+      ValueError: there is no run, no whole checkpoint of one, or its game has changed since.
+    """
+    from acme_psro.population_runs import result
+
+    return result.load_run(Path(run_dir), decoders)
+
+
+def load_agent(run_dir: str | os.PathLike[str], seed: int = 0) -> LearnedAgent:
+    """Loads the agent that a run has learned, as an actor of Acme in evaluation mode.
+
+    It starts no server, runs no code from the run and writes nothing. It needs the extra `acme`.
+
+    Args:
+      run_dir: the directory of a run of `experiments.run_agent`.
+      seed: seed of sampled actions, which only agents with discrete actions have.
+
+    Raises:
+      ValueError: there is no such run, or no whole checkpoint of one.
+    """
+    from acme_psro.agent_runs import learned
+
+    return learned.load_agent(Path(run_dir).expanduser(), seed)

@@ -13,6 +13,7 @@ from experiments import command_line
 import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,8 @@ def main() -> None:
             run_directory.check(directory, config.to_json(), FLAGS.resume)
             if config.oracle != "exact":
                 jax_settings.check_platforms()
-            run = prepare_run(config, directory, _STARTED, _warn, _say_nodes)
+            with _cleared_line():
+                run = prepare_run(config, directory, _STARTED, _warn, _say_nodes)
             check_flags(run.config)
             held.enter_context(locked(directory))
             # Another process may have written to the directory before this one acquired the lock.
@@ -251,8 +253,22 @@ def _write_report(
     return False
 
 
+@contextlib.contextmanager
+def _cleared_line() -> Iterator[None]:
+    """Clears the line that `_say_nodes` rewrites on a screen, at the end of the context."""
+    try:
+        yield
+    finally:
+        if sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
 def _say_nodes(count: int) -> None:
-    print(f"compiling: {count:,} nodes", file=sys.stderr, flush=True)
+    # On a screen one line is rewritten; in a file each message is a line of its own.
+    if sys.stderr.isatty():
+        print(f"\rcompiling: {count:,} nodes", end="", file=sys.stderr, flush=True)
+    else:
+        print(f"compiling: {count:,} nodes", file=sys.stderr, flush=True)
 
 
 def _warn(line: str) -> None:

@@ -34,10 +34,11 @@ LEVELS = (
     ("acme_psro.solvers", "acme_psro.evaluation"),
     ("acme_psro.oracles",),
     ("acme_psro.psro", "acme_psro.neupl"),
-    ("acme_psro", "acme_psro.storage", "acme_psro.display"),
+    ("acme_psro.storage", "acme_psro.display"),
     ("acme_psro.environments",),
     ("acme_psro.agent_runs",),
     ("acme_psro.population_runs",),
+    ("acme_psro",),
     ("experiments",),
     ("acme_psro.__main__",),
 )

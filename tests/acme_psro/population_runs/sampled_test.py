@@ -52,7 +52,7 @@ def test_rows_are_lower_bounds_with_errors(finished: tuple[pathlib.Path, str]) -
         gains, errors = ([row[f"gain_{p}{end}"] for p in (0, 1)] for end in ("", "_stderr"))
         assert row["nash_conv"] == pytest.approx(sum(gains))
         # The returns of the mixture itself cancel in the sum, so their errors are not part of it.
-        assert 0.7 * math.hypot(*errors) < row["nash_conv_stderr"] < math.hypot(*errors)
+        assert 0 < row["nash_conv_stderr"] < 0.5 * math.hypot(*errors)
         bound = max(0.0, row["nash_conv"] - 1.645 * row["nash_conv_stderr"])
         assert (row["nash_conv_lower"], row["exploitability_lower"]) == pytest.approx((bound, bound / 2))
         assert 0 <= row["meta_regret"] < 1e-9
@@ -74,7 +74,7 @@ def test_bounds_are_what_exact_best_responses_gain_within_errors(
         sizes = [len(marginal) for marginal in strategy.marginals]
         known = [own[:size] for own, size in zip(populations, sizes, strict=True)]
         exact = evaluate_mixture(tree, known, strategy)
-        assert abs(row["nash_conv"] - exact.nash_conv) <= 3 * row["nash_conv_stderr"]
+        assert abs(row["nash_conv"] - exact.nash_conv) <= 4 * row["nash_conv_stderr"] < 0.31
     assert run.record.metrics[-1]["nash_conv"] < 0.7 * run.record.metrics[0]["nash_conv"]
 
 
