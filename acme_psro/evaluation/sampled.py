@@ -26,10 +26,12 @@ class Estimate(NamedTuple):
     Attributes:
       value: the estimate.
       standard_error: of the estimate.
+      own_error: of a gain, the part of the standard error that comes from the mixture's own return.
     """
 
     value: float
     standard_error: float
+    own_error: float = 0.0
 
 
 def estimate_gain(
@@ -69,6 +71,7 @@ def estimate_gain(
     return Estimate(
         float(whole.mean[0, player]) - own.value,
         float(np.hypot(whole.standard_error[0, player], own.standard_error)),
+        own.standard_error,
     )
 
 

@@ -19,6 +19,14 @@ from acme_psro.policies.meta_strategy import MetaStrategy
 
 # Payoff tensor `[P, n_1, .., n_P]` -> meta-strategy.
 SolveMetaGame = Callable[[np.ndarray], MetaStrategy]
+# (a player's population, a response) -> True if the population has the response already.
+Holds = Callable[[tuple[PolicyT, ...], PolicyT], bool]
+
+
+def holds_nothing(population: tuple[PolicyT, ...], response: PolicyT) -> bool:
+    """Returns False: every response counts as new."""
+    del population, response
+    return False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,6 +73,7 @@ def step(
     oracle: Oracle[PolicyT, PayoffsT],
     meta_game: MetaGame[PolicyT, PayoffsT],
     solve: SolveMetaGame,
+    holds: Holds[PolicyT] = holds_nothing,
 ) -> PSROState[PolicyT, PayoffsT]:
     """Returns the state after one more iteration.
 
@@ -74,10 +83,16 @@ def step(
       oracle: finds best responses.
       meta_game: knows payoffs.
       solve: the meta-solver.
+      holds: returns True if a population has a response already; then it is not added again.
     """
+    # All players respond to the same old meta-strategy, so that the order of players does not matter and an
+    # oracle may train the responses in parallel (Lanctot et al. 2017, algorithm 1).
     responses = tuple(oracle(key, tasks_of(state)))
+    # A policy is only ever appended: indices in old payoffs stay valid, and only new cells are computed.
     populations = tuple(
-        population if response.policy is None else (*population, response.policy)
+        population
+        if response.policy is None or holds(population, response.policy)
+        else (*population, response.policy)
         for population, response in zip(state.populations, responses, strict=True)
     )
     payoffs = meta_game.extend(populations, state.payoffs)
@@ -105,12 +120,35 @@ def run(
     meta_game: MetaGame[PolicyT, PayoffsT],
     solve: SolveMetaGame,
     converged: Callable[[PSROState[PolicyT, PayoffsT]], bool],
+    holds: Holds[PolicyT] = holds_nothing,
+    is_repeatable: bool = False,
 ) -> Iterator[PSROState[PolicyT, PayoffsT]]:
     """Continues from a state until `iterations` are completed in total; yields the state after each.
 
-    Stops early if `converged`, which is asked before every iteration, says that no player can gain.
+    Stops early if `converged`, which is asked before every iteration, says that no player can gain. Stops too
+    if the oracle is repeatable and adds no policy to any population, because it would find the same responses
+    again in every further iteration; such an iteration does not count and its state is not yielded.
+
+    Args:
+      state: the state to continue from.
+      seed: the seed of the run.
+      iterations: the total number of iterations.
+      oracle: finds best responses.
+      meta_game: knows payoffs.
+      solve: the meta-solver.
+      converged: returns True if no player can gain.
+      holds: returns True if a population has a response already; then it is not added again.
+      is_repeatable: True if the oracle's responses depend on the tasks only, not on the key.
     """
+    # Tested before the step, so that a resumed run that has already converged does no more work.
     while state.iteration < iterations and not converged(state):
         key = iteration_key(seed, state.iteration)
-        state = step(state, key, oracle=oracle, meta_game=meta_game, solve=solve)
+        following = step(state, key, oracle=oracle, meta_game=meta_game, solve=solve, holds=holds)
+        if is_repeatable and _sizes(following) == _sizes(state):
+            return
+        state = following
         yield state
+
+
+def _sizes(state: PSROState[PolicyT, PayoffsT]) -> list[int]:
+    return [len(population) for population in state.populations]

@@ -1,31 +1,36 @@
-"""Meta-solvers: a payoff tensor `[P, n_1, .., n_P]` in, a meta-strategy out.
+"""Meta-solvers, which map a payoff tensor `[P, n_1, .., n_P]` to a meta-strategy.
 
-Every solver is a deterministic pure function `solve(payoffs, *, ..options) -> MetaStrategy`.
+Every solver is a deterministic pure function `solve(payoffs, *, ..options) -> ProductStrategy`. The role of
+meta-solvers in policy-space response oracles is described by Lanctot et al. (2017), arXiv:1711.00832.
 """
 
 from collections.abc import Callable
 
 from acme_psro.policies.meta_strategy import ProductStrategy
-from acme_psro.solvers import nash, prd, regret_matching, uniform
+from acme_psro.solvers import max_entropy_nash, nash, prd, regret_matching, uniform
 
 # Options are keyword-only and differ between solvers; functools.partial sets them.
 Solver = Callable[..., ProductStrategy]
 
 SOLVERS: dict[str, Solver] = {
     "nash": nash.solve,
+    "max_entropy_nash": max_entropy_nash.solve,
     "uniform": uniform.solve,
     "prd": prd.solve,
     "regret_matching": regret_matching.solve,
 }
 
-_TWO_PLAYER_ZERO_SUM = frozenset({"nash"})
+_TWO_PLAYER_ZERO_SUM = frozenset({"nash", "max_entropy_nash"})
 
 
 def get_solver(name: str) -> Solver:
     """Returns the meta-solver of this name.
 
+    Args:
+      name: a key of `SOLVERS`.
+
     Raises:
-      ValueError: no such meta-solver; the message lists those there are.
+      ValueError: the name is unknown. The message lists the known names.
     """
     if name not in SOLVERS:
         raise ValueError(f"no meta-solver named {name!r}; use one of {', '.join(sorted(SOLVERS))}")
@@ -33,21 +38,23 @@ def get_solver(name: str) -> Solver:
 
 
 def check_solver_fits(name: str, num_players: int, zero_sum: bool) -> None:
-    """Checks, before any work, that a meta-solver takes this kind of game.
+    """Checks that a meta-solver can solve the meta-games of a game.
+
+    A run calls this before it starts any work, so that an unsuitable solver does not fail an iteration later.
 
     Args:
       name: a key of `SOLVERS`.
-      num_players: of the game.
-      zero_sum: whether the players' returns always add up to zero.
+      num_players: the game's number of players.
+      zero_sum: True if the players' returns always add up to zero.
 
     Raises:
-      ValueError: no such meta-solver, or it does not fit; the message lists those that do.
+      ValueError: the name is unknown, or the solver does not fit. The message lists the solvers that fit.
     """
     get_solver(name)
     if name not in _TWO_PLAYER_ZERO_SUM or (num_players == 2 and zero_sum):
         return
-    kind = f"{num_players}-player {'zero-sum' if zero_sum else 'general-sum'}"
+    game = f"{num_players}-player {'zero-sum' if zero_sum else 'general-sum'}"
     fitting = ", ".join(sorted(SOLVERS.keys() - _TWO_PLAYER_ZERO_SUM))
     raise ValueError(
-        f"meta-solver {name} is for two-player zero-sum games, this one is {kind}; use one of {fitting}"
+        f"meta-solver {name} is for two-player zero-sum games, this one is {game}; use one of {fitting}"
     )

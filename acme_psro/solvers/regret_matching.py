@@ -1,39 +1,113 @@
-"""Regret matching: every player plays in proportion to its positive regrets; the average counts."""
+"""Meta-solver by regret matching, in which players act in proportion to their positive regrets."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from acme_psro.meta_game.payoffs import check_payoffs, unit_payoffs
 from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.solvers.certificates import (
+    embed,
+    find_undominated,
+    restrict,
+    share_of_gap,
+    typical_gaps,
+)
+
+_ROUNDS = 1000
+# The regret that is small enough, as a share of the typical payoff gap. In games of 30 policies, 1000 rounds
+# leave about this much.
+_ENOUGH = 1e-4
+# Restarts begin with regrets of this size, in typical gaps. Large ones stay close to the strategy that a
+# restart begins with, small ones soon forget it. Which of them converges depends on the game, so they take
+# turns.
+_INERTIA = (10.0, 1.0, 0.1)
+_TURNS = 4
 
 
-def solve(payoffs: np.ndarray, *, iterations: int = 1000, predictive: bool = True) -> ProductStrategy:
+def solve(payoffs: np.ndarray, *, iterations: int | None = None, predictive: bool = True) -> ProductStrategy:
     """Returns each player's average strategy over rounds of simultaneous regret matching.
 
-    `predictive=False` is regret matching in expected payoffs (Hart & Mas-Colell 2000) with the
-    plain average, the algorithm of OpenSpiel's `regret_matching`. `predictive=True` is predictive
-    regret matching+ (Farina, Kroer & Sandholm 2021): cumulative regrets never fall below zero,
-    the last round's regrets are counted twice as a forecast, and round t weighs t^2. A round
-    costs the same, and on 54 zero-sum meta-games of 3 to 150 policies 1000 such rounds left less
-    regret than 10000 plain ones in all but one, typically by a factor of some hundreds.
+    `predictive=False` is regret matching in expected payoffs (Hart & Mas-Colell 2000) with equal
+    weights in the average, which is also the algorithm of OpenSpiel's `regret_matching`.
+
+    `predictive=True` is predictive regret matching+ (Farina, Kroer & Sandholm 2021,
+    arXiv:2007.14358). Cumulative regrets never fall below zero, the last round's regrets are added
+    once more as a forecast of the next round's, and round t has weight t^2 in the average. A round
+    costs the same in both algorithms. On 54 zero-sum meta-games of 3 to 150 policies, 1000
+    predictive rounds left less regret than 10000 plain rounds in all games but one, typically by a
+    factor of some hundreds.
+
+    If 1000 predictive rounds leave more regret than a ten-thousandth of the typical (median) payoff
+    gap, strictly dominated policies are removed and the rounds are restarted from the best average so
+    far, up to 30000 rounds in total. Without this, a single payoff that is far larger than the others leaves
+    regrets that take very many rounds to wear off.
 
     Args:
-      payoffs: `[P, n_1, .., n_P]`, any game. In two-player zero-sum games the averages near a Nash
-        equilibrium. Elsewhere only the players' joint play nears a coarse correlated equilibrium,
-        and these marginals are its marginals.
-      iterations: rounds, >= 1; time is proportional.
-      predictive: which of the two algorithms.
+      payoffs: `[P, n_1, .., n_P]`, any game. In two-player zero-sum games the averages approach a
+        Nash equilibrium. In other games only the joint distribution of play approaches a coarse
+        correlated equilibrium, and the result consists of the marginals of that distribution. It may have a
+        large regret, whatever the number of rounds.
+      iterations: the number of rounds, >= 1, without restarts. None means 1000, and restarts as described.
+      predictive: True for predictive regret matching+, False for plain regret matching, which is never
+        restarted.
 
     Raises:
       ValueError: the payoffs are malformed (`check_payoffs`) or `iterations` is below 1.
     """
     payoffs = check_payoffs(payoffs)
-    if iterations < 1:
+    if iterations is not None and iterations < 1:
         raise ValueError(f"regret_matching: iterations is {iterations}; give 1 or more")
-    tables = _tables(unit_payoffs(payoffs))
-    regrets = [np.zeros(size) for size in payoffs.shape[1:]]
+    # Strategies do not change if regrets are rescaled, but unit payoffs keep sums of regrets finite.
+    unit = unit_payoffs(payoffs)
+    nothing = [np.zeros(size) for size in payoffs.shape[1:]]
+    average = _run(unit, nothing, _ROUNDS if iterations is None else iterations, predictive)
+    if iterations is not None or not predictive or share_of_gap(unit, average) <= _ENOUGH:
+        return average
+    return _restart(unit, average)
+
+
+def _restart(payoffs: np.ndarray, average: ProductStrategy) -> ProductStrategy:
+    """Returns the strategy with the least regret after restarts from an average with too much regret."""
+    kept = find_undominated(payoffs)
+    # Without the dominated policies, payoffs may have another range.
+    unit = unit_payoffs(restrict(payoffs, kept))
+    gaps = typical_gaps(unit)
+    best, least = average, share_of_gap(payoffs, average)
+    for turn in range(1, _TURNS + 1):
+        for inertia in _INERTIA:
+            # Players act in proportion to regrets, so these make them begin with the best average so far.
+            scales = inertia * gaps
+            regrets = [
+                scale * marginal[own]
+                for scale, marginal, own in zip(scales, best.marginals, kept, strict=True)
+            ]
+            restarted = embed(_run(unit, regrets, turn * _ROUNDS, True), kept, payoffs.shape[1:])
+            regret = share_of_gap(payoffs, restarted)
+            if regret < least:
+                best, least = restarted, regret
+            if least <= _ENOUGH:
+                return best
+    return best
+
+
+def _run(
+    payoffs: np.ndarray, regrets: Sequence[np.ndarray], iterations: int, predictive: bool
+) -> ProductStrategy:
+    """Returns the players' average strategies over rounds that begin with the given cumulative regrets.
+
+    Args:
+      payoffs: `[P, n_1, .., n_P]`.
+      regrets: the cumulative regrets of each player's policies, `[n_p]`.
+      iterations: the number of rounds.
+      predictive: True for predictive regret matching+.
+    """
+    tables = _tables(payoffs)
+    regrets = [own.copy() for own in regrets]
     forecasts = [np.zeros(size) for size in payoffs.shape[1:]]
     totals = [np.zeros(size) for size in payoffs.shape[1:]]
     for iteration in range(1, iterations + 1):
+        # All players move at once: the strategies are fixed before any regret of this round is added.
         strategies = [_match(*pair) for pair in zip(regrets, forecasts, strict=True)]
         weight = float(iteration) ** 2 if predictive else 1.0
         for player, strategy in enumerate(strategies):
@@ -42,26 +116,32 @@ def solve(payoffs: np.ndarray, *, iterations: int = 1000, predictive: bool = Tru
             instant = earned - earned @ strategy
             regrets[player] += instant
             if predictive:
+                # Clipping lets a policy return as soon as it earns more again, without first making up
+                # for all of its past losses (the "+" of regret matching+).
                 np.maximum(regrets[player], 0.0, out=regrets[player])
                 forecasts[player] = instant
+    # The last strategies may cycle for ever; the convergence results are about the averages.
     return ProductStrategy(tuple(total / total.sum() for total in totals))
 
 
 def _tables(payoffs: np.ndarray) -> list[np.ndarray]:
-    """For every player, its payoffs with its own axis first, contiguous for fast products."""
+    """Returns every player's payoffs with its own axis first, contiguous in memory for fast products."""
     return [np.ascontiguousarray(np.moveaxis(table, player, 0)) for player, table in enumerate(payoffs)]
 
 
 def _match(regrets: np.ndarray, forecast: np.ndarray) -> np.ndarray:
+    """Returns the strategy `[n]` in proportion to positive regrets."""
     positive = np.maximum(regrets + forecast, 0.0)
     total = positive.sum()
     if total > 0.0:
         return positive / total
+    # No policy has positive regret, for example in the first round: any strategy satisfies the bound.
     return np.full(len(positive), 1.0 / len(positive))
 
 
 def _deviation_payoffs(table: np.ndarray, strategies: list[np.ndarray], player: int) -> np.ndarray:
-    # The same as payoffs.deviation_payoffs, three to five times as fast in this inner loop.
+    # Computes the same as `payoffs.deviation_payoffs`, but three to five times as fast, which matters in
+    # this inner loop. Contracting the last axis first keeps every product a plain matrix-vector product.
     for other in reversed(range(len(strategies))):
         if other != player:
             table = table.reshape(-1, len(strategies[other])) @ strategies[other]

@@ -1,4 +1,9 @@
-"""Uniform meta-solver: equal weight on every policy found so far (fictitious play's response)."""
+"""Uniform meta-solver, with which policy-space response oracles become fictitious play.
+
+Each new policy responds to the equal-weight average of all policies found so far (Brown 1951; Lanctot et al.
+2017). A policy that is found again is added again, so that its weight is the share of iterations that found
+it.
+"""
 
 import numpy as np
 
@@ -10,7 +15,7 @@ def solve(payoffs: np.ndarray) -> ProductStrategy:
     """Returns the uniform distribution over each player's population.
 
     Args:
-      payoffs: `[P, n_1, .., n_P]`, any game; only the sizes matter.
+      payoffs: `[P, n_1, .., n_P]`, any game. Only the sizes of the populations are used.
 
     Raises:
       ValueError: the payoffs are malformed (`check_payoffs`).

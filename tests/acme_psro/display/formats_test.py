@@ -56,6 +56,11 @@ def test_format_gaps(gaps: tuple[float, ...], text: str) -> None:
         ({"gain": math.nan}, "-"),
         ({}, "-"),
         ({"gain": 0.5, "gain_stderr": 0.012}, ">= 0.5000 ± 0.0120"),
+        # The bound stays below the estimate by some errors.
+        ({"gain": 0.5, "gain_stderr": 0.012, "gain_lower": 0.48}, ">= 0.4800 ± 0.0120"),
+        ({"gain": -0.01, "gain_stderr": 0.012, "gain_lower": 0.0}, ">= 0.0000 ± 0.0120"),
+        # A row of an earlier version in a run that was resumed.
+        ({"gain": 0.5, "gain_stderr": 0.012, "gain_lower": math.nan}, ">= 0.5000 ± 0.0120"),
         ({"gain": math.nan, "gain_stderr": math.nan}, "-"),
     ],
 )

@@ -252,6 +252,14 @@ def test_lower_bounds_are_named_and_have_errors(tmp_path: pathlib.Path) -> None:
     assert "No best response was learned" not in page.text
 
 
+def test_the_regret_of_meta_strategies_is_shown_if_it_is_known(tmp_path: pathlib.Path) -> None:
+    old, *rows = _metrics(3, gap=math.nan)
+    metrics = [old, *(row | {"meta_regret": 0.0123 * row["iteration"]} for row in rows)]
+    text, page = _write(tmp_path, metrics=metrics)
+    assert all(value in page.text for value in ("0.0123", "0.0246", "0.0369", "Meta-regret: the most that"))
+    assert "nan" not in text
+
+
 def test_figures_that_are_not_known_yet_are_left_out(
     tmp_path: pathlib.Path, recwarn: pytest.WarningsRecorder
 ) -> None:

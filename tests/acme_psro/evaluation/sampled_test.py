@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.estimates import SampledPayoffs
 from acme_psro.meta_game.sampled import SimulationConfig
+from acme_psro.oracles.base import Response
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.tabular import Policy, mixture_plan, replace
+from acme_psro.population_runs.metrics import fill_gains
 from tests.acme_psro.simulated_kuhn import make_game
 from tests.acme_psro.simulated_kuhn import populations as populations
 from tests.acme_psro.simulated_kuhn import tables as tables
@@ -72,3 +75,44 @@ def test_gains_are_exact_within_errors_that_are_not_too_small(
         scores.append((gain.value - exact) / gain.standard_error)
     assert abs(np.mean(scores)) < 3.5 / np.sqrt(30)
     assert 0.5 < np.std(scores) < 1.35
+
+
+def test_the_sum_of_gains_that_are_0_is_0_on_average(tree: GameTree, populations: Any) -> None:
+    """Over runs of other seeds; every player responds with its only policy, so nobody gains.
+
+    Gains below 0 raised to 0 would be above 0 in the mean. The error of the sum has no part for the mixture's
+    own returns, which cancel: with them, it would be too large.
+    """
+    alone = tuple((own[0],) for own in populations)
+    strategy = ProductStrategy((np.ones(1), np.ones(1)))
+    small = SimulationConfig(payoff_episodes=30, extra_payoff_episodes=0, gain_episodes=60, payoff_workers=1)
+    sums, raised, errors, doubled = [], [], [], []
+    for seed in range(60):
+        game = make_game(tree, small, seed)
+        payoffs = game.extend(alone, None)
+        gains = [
+            estimate_gain(
+                game, alone[player][0].path, player, alone, strategy, payoffs, 5000 + 2 * seed + player
+            )
+            for player in (0, 1)
+        ]
+        responses = [
+            Response(
+                None,
+                gain.value,
+                math.nan,
+                standard_error=gain.standard_error,
+                own_error=gain.own_error,
+            )
+            for gain in gains
+        ]
+        row = fill_gains({}, responses, constant_sum=True)
+        sums.append(row["nash_conv"])
+        raised.append(sum(max(gain.value, 0.0) for gain in gains))
+        errors.append(row["nash_conv_stderr"])
+        doubled.append(math.hypot(*(gain.standard_error for gain in gains)))
+    spread = np.std(sums) / math.sqrt(len(sums))
+    assert abs(np.mean(sums)) < 3.5 * spread
+    assert np.mean(raised) > 5 * spread
+    assert 0.75 < np.std(sums) / np.mean(errors) < 1.3
+    assert np.mean(doubled) > 1.3 * np.mean(errors)

@@ -1,6 +1,7 @@
 """Runs in compiled games: policies that are found again, runs without new policies, and regrets in rows."""
 
 import contextlib
+import functools
 import io
 import pathlib
 
@@ -10,6 +11,7 @@ import pytest
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.prepare import prepare_run
 from acme_psro.population_runs.train import train_population
+from acme_psro.solvers import SOLVERS, prd
 from acme_psro.storage import run_directory
 from acme_psro.storage.checkpoint import Record
 from acme_psro.system.tables import read_csv
@@ -64,6 +66,14 @@ def test_policies_of_a_population_differ(tmp_path: pathlib.Path, meta_solver: st
     assert record.metrics[-1]["nash_conv"] < 1e-3
     rows = read_csv(tmp_path / "run" / "metrics.csv")
     assert all(0.0 <= row["meta_regret"] < 1e-3 for row in rows)
+
+
+def test_a_poor_answer_is_reported_once(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SOLVERS, "prd", functools.partial(prd.solve, iterations=1))
+    record, _, (warning,) = train(tmp_path / "run", "kuhn_poker", "prd", 4)
+    assert warning.startswith("iteration 1: the answer of meta-solver prd is no equilibrium")
+    regret = record.metrics[1]["meta_regret"]
+    assert regret > 0.05 and f"a player gains {regret:.3g} by one of its own policies" in warning
 
 
 def test_rows_of_a_run_that_an_earlier_version_began(tmp_path: pathlib.Path) -> None:

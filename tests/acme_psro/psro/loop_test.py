@@ -298,3 +298,49 @@ def test_two_runs_are_alike(case: Any) -> None:
     one, two = (exact_run(case, "regret_matching", 4) for _ in range(2))
     for mine, theirs in zip(one, two, strict=True):
         np.testing.assert_array_equal(mine.payoffs, theirs.payoffs)
+
+
+# Policies that a population has already.
+
+
+def holds_number(population: tuple[Policy, ...], response: Policy) -> bool:
+    return number_of(response) in map(number_of, population)
+
+
+def test_what_a_population_holds_is_not_added_again(beginning: loop.PSROState) -> None:
+    """Every player has its own population: the policy is new to player 1, though player 0 has it."""
+    answers = [[Response(policy(number), 1.0, 1.0, Counts(1, 2, 3)) for number in (0, 0, 5)]]
+    (state,) = loop.run(
+        beginning,
+        0,
+        1,
+        oracle=FakeOracle(answers),
+        meta_game=FakeMetaGame(),
+        solve=last,
+        converged=never,
+        holds=holds_number,
+    )
+    assert [[number_of(p) for p in own] for own in state.populations] == [[0], [1, 0], [2, 5]]
+    assert (state.responses, state.counts) == (tuple(answers[0]), Counts(3, 6, 9))
+
+
+@pytest.mark.parametrize(("is_repeatable", "iterations"), [(True, 1), (False, 3)])
+def test_ends_without_new_policies_only_if_the_oracle_would_find_the_same_again(
+    beginning: loop.PSROState, is_repeatable: bool, iterations: int
+) -> None:
+    answers = [[Response(policy(7), 1.0, 1.0)] * 3] * 3
+    states = list(
+        loop.run(
+            beginning,
+            0,
+            3,
+            oracle=FakeOracle(answers),
+            meta_game=FakeMetaGame(),
+            solve=last,
+            converged=never,
+            holds=holds_number,
+            is_repeatable=is_repeatable,
+        )
+    )
+    assert [state.iteration for state in states] == list(range(1, iterations + 1))
+    assert [len(population) for population in states[-1].populations] == [2, 2, 2]

@@ -15,11 +15,11 @@ from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.solvers import SOLVERS, check_solver_fits, get_solver
 
 ALL = sorted(SOLVERS)
-TWO_PLAYER_ZERO_SUM = ["nash"]
+TWO_PLAYER_ZERO_SUM = ["max_entropy_nash", "nash"]
 GENERAL = [name for name in ALL if name not in TWO_PLAYER_ZERO_SUM]
 EQUILIBRIUM = [name for name in ALL if name != "uniform"]
 # Largest regret, as a part of the payoff range, that a solver may leave on small zero-sum games.
-TOLERANCE = {"nash": 1e-12, "prd": 2e-2, "regret_matching": 1e-3}
+TOLERANCE = {"nash": 1e-12, "max_entropy_nash": 2e-5, "prd": 2e-2, "regret_matching": 1e-3}
 
 ROCK_PAPER_SCISSORS = np.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
 
