@@ -45,7 +45,7 @@ test_newest: .venv/.complete
 	fi
 
 docs: .venv-docs/.complete
-	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs --quiet build --strict
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 	@echo "pages: build/docs/index.html"
 
 wheel: .venv/.complete
