@@ -107,7 +107,11 @@ def squash(action: jax.Array, bounds: Bounds) -> jax.Array:
 
 def stretch(action: jax.Array, bounds: Bounds) -> jax.Array:
     """Maps actions `[.., A]` in [-1, 1] to the environment's actions, never beyond their bounds."""
-    chex.assert_equal_shape_suffix([action, bounds.low, bounds.high], 1)
-    stretched = bounds.low + (action + 1) / 2 * (bounds.high - bounds.low)
     # Rounding may carry an action past its bound, which environments reject.
-    return jnp.clip(stretched, bounds.low, bounds.high)
+    return jnp.clip(unsquash(action, bounds), bounds.low, bounds.high)
+
+
+def unsquash(action: jax.Array, bounds: Bounds) -> jax.Array:
+    """Maps numbers `[.., A]` to the environment's units; those beyond [-1, 1] lie beyond the bounds."""
+    chex.assert_equal_shape_suffix([action, bounds.low, bounds.high], 1)
+    return bounds.low + (action + 1) / 2 * (bounds.high - bounds.low)

@@ -64,6 +64,8 @@ class Transition(NamedTuple):
         None if it was not recorded.
       continues: `[B]` bool, True if the batch's next decision is also the player's next one. None if this
         holds for no decision.
+      drawn: `[B, A]` float32, the action as the policy drew it, before it was clipped to its bounds; None if
+        it was not recorded.
     """
 
     observation: Any
@@ -75,6 +77,7 @@ class Transition(NamedTuple):
     weight: jax.Array
     log_prob: jax.Array | None = None
     continues: jax.Array | None = None
+    drawn: jax.Array | None = None
 
 
 def join(
@@ -105,6 +108,13 @@ def join(
     return Transition(rows, index, index + action.shape[0], action, reward, discount, weight)
 
 
+class Choice(NamedTuple):
+    """Actions within their bounds, and the same actions as they were drawn, both `[B, A]` float32."""
+
+    action: jax.Array
+    drawn: jax.Array
+
+
 # Defaults of an `AgentCore`. They raise when they are called, so that an agent that is never asked for
 # probabilities need not have any.
 def _no_probabilities(variables: Variables, observation: Observation) -> jax.Array:
@@ -113,6 +123,10 @@ def _no_probabilities(variables: Variables, observation: Observation) -> jax.Arr
 
 def _no_log_prob(variables: Variables, observation: Any, action: Action) -> jax.Array:
     raise ValueError("this agent does not tell how probable its actions are, so nothing can be reweighted.")
+
+
+def _no_choice(variables: Variables, key: Key, observation: Any) -> Choice:
+    raise ValueError("this agent never draws an action beyond its bounds, so there is nothing to record.")
 
 
 class AgentCore(NamedTuple):
@@ -130,8 +144,11 @@ class AgentCore(NamedTuple):
         actions are continuous.
       probs: (Variables, Observation) -> `[B, A]`, exactly 0 on illegal actions. Raises ValueError
         if actions are continuous.
-      log_prob: (Variables, Observation, actions as returned by `act`) -> `[B]`, logarithm of the probability
-        or density with which `act` chooses them. Raises ValueError if the agent does not implement it.
+      log_prob: (Variables, Observation, actions) -> `[B]`, logarithm of the probability or density with which
+        they are drawn. Actions are those of `act`, or as they were drawn if `choose` tells. Raises ValueError
+        if the agent does not implement it.
+      choose: (Variables, Key, Observation) -> `Choice`, the action of `act` and the action before it was
+        clipped, both in the environment's units. Raises ValueError if the agent does not clip actions.
     """
 
     init: Callable[[Key], State]
@@ -142,3 +159,4 @@ class AgentCore(NamedTuple):
     behaviour: Callable[[Variables, Observation], jax.Array] = _no_probabilities
     probs: Callable[[Variables, Observation], jax.Array] = _no_probabilities
     log_prob: Callable[[Variables, Any, Action], jax.Array] = _no_log_prob
+    choose: Callable[[Variables, Key, Any], Choice] = _no_choice

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -174,13 +174,14 @@ def _flatten(observation: Any) -> jax.Array:
 
 def _to_transition(to_observation: Callable[[Any], Any], is_discrete: bool, transition: Any) -> Transition:
     """Converts a batch of Acme's transitions; every observation gets a row of its own."""
-    return join(
+    joined = join(
         to_observation(transition.observation),
         _read_actions(is_discrete, transition.action),
         jnp.asarray(transition.reward, jnp.float32),
         jnp.asarray(transition.discount, jnp.float32),
         to_observation(transition.next_observation),
     )
+    return joined._replace(drawn=_read_drawn(transition.extras))
 
 
 def _to_sequence(to_observation: Callable[[Any], Any], is_discrete: bool, steps: Any) -> Transition:
@@ -210,6 +211,7 @@ def _to_sequence(to_observation: Callable[[Any], Any], is_discrete: bool, steps:
         weight=decisions(is_decision).astype(jnp.float32),
         log_prob=decisions(steps.extras["log_prob"]).astype(jnp.float32),
         continues=_merge(is_decision[:, :-1] & is_decision[:, 1:] & has_next),
+        drawn=_read_drawn(tree.map_structure(decisions, steps.extras)),
     )
 
 
@@ -217,6 +219,14 @@ def _read_actions(is_discrete: bool, action: Any) -> jax.Array:
     """Returns actions as `[B]` int32, or `[B, A]` float32."""
     action = jnp.asarray(action)
     return action.astype(jnp.int32) if is_discrete else action.reshape(len(action), -1).astype(jnp.float32)
+
+
+def _read_drawn(extras: Any) -> jax.Array | None:
+    """Returns actions before they were clipped, `[B, A]` float32, or None if they were not recorded."""
+    if not isinstance(extras, Mapping) or "drawn" not in extras:
+        return None
+    drawn = jnp.asarray(extras["drawn"], jnp.float32)
+    return drawn.reshape(len(drawn), -1)
 
 
 def _merge(leaf: Any) -> jax.Array:

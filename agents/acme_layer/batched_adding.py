@@ -29,6 +29,8 @@ from agents.acme_layer.replay import ReplayConfig, mark_decision
 # Neighbouring cells of a column are compressed and sent together. If one of them is sampled, the whole chunk
 # is sent to the learner, so that long chunks would slow sampling down.
 _MAX_CHUNK_LENGTH = 4
+# A column more than needed costs nothing: `drawn` is the only extra that is not in every sequence.
+_MOST_EXTRAS = 1
 _TERMINAL_DISCOUNT, _DISCOUNT = np.float32(0.0), np.float32(1.0)
 _Leaves = Sequence[np.ndarray]
 
@@ -47,6 +49,13 @@ class _Decision(NamedTuple):
     reward: np.float32
     discount: np.float32
     extras: Any
+
+
+class _Start(NamedTuple):
+    """Cells of the beginning of a transition: its observation and action, and the extras of the action."""
+
+    cells: list[Cell]
+    extras: list[Cell]
 
 
 class BatchAdder(abc.ABC):
@@ -139,7 +148,7 @@ class BatchAdder(abc.ABC):
 
 
 class NStepBatchAdder(BatchAdder):
-    """Writes n-step transitions, as Acme's `NStepTransitionAdder` does.
+    """Writes n-step transitions, as `agents.acme_layer.replay.make_adder` does with one adder per game.
 
     Args:
       client: client of the Reverb server.
@@ -155,11 +164,11 @@ class NStepBatchAdder(BatchAdder):
     ) -> None:
         super().__init__(client, replay, num_games, nothing)
         self._discount = np.float32(discount)
-        self._n_step = replay.n_step
-        # For the last `n_step` decisions of each game: the cells of the observation and of the action, and
-        # the reward and discount. Cells are references, so that an observation is sent only once although
-        # it appears in several transitions.
-        self._starts = [collections.deque[list[Cell]](maxlen=replay.n_step) for _ in range(num_games)]
+        self._n_step, self._longest_only = replay.n_step, replay.queue
+        # For the last `n_step` decisions of each game: the cells of the observation, the action and the
+        # extras, and the reward and discount. Cells are references, so that an observation is sent only once
+        # although it appears in several transitions.
+        self._starts = [collections.deque[_Start](maxlen=replay.n_step) for _ in range(num_games)]
         self._returns = [collections.deque[_Return](maxlen=replay.n_step) for _ in range(num_games)]
         self._now: list[list[Cell]] = [[] for _ in range(num_games)]
 
@@ -168,7 +177,9 @@ class NStepBatchAdder(BatchAdder):
         # at most: the end of an episode and the beginning of the next.
         keep = 2 * (self._n_step + 1) * self._num_games
         chunk_length = min(_MAX_CHUNK_LENGTH, self._num_games)
-        return CellWriter(self._client, self._table, len(self._nothing) + 3, keep, chunk_length)
+        return CellWriter(
+            self._client, self._table, len(self._nothing) + 3 + _MOST_EXTRAS, keep, chunk_length
+        )
 
     def _begin(self, writer: CellWriter, game: int, seen: _Leaves) -> None:
         self._starts[game].clear()
@@ -178,21 +189,35 @@ class NStepBatchAdder(BatchAdder):
     def _add(self, writer: CellWriter, game: int, decision: _Decision, seen: _Leaves) -> None:
         starts, returns = self._starts[game], self._returns[game]
         returns.append(_Return(decision.reward, decision.discount))
-        *then, action, reward, discount = writer.append([*seen, decision.action, *self._sum(returns)])
-        starts.append([*self._now[game], action])
-        # At the beginning of an episode `starts` is not full yet, and transitions have fewer than n steps.
-        writer.create([[cell] for cell in (*starts[0], reward, discount, *then)])
+        extras = tree.flatten(decision.extras) if decision.extras else []
+        row = [*seen, decision.action, *self._sum(returns), *extras]
+        cells = writer.append(row)
+        then, (action, reward, discount, *extras) = cells[: len(seen)], cells[len(seen) :]
+        starts.append(_Start([*self._now[game], action], extras))
         self._now[game] = then
+        # At the beginning of an episode `starts` is not full yet, and transitions have fewer than n steps.
+        if self._is_written(starts):
+            _write_transition(writer, starts[0], [reward, discount, *then])
 
     def _end(self, writer: CellWriter, game: int) -> None:
         # Every decision starts a transition. Those of the last n - 1 decisions end with the episode, and only
         # their rewards and discounts are new: the observations and actions are in the writer already.
         starts, returns, then = self._starts[game], self._returns[game], self._now[game]
-        while len(starts) > 1:
+        skips = self._is_written(starts)
+        while starts:
+            if not skips:
+                *_, reward, discount = writer.append([None] * len(starts[0].cells) + [*self._sum(returns)])
+                _write_transition(writer, starts[0], [reward, discount, *then])
+            skips = False
             starts.popleft()
             returns.popleft()
-            *_, reward, discount = writer.append([None] * len(starts[0]) + [*self._sum(returns)])
-            writer.create([[cell] for cell in (*starts[0], reward, discount, *then)])
+
+    def _is_written(self, starts: collections.deque[_Start]) -> bool:
+        """Returns True if the transition from the oldest start to the newest observation is written at once.
+
+        In a queue, a transition that could still become longer waits for the next decision.
+        """
+        return not self._longest_only or len(starts) == self._n_step
 
     def _sum(self, returns: collections.deque[_Return]) -> _Return:
         """Computes the return of consecutive decisions."""
@@ -203,6 +228,11 @@ class NStepBatchAdder(BatchAdder):
             reward = reward + returns[index].reward * discount
             discount = discount * returns[index].discount
         return _Return(reward, discount)
+
+
+def _write_transition(writer: CellWriter, start: _Start, result: list[Cell]) -> None:
+    """Writes a transition as an item: reward, discount and next observation are its `result`."""
+    writer.create([[cell] for cell in (*start.cells, *result, *start.extras)])
 
 
 class SequenceBatchAdder(BatchAdder):
@@ -221,7 +251,7 @@ class SequenceBatchAdder(BatchAdder):
 
     def _open(self) -> CellWriter:
         # Beside the observation's leaves: action, reward, discount, start of episode, and the extras.
-        columns = len(self._nothing) + 4 + len(mark_decision({"log_prob": 0.0}))
+        columns = len(self._nothing) + 4 + len(mark_decision({"log_prob": 0.0})) + _MOST_EXTRAS
         return CellWriter(self._client, self._table, columns, self._num_rows, self._num_rows)
 
     def _begin(self, writer: CellWriter, game: int, seen: _Leaves) -> None:

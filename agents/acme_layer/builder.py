@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ import agents.acme_layer.compat  # noqa: F401
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import reverb
 from acme import adders, core, specs
 from acme.agents.jax import actor_core, actors
@@ -29,7 +31,7 @@ from agents.acme_layer.batched_adding import BatchAdder, make_batch_adder
 from agents.acme_layer.learner import CoreLearner
 from agents.acme_layer.replay import ReplayConfig
 from agents.core import Action, AgentCore, Key, Variables
-from agents.interface import make_interface
+from agents.interface import Interface, make_interface
 
 
 class CoreBuilder:
@@ -40,14 +42,21 @@ class CoreBuilder:
       discount: the agent's discount, for rewards that are summed over more than one step. As in Acme,
         `AgentCore.update` applies it once more.
       replay: configuration of replay; the default one if None.
+      keeps_drawn: if True, replay keeps each continuous action also as it was drawn, before it was clipped,
+        and `AgentCore.choose` acts.
     """
 
     def __init__(
-        self, make_core: Callable[[Any], AgentCore], discount: float, replay: ReplayConfig | None = None
+        self,
+        make_core: Callable[[Any], AgentCore],
+        discount: float,
+        replay: ReplayConfig | None = None,
+        keeps_drawn: bool = False,
     ) -> None:
         self._make_core = make_core
         self._discount = discount
         self._replay = replay or ReplayConfig()
+        self._keeps_drawn = keeps_drawn
 
     @property
     def discount(self) -> float:
@@ -74,9 +83,9 @@ class CoreBuilder:
           ValueError: no agent of this package supports the environment.
         """
         del policy
-        # Called only for its error: a program makes its tables first, and should fail before it starts.
-        make_interface(environment_spec)
-        return [replays.make_table(self._replay, environment_spec)]
+        # A program makes its tables first: an environment that is not supported should fail before it starts.
+        interface = make_interface(environment_spec)
+        return [replays.make_table(self._replay, environment_spec, self._extras_spec(interface))]
 
     def make_dataset_iterator(self, replay_client: reverb.Client) -> Iterator[reverb.ReplaySample]:
         """Returns an endless iterator over samples for the learner, in host memory.
@@ -197,6 +206,7 @@ class CoreBuilder:
         """Makes the policy, either with exploration or in evaluation mode.
 
         If replay keeps sequences, the policy with exploration returns each action's `log_prob` as an extra.
+        If replay keeps actions as they were drawn, it returns `drawn`.
 
         Args:
           networks: the agent's networks.
@@ -207,28 +217,41 @@ class CoreBuilder:
           ValueError: no agent of this package supports the environment.
         """
         choose = self._make_choice(networks, environment_spec, evaluation)
-        if evaluation or self._replay.sequence_length == 1:
+        extras = self._extras_spec(make_interface(environment_spec))
+        if self._replay.sequence_length > 1:
+            extras["log_prob"] = specs.Array((), np.float32)
+        if evaluation or not extras:
             return actor_core.batched_feed_forward_to_actor_core(lambda *seen: choose(*seen)[0])
         policy = actor_core.batched_feed_forward_with_extras_to_actor_core(choose)
-        return dataclasses.replace(policy, init=_init_with_log_prob)
+        return dataclasses.replace(policy, init=functools.partial(_init_with_extras, extras))
+
+    def _extras_spec(self, interface: Interface) -> dict[str, specs.Array]:
+        """Returns the extras of a decision, beside those that every sequence has."""
+        if not self._keeps_drawn or interface.bounds is None:
+            return {}
+        return {"drawn": specs.Array((interface.num_actions,), np.float32)}
 
     def _make_choice(
         self, networks: Any, environment_spec: specs.EnvironmentSpec, evaluation: bool = False
     ) -> BatchedPolicy:
         """Makes a function from a batch of observations to actions and their extras."""
         agent = self._make_core(networks)
+        interface = make_interface(environment_spec)
         act = agent.perform if evaluation else agent.act
         adds_log_prob = not evaluation and self._replay.sequence_length > 1
-        interface = make_interface(environment_spec)
+        adds_drawn = not evaluation and "drawn" in self._extras_spec(interface)
 
         def choose(variables: Variables, key: Key, observation: Any) -> tuple[Action, Mapping[str, Any]]:
-            seen = interface.to_observation(observation)
-            action = act(variables, key, seen)
-            if not adds_log_prob:
-                return interface.to_action(action), {}
-            # Stored with the action, because the policy may have changed when the learner samples it.
-            log_prob = agent.log_prob(variables, seen, action)
-            return interface.to_action(action), {"log_prob": log_prob.astype(jnp.float32)}
+            seen, extras = interface.to_observation(observation), {}
+            if adds_drawn:
+                action, drawn = agent.choose(variables, key, seen)
+                extras["drawn"] = drawn.astype(jnp.float32)
+            else:
+                action = drawn = act(variables, key, seen)
+            if adds_log_prob:
+                # Stored with the action, because the policy may have changed when the learner samples it.
+                extras["log_prob"] = agent.log_prob(variables, seen, drawn).astype(jnp.float32)
+            return interface.to_action(action), extras
 
         return choose
 
@@ -237,9 +260,12 @@ def _on_cpu(random_key: Key) -> Key:
     return jax.device_put(random_key, jax.local_devices(backend="cpu")[0])
 
 
-def _init_with_log_prob(key: Key) -> actor_core.SimpleActorCoreStateWithExtras:
+def _init_with_extras(
+    extras: Mapping[str, specs.Array], key: Key
+) -> actor_core.SimpleActorCoreStateWithExtras:
     """Returns an actor's initial state whose extras have the structure of later ones.
 
     Acme's initial state has empty extras, with which the policy would be compiled twice.
     """
-    return actor_core.SimpleActorCoreStateWithExtras(key, {"log_prob": jnp.zeros((), jnp.float32)})
+    zeros = {name: jnp.zeros(spec.shape, spec.dtype) for name, spec in extras.items()}
+    return actor_core.SimpleActorCoreStateWithExtras(key, zeros)

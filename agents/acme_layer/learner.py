@@ -35,7 +35,8 @@ class _StepReport(NamedTuple):
 
     Attributes:
       metrics: means of the metrics over the step's updates; NaN for a metric that no update reported.
-      finite: for each watched metric, and for the state, a bool that is True if it stayed finite.
+      finite: for each watched metric a bool that is True if it is finite, and for the state one that is True
+        if all its numbers are finite.
     """
 
     metrics: Metrics
@@ -100,13 +101,18 @@ class CoreLearner(acme.core.Learner):
         self._spread = NamedSharding(mesh, PartitionSpec(None, "batch"))
         self._everywhere = NamedSharding(mesh, PartitionSpec())
         jit = functools.partial(jax.jit, out_shardings=self._everywhere)
-        self._learn = jit(functools.partial(_learn, core, to_transition, tuple(watched)), donate_argnums=0)
+        # The buffers of the state before the last one are donated for the new state, so that nothing is
+        # allocated and the last state survives a step that diverges. Nothing reads them: hence `keep_unused`.
+        learn = functools.partial(_learn, core, to_transition, tuple(watched))
+        self._learn = jit(learn, donate_argnums=0, keep_unused=True)
+        self._stayed_finite = jit(_stayed_finite)
         self._variables = jit(lambda state: _copy(core.variables(state)))
         self._copy = jit(_copy)
-        # `step` donates the buffers of the state, which other threads may be reading at the same time in
+        # `step` donates the buffers of the last state but one, which other threads may still be reading in
         # `get_variables` and `save`.
         self._lock = threading.Lock()
         self._state = jit(lambda key: _copy(core.init(key)))(jax.device_put(random_key, self._everywhere))
+        self._spare: Any = None
 
     def step(self) -> None:
         """Runs `gradient_steps` updates on the next sample.
@@ -118,12 +124,19 @@ class CoreLearner(acme.core.Learner):
         """
         data = jax.tree.map(self._rows, next(self._dataset).data)
         data = jax.device_put(data, self._spread)
+        before = self._state
         with self._lock:
-            self._state, report = self._learn(self._state, data)
+            spare, self._spare = self._spare, None
+            after, report = self._learn(self._copy(before) if spare is None else spare, before, data)
         # Fetched after the lock is released: this waits for the device, and actors should not wait with it.
         report = jax.device_get(report)
+        if not report.finite["state"]:
+            # Infinity may be a constant of the state. Only then are the two states compared.
+            report.finite["state"] = bool(self._stayed_finite(before, after))
         broken = [name for name, is_finite in report.finite.items() if not is_finite]
         self._num_steps += 1
+        with self._lock:
+            self._state, self._spare = (before, after) if broken else (after, before)
         if broken:
             raise DivergedError(
                 f"learner step {self._num_steps} diverged: {', '.join(broken)} not finite. The state before "
@@ -190,21 +203,24 @@ def _learn(
     core: AgentCore,
     to_transition: Callable[[Any], Transition],
     watched: tuple[str, ...],
+    spare: Any,
     state: Any,
     data: Any,
 ) -> tuple[Any, _StepReport]:
-    """Runs G updates and returns the old state if the new one, or a watched metric, is not finite.
+    """Runs G updates and checks that the new state and the watched metrics are finite.
 
     Args:
       core: the agent.
       to_transition: function from the rows of one batch to the core's `Transition`.
       watched: names of the metrics that must stay finite.
+      spare: a state of which only the buffers are used.
       state: state of the core.
       data: tree of arrays `[G, rows, ..]`.
 
     Returns:
-      The state after the updates, or the old state, and the report of the step.
+      The state after the updates, and the report of the step.
     """
+    del spare
     chex.assert_equal_shape_prefix(jax.tree.leaves(data), 2)
 
     def update(state: Any, rows: Any) -> tuple[Any, Metrics]:
@@ -214,12 +230,15 @@ def _learn(
     finite = {name: jnp.isfinite(metrics[name]).all() for name in watched}
     # A gradient can overflow although the loss does not. The next loss would show it, but by then the last
     # finite state would be lost, and so the state is checked as well.
-    finite["state"] = _stayed_finite(state, after)
-    healthy = functools.reduce(jnp.logical_and, finite.values())
-    # The old state is chosen inside the program, because its buffers are donated and gone afterwards.
-    state = jax.tree.map(functools.partial(jnp.where, healthy), after, state)
+    finite["state"] = _is_finite(after)
     # A core reports NaN for a metric that an update did not compute, such as that of a delayed policy update.
-    return state, _StepReport({name: jnp.nanmean(values) for name, values in metrics.items()}, finite)
+    return after, _StepReport({name: jnp.nanmean(values) for name, values in metrics.items()}, finite)
+
+
+def _is_finite(state: Any) -> jax.Array:
+    """Returns True if every number of the state is finite."""
+    leaves = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves] or [jnp.array(True)]).all()
 
 
 def _stayed_finite(before: Any, after: Any) -> jax.Array:

@@ -80,17 +80,48 @@ class LocalReplay:
         return np.empty((self._max_size, *value.shape), value.dtype)
 
 
+class LocalQueue:
+    """A queue of transitions or sequences, each of which is handed over once, the oldest first."""
+
+    def __init__(self) -> None:
+        self._items: collections.deque[Any] = collections.deque()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, item: Any) -> None:
+        """Stores a copy of one item, a tree of arrays without a batch axis."""
+        self._items.append(tree.map_structure(np.array, item))
+
+    def take(self, size: int) -> Any:
+        """Removes the `size` oldest items and returns them as one tree of arrays `[size, ..]`.
+
+        Raises:
+          ValueError: fewer items wait.
+        """
+        if len(self) < size:
+            raise ValueError(f"a queue of {len(self)} items cannot hand over {size}: add more first.")
+        items = [self._items.popleft() for _ in range(size)]
+        return tree.map_structure(lambda *leaves: np.stack(leaves), *items)
+
+    def samples(self, size: int) -> Iterator[reverb.ReplaySample]:
+        """Returns an endless iterator over samples of `size` items, in the form that learners take."""
+        while True:
+            yield reverb.ReplaySample(info=None, data=self.take(size))
+
+
 class _Step(NamedTuple):
-    """An observation, the action that was taken, its reward and the environment's discount."""
+    """An observation, the action that was taken, its reward, the environment's discount, and the extras."""
 
     observation: Any
     action: Any
     reward: np.float32
     discount: np.float32
+    extras: Any
 
 
 class LocalAdder(adders.Adder):
-    """Adds n-step transitions to a `LocalReplay`, the same ones as Acme's `NStepTransitionAdder`.
+    """Adds n-step transitions to a replay, the same ones as Acme's `NStepTransitionAdder`.
 
     Transitions are shorter at both ends of an episode. Those that start at the first observation grow from 1
     step to n steps, and those that end at the last observation shrink to 1 step.
@@ -100,10 +131,14 @@ class LocalAdder(adders.Adder):
       n_step: number of steps in a transition, at least 1.
       discount: the agent's discount. As in Acme, the discount of a transition contains it one time less
         than the transition has steps.
+      longest_only: if True, only the longest transition from each decision is added, as by
+        `agents.acme_layer.replay.LongestTransitionAdder`, so that each decision begins exactly one.
     """
 
-    def __init__(self, replay: LocalReplay, n_step: int, discount: float) -> None:
-        self._replay = replay
+    def __init__(
+        self, replay: LocalReplay | LocalQueue, n_step: int, discount: float, longest_only: bool = False
+    ) -> None:
+        self._replay, self._longest_only = replay, longest_only
         self._discount = np.float32(discount)
         self._steps: collections.deque[_Step] = collections.deque(maxlen=n_step)
         self._observation: Any = None
@@ -116,12 +151,13 @@ class LocalAdder(adders.Adder):
         self._observation = timestep.observation
 
     def add(self, action: Any, next_timestep: dm_env.TimeStep, extras: Any = ()) -> None:
-        del extras
         reward, discount = next_timestep.reward, next_timestep.discount
-        step = _Step(self._observation, action, np.float32(reward), np.float32(discount))
+        # As in Acme, a transition keeps the extras of its first action, and no extras are an empty tuple.
+        step = _Step(self._observation, action, np.float32(reward), np.float32(discount), extras or ())
         self._steps.append(step)
         self._observation = next_timestep.observation
-        self._write()
+        if not self._longest_only or len(self._steps) == self._steps.maxlen or next_timestep.last():
+            self._write()
         if next_timestep.last():
             # Every decision starts a transition; those of the last n - 1 decisions end with the episode.
             while len(self._steps) > 1:
@@ -138,12 +174,14 @@ class LocalAdder(adders.Adder):
             reward += discount * step.reward
             discount *= step.discount
         self._replay.add(
-            types.Transition(first.observation, first.action, reward, discount, self._observation, ())
+            types.Transition(
+                first.observation, first.action, reward, discount, self._observation, first.extras
+            )
         )
 
 
 class LocalSequenceAdder(adders.Adder):
-    """Adds sequences to a `LocalReplay`, the same ones as `agents.acme_layer.replay.SequenceAdder`.
+    """Adds sequences to a replay, the same ones as `agents.acme_layer.replay.SequenceAdder`.
 
     Args:
       replay: the replay that stores the sequences.
@@ -151,7 +189,7 @@ class LocalSequenceAdder(adders.Adder):
         the first row of the next sequence, the last observation of the episode, or padding.
     """
 
-    def __init__(self, replay: LocalReplay, sequence_length: int) -> None:
+    def __init__(self, replay: LocalReplay | LocalQueue, sequence_length: int) -> None:
         self._replay = replay
         self._num_rows = sequence_length + 1
         self._rows: list[reverb_adders.Step] = []

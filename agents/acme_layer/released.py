@@ -27,7 +27,7 @@ from acme.jax.layouts import distributed_layout, local_layout
 from acme.utils import counting, loggers
 
 from agents.acme_layer.builder import CoreBuilder
-from agents.acme_layer.local_replay import LocalAdder, LocalReplay, LocalSequenceAdder
+from agents.acme_layer.local_replay import LocalAdder, LocalQueue, LocalReplay, LocalSequenceAdder
 from agents.core import Key
 
 NetworkFactory = Callable[[specs.EnvironmentSpec], Any]
@@ -132,6 +132,52 @@ class LocalAgent(local_layout.LocalLayout):
         """Stops the Reverb server, for agents that keep their experience elsewhere."""
         self._replay_server.stop()
 
+    def learn_when(self, has_sample: Callable[[], bool]) -> None:
+        """Learns in `update` as long as a whole sample waits, and then fetches the newest policy.
+
+        Acme counts decisions, but the transitions of the newest decisions may not be complete.
+
+        Args:
+          has_sample: function that returns True if the learner would not wait for its next sample.
+        """
+
+        def update() -> None:
+            has_learned = False
+            while has_sample():
+                self._learner.step()
+                has_learned = True
+            if has_learned:
+                self._actor.update(wait=True)
+
+        self._custom_update_fn = update
+
+
+class _ReverbBuilder(ReleasedBuilder):
+    """Builder with a replay in Reverb, for one thread that alternates acting and learning."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._tables: list[reverb.Table] = []
+        self._num_handed_over = 0
+
+    def make_replay_tables(self, environment_spec: specs.EnvironmentSpec) -> list[reverb.Table]:
+        self._tables = super().make_replay_tables(environment_spec)
+        return self._tables
+
+    def make_dataset_iterator(self, replay_client: reverb.Client) -> Iterator[reverb.ReplaySample]:
+        return self._counted(super().make_dataset_iterator(replay_client))
+
+    def _counted(self, samples: Iterator[reverb.ReplaySample]) -> Iterator[reverb.ReplaySample]:
+        for sample in samples:
+            self._num_handed_over += self._builder.replay.items_per_sample
+            yield sample
+
+    def has_sample(self) -> bool:
+        """Returns True if a queue has accepted the items of a sample that the learner has not had yet."""
+        # The table's own size does not tell: the data set takes items out of it before the learner asks.
+        inserted = sum(table.info.rate_limiter_info.insert_stats.completed for table in self._tables)
+        return inserted - self._num_handed_over >= self._builder.replay.items_per_sample
+
 
 class _InProcessBuilder(ReleasedBuilder):
     """Builder with a replay in the process's memory, for one thread that alternates acting and learning.
@@ -144,7 +190,7 @@ class _InProcessBuilder(ReleasedBuilder):
       *others: the other arguments of `ReleasedBuilder`.
     """
 
-    def __init__(self, builder: CoreBuilder, replay: LocalReplay, *others: Any) -> None:
+    def __init__(self, builder: CoreBuilder, replay: LocalReplay | LocalQueue, *others: Any) -> None:
         super().__init__(builder, *others)
         self._memory = replay
 
@@ -152,12 +198,16 @@ class _InProcessBuilder(ReleasedBuilder):
         del replay_client
         return self._memory.samples(self._builder.replay.items_per_sample)
 
+    def has_sample(self) -> bool:
+        """Returns True if a queue holds the items of a sample."""
+        return len(self._memory) >= self._builder.replay.items_per_sample
+
     def make_adder(self, replay_client: reverb.Client) -> adders.Adder:
         del replay_client
         replay = self._builder.replay
         if replay.sequence_length > 1:
             return LocalSequenceAdder(self._memory, replay.sequence_length)
-        return LocalAdder(self._memory, replay.n_step, self._builder.discount)
+        return LocalAdder(self._memory, replay.n_step, self._builder.discount, replay.queue)
 
     def make_actor(
         self,
@@ -222,11 +272,12 @@ def make_local_agent(
         dataclasses.replace(replay, min_replay_size=1, samples_per_insert_tolerance_rate=math.inf)
     )
     others = (network_factory, environment_spec, logger_fn, "learner")
-    released: ReleasedBuilder = ReleasedBuilder(unlimited, *others)
+    released: _InProcessBuilder | _ReverbBuilder = _ReverbBuilder(unlimited, *others)
     if in_process:
         # No request leaves the process, so that requests are cheap and the actor may ask at every step.
         newest = builder.with_replay(dataclasses.replace(unlimited.replay, variable_update_period=1))
-        released = _InProcessBuilder(newest, LocalReplay(replay.max_items, seed), *others)
+        memory = LocalQueue() if replay.queue else LocalReplay(replay.max_items, seed)
+        released = _InProcessBuilder(newest, memory, *others)
     networks = network_factory(environment_spec)
     agent = LocalAgent(
         seed=seed,
@@ -244,6 +295,8 @@ def make_local_agent(
     )
     if in_process:
         agent.stop_server()
+    if replay.queue:
+        agent.learn_when(released.has_sample)
     return agent
 
 

@@ -63,6 +63,9 @@ class ReplayConfig:
       num_parallel_calls: number of parallel sampling streams. Each holds one or two samples of its own.
       variable_update_period: number of calls of an actor's `update` between two requests for the newest
         policy.
+      queue: True if every decision is used exactly once, in the order of the decisions, as learning on policy
+        needs it. Each decision then begins exactly one transition, the longest one. Learning begins with the
+        first sample, and actors wait while the queue is full.
       table_name: name of Reverb's table.
 
     Raises:
@@ -80,6 +83,7 @@ class ReplayConfig:
     prefetch_size: int = 4
     num_parallel_calls: int = 4
     variable_update_period: int = 10
+    queue: bool = False
     table_name: str = reverb_adders.DEFAULT_PRIORITY_TABLE
 
     def __post_init__(self) -> None:
@@ -99,6 +103,22 @@ class ReplayConfig:
         if not self.table_name:
             raise ValueError("replay's table_name must not be empty.")
         self._check_sequences()
+        self._check_queue()
+
+    def _check_queue(self) -> None:
+        if not self.queue:
+            return
+        if self.samples_per_insert != 1:
+            raise ValueError(
+                f"replay's samples_per_insert must be 1, not {self.samples_per_insert}, where queue is true: "
+                "a queue hands every decision over once."
+            )
+        sample = self.batch_size * self.gradient_steps_per_learner_step
+        if not self.min_replay_size <= sample <= self.max_replay_size:
+            raise ValueError(
+                f"replay's min_replay_size {self.min_replay_size} and max_replay_size {self.max_replay_size} "
+                f"must enclose {sample} where queue is true, the decisions of one step of the learner."
+            )
 
     def _check_sequences(self) -> None:
         if self.sequence_length > 1 and self.n_step > 1:
@@ -137,22 +157,31 @@ class ReplayConfig:
         return self.sequence_length + (self.sequence_length > 1)
 
 
-def make_table(replay: ReplayConfig, environment_spec: specs.EnvironmentSpec) -> reverb.Table:
-    """Makes a table of n-step transitions or sequences that is sampled uniformly.
+def make_table(
+    replay: ReplayConfig,
+    environment_spec: specs.EnvironmentSpec,
+    extras: Mapping[str, specs.Array] | None = None,
+) -> reverb.Table:
+    """Makes a table of n-step transitions or sequences: one that is sampled uniformly, or a queue.
 
     Args:
       replay: configuration of replay.
       environment_spec: shapes and types of the environment, from which the table's signature is made.
+      extras: shapes and types of the decisions' extras, beside those that every sequence has.
     """
+    extras = extras or {}
     if replay.sequence_length > 1:
-        signature = SequenceAdder.signature(environment_spec, _EXTRAS_SPEC, replay.sequence_length + 1)
+        all_extras = {**_EXTRAS_SPEC, **extras}
+        signature = SequenceAdder.signature(environment_spec, all_extras, replay.sequence_length + 1)
     else:
-        signature = reverb_adders.NStepTransitionAdder.signature(environment_spec)
+        signature = reverb_adders.NStepTransitionAdder.signature(environment_spec, extras or ())
     return reverb.Table(
         name=replay.table_name,
-        sampler=reverb.selectors.Uniform(),
+        sampler=reverb.selectors.Fifo() if replay.queue else reverb.selectors.Uniform(),
         remover=reverb.selectors.Fifo(),
         max_size=replay.max_items,
+        # 0: there is no limit.
+        max_times_sampled=1 if replay.queue else 0,
         rate_limiter=_make_limiter(replay),
         signature=signature,
     )
@@ -195,9 +224,28 @@ def make_adder(replay: ReplayConfig, client: reverb.Client, discount: float) -> 
             priority_fns=priority_fns,
             end_of_episode_behavior=reverb_adders.EndBehavior.ZERO_PAD,
         )
-    return reverb_adders.NStepTransitionAdder(
-        client=client, n_step=replay.n_step, discount=discount, priority_fns=priority_fns
-    )
+    kind = LongestTransitionAdder if replay.queue else reverb_adders.NStepTransitionAdder
+    return kind(client=client, n_step=replay.n_step, discount=discount, priority_fns=priority_fns)
+
+
+class LongestTransitionAdder(reverb_adders.NStepTransitionAdder):
+    """Acme's n-step adder, reduced to the longest transition from each decision.
+
+    Acme's own adder also writes shorter transitions from the first decision of an episode, so that it counts
+    `n_step` times.
+    """
+
+    def _write(self) -> None:
+        if self._n_step == self.n_step:
+            super()._write()
+
+    def _write_last(self) -> None:
+        # The first decision of an episode that is shorter than n steps has no transition yet.
+        if self._n_step == self.n_step:
+            self._first_idx += 1
+        while self._first_idx < self._last_idx:
+            super()._write()
+            self._first_idx += 1
 
 
 class SequenceAdder(reverb_adders.SequenceAdder):
@@ -215,11 +263,12 @@ def mark_decision(extras: Any) -> Mapping[str, Any]:
     """Returns the extras that are stored with a decision of a sequence.
 
     Args:
-      extras: the actor's extras, a mapping with `log_prob`, a scalar.
+      extras: the actor's extras, a mapping with `log_prob`, a scalar, and perhaps `drawn`, the action before
+        it was clipped.
 
     Returns:
-      A mapping with `log_prob`, float32, and `is_decision`, which is True. Padding has zeros here, and so
-      `is_decision` is False in padding.
+      A mapping with `log_prob`, float32, `is_decision`, which is True, and `drawn` if the actor gave it.
+      Padding has zeros here, and so `is_decision` is False in padding.
 
     Raises:
       ValueError: `extras` has no `log_prob`.
@@ -229,7 +278,8 @@ def mark_decision(extras: Any) -> Mapping[str, Any]:
             "sequences need each action's log_prob among the extras: let a policy act that make_policy made "
             "with the same replay, not for evaluation."
         )
-    return {"log_prob": np.asarray(extras["log_prob"], np.float32), "is_decision": np.bool_(True)}
+    marked = {"log_prob": np.asarray(extras["log_prob"], np.float32), "is_decision": np.bool_(True)}
+    return {**marked, "drawn": extras["drawn"]} if "drawn" in extras else marked
 
 
 def _make_limiter(replay: ReplayConfig) -> reverb.rate_limiters.RateLimiter:
@@ -239,7 +289,9 @@ def _make_limiter(replay: ReplayConfig) -> reverb.rate_limiters.RateLimiter:
     therefore the same in items as in decisions.
     """
     if math.isinf(replay.samples_per_insert_tolerance_rate):
-        return reverb.rate_limiters.MinSize(replay.min_items)
+        return reverb.rate_limiters.MinSize(1 if replay.queue else replay.min_items)
+    if replay.queue:
+        return reverb.rate_limiters.Queue(replay.max_items)
     tolerance = replay.samples_per_insert_tolerance_rate * replay.samples_per_insert * replay.min_items
     # With a smaller error buffer, Reverb could block the actors and the learner at the same time, forever.
     least = 2 * max(1.0, replay.samples_per_insert)

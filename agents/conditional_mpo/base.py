@@ -116,6 +116,7 @@ class Actions(NamedTuple):
         maximises; `R` is `B` then.
       critic: (model, critic params, transition) -> `[B, Z]`, the critic's outputs for the actions taken.
       evaluate: (model, EvaluationParams, key, transition) -> Evaluation; for MPO.
+      drawn: transition -> `[B, ..]`, the actions taken as the policy drew them; for V-MPO.
       improve: (model, PolicyBatch, duals `[R]`) -> Improvement; the E-step of MPO.
       fit: (model, prior, online, PolicyBatch, weights) -> `[]`, cross entropy of the improved policy; the
         objective of MPO's M-step.
@@ -128,6 +129,7 @@ class Actions(NamedTuple):
     log_prob: Callable[[Model, Any, Any, jax.Array], jax.Array]
     critic: Callable[[Model, Any, Transition], jax.Array]
     evaluate: Callable[[Model, EvaluationParams, jax.Array, Transition], Evaluation]
+    drawn: Callable[[Transition], jax.Array]
     improve: Callable[[Model, PolicyBatch, Duals], Improvement]
     fit: Callable[[Model, Any, Any, PolicyBatch, jax.Array], jax.Array]
 

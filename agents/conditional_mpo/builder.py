@@ -19,7 +19,7 @@ from agents.interface import make_interface
 
 # Targets look five steps ahead, as in Acme's MPO.
 DEFAULT_REPLAY = ReplayConfig(n_step=5)
-# Every decision is used about once and soon after it was made, so replay holds no more than a few batches.
+# Every decision is used exactly once and soon after it was made, so the queue holds only a few batches.
 ON_POLICY_REPLAY = ReplayConfig(
     samples_per_insert=1.0,
     min_replay_size=256,
@@ -28,6 +28,7 @@ ON_POLICY_REPLAY = ReplayConfig(
     prefetch_size=1,
     num_parallel_calls=1,
     variable_update_period=1,
+    queue=True,
 )
 
 
@@ -53,7 +54,9 @@ class ConditionalMPOBuilder(CoreBuilder):
                 "Retrace corrects returns over several decisions in a row: give the replay a sequence_length "
                 "above 1, with n_step 1, or set retrace=False."
             )
-        super().__init__(functools.partial(make_core, config=config), config.discount, replay)
+        # Both take densities of the actions that were drawn. Clipped ones would pile up at the bounds.
+        keeps_drawn = config.on_policy or config.retrace
+        super().__init__(functools.partial(make_core, config=config), config.discount, replay, keeps_drawn)
 
 
 def make_networks(

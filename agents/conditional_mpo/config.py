@@ -44,7 +44,9 @@ class ConditionalMPOConfig:
       learning_rate: Adam's first learning rate, for policy and critic.
       final_learning_rate: Adam's learning rate after `horizon` updates, reached linearly.
       dual_learning_rate: Adam's learning rate for temperatures and multipliers.
-      horizon: number of updates over which learning rates fall; every optimiser counts its own.
+      horizon: number of updates over which learning rates fall; every optimiser counts its own. With a
+        `policy_delay` above 1, the policy's has fallen by a fraction `1 / policy_delay` of the way only after
+        `horizon` gradient steps.
       adam_b1: decay rate of Adam's first moment.
       adam_b2: decay rate of Adam's second moment.
       policy_delay: number of critic updates for one update of policy, temperatures and multipliers.

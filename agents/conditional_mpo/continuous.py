@@ -15,7 +15,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from agents.actions import explore, squash, stretch
+from agents.actions import explore, squash, stretch, unsquash
 from agents.conditional_mpo import e_step, m_step
 from agents.conditional_mpo.base import (
     Actions,
@@ -32,7 +32,7 @@ from agents.conditional_mpo.critic import categorical_target, critic_values, sca
 from agents.conditional_mpo.duals import Duals
 from agents.conditional_mpo.m_step import Gaussian
 from agents.conditional_mpo.networks import WithAction
-from agents.core import Bounds, Key, Transition
+from agents.core import Bounds, Choice, Key, Transition
 from agents.networks import shares, take_rows
 
 
@@ -121,7 +121,7 @@ def evaluate(model: Model, params: EvaluationParams, key: Key, batch: Transition
         value = output[..., 0].mean(axis=0)
         # Only Retrace reads the values of the actions taken. Without it, any array of the shape will do.
         taken = critic(model, params.critic, batch)[..., 0] if config.retrace else value
-        target = scalar_target(model, batch, taken, value, lambda: _log_prob(model, prior(), batch.action))
+        target = scalar_target(model, batch, taken, value, lambda: _log_prob(model, prior(), drawn(batch)))
     return Evaluation(target, policy_batch)
 
 
@@ -161,15 +161,37 @@ def fit(model: Model, prior: Gaussian, online: Gaussian, batch: PolicyBatch, wei
     return -jnp.sum(batch.share * jnp.sum(weights * log_prob, axis=0))
 
 
-ACTIONS = Actions(distribution, kls, bounds, entropy, log_prob_of, critic, evaluate, improve, fit)
+def drawn(batch: Transition) -> jax.Array:
+    """Returns the actions taken, `[B, A]`, as they were drawn.
+
+    Clipped actions pile up at the bounds. A normal density fitted to them shrinks and moves inwards at every
+    update, whatever the rewards are, and ratios of densities at the bounds are not those of the draws.
+
+    Raises:
+      ValueError: the batch has no record of them.
+    """
+    if batch.drawn is None:
+        raise ValueError(
+            "V-MPO and Retrace with continuous actions need each action as it was drawn, before it was "
+            "clipped: let a policy act that ConditionalMPOBuilder made, and give its extras to the replay."
+        )
+    return batch.drawn
+
+
+ACTIONS = Actions(distribution, kls, bounds, entropy, log_prob_of, critic, evaluate, drawn, improve, fit)
 
 
 def act(model: Model, params: Any, key: Key, observation: Any) -> jax.Array:
     """Draws actions `[B, A]` from the policy; some are uniform instead, with probability `exploration`."""
+    return choose(model, params, key, observation).action
+
+
+def choose(model: Model, params: Any, key: Key, observation: Any) -> Choice:
+    """Draws actions as `act` does, and returns them both clipped to the bounds and as they were drawn."""
     sample_key, explore_key = jax.random.split(key)
     action = _draw(sample_key, distribution(model, params, observation), 1)[0]
     action = explore(explore_key, action, model.config.exploration)
-    return stretch(action, _bounds(model))
+    return Choice(stretch(action, _bounds(model)), unsquash(action, _bounds(model)))
 
 
 def perform(model: Model, params: Any, key: Key, observation: Any) -> jax.Array:
@@ -179,7 +201,7 @@ def perform(model: Model, params: Any, key: Key, observation: Any) -> jax.Array:
 
 
 def log_prob(model: Model, params: Any, observation: Any, action: jax.Array) -> jax.Array:
-    """Returns log densities `[B]` of actions that `act` draws without exploration, in units of [-1, 1]."""
+    """Returns log densities `[B]` of actions as they are drawn without exploration, in units of [-1, 1]."""
     return _log_prob(model, distribution(model, params, observation), action)
 
 

@@ -130,7 +130,12 @@ def fit(
     return -jnp.sum(batch.share * jnp.sum(weights * jnp.where(weights > 0, online, 0.0), axis=-1))
 
 
-ACTIONS = Actions(log_probs, kls, bounds, entropy, log_prob_of, critic, evaluate, improve, fit)
+def drawn(batch: Transition) -> jax.Array:
+    """Returns the actions taken, `[B]`; nothing changes them between the policy and the game."""
+    return batch.action
+
+
+ACTIONS = Actions(log_probs, kls, bounds, entropy, log_prob_of, critic, evaluate, drawn, improve, fit)
 
 
 def acting(model: Model) -> DiscreteActing:

@@ -92,7 +92,7 @@ def make_core(networks: MPONetworks, config: ConditionalMPOConfig) -> AgentCore:
         log_prob=functools.partial(module.log_prob, model),
     )
     if networks.bounds is not None:
-        return core
+        return core._replace(choose=functools.partial(continuous.choose, model))
     return core._replace(**discrete.acting(model)._asdict())
 
 

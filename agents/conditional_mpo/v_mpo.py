@@ -50,7 +50,8 @@ def evaluate(
     # Advantages use the value from before this update's step of the critic.
     advantage = target - values[batch.now]
     member = members(model.config, observation, batch.reward.shape[0])
-    policy_batch = PolicyBatch(prior, observation, shares(batch.weight), member, advantage, batch.action)
+    taken = actions.drawn(batch)
+    policy_batch = PolicyBatch(prior, observation, shares(batch.weight), member, advantage, taken)
     return Evaluation(target, lambda: policy_batch)
 
 

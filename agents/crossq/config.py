@@ -24,7 +24,8 @@ class CrossQConfig:
       num_critics: number of critics, which are trained in parallel on the same batches.
       learning_rate: Adam's step size at first, for critics, policy and temperature.
       final_learning_rate: step size after `horizon` updates, reached linearly. Each optimiser counts its own
-        updates.
+        updates. Policy and temperature make one for every `policy_delay` gradient steps: after `horizon`
+        gradient steps, their step size has fallen by a fraction `1 / policy_delay` of the way only.
       adam_b1: decay of Adam's first moment (its momentum), for critics and policy; 0.9 for the temperature.
       adam_b2: decay of Adam's second moment.
       policy_delay: number of critic updates for each update of policy and temperature.
@@ -128,6 +129,18 @@ class CrossQConfig:
             raise ValueError("CrossQ's adam_b1 and adam_b2 must be below 1.")
 
 
+# The mean of the critics, because their minimum underestimates values if there are few actions. No entropy in
+# the targets, because discrete soft critics fail with it (arXiv 2209.10081, 2509.09838). The temperature
+# falls to almost 0, because a policy that is paid for its entropy is not a best response.
+_DISCRETE = CrossQConfig(
+    q_reduction="mean",
+    critic_entropy=False,
+    temperature=0.1,
+    learn_temperature=False,
+    final_temperature=0.001,
+    exploration=0.1,
+)
+
 PRESETS: dict[str, CrossQConfig] = {
     # Continuous control on CPUs.
     "default": CrossQConfig(),
@@ -135,20 +148,11 @@ PRESETS: dict[str, CrossQConfig] = {
     "paper": CrossQConfig(critic_hidden_sizes=(2048, 2048)),
     # The width in the JAX and PyTorch ports (sbx-rl, sb3-contrib).
     "sbx": CrossQConfig(critic_hidden_sizes=(1024, 1024)),
-    # Best responses in games. The mean of the critics, because their minimum underestimates values if there
-    # are few actions. No entropy in the targets, because discrete soft critics fail with it (arXiv
-    # 2209.10081, 2509.09838). The temperature falls to almost 0, because a policy that is paid for its
-    # entropy is not a best response. Inputs are not normalised: information states are one-hot or nearly
-    # constant, and a normalisation would blow up their rare entries.
-    "games": CrossQConfig(
-        critic_hidden_sizes=(64, 64),
-        policy_hidden_sizes=(64, 64),
-        q_reduction="mean",
-        critic_entropy=False,
-        temperature=0.1,
-        learn_temperature=False,
-        final_temperature=0.001,
-        exploration=0.1,
-        normalise_inputs=False,
+    # Environments with discrete actions.
+    "discrete": _DISCRETE,
+    # Best responses in games. Inputs are not normalised: information states are one-hot or nearly constant,
+    # and a normalisation would blow up their rare entries.
+    "games": dataclasses.replace(
+        _DISCRETE, critic_hidden_sizes=(64, 64), policy_hidden_sizes=(64, 64), normalise_inputs=False
     ),
 }

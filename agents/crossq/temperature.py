@@ -83,5 +83,8 @@ def _optimiser(config: CrossQConfig) -> optax.GradientTransformation:
 
 
 def learning_rate(config: CrossQConfig) -> optax.Schedule:
-    """Returns the schedule of step sizes: linear over `config.horizon` updates, then constant."""
+    """Returns the schedule of step sizes: linear over `config.horizon` updates, then constant.
+
+    The optimiser that it is given to counts its own updates, see `CrossQConfig.final_learning_rate`.
+    """
     return optax.linear_schedule(config.learning_rate, config.final_learning_rate, config.horizon)

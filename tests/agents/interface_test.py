@@ -217,16 +217,18 @@ def test_sequences_become_decisions_that_follow_each_other() -> None:
     assert batch.log_prob.tolist() == [-1, -2, -3, 0, 0, 0, -7, -8, 0]
     # The last decision of a sequence has no successor in the batch, and nor has the last one of an episode.
     assert batch.continues.tolist() == [True, True, False, False, False, False, True, False, False]
-    assert [part.dtype for part in batch[3:]] == [np.int32, *[np.float32] * 4, bool]
+    assert [part.dtype for part in batch[3:9]] == [np.int32, *[np.float32] * 4, bool]
+    assert batch.drawn is None
 
 
 def test_sequences_of_continuous_actions_are_flat() -> None:
     spec = EnvironmentSpec(VECTOR, specs.BoundedArray((1, 2), np.float32, -1, 1))
     action, numbers = np.arange(12.0).reshape(2, 3, 1, 2), np.zeros((2, 3), np.float32)
-    extras = {"log_prob": numbers, "is_decision": numbers == 0}
+    extras = {"log_prob": numbers, "is_decision": numbers == 0, "drawn": 2 * action.reshape(2, 3, 2)}
     steps = Step(np.ones((2, 3, 2), np.float32), action, numbers, numbers, numbers, extras)
     batch = make_interface(spec).to_sequence(steps)
     np.testing.assert_array_equal(batch.action, [[0, 1], [2, 3], [6, 7], [8, 9]])
+    np.testing.assert_array_equal(batch.drawn, [[0, 2], [4, 6], [12, 14], [16, 18]])
     assert batch.action.dtype == np.float32
     assert batch.observation.shape == (6, 2)
 

@@ -21,13 +21,16 @@ Item = tuple[tuple[str, tuple[int, ...], bytes], ...]
 
 
 @contextlib.contextmanager
-def serve(replay: ReplayConfig, spec: Any, limiter: Any = None) -> Iterator[reverb.Client]:
+def serve(
+    replay: ReplayConfig, spec: Any, limiter: Any = None, extras: Any = None
+) -> Iterator[reverb.Client]:
     """Runs a server with the replay's table, except that every item can be sampled once, in order.
 
     Args:
       replay: the replay's configuration.
       spec: the environment's spec, which determines the columns.
       limiter: rate limiter of the table; by default, samples wait only for a first item.
+      extras: specs of the decisions' extras, as for `agents.acme_layer.replay.make_table`.
 
     Yields:
       A client of the server.
@@ -39,7 +42,7 @@ def serve(replay: ReplayConfig, spec: Any, limiter: Any = None) -> Iterator[reve
         max_size=100_000,
         max_times_sampled=1,
         rate_limiter=limiter or reverb.rate_limiters.MinSize(1),
-        signature=replays.make_table(replay, spec).info.signature,
+        signature=replays.make_table(replay, spec, extras).info.signature,
     )
     server = reverb.Server([table])
     try:

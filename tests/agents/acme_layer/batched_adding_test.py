@@ -104,19 +104,61 @@ def add_together(script: Script, replay: ReplayConfig, client: reverb.Client) ->
     adder.close()
 
 
+QUEUE = {"queue": True, "samples_per_insert": 1.0, "min_replay_size": 1}
+
+
 @pytest.mark.parametrize("games", [1, 7])
-@pytest.mark.parametrize(("n_step", "sequence_length"), [(1, 1), (5, 1), (1, 4), (1, 16)])
-def test_items_are_byte_for_byte_those_of_acme(n_step: int, sequence_length: int, games: int) -> None:
-    replay = ReplayConfig(n_step=n_step, sequence_length=sequence_length)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"n_step": 5},
+        {"n_step": 3, **QUEUE},
+        {"n_step": 5, **QUEUE},
+        {"sequence_length": 4},
+        {"sequence_length": 16},
+    ],
+    ids=str,
+)
+def test_items_are_byte_for_byte_those_of_acme(settings: dict[str, Any], games: int) -> None:
+    replay = ReplayConfig(**settings)
     script, items = Script.make(40, games), []
     for add in (add_one_by_one, add_together):
         with item_tables.serve(replay, SPEC) as client:
             add(script, replay, client)
             items.append(item_tables.take_items(client, replay))
-    assert len(items[0]) > 40 * games / (sequence_length + 1)
+    assert len(items[0]) > 40 * games / (replay.sequence_length + 1)
+    if replay.queue:
+        # All episodes have ended, and each decision has begun one transition.
+        assert len(items[0]) == 40 * games
     assert item_tables.count(items[0]) == item_tables.count(items[1])
     if games == 1:
         assert items[0] == items[1]
+
+
+@pytest.mark.parametrize("sequence_length", [1, 4])
+def test_draws_are_kept_with_their_decisions(sequence_length: int) -> None:
+    replay = ReplayConfig(sequence_length=sequence_length, n_step=2 if sequence_length == 1 else 1)
+    script = Script.make(4, 3)
+    script.last[:-1] = False
+    extras = {"drawn": specs.Array((2,), np.float32)}
+    with item_tables.serve(replay, SPEC, extras=extras) as client:
+        adder = make_batch_adder(replay, client, DISCOUNT, 3, NOTHING)
+        adder.add_first(script.seen(0))
+        for step, last in enumerate(script.last):
+            numbers = np.stack([script.reward[step], script.log_prob[step]], axis=1)
+            kept = {"drawn": numbers} | ({"log_prob": script.log_prob[step]} if sequence_length > 1 else {})
+            adder.add(script.action[step], script.seen(step + 1), script.reward[step], last, kept)
+        adder.close()
+        samples = list(
+            client.sample(replay.table_name, 3, emit_timesteps=False, unpack_as_table_signature=True)
+        )
+    for sample in samples:
+        if sequence_length > 1:
+            np.testing.assert_array_equal(sample.data.extras["drawn"][:4, 0], sample.data.reward[:4])
+        else:
+            # The first transitions have one step each, and so their reward is that of their first action.
+            assert sample.data.extras["drawn"][0] == sample.data.reward
 
 
 def test_games_that_begin_anew_leave_what_they_had_not_finished() -> None:

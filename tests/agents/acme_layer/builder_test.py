@@ -7,6 +7,7 @@ import math
 import pathlib
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -313,6 +314,73 @@ def test_the_first_sequence_is_awaited(tmp_path: pathlib.Path) -> None:
     )
     first, *_ = found = _learn_numbers(replay, 6, tmp_path, in_process=True)
     assert (len(found), first["padded"], first["critic_loss"]) == (2, 0, 0)
+
+
+class Recorded(Numbered):
+    """The same task, which also keeps the numbers of the observations that were decided at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decided: list[int] = []
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        self.decided.append(self._number)
+        return super().step(action)
+
+
+# Its state counts how often it learned from each observation.
+COUNTING = NUMBERING._replace(
+    init=lambda key: jnp.zeros(400, jnp.int32),
+    update=lambda counts, batch: (
+        counts.at[batch.observation[batch.now][:, 0].astype(int)].add((batch.weight > 0).astype(int)),
+        {"critic_loss": jnp.float32(0)},
+    ),
+    variables=lambda counts: counts.sum().astype(jnp.float32),
+)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("acme.jax.experiments") is not None, reason="this Acme is newer than the release"
+)
+@pytest.mark.parametrize("in_process", [False, True])
+@pytest.mark.parametrize("n_step", [1, 3])
+def test_a_queue_uses_every_decision_once_but_for_an_unfinished_batch(
+    n_step: int, in_process: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from agents.acme_layer import released
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    replay = ReplayConfig(
+        batch_size=8,
+        n_step=n_step,
+        queue=True,
+        samples_per_insert=1.0,
+        min_replay_size=1,
+        max_replay_size=16,
+        prefetch_size=1,
+        num_parallel_calls=1,
+        variable_update_period=1,
+    )
+    environment = Recorded()
+    agent = released.make_local_agent(
+        CoreBuilder(lambda networks: COUNTING, 0.9, replay),
+        lambda spec: None,
+        acme.make_environment_spec(environment),
+        seed=0,
+        logger_fn=lambda *args: Rows(),
+        in_process=in_process,
+    )
+    acme.EnvironmentLoop(environment, agent, logger=Rows()).run(num_steps=200)
+    deadline = time.monotonic() + 30
+    decided = environment.decided
+    # Every episode has ended, so all but the last few decisions fill whole batches.
+    whole = len(decided) // 8 * 8
+    while (learned := agent.learner.save()).sum() < whole and time.monotonic() < deadline:
+        # Reverb accepts the last items a moment after they were added.
+        agent.update()
+    expected = np.zeros(400, int)
+    expected[decided[:whole]] = 1
+    np.testing.assert_array_equal(learned, expected)
 
 
 def _act_once(replay: ReplayConfig, evaluation: bool) -> tuple[Any, Any]:

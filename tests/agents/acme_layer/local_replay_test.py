@@ -22,7 +22,7 @@ import reverb
 import tree
 from acme import specs, types
 
-from agents.acme_layer.local_replay import LocalAdder, LocalReplay, LocalSequenceAdder
+from agents.acme_layer.local_replay import LocalAdder, LocalQueue, LocalReplay, LocalSequenceAdder
 from agents.acme_layer.replay import ReplayConfig, SequenceAdder, make_adder, make_table
 from agents.core import Observation
 
@@ -134,6 +134,47 @@ def test_transitions_are_those_of_acmes_adder(n_step: int, tmp_path: pathlib.Pat
     for ours, theirs in zip(found, expected, strict=True):
         for one, other in zip(tree.flatten(ours), tree.flatten(theirs), strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("n_step", [1, 2, 5])
+def test_a_queue_has_one_transition_from_each_decision_the_longest(
+    n_step: int, tmp_path: pathlib.Path
+) -> None:
+    rng = np.random.default_rng(n_step)
+    lengths = (1, 2, 3, 5, 8)
+    episodes = [make_episode(rng, length) for length in lengths]
+    replay = ReplayConfig(
+        n_step=n_step, table_name="queue", queue=True, samples_per_insert=1.0, min_replay_size=1
+    )
+    memory = LocalQueue()
+    add(LocalAdder(memory, n_step, DISCOUNT, longest_only=True), episodes)
+    found = list(memory._items)
+    # Each position in an episode is counted once for every episode that is long enough, and in order.
+    decisions = [before.observation for steps in episodes for _, before in steps[:-1]]
+    assert len(found) == len(decisions) == sum(lengths)
+    for item, observation in zip(found, decisions, strict=True):
+        np.testing.assert_array_equal(item.observation.info_state, observation.info_state)
+    for ours, theirs in zip(found, of_reverb(episodes, replay, tmp_path), strict=True):
+        for one, other in zip(tree.flatten(ours), tree.flatten(theirs), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+
+
+def test_a_queue_hands_over_the_oldest_and_keeps_the_rest() -> None:
+    queue = LocalQueue()
+    for number in range(5):
+        queue.add(transition(number))
+    samples = queue.samples(2)
+    assert [next(samples).data.action.tolist() for _ in range(2)] == [[0, 1], [2, 3]]
+    assert len(queue) == 1
+    with pytest.raises(ValueError, match="a queue of 1 items cannot hand over 2"):
+        queue.take(2)
+
+
+def test_a_queue_keeps_copies() -> None:
+    queue, observation = LocalQueue(), np.zeros(1, np.float32)
+    queue.add(transition(0)._replace(observation=observation))
+    observation[:] = 1
+    assert queue.take(1).observation == 0
 
 
 def test_two_steps_are_summed_up_by_hand() -> None:

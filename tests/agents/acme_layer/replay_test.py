@@ -47,6 +47,12 @@ SPEC = specs.EnvironmentSpec(
         ({"sequence_length": 4, "n_step": 3}, "n_step must be 1, not 3, where sequence_length is above 1"),
         ({"sequence_length": 5}, "batch_size 256 must be a multiple of its sequence_length 5"),
         ({"table_name": ""}, "table_name must not be empty"),
+        ({"queue": True}, "samples_per_insert must be 1, not 256.0, where queue is true"),
+        ({"queue": True, "samples_per_insert": 1.0}, "min_replay_size 5000 .* must enclose 256"),
+        (
+            {"queue": True, "samples_per_insert": 1.0, "min_replay_size": 1, "max_replay_size": 255},
+            "max_replay_size 255 must enclose 256",
+        ),
     ],
 )
 def test_impossible_replays_are_refused_in_one_line(changes: dict[str, Any], message: str) -> None:
@@ -85,6 +91,20 @@ def test_the_ratio_of_decisions_is_that_of_items(length: int) -> None:
 def test_tables_without_tolerance_wait_for_the_first_sequences() -> None:
     replay = ReplayConfig(sequence_length=8, min_replay_size=20, samples_per_insert_tolerance_rate=math.inf)
     assert make_table(replay, SPEC).info.rate_limiter_info.min_size_to_sample == 3
+
+
+def test_a_queue_hands_every_item_over_once_and_makes_actors_wait() -> None:
+    replay = ReplayConfig(
+        batch_size=4, queue=True, samples_per_insert=1.0, min_replay_size=1, max_replay_size=8
+    )
+    info = make_table(replay, SPEC).info
+    assert (info.max_times_sampled, info.max_size, info.rate_limiter_info.max_diff) == (1, 8, 8.0)
+    assert info.sampler_options.fifo
+    assert info.remover_options.fifo
+    # Without tolerance, nobody waits, because actor and learner are one thread.
+    free = dataclasses.replace(replay, samples_per_insert_tolerance_rate=math.inf)
+    limit = make_table(free, SPEC).info.rate_limiter_info
+    assert (limit.min_size_to_sample, limit.max_diff) == (1, sys.float_info.max)
 
 
 def test_signatures_are_those_of_transitions_or_sequences() -> None:

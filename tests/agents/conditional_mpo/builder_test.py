@@ -51,10 +51,35 @@ def test_defaults_are_those_of_the_agent_and_of_replay() -> None:
     assert ConditionalMPOBuilder(ConditionalMPOConfig(discount=0.5)).discount == 0.5
 
 
-def test_on_policy_decisions_are_drawn_once_and_soon() -> None:
-    replay = ON_POLICY_REPLAY
-    assert replay.samples_per_insert == 1
-    assert replay.batch_size <= replay.min_replay_size <= replay.max_replay_size <= 10 * replay.batch_size
+def test_on_policy_replay_is_a_short_queue() -> None:
+    assert ON_POLICY_REPLAY.queue
+    assert ON_POLICY_REPLAY.max_replay_size <= 10 * ON_POLICY_REPLAY.batch_size
+
+
+@pytest.mark.parametrize(
+    ("settings", "length", "extras"),
+    [
+        ({"on_policy": True}, 1, {"drawn"}),
+        ({"retrace": True}, 4, {"drawn", "log_prob"}),
+        ({}, 4, {"log_prob"}),
+        ({}, 1, set()),
+    ],
+    ids=["V-MPO", "Retrace", "sequences", "transitions"],
+)
+def test_replay_keeps_draws_where_the_agent_takes_their_densities(
+    settings: dict[str, bool], length: int, extras: set[str]
+) -> None:
+    config = dataclasses.replace(SMALL_AGENTS["conditional_mpo"].configs["continuous"], **settings)
+    spec = acme.make_environment_spec(ContinuousMembers())
+    spec = spec._replace(observations=spec.observations.info_state)
+    builder = ConditionalMPOBuilder(config, ReplayConfig(batch_size=4, sequence_length=length))
+    networks = make_networks(spec, config)
+    policy = builder.make_policy(networks, spec)
+    state = policy.init(jax.random.PRNGKey(0))
+    assert set(policy.get_extras(state) or ()) == extras
+    (table,) = builder.make_replay_tables(spec, policy)
+    kept = table.info.signature.extras
+    assert set(kept or ()) == (extras | {"is_decision"} if length > 1 else extras)
 
 
 @pytest.mark.parametrize("replay", [None, ReplayConfig(), ReplayConfig(n_step=5)])

@@ -57,7 +57,8 @@ def _continuous_batch(num: int = 12) -> Transition:
     now, then = (jnp.asarray(rng.normal(size=(num, 4)), jnp.float32) for _ in range(2))
     action = jnp.asarray(rng.uniform(_BOUNDS.low, _BOUNDS.high, size=(num, 2)), jnp.float32)
     reward = jnp.asarray(rng.normal(size=num), jnp.float32)
-    return join(now, action, reward, jnp.asarray(rng.integers(0, 2, size=num), jnp.float32), then)
+    batch = join(now, action, reward, jnp.asarray(rng.integers(0, 2, size=num), jnp.float32), then)
+    return batch._replace(drawn=action)
 
 
 def _make(config: ConditionalMPOConfig, is_discrete: bool) -> AgentCore:
@@ -260,6 +261,63 @@ def test_continuous_actions_lie_within_bounds_and_judged_ones_in_the_middle() ->
     assert acted[:, 1].std() > 0.3
     performed = core.perform(core.variables(state), jax.random.key(0), rows)
     np.testing.assert_array_equal(performed, core.perform(core.variables(state), jax.random.key(1), rows))
+
+
+def test_what_is_drawn_beyond_the_bounds_is_told_beside_the_clipped_action() -> None:
+    core, state = _core("continuous"), _states("continuous")[0][0]
+    variables, key, rows = core.variables(state), jax.random.key(0), jnp.zeros((500, 4))
+    action, drawn = core.choose(variables, key, rows)
+    np.testing.assert_array_equal(action, core.act(variables, key, rows))
+    np.testing.assert_array_equal(action, jnp.clip(drawn, *_BOUNDS))
+    assert 0.02 < (action != drawn).mean() < 0.5
+    # Densities are those of the draws: the mean of their logarithms is minus the entropy.
+    _, metrics = core.update(state, _batch("continuous"))
+    mean = core.log_prob(variables, rows, drawn).mean()
+    np.testing.assert_allclose(mean, -metrics["entropy"], atol=0.15)
+
+
+@pytest.mark.parametrize("kind", ["continuous, V-MPO", "continuous, retrace"])
+def test_clipped_actions_alone_are_refused_where_densities_matter(kind: str) -> None:
+    core, batch = _core(kind), _batch(kind)
+    with pytest.raises(ValueError, match="as it was drawn, before it was clipped") as caught:
+        core.update(core.init(jax.random.key(0)), batch._replace(drawn=None))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["continuous, V-MPO", "continuous, retrace", "continuous"])
+def test_draws_count_only_where_densities_matter(kind: str) -> None:
+    core, batch, state = _core(kind), _batch(kind), _states(kind)[0][0]
+    after, _ = core.update(state, batch)
+    other, _ = core.update(state, batch._replace(drawn=2 * batch.drawn))
+    assert _equal(after, other) == (kind == "continuous")
+
+
+def test_noise_does_not_take_the_policy_s_deviation_away() -> None:
+    """In a bandit whose rewards are pure noise, V-MPO has no reason to become narrower.
+
+    Fitted to clipped actions, its deviation would fall from 0.7 to 0.57 in as many updates.
+    """
+    config = dataclasses.replace(
+        PRESETS["vmpo"], policy_hidden_sizes=(16,), critic_hidden_sizes=(16,), discount=0.0
+    )
+    bounds, rows = Bounds(jnp.array([-1.0]), jnp.array([1.0])), jnp.ones((256, 1))
+    networks = make_networks(rows[:1], bounds, config)
+    core = make_core(networks, config)
+
+    def update(state: Any, key: jax.Array) -> tuple[Any, jax.Array]:
+        act_key, reward_key = jax.random.split(key)
+        action, drawn = core.choose(core.variables(state), act_key, rows)
+        reward = jax.random.normal(reward_key, (256,))
+        batch = join(rows, action, reward, jnp.zeros(256), rows)._replace(drawn=drawn)
+        state, metrics = core.update(state, batch)
+        return state, jnp.exp(metrics["entropy"] - 0.5 * jnp.log(2 * jnp.pi * jnp.e))
+
+    state = core.init(jax.random.key(0))
+    _, deviation = jax.jit(lambda state, keys: jax.lax.scan(update, state, keys))(
+        state, jax.random.split(jax.random.key(1), 750)
+    )
+    assert deviation[:10].mean() == pytest.approx(0.7, abs=0.02)
+    assert deviation[-50:].mean() > 0.69
 
 
 def test_members_with_different_rewards_learn_different_policies() -> None:
