@@ -100,7 +100,10 @@ def test_acme_examples_run(workplace: pathlib.Path) -> None:
 
 def test_readme_loads_a_policy(workplace: pathlib.Path) -> None:
     printed = run_python(workplace, "-c", code_in_readme("import acme_psro"))
-    assert float(printed.splitlines()[-1]) < 1e-6
+    *_, exploitability, run = printed.splitlines()
+    nash_conv, shape = run.split(" ", 1)
+    assert float(exploitability) < 1e-6 and float(nash_conv) < 1e-6
+    assert shape.startswith("(2, ")
 
 
 def test_readme_is_short() -> None:

@@ -119,7 +119,9 @@ class Launched:
 def _flags(config: AgentRunConfig) -> Iterator[str]:
     yield from ("--distributed", f"--agent={config.agent}", f"--environment={config.environment}")
     names = ("actor_steps", "evaluate_every", "evaluation_episodes", "num_actors", "lp_launch_type")
-    for name in (*names, "plateau_patience", "plateau_min_improvement"):
+    # The smallest improvement has no effect without patience, and is refused then.
+    plateau = ("plateau_patience", "plateau_min_improvement") if config.plateau_patience else ()
+    for name in (*names, *plateau):
         yield f"--{name}={getattr(config, name)}"
     for flag, settings in (("set", config.agent_settings), ("set_replay", config.replay_settings)):
         yield from (f"--{flag}={name}={json.dumps(value)}" for name, value in settings.items())
@@ -376,7 +378,7 @@ def test_a_program_of_threads_ends_by_itself_too(start: Start, kuhn: AgentRunCon
     ("agent", "agent_settings", "replay_settings"),
     [
         ("conditional_mpo", {"retrace": True}, {"sequence_length": 4}),
-        ("vmpo", {}, {"n_step": 2, "samples_per_insert": 1.0}),
+        ("vmpo", {}, {"n_step": 2, "samples_per_insert": 1.0, "min_replay_size": 16}),
     ],
 )
 def test_programs_of_other_agents_end_by_themselves_too(

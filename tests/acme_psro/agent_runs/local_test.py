@@ -128,6 +128,7 @@ def test_the_directory_holds_what_users_are_promised(finished: pathlib.Path) -> 
         "actor.csv",
         "checkpoints",
         "config.json",
+        "policy.npz",
         "evaluation.csv",
         "evaluation.png",
         "events",
