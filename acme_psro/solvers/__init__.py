@@ -53,7 +53,8 @@ def check_solver_fits(name: str, num_players: int, zero_sum: bool) -> None:
     get_solver(name)
     if name not in _TWO_PLAYER_ZERO_SUM or (num_players == 2 and zero_sum):
         return
-    game = f"{num_players}-player {'zero-sum' if zero_sum else 'general-sum'}"
+    # With another number of players it does not matter what returns add up to, which may not be known yet.
+    game = "general-sum" if num_players == 2 else f"{num_players}-player"
     fitting = ", ".join(sorted(SOLVERS.keys() - _TWO_PLAYER_ZERO_SUM))
     raise ValueError(
         f"meta-solver {name} is for two-player zero-sum games, this one is {game}; use one of {fitting}"

@@ -23,6 +23,8 @@ _ENOUGH = 1e-4
 # turns.
 _INERTIA = (10.0, 1.0, 0.1)
 _TURNS = 4
+# Restarts end with a turn that leaves more than this share of the regret.
+_HOPELESS = 0.9
 
 
 def solve(payoffs: np.ndarray, *, iterations: int | None = None, predictive: bool = True) -> ProductStrategy:
@@ -40,8 +42,8 @@ def solve(payoffs: np.ndarray, *, iterations: int | None = None, predictive: boo
 
     If 1000 predictive rounds leave more regret than a ten-thousandth of the typical (median) payoff
     gap, strictly dominated policies are removed and the rounds are restarted from the best average so
-    far, up to 30000 rounds in total. Without this, a single payoff that is far larger than the others leaves
-    regrets that take very many rounds to wear off.
+    far, up to 30000 rounds in total, as long as that reduces the regret. Without this, a single payoff
+    that is far larger than the others leaves regrets that take very many rounds to wear off.
 
     Args:
       payoffs: `[P, n_1, .., n_P]`, any game. In two-player zero-sum games the averages approach a
@@ -75,6 +77,7 @@ def _restart(payoffs: np.ndarray, average: ProductStrategy) -> ProductStrategy:
     gaps = typical_gaps(unit)
     best, least = average, share_of_gap(payoffs, average)
     for turn in range(1, _TURNS + 1):
+        before = least
         for inertia in _INERTIA:
             # Players act in proportion to regrets, so these make them begin with the best average so far.
             scales = inertia * gaps
@@ -88,6 +91,9 @@ def _restart(payoffs: np.ndarray, average: ProductStrategy) -> ProductStrategy:
                 best, least = restarted, regret
             if least <= _ENOUGH:
                 return best
+        # In other kinds of games there may be no small regret to find, and rounds are slow with many players.
+        if least > _HOPELESS * before:
+            return best
     return best
 
 

@@ -328,7 +328,7 @@ def test_every_solver_fits_two_player_zero_sum_games() -> None:
 
 @pytest.mark.parametrize(
     ("num_players", "zero_sum", "kind"),
-    [(3, True, "3-player zero-sum"), (2, False, "2-player general-sum")],
+    [(3, True, "this one is 3-player;"), (2, False, "this one is general-sum;")],
 )
 def test_solvers_that_do_not_fit_are_refused(num_players: int, zero_sum: bool, kind: str) -> None:
     for name in GENERAL:
