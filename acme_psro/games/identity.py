@@ -38,9 +38,12 @@ def name_game(game_string: str) -> str:
     # Games of a user's own may inherit the spelling of another game, and files are not in every spelling.
     if not is_fixed(text):
         return text if "(" in text else f"{text}()"
+    with openspiel_errors(text):
+        plays = random_plays(game)
     try:
         again = load_game(spelled)
-        same = str(again) == spelled and repeats(again, random_plays(game))
+        with openspiel_errors(spelled):
+            same = str(again) == spelled and repeats(again, plays)
     except GameError:
         same = False
     return spelled if same else text

@@ -225,7 +225,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: pathlib.Path, launch
         (["--environment=gymnasium:HalfChetah-v5"], ["did you mean HalfCheetah-v5"]),
         (["--environment=openspiel:kuhn_pokr"], ["unknown game 'kuhn_pokr'", "kuhn_poker"]),
         (["--distributed", "--num_actors=9999"], ["--num_actors=9999", "--games_per_actor"]),
-        (["--preset=large"], ["no preset named 'large'", "default, paper, sbx, games"]),
+        (["--preset=large"], ["no preset named 'large'", "default, paper, sbx, discrete, games"]),
         (
             ["--agent=conditional_mpo", "--preset=paper"],
             ["no preset named 'paper'; conditional_mpo has default, acme, games"],
