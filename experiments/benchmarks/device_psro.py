@@ -65,7 +65,7 @@ def run_ours(flags_of_run: Sequence[str], seeds: Sequence[int], until: processes
     """Runs our side, one seed after the other."""
     runs = []
     for seed in seeds:
-        # The agent is the default, CrossQ: naming it would be refused if `flags_of_run` choose exact responses.
+        # The agent is the default, CrossQ: naming it is refused if `flags_of_run` choose exact responses.
         own = [f"--game={FLAGS.game}", "--oracle=device", "--meta_solver=nash"]
         runs.append(processes.run_psro([*own, f"--seed={seed}", *flags_of_run], until))
         last = runs[-1].points[-1]
