@@ -91,14 +91,18 @@ def _solve_program(matrix: np.ndarray, options: Mapping[str, float]) -> ProductS
     from scipy.optimize import linprog
 
     num_rows, num_columns = matrix.shape
-    result = linprog(
-        -np.ones(num_columns),
-        A_ub=matrix,
-        b_ub=np.ones(num_rows),
-        method="highs",
-        options=dict(options),
-    )
-    if result.status != 0:
+    # If payoffs span many orders of magnitude, one of HiGHS's methods may give up and another not.
+    for method in ("highs", "highs-ds", "highs-ipm"):
+        result = linprog(
+            -np.ones(num_columns),
+            A_ub=matrix,
+            b_ub=np.ones(num_rows),
+            method=method,
+            options=dict(options),
+        )
+        if result.status == 0:
+            break
+    else:
         raise RuntimeError(f"HiGHS did not solve the meta-game: {result.message}")
     # The program is stated as a minimisation, so HiGHS's marginals of its upper bounds are <= 0. Their
     # negatives are the dual prices.

@@ -434,7 +434,14 @@ def _counts(*values: str) -> list[tuple[list[str], list[str]]]:
         (["--games_per_actor=2"], ["--games_per_actor needs --oracle=launchpad"]),
         (["--oracle=launchpad", "--max_extensions=1"], ["--max_extensions needs --oracle=device"]),
         (["--oracle=launchpad", "--payoffs=exact", "--payoff_workers=2"], ["--payoffs=sampled"]),
-        (["--oracle=launchpad", "--payoff_episodes=9"], ["--payoff_episodes needs --payoffs=sampled"]),
+        pytest.param(
+            ["--oracle=launchpad", "--payoff_episodes=9"],
+            ["--payoff_episodes needs --payoffs=sampled"],
+            # Whether payoffs are sampled is known only after the Acme layer was looked for.
+            marks=pytest.mark.skipif(
+                sys.version_info >= (3, 11), reason="the Acme layer ends at Python 3.10"
+            ),
+        ),
         (["--oracle=launchpad", "--payoffs=sampled", "--max_nodes=9"], ["--max_nodes needs"]),
         (
             ["--oracle=launchpad", "--payoffs=sampled", "--actor_steps_per_response=1000"],
