@@ -66,8 +66,8 @@ def check_platforms() -> None:
 def _reason(printed: str) -> str:
     """Returns the reason in what JAX or XLA printed before it ended."""
     for line in printed.splitlines():
-        # The last line of a Python traceback, and a fatal error of XLA's.
-        found = re.match(r"\w*Error: (.+)", line) or re.match(r".* F .*\] (.+)", line)
+        # The last line of a Python traceback, and a fatal error of XLA's older and newer releases.
+        found = re.match(r"\w*Error: (.+)", line) or re.match(r"(?:.* F |F\d+ ).*\] (.+)", line)
         if found:
             return found[1].split(" (set JAX_PLATFORMS")[0].strip().rstrip(".")
     return "there is no such platform on this machine"
