@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
+import io
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import agents.acme_layer.compat  # noqa: F401
@@ -26,6 +25,7 @@ from acme_psro.agent_runs.logs import LoggerFactory, TableLogger
 from acme_psro.agent_runs.parts import Parts, make_parts
 from acme_psro.agent_runs.progress import Progress
 from acme_psro.policies import stored
+from acme_psro.system.streams import quiet_stderr
 from agents.acme_layer.released import LocalAgent, make_local_agent
 
 
@@ -70,7 +70,11 @@ def _make_agent(
     config: AgentRunConfig, directory: Path, parts: Parts, counter: counting.Counter
 ) -> LocalAgent:
     """Makes Acme's agent, and hides the messages and the temporary files of its Reverb server."""
-    with tempfile.TemporaryDirectory(prefix="run_agent_") as scratch, _without_stderr():
+    with (
+        tempfile.TemporaryDirectory(prefix="run_agent_") as scratch,
+        quiet_stderr(),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         before, tempfile.tempdir = tempfile.tempdir, scratch
         try:
             return make_local_agent(
@@ -84,20 +88,6 @@ def _make_agent(
             )
         finally:
             tempfile.tempdir = before
-
-
-@contextlib.contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Discards standard error, including the output of C++ code, which does not use `sys.stderr`."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 class _Run:

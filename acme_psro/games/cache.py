@@ -18,15 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from acme_psro.games.tree import GameTree
+from acme_psro.games.tree import ARRAYS, GameTree
 from acme_psro.system.files import write_atomically
 
 # To be raised if the arrays change their meaning, so that files of older versions are no longer found.
 _LAYOUT = 2
-_ARRAYS = (
-    "player", "infoset", "parent", "slot", "first_child", "num_children", "probability", "reward",
-    "depth_offsets", "legal_actions", "info_state",
-)  # fmt: skip
 
 
 def directory() -> Path:
@@ -39,14 +35,23 @@ def directory() -> Path:
 
 def path_of(game_string: str) -> Path:
     """Returns the file of a game, given by its name. It need not exist."""
+    return directory() / f"{_digest(str(_LAYOUT), game_string)}.npz"
+
+
+def mark_of(game_string: str) -> Path:
+    """Returns the file whose existence says that OpenSpiel can play a game, see `acme_psro.games.trial`."""
+    return directory() / "played" / _digest("played", game_string)
+
+
+def _digest(use: str, game_string: str) -> str:
+    """Returns a name for a file about a game, which depends on the version of OpenSpiel."""
     version = importlib.metadata.version("open_spiel")
-    digest = hashlib.sha256(f"{_LAYOUT}\n{version}\n{game_string}".encode()).hexdigest()
-    return directory() / f"{digest[:32]}.npz"
+    return hashlib.sha256(f"{use}\n{version}\n{game_string}".encode()).hexdigest()[:32]
 
 
 def write(tree: GameTree) -> None:
     """Stores a compiled game. If the cache cannot be written, nothing is stored and no error is raised."""
-    arrays = {name: getattr(tree, name) for name in _ARRAYS}
+    arrays = {name: getattr(tree, name) for name in ARRAYS}
     for player, offsets in enumerate(tree.level_offsets):
         arrays[f"level_offsets_{player}"] = offsets
     # Strings are stored as bytes. Arrays of Python objects would need pickle, which can run code.
@@ -78,7 +83,7 @@ def read(game_string: str) -> GameTree | None:
                 num_players=players,
                 level_offsets=tuple(stored[f"level_offsets_{p}"] for p in range(players)),
                 keys=tuple(keys.split("\0")) if keys else (),
-                **{name: stored[name] for name in _ARRAYS},
+                **{name: stored[name] for name in ARRAYS},
             )
     # A damaged file can raise any of these, depending on which bytes are damaged.
     except (OSError, KeyError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):

@@ -46,11 +46,12 @@ def compile_game(
     game = load_game(name)
     with openspiel_errors(name):
         plays = random_plays(game)
-    tree = tree_cache.read(name) if cache and is_fixed(name) else None
+    use_cache = cache and is_fixed(name)
+    tree = tree_cache.read(name) if use_cache else None
     # A file that holds another game than its name says is not used, however well it is formed.
     if tree is None or not fits_tree(tree, plays):
         tree = _walk(name, game, plays, max_nodes, on_progress)
-        if cache and is_fixed(name):
+        if use_cache:
             tree_cache.write(tree)
     # A game from the cache may have been compiled with a larger limit.
     if tree.num_nodes > max_nodes:

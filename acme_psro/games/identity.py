@@ -18,7 +18,6 @@ from acme_psro.games.loading import GameError, load_game, openspiel_errors
 from acme_psro.games.plays import random_plays, repeats
 
 
-@functools.lru_cache(maxsize=256)
 def name_game(game_string: str) -> str:
     """Returns the name by which a game is stored and compared; `load_game` loads the same game from it.
 
@@ -32,12 +31,17 @@ def name_game(game_string: str) -> str:
     Raises:
       GameError: see `load_game`.
     """
-    text = _with_absolute_files(game_string.strip())
+    return _name(_with_absolute_files(game_string.strip()))
+
+
+# The argument names files by absolute paths, so that a change of directory does not make an answer wrong.
+@functools.lru_cache(maxsize=256)
+def _name(text: str) -> str:
     game = load_game(text)
-    spelled = str(game)
     # Games of a user's own may inherit the spelling of another game, and files are not in every spelling.
     if not is_fixed(text):
         return text if "(" in text else f"{text}()"
+    spelled = str(game)
     with openspiel_errors(text):
         plays = random_plays(game)
     try:
@@ -85,16 +89,9 @@ def _with_absolute_files(game_string: str) -> str:
         path = str(Path(name).absolute())
         # Characters that separate parameters cannot be part of a value, so such a path stays relative.
         if not re.search(r"[(),=]", path):
-            # A function, as a text would be searched for backslashes.
-            game_string = re.sub(
-                rf"(?<==){re.escape(name)}(?=[,)])", functools.partial(_give, path), game_string
-            )
+            escaped = path.replace("\\", r"\\")
+            game_string = re.sub(rf"(?<==){re.escape(name)}(?=[,)])", escaped, game_string)
     return game_string
-
-
-def _give(text: str, match: re.Match[str]) -> str:
-    del match
-    return text
 
 
 def _python_sources(game_string: str) -> list[str]:

@@ -5,7 +5,7 @@ Equal plays do not prove that two games are equal. They find nearly every real d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,18 +73,15 @@ def random_plays(game: pyspiel.Game, seed: int = 0) -> list[Play]:
     while len(plays) < _PLAYS and left > 0:
         state, moves = game.new_initial_state(), []
         while not state.is_terminal() and left > 0:
-            moves.append(_situation(state, namer)._replace(slot=int(rng.integers(_num_moves(state)))))
+            move = _situation(state, namer)
+            moves.append(move._replace(slot=int(rng.integers(len(move.actions)))))
             state.apply_action(moves[-1].action)
             left -= 1
         plays.append(Play(tuple(moves), tuple(state.returns()) if state.is_terminal() else None))
     return plays
 
 
-def _num_moves(state: Any) -> int:
-    return len(state.chance_outcomes() if state.is_chance_node() else state.legal_actions())
-
-
-def _situation(state: Any, namer: Any) -> Move:
+def _situation(state: Any, namer: Callable[[Any, int], str]) -> Move:
     """Returns what a state offers, with slot 0."""
     if state.is_chance_node():
         outcomes = state.chance_outcomes()

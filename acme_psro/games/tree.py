@@ -24,6 +24,11 @@ CHANCE = -1
 TERMINAL = -2
 # Value of `GameTree.infoset` at these nodes.
 NO_INFOSET = -1
+# Fields of `GameTree` that are one array each; `level_offsets` follow from them.
+ARRAYS = (
+    "player", "infoset", "parent", "slot", "first_child", "num_children", "probability", "reward",
+    "depth_offsets", "legal_actions", "info_state",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,10 +97,7 @@ class GameTree:
     def digest(self) -> str:
         """A digest of all arrays: the identity of the compiled game, whatever its name is."""
         digest = hashlib.sha256()
-        for array in (
-            self.player, self.infoset, self.parent, self.slot, self.first_child, self.num_children,
-            self.probability, self.reward, self.depth_offsets, self.legal_actions, self.info_state,
-        ):  # fmt: skip
+        for array in (getattr(self, name) for name in ARRAYS):
             digest.update(f"{array.dtype.str} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
         digest.update("\0".join(self.keys).encode())

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
-import importlib.metadata
 import io
 import json
 import math
@@ -22,7 +20,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 _SECONDS_OF_PLAY = 0.5
 _BYTES = 4 << 30
@@ -70,8 +67,11 @@ def find_fault(game_string: str) -> str | None:
     Args:
       game_string: the game as `pyspiel.load_game` takes it, with a name that is registered.
     """
+    # Imported here because the other process runs this file without our packages.
+    from acme_psro.games import cache
+
     # The content of files may change, so that games from files are tried whenever they are loaded.
-    kept = None if "filename" in game_string else _directory() / "played" / _digest(game_string)
+    kept = None if "filename" in game_string else cache.mark_of(game_string)
     if kept is not None and kept.exists():
         return None
     reason = _try_once(game_string) if kept is not None else _try(game_string)
@@ -81,19 +81,6 @@ def find_fault(game_string: str) -> str | None:
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.touch()
     return None if reason == _UNKNOWN else reason
-
-
-def _directory() -> Path:
-    """Returns the directory of the cache of compiled games, see `acme_psro.games.cache`."""
-    if root := os.environ.get("ACME_PSRO_CACHE"):
-        return Path(root)
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "acme_psro"
-
-
-def _digest(game_string: str) -> str:
-    version = importlib.metadata.version("open_spiel")
-    return hashlib.sha256(f"{version}\n{game_string}".encode()).hexdigest()[:32]
 
 
 def _try(game_string: str) -> str | None:

@@ -54,7 +54,7 @@ class SampledMetaGame:
     """The meta-game of stored policies in a game that is simulated; see `acme_psro.meta_game.base.MetaGame`.
 
     Args:
-      name: the game, `str` of OpenSpiel's, turn-based.
+      name: the game's name, see `acme_psro.games.identity`.
       simulate: simulates profiles of policies from files.
       config: the numbers of episodes.
       solve: the meta-solver.

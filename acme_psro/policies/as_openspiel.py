@@ -171,7 +171,7 @@ def mixture_policy(
     """Returns the mixture of populations of stored policies as an OpenSpiel policy.
 
     Args:
-      game: `str` of OpenSpiel's, turn-based.
+      game: the game's name, see `acme_psro.games.identity`.
       populations: one a player.
       meta_strategy: the distribution by which policies are drawn.
       decoders: decoders by kind of policy; None: `acme_psro.policies.decoders.DECODERS`.

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from acme_psro.games.batched import BatchPolicy
-from acme_psro.policies.networks import NetworkPolicy, check_probabilities
+from acme_psro.policies.networks import NetworkPolicy, check_probabilities, round_up
 from agents.core import Observation
 
 # Numbers of networks and of states to which calls are padded, so that few shapes are compiled.
@@ -78,7 +78,7 @@ class _JointNetworks:
         # Observed in one call too: making arrays of few states costs as much as of many.
         seen = self._members[0].observe([state for own in states for state in own], player)
         info_state, legal = np.asarray(seen.info_state), np.asarray(seen.legal_actions)
-        width, depth = _round_up(len(numbers), _NETWORKS), _round_up(max(counts), _STATES)
+        width, depth = round_up(len(numbers), _NETWORKS), round_up(max(counts), _STATES)
         index = (np.repeat(np.arange(len(numbers)), counts), np.concatenate([np.arange(n) for n in counts]))
         # In padding all actions are legal, so that a softmax over them is defined.
         padded_info_state = np.zeros((width, depth, info_state.shape[1]), np.float32)
@@ -102,7 +102,3 @@ def _compile(probs: Callable[[Any, Observation], jax.Array]) -> Callable[..., ja
         return jax.vmap(probs)(jax.tree.map(lambda each: each[numbers], variables), observation)
 
     return jax.jit(several)
-
-
-def _round_up(number: int, sizes: Sequence[int]) -> int:
-    return next(size for size in sizes if size >= number)

@@ -44,7 +44,7 @@ class Mixture(NamedTuple):
     """Policies and how often they are drawn.
 
     Attributes:
-      game: `str` of OpenSpiel's, turn-based.
+      game: the game's name, see `acme_psro.games.identity`.
       policies: `[P][n_p]`; None if a policy is never drawn. The player who responds to the others may have no
         policies, `()`; the index that is drawn for it is then meaningless.
       meta_strategy: how often each policy is drawn.

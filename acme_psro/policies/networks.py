@@ -204,7 +204,7 @@ def probabilities(network: Network, variables: Any, info_state: np.ndarray, lega
         rows = slice(start, start + _BUCKETS[-1])
         part = (info_state[rows], legal[rows], context[rows])
         count = len(part[0])
-        size = next(size for size in _BUCKETS if size >= count)
+        size = round_up(count, _BUCKETS)
         padding = _padding(size - count, info_state.shape[1], legal.shape[1], context.shape[1])
         padded: list[Any] = [np.concatenate(pair) for pair in zip(part, padding, strict=True)]
         parts.append(np.asarray(network.probs(variables, Observation(*padded)), np.float64)[:count])
@@ -224,6 +224,11 @@ def check_probabilities(network: Network, found: np.ndarray, legal: np.ndarray) 
         raise StoredPolicyError("a network gave probabilities that do not add up to 1: its policy diverged.")
     # Illegal actions have probability 0 and some legal action more, so argmax is legal.
     return np.eye(whole.shape[1])[whole.argmax(axis=1)] if network.greedy else whole / sums
+
+
+def round_up(count: int, sizes: Sequence[int]) -> int:
+    """Returns the smallest of the sizes, in ascending order, that is not below the count."""
+    return next(size for size in sizes if size >= count)
 
 
 def _padding(rows: int, width: int, num_actions: int, context: int) -> Observation:

@@ -31,8 +31,8 @@ class StoredPolicy(NamedTuple):
     """One player's policy, as data.
 
     Attributes:
-      about: JSON. Always "kind" (of policy; its decoder's name), "game" (`str` of OpenSpiel's, turn-based)
-        and "player"; further keys belong to the kind.
+      about: JSON. Always "kind" (of policy; its decoder's name), "game" (the game's name, see
+        `acme_psro.games.identity`) and "player"; further keys belong to the kind.
       arrays: arrays by name, of bools, integers or floats.
     """
 
@@ -167,7 +167,7 @@ def check_file(path: Path, game: str, player: int) -> PolicyFile:
 
     Args:
       path: the file.
-      game: `str` of OpenSpiel's, turn-based.
+      game: the game's name, see `acme_psro.games.identity`.
       player: the player whose policy it must be.
 
     Raises:

@@ -56,7 +56,7 @@ def of_files(game: str) -> Format[PolicyFile, SampledPayoffs]:
     """Returns the format of a game whose payoffs are sampled: policies are the files themselves.
 
     Args:
-      game: `str` of OpenSpiel's, turn-based.
+      game: the game's name, see `acme_psro.games.identity`.
     """
     # It imports JAX, which runs of compiled games may do without.
     from acme_psro.meta_game.estimates import SampledPayoffs

@@ -48,7 +48,7 @@ class StoredExactRun(NamedTuple):
 
     Attributes:
       config: as in `config.json`.
-      game: `str` of OpenSpiel's, turn-based.
+      game: the game's name, see `acme_psro.games.identity`.
       tree: the compiled game.
       record: the newest whole checkpoint.
     """
@@ -69,7 +69,7 @@ class StoredSampledRun(NamedTuple):
 
     Attributes:
       config: as in `config.json`.
-      game: `str` of OpenSpiel's, turn-based.
+      game: the game's name, see `acme_psro.games.identity`.
       record: the newest whole checkpoint.
     """
 

@@ -79,7 +79,7 @@ class Program(NamedTuple):
     """A best response to be found.
 
     Attributes:
-      game: `str` of OpenSpiel's, turn-based.
+      game: the game's name, see `acme_psro.games.identity`.
       player: who responds.
       opponents: a mixture directory, see `acme_psro.policies.mixture_files`.
       directory: the program's own directory; a program that was launched there before is resumed.
@@ -121,7 +121,7 @@ def write_task(
     """Writes a task's opponents, unless they exist already: a program may be using them.
 
     Args:
-      game: `str` of OpenSpiel's, turn-based.
+      game: the game's name, see `acme_psro.games.identity`.
       directory: the directory of tasks.
       key: `[2]` uint32, the key of all tasks of an iteration.
       task: the best response to find.

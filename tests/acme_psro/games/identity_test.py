@@ -130,3 +130,13 @@ def test_an_edited_python_game_is_compiled_anew(monkeypatch: pytest.MonkeyPatch)
     assert compile_game("python_own_kuhn").utility_scale == 2.0
     monkeypatch.setattr(OwnState, "stakes", 3.0)
     assert compile_game("python_own_kuhn").utility_scale == 6.0
+
+
+def test_a_relative_name_is_of_the_directory_in_which_it_is_given(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for label, content in (("one", PRISONERS), ("two", SCISSORS)):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "game.nfg").write_text(content)
+        monkeypatch.chdir(tmp_path / label)
+        assert name_game("nfg_game(filename=game.nfg)") == f"nfg_game(filename={tmp_path / label}/game.nfg)"

@@ -1,10 +1,8 @@
 """Tests of the learner's worker: its steps, its checkpoints and the end of a program."""
 
-import itertools
 import pathlib
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,6 +25,7 @@ from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.program import learning, starts
 from acme_psro.policies import stored
 from acme_psro.system import tables
+from tests.acme_psro.agent_runs.program.fake_nodes import counter_at, stop_after
 
 CONFIG = AgentRunConfig("crossq", "openspiel:kuhn_poker", 1000, evaluate_every=100, distributed=True)
 
@@ -52,23 +51,6 @@ class Learner:
 
     def get_variables(self, names: list[str]) -> list[Any]:
         return [self.steps for _ in names]
-
-
-def stop_after(polls: int) -> Callable[[float], bool]:
-    """Returns a replacement of Launchpad's `wait_for_stop` that stops after this number of short waits."""
-    count = itertools.count()
-
-    def wait(seconds: float) -> bool:
-        time.sleep(0.05)
-        return next(count) >= polls
-
-    return wait
-
-
-def counter_at(**counts: float) -> counting.Counter:
-    counter = counting.Counter()
-    counter.increment(**counts)
-    return counter
 
 
 def saved_in(directory: pathlib.Path) -> Saved:

@@ -2,12 +2,9 @@
 
 import contextlib
 import dataclasses
-import itertools
 import pathlib
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 
 import pytest
 
@@ -26,27 +23,11 @@ from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.plateau import Plateau
 from acme_psro.agent_runs.program import workers
 from acme_psro.system import tables
+from tests.acme_psro.agent_runs.program.fake_nodes import counter_at, stop_after
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 PLATEAU = Plateau(2)
 CONFIG = AgentRunConfig("crossq", "openspiel:kuhn_poker", 1000, evaluate_every=100, distributed=True)
-
-
-def stop_after(polls: int) -> Callable[[float], bool]:
-    """Returns a replacement of Launchpad's `wait_for_stop` that stops after this number of short waits."""
-    count = itertools.count()
-
-    def wait(seconds: float) -> bool:
-        time.sleep(0.05)
-        return next(count) >= polls
-
-    return wait
-
-
-def counter_at(**counts: float) -> counting.Counter:
-    counter = counting.Counter()
-    counter.increment(**counts)
-    return counter
 
 
 def test_the_program_stops_when_all_steps_are_made(
