@@ -43,7 +43,7 @@ def load_policy(run_dir: str | os.PathLike[str], decoders: Mapping[str, Decoder]
     It plays the turn-based form of games with simultaneous moves. Loading it runs no code from the run.
 
     Args:
-      run_dir: the directory of a run of `experiments.run_psro`.
+      run_dir: the directory of a run of `acme-psro run`.
       decoders: functions that make policies of stored ones, by kind; None: those of
         `acme_psro.policies.decoders`, which knows uniform policies, tables and our agents' networks.
 
@@ -60,7 +60,7 @@ def load_run(run_dir: str | os.PathLike[str], decoders: Mapping[str, Decoder] | 
     The run may still be running. Loading it runs no code from the run.
 
     Args:
-      run_dir: the directory of a run of `experiments.run_psro`.
+      run_dir: the directory of a run of `acme-psro run`.
       decoders: as in `load_policy`.
 
     Raises:
@@ -77,7 +77,7 @@ def load_agent(run_dir: str | os.PathLike[str], seed: int = 0) -> LearnedAgent:
     It starts no server, runs no code from the run and writes nothing. It needs the extra `acme`.
 
     Args:
-      run_dir: the directory of a run of `experiments.run_agent`.
+      run_dir: the directory of a run of `acme-psro agent`.
       seed: seed of sampled actions, which only agents with discrete actions have.
 
     Raises:

@@ -7,7 +7,7 @@ acme-psro evaluate --run_dir=DIR
 
 from __future__ import annotations
 
-import runpy
+import importlib
 import sys
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ class Command(NamedTuple):
     """A launcher behind a word.
 
     Attributes:
-      module: the launcher's module, imported only when its word is given.
+      module: the launcher's module, imported only when its word is given; its function `start` runs it.
       summary: what it does, for the list of commands.
     """
 
@@ -27,9 +27,9 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "run": Command("experiments.run_psro", "runs PSRO on an OpenSpiel game and writes a report"),
-    "agent": Command("experiments.run_agent", "trains one agent in one environment"),
-    "evaluate": Command("experiments.evaluate", "evaluates a run of PSRO and prints one JSON object"),
+    "run": Command("acme_psro.commands.run_psro", "runs PSRO on an OpenSpiel game and writes a report"),
+    "agent": Command("acme_psro.commands.run_agent", "trains one agent in one environment"),
+    "evaluate": Command("acme_psro.commands.evaluate", "evaluates a run of PSRO and prints one JSON object"),
 }
 
 
@@ -44,8 +44,7 @@ def main() -> None:
         print(f"acme-psro {acme_psro.__version__}")
     elif word in COMMANDS:
         sys.argv = [f"acme-psro {word}", *arguments]
-        # As by `python -m`: the launcher's flags and its docstring are those of the main module in --help.
-        runpy.run_module(COMMANDS[word].module, run_name="__main__", alter_sys=True)
+        importlib.import_module(COMMANDS[word].module).start()
     else:
         print(f"error: there is no command {word!r}.\n{usage()}", file=sys.stderr)
         sys.exit(BAD_INPUT)

@@ -1,1 +1,1 @@
-"""Command-line launchers and benchmarks."""
+"""Benchmarks, and callers of the commands for a clone that is not installed."""

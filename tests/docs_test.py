@@ -23,6 +23,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INTERNAL = (
     "acme_psro.__main__",
     "acme_psro.agent_runs",
+    "acme_psro.commands",
     "acme_psro.display",
     "acme_psro.population_runs",
     "acme_psro.system",
@@ -145,7 +146,7 @@ COMMANDS = {
 
 def flags_of(launcher: str) -> set[str]:
     """Returns the names of a launcher's flags, from its source."""
-    source = (ROOT / "experiments" / f"{launcher}.py").read_text()
+    source = (ROOT / "acme_psro" / "commands" / f"{launcher}.py").read_text()
     names = set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source))
     return names | {f"no{name}" for name in names}
 

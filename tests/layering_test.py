@@ -31,7 +31,7 @@ LEVELS = (
     ("acme_psro.games",),
     ("acme_psro.policies",),
     ("acme_psro.meta_game",),
-    ("acme_psro.solvers", "acme_psro.evaluation"),
+    ("acme_psro.solvers", "acme_psro.evaluation", "acme_psro.restricted_games"),
     ("acme_psro.oracles",),
     ("acme_psro.psro", "acme_psro.neupl"),
     ("acme_psro.storage", "acme_psro.display"),
@@ -39,8 +39,9 @@ LEVELS = (
     ("acme_psro.agent_runs",),
     ("acme_psro.population_runs",),
     ("acme_psro",),
-    ("experiments",),
+    ("acme_psro.commands",),
     ("acme_psro.__main__",),
+    ("experiments",),
 )
 
 UNKNOWN_TO_AGENTS = ("acme_psro", "experiments", "open_spiel", "pyspiel")
@@ -246,7 +247,9 @@ def loaded_acme_layer(module: str, directory: pathlib.Path) -> list[str]:
     return done.stdout.splitlines()[-1].split()
 
 
-@pytest.mark.parametrize("module", ["acme_psro", "experiments.run_psro", "experiments.run_agent"])
+@pytest.mark.parametrize(
+    "module", ["acme_psro", "acme_psro.commands.run_psro", "acme_psro.commands.run_agent"]
+)
 def test_device_path_starts_without_acme_layer(module: str) -> None:
     assert loaded_acme_layer(module, ROOT) == []
 

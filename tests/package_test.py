@@ -20,7 +20,7 @@ import pytest
 import acme_psro
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-SOURCES = ("acme_psro", "agents", "experiments")
+SOURCES = ("acme_psro", "agents")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
 FOREIGN = "raise SystemExit('a folder of the user was imported instead of the package')"
 LOAD = """
@@ -86,15 +86,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 def test_wheel_holds_all_that_users_import_and_nothing_else(installed: Installed) -> None:
     with zipfile.ZipFile(installed.wheel) as archive:
         names = set(archive.namelist())
-    library = {
-        str(path.relative_to(ROOT)) for package in SOURCES[:2] for path in (ROOT / package).rglob("*.py")
-    }
+    library = {str(path.relative_to(ROOT)) for package in SOURCES for path in (ROOT / package).rglob("*.py")}
     assert library <= names
     assert {"acme_psro/py.typed", "agents/py.typed"} <= names
-    assert {f"experiments/{name}.py" for name in ("run_psro", "run_agent", "evaluate")} <= names
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == set(SOURCES)
-    assert not any(name.startswith("experiments/benchmarks") for name in names)
 
 
 def test_metadata_describes_what_is_there(installed: Installed) -> None:
@@ -150,7 +146,7 @@ def test_lists_of_commands_import_no_launcher(installed: Installed) -> None:
     script = installed.directory.parent / "script.py"
     script.write_text(
         "import sys\nfrom acme_psro.__main__ import main\nmain()\n"
-        "print(sorted({'absl', 'jax', 'numpy', 'experiments'} & set(sys.modules)))\n"
+        "print(sorted({'absl', 'acme_psro.commands', 'jax', 'numpy'} & set(sys.modules)))\n"
     )
     assert installed("python", str(script)).out.splitlines()[-1] == "[]"
 

@@ -1,1 +1,1 @@
-"""Building blocks of `experiments.run_agent`: training of one agent in one environment."""
+"""Building blocks of `acme-psro agent`: training of one agent in one environment."""

@@ -23,8 +23,8 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 
+from acme_psro.commands import command_line
 from agents import crossq
-from experiments import command_line
 from experiments.benchmarks.peers import environment as peer_environment
 from experiments.benchmarks.peers.conversation import Conversation
 from experiments.benchmarks.shared import number_lists, table

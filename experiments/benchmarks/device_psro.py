@@ -19,10 +19,10 @@ from typing import TypeVar
 
 from absl import flags
 
+from acme_psro.commands import command_line
 from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import load_game
 from acme_psro.solvers import check_solver_fits
-from experiments import command_line
 from experiments.benchmarks.peers import psro_dqn
 from experiments.benchmarks.shared import curves, processes, table
 from experiments.benchmarks.shared.curves import Point, first_reached, latest

@@ -20,6 +20,7 @@ import numpy as np
 import pyspiel
 from absl import flags
 
+from acme_psro.commands import command_line
 from acme_psro.evaluation.exact import evaluate_mixture
 from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import load_game
@@ -30,7 +31,6 @@ from acme_psro.policies.as_openspiel import table_policy
 from acme_psro.policies.tabular import Policy, mixture_table
 from acme_psro.psro import loop
 from acme_psro.solvers import check_solver_fits, get_solver
-from experiments import command_line
 from experiments.benchmarks.peers import open_spiel as open_spiel_peers
 from experiments.benchmarks.shared import table
 

@@ -26,11 +26,11 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
+from acme_psro.commands import command_line
 from agents import conditional_mpo, crossq, settings
 from agents.conditional_mpo import learning
 from agents.conditional_mpo.base import EvaluationParams
 from agents.core import AgentCore, Transition
-from experiments import command_line
 from experiments.benchmarks.shared import number_lists, table
 from experiments.benchmarks.shared.scanned_updates import (
     Experience,

@@ -31,11 +31,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
+from acme_psro.commands import command_line
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.device.training import DeviceConfig
+from acme_psro.population_runs import defaults
 from acme_psro.system.files import write_atomically
-from experiments import command_line, configs
 from experiments.benchmarks.shared import number_lists, table
 from experiments.benchmarks.shared.many_responses import (
     AGENT,
@@ -157,7 +158,7 @@ def main() -> None:
         table.check_counts("members", *_COUNTS)
         seeds = number_lists.whole_numbers("seeds", 0)
         budget = make_budget(DeviceConfig(**{name: getattr(FLAGS, name) for name in _COUNTS}), FLAGS.members)
-        agent_settings = configs.game_settings(FLAGS.game, AGENT).agent_settings
+        agent_settings = defaults.game_settings(FLAGS.game, AGENT).agent_settings
         tree = compile_game(FLAGS.game)
         opponents = make_opponents(tree, FLAGS.player, FLAGS.members)
     print(

@@ -20,12 +20,12 @@ import numpy as np
 import pyspiel
 from absl import flags
 
+from acme_psro.commands import command_line
 from acme_psro.games import rollout, traverse
 from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree
 from acme_psro.system import cores
-from experiments import command_line
 from experiments.benchmarks.shared import table
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string.")

@@ -14,11 +14,11 @@ import numpy as np
 import pyspiel
 from absl import flags
 
+from acme_psro.commands import command_line
 from acme_psro.games import traverse
 from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree
-from experiments import command_line
 from experiments.benchmarks.peers import open_spiel as open_spiel_peers
 from experiments.benchmarks.shared import table
 

@@ -30,7 +30,7 @@ from acme_psro.agent_runs.program import layout
 from acme_psro.agent_runs.vertex_ai.cloud_layout import CloudLayout
 
 _ROOT = Path(__file__).resolve().parents[3]
-_PACKAGES = ("acme_psro", "agents", "experiments")
+_PACKAGES = ("acme_psro", "agents")
 _PINS = (_ROOT / "constraints.txt", Path(__file__).with_name("vertex_ai.txt"))
 # Instructions that are removed from Launchpad's Dockerfile. It would install Python's library from Debian,
 # which only has it for Debian's own version of Python, although the image already contains the library. It

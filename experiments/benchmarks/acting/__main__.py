@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from absl import flags
 
+from acme_psro.commands import command_line
 from acme_psro.games.environment import PlayerEnvironment
 from acme_psro.system import cores
-from experiments import command_line
 from experiments.benchmarks.acting import sides
 from experiments.benchmarks.acting.sides import LOOP, OURS, Settings
 from experiments.benchmarks.shared import table

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from absl import flags
 
+from acme_psro.commands import command_line
 from acme_psro.games.compile import compile_game
 from acme_psro.oracles.device.training import DeviceConfig
+from acme_psro.population_runs import defaults
 from agents import registry
-from experiments import command_line, configs
 from experiments.benchmarks.best_responses.curves import (
     Curve,
     make_opponents,
@@ -42,13 +43,13 @@ def main() -> None:
     with command_line.bad_input():
         table.check_counts("mixture_iterations", "gradient_steps", "snapshots")
         seeds = number_lists.whole_numbers("seeds", 0)
-        defaults = {agent: configs.game_settings(FLAGS.game, agent) for agent in FLAGS.agents}
+        settings = {agent: defaults.game_settings(FLAGS.game, agent) for agent in FLAGS.agents}
         tree = compile_game(FLAGS.game)
     print(f"best responses in {tree.game_string}, seeds {', '.join(map(str, seeds))}")
     table.print_machine()
     opponents = make_opponents(tree, FLAGS.mixture_iterations)
     curves: dict[str, dict[str, Curve]] = {name: {} for name in opponents}
-    for agent, game_settings in defaults.items():
+    for agent, game_settings in settings.items():
         changes = {"snapshots": FLAGS.snapshots}
         if FLAGS.gradient_steps is not None:
             changes["gradient_steps"] = FLAGS.gradient_steps

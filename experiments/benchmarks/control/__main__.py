@@ -28,7 +28,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import command_line
+from acme_psro.commands import command_line
 from experiments.benchmarks.control import report, runs
 from experiments.benchmarks.control.runs import Job, Result, Settings
 from experiments.benchmarks.peers import environment as peer_environment

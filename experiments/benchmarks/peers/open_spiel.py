@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyspiel
 
-from experiments import command_line
+from acme_psro.commands import command_line
 
 with contextlib.redirect_stdout(io.StringIO()):
     # The import prints on standard output which optional games are missing.

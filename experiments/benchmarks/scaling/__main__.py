@@ -23,10 +23,10 @@ from absl import flags
 
 from acme_psro.agent_runs import installed, placement
 from acme_psro.agent_runs.config import AgentRunConfig
+from acme_psro.commands import command_line
 from acme_psro.games.loading import load_game
 from acme_psro.system import cores
 from acme_psro.system.process_groups import interruptible
-from experiments import command_line
 from experiments.benchmarks.scaling import programs, report, services
 from experiments.benchmarks.scaling.picture import write_picture
 from experiments.benchmarks.scaling.programs import Program, Watched, Windows

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from acme_psro.commands import run_psro
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
 from acme_psro.policies import stored
 from acme_psro.policies.tabular import Policy
 from acme_psro.storage import run_directory
-from experiments import run_psro
+from tests.acme_psro.commands.launching import exit_code
 from tests.acme_psro.population_runs.fakes import FLAGS, GAME, World, faked, table_of
-from tests.experiments.launching import exit_code
 
 
 @pytest.fixture(scope="session")

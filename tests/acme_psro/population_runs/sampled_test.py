@@ -12,6 +12,7 @@ import pyspiel
 import pytest
 
 import acme_psro
+from acme_psro.commands import evaluate, run_psro
 from acme_psro.evaluation.exact import evaluate_mixture
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import exact_payoffs
@@ -21,9 +22,8 @@ from acme_psro.policies.tabular import Policy, mixture_table
 from acme_psro.population_runs.metrics import is_known
 from acme_psro.storage import run_directory
 from acme_psro.system.tables import read_csv
-from experiments import evaluate, run_psro
+from tests.acme_psro.commands.launching import make_launch, start
 from tests.acme_psro.population_runs.fakes import FLAGS, GAME, World
-from tests.experiments.launching import make_launch, start
 
 
 def test_a_run_says_what_its_figures_are(finished: tuple[pathlib.Path, str]) -> None:

@@ -4,15 +4,15 @@ import contextlib
 import dataclasses
 import pathlib
 
+from acme_psro.commands import evaluate
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.metrics import is_known
 from acme_psro.population_runs.prepare import prepare_run
 from acme_psro.population_runs.train import train_population
 from acme_psro.psro import loop
 from acme_psro.storage import checkpoint, run_directory
-from experiments import evaluate
+from tests.acme_psro.commands.launching import contents
 from tests.acme_psro.population_runs.fakes import GAME, Killed, World, train, untimed
-from tests.experiments.launching import contents
 
 
 def test_a_run_killed_anywhere_goes_on_as_if_nothing_had_been(world: World, tmp_path: pathlib.Path) -> None:

@@ -220,7 +220,7 @@ def test_groups_of_nodes_have_machines_and_containers(
         **dict.fromkeys(("counter", "evaluator", "replay"), services),
     }
     for label, (code, listed) in given["staged"].items():
-        assert code == {"acme_psro", "agents", "experiments"}
+        assert code == {"acme_psro", "agents"}
         assert ("jax[cuda12]==" in listed) == (label == "learner")
     # A run that is begun there is one here.
     assert json.loads((tmp_path / "run" / "config.json").read_text()) == CONFIG.to_json()
@@ -274,7 +274,7 @@ def test_what_launchpad_makes_of_a_program(xmanager: pathlib.Path, tmp_path: pat
         assert "pip install -r requirements.txt" in instructions
         assert "libpython" not in instructions and "pip install xmanager" not in instructions
         assert {path.name for path in pool.code.iterdir()} == {
-            *("acme_psro", "agents", "experiments"),
+            *("acme_psro", "agents"),
             *("job.pkl", "process_entry.py", "requirements.txt"),
         }
         assert not list(pool.code.rglob("*.pyc"))

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import pytest
 from absl.testing import flagsaver
 
-from experiments import command_line
+from acme_psro.commands import command_line
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 
 
 class Ended(NamedTuple):

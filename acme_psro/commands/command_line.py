@@ -16,7 +16,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 
 from absl import app, flags
 
@@ -55,6 +55,7 @@ def run(main: Callable[[], None], directory: Callable[[], Path] | None = None) -
       directory: returns the directory of the run that the flags describe, if the launcher has one. If the
         launcher is stopped and the directory holds a run, the user is told that it can be resumed.
     """
+    _present_as_main(sys.modules[main.__module__])
 
     def parse(argv: Sequence[str]) -> list[str]:
         try:
@@ -72,6 +73,15 @@ def run(main: Callable[[], None], directory: Callable[[], Path] | None = None) -
 
     with _one_line(None):
         app.run(guarded_main, flags_parser=parse)
+
+
+def _present_as_main(launcher: ModuleType) -> None:
+    """Makes `--help` show a launcher's docstring and flags, whatever module the program was started with."""
+    if launcher.__name__ == "__main__":
+        return
+    sys.modules["__main__"].__doc__ = launcher.__doc__
+    for flag in flags.FLAGS.get_key_flags_for_module(launcher.__name__):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
 def path_of(flag: str, text: str) -> Path:

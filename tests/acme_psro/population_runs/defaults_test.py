@@ -1,4 +1,4 @@
-"""Tests of experiments.configs."""
+"""Tests of population_runs.defaults, and of configurations with these settings."""
 
 import dataclasses
 import json
@@ -10,10 +10,9 @@ import pytest
 
 from acme_psro.games.compile import DEFAULT_MAX_NODES
 from acme_psro.oracles.device.oracle import DeviceConfig
-from acme_psro.population_runs import oracles
+from acme_psro.population_runs import defaults, oracles
 from acme_psro.population_runs.config import PSROConfig
 from agents import registry
-from experiments import configs
 
 
 @pytest.mark.parametrize(
@@ -58,10 +57,10 @@ def test_defaults_are_the_documented_ones() -> None:
 
 @pytest.mark.parametrize(
     ("name", "agent"),
-    [(name, agent) for name in sorted(configs.SETTINGS) for agent in configs.SETTINGS[name]],
+    [(name, agent) for name in sorted(defaults.SETTINGS) for agent in defaults.SETTINGS[name]],
 )
 def test_every_setting_makes_a_configuration_that_oracle_and_agent_take(name: str, agent: str) -> None:
-    setting = configs.SETTINGS[name][agent]
+    setting = defaults.SETTINGS[name][agent]
     config = PSROConfig(name, agent=agent, **setting._asdict())
     assert DeviceConfig(**config.device).gradient_steps > 0
     assert callable(oracles.make_agent(config))
@@ -79,17 +78,17 @@ def test_every_setting_makes_a_configuration_that_oracle_and_agent_take(name: st
     ],
 )
 def test_a_games_setting_goes_by_its_short_name(game: str, name: str) -> None:
-    assert configs.game_settings(game, "crossq") is configs.SETTINGS[name]["crossq"]
+    assert defaults.game_settings(game, "crossq") is defaults.SETTINGS[name]["crossq"]
 
 
 @pytest.mark.parametrize("agent", registry.RESPONSE_AGENTS)
 def test_an_agent_has_its_default_setting_where_a_game_has_none_for_it(
     agent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(configs.SETTINGS, "kuhn_poker", {})
-    assert configs.game_settings("kuhn_poker", agent) is configs.SETTINGS["default"][agent]
+    monkeypatch.setitem(defaults.SETTINGS, "kuhn_poker", {})
+    assert defaults.game_settings("kuhn_poker", agent) is defaults.SETTINGS["default"][agent]
 
 
 def test_an_unknown_agent_has_no_setting() -> None:
     with pytest.raises(ValueError, match=r"^no agent named 'dqn'; use one of crossq"):
-        configs.game_settings("kuhn_poker", "dqn")
+        defaults.game_settings("kuhn_poker", "dqn")

@@ -1,4 +1,4 @@
-"""Tests of experiments.command_line: exit codes, and one line for bad input."""
+"""Tests of commands.command_line: exit codes, and one line for bad input."""
 
 import errno
 import logging
@@ -13,8 +13,8 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments import command_line
-from tests.experiments.launching import ROOT, exit_code
+from acme_psro.commands import command_line
+from tests.acme_psro.commands.launching import ROOT, exit_code
 
 flags.DEFINE_integer("command_line_test_count", 3, "A flag of these tests.")
 flags.DEFINE_boolean("command_line_test_switch", False, "Another flag of these tests.")
@@ -181,7 +181,7 @@ def test_a_current_directory_that_was_deleted_is_named(
 def test_ctrl_c_while_a_launcher_is_imported_is_one_line() -> None:
     """As if a module that the launcher imports took long."""
     program = (
-        "from experiments import command_line; import os, signal; "
+        "from acme_psro.commands import command_line; import os, signal; "
         "signal.raise_signal(signal.SIGINT); import time; time.sleep(60)"
     )
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Tests of experiments.evaluate: one JSON object on standard output."""
+"""Tests of commands.evaluate: one JSON object on standard output."""
 
 import json
 import os
@@ -13,10 +13,10 @@ import pytest
 from open_spiel.python.algorithms import exploitability
 
 import acme_psro
+from acme_psro.commands import evaluate, run_psro
 from acme_psro.storage import run_directory
 from acme_psro.system.tables import read_csv
-from experiments import evaluate, run_psro
-from tests.experiments.launching import ROOT, Ended, Launch, contents, exit_code, make_launch, start
+from tests.acme_psro.commands.launching import ROOT, Ended, Launch, contents, exit_code, make_launch, start
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Tests of experiments.run_agent as its users run it.
+"""Tests of commands.run_agent as its users run it.
 
 Most run in this process, as `python -m experiments.run_agent` would with the same arguments; a run that is
 killed is a real one. Training itself is tested in agent_runs/.
@@ -25,7 +25,7 @@ from acme_psro.agent_runs import installed
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.system.lock import locked
 from acme_psro.system.tables import read_csv
-from tests.experiments.launching import Ended, Launch, contents, make_launch, start
+from tests.acme_psro.commands.launching import Ended, Launch, contents, make_launch, start
 
 _KUHN = "--environment=openspiel:kuhn_poker"
 # Learns next to nothing, fast.
@@ -51,7 +51,7 @@ def run_agent() -> Iterator[Any]:
     others = {name: defined[name] for name in names if name in defined}
     for name in others:
         delattr(defined, name)
-    module = importlib.import_module("experiments.run_agent")
+    module = importlib.import_module("acme_psro.commands.run_agent")
     yield module
     for flag in defined.get_flags_for_module(module.__name__):
         delattr(defined, flag.name)

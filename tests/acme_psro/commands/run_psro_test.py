@@ -1,4 +1,4 @@
-"""Tests of experiments.run_psro as its users run it.
+"""Tests of commands.run_psro as its users run it.
 
 Most run in this process, as `python -m experiments.run_psro` would with the same arguments; a few are real
 processes: those that are timed, killed, or asked what they import.
@@ -19,12 +19,12 @@ from typing import Any
 
 import pytest
 
+from acme_psro.commands import run_psro
 from acme_psro.population_runs import oracles
 from acme_psro.population_runs.config import ORACLES, PSROConfig
 from acme_psro.system.lock import locked
 from acme_psro.system.tables import read_csv
-from experiments import run_psro
-from tests.experiments.launching import ROOT, Ended, Launch, contents, exit_code, make_launch, start
+from tests.acme_psro.commands.launching import ROOT, Ended, Launch, contents, exit_code, make_launch, start
 
 _COLUMNS = [
     "iteration",
@@ -103,7 +103,7 @@ def test_exact_psro_on_kuhn_converges_and_says_so(kuhn: Any) -> None:
 def test_the_exact_oracle_imports_neither_jax_nor_tensorflow(kuhn: Any) -> None:
     *_, err = kuhn
     imported = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in err.splitlines() if "|" in line}
-    assert {"numpy", "scipy", "pyspiel", "experiments"} <= imported
+    assert {"numpy", "scipy", "pyspiel", "acme_psro"} <= imported
     assert not {"jax", "tensorflow", "acme", "reverb", "launchpad", "haiku", "flashbax"} & imported
     assert all(line.startswith("import time:") for line in err.splitlines())
 

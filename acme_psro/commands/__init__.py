@@ -1,0 +1,1 @@
+"""Command-line launchers: `acme-psro run`, `agent` and `evaluate`."""

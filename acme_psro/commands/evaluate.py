@@ -1,0 +1,115 @@
+"""Evaluates a finished or running PSRO run and prints one JSON object on standard output.
+
+acme-psro evaluate --run_dir=DIR
+"""
+
+from __future__ import annotations
+
+from acme_psro.commands import command_line
+
+# isort: split
+
+import json
+import math
+import sys
+from typing import Any
+
+from absl import flags
+
+from acme_psro.evaluation.exact import evaluate_mixture
+from acme_psro.policies.meta_strategy import require_product
+from acme_psro.population_runs.metrics import is_known
+from acme_psro.storage import run_directory
+from acme_psro.system import tolerant_output
+
+flags.DEFINE_string("run_dir", None, "Run directory of `acme-psro run`.")
+
+FLAGS = flags.FLAGS
+
+
+def describe(run: run_directory.StoredRun) -> dict[str, Any]:
+    """Evaluates the last mixture of a run, in the game's utility units.
+
+    If payoffs are simulated, the evaluated mixture is the last one that exploiters were trained against.
+    `nash_conv`, `exploitability` and `per_player_gain` then estimate what the exploiters gain, with standard
+    errors; they may be below 0 near an equilibrium. The entries that end in `_lower` are lower bounds of what
+    there is to gain, 1.645 standard errors below the estimates and never below 0. Values that are not known
+    yet are None.
+    """
+    figures = _exact(run) if isinstance(run, run_directory.StoredExactRun) else _sampled(run)
+    return {
+        "game": run.game,
+        "players": len(run.record.state.populations),
+        **figures,
+        "meta_solver": run.config.get("meta_solver"),
+    }
+
+
+def _exact(run: run_directory.StoredExactRun) -> dict[str, Any]:
+    """Returns the exact evaluation of the last mixture."""
+    state = run.record.state
+    figures = evaluate_mixture(run.tree, state.populations, state.meta_strategy)
+    return {
+        "iterations": state.iteration,
+        "nash_conv": figures.nash_conv,
+        "exploitability": figures.exploitability,
+        "per_player_gain": figures.per_player_gain.tolist(),
+        "expected_returns": figures.expected_returns.tolist(),
+        "populations": [len(population) for population in state.populations],
+    }
+
+
+def _sampled(run: run_directory.StoredSampledRun) -> dict[str, Any]:
+    """Returns the estimates for the last mixture that exploiters were trained against."""
+    # Imported here because it imports JAX, which the exact evaluation does not need.
+    from acme_psro.evaluation import sampled
+
+    record = run.record
+    index = max((i for i, row in enumerate(record.metrics) if is_known(row)), default=0)
+    row, strategy = record.metrics[index], require_product(record.meta_strategies[index])
+    players = range(len(record.state.populations))
+    returns = sampled.mixture_values(record.state.payoffs, strategy)
+
+    def estimates(*names: str) -> list[float | None]:
+        # Rows of earlier versions have no bounds apart from the estimates.
+        values = [row.get(name, math.nan) for name in names]
+        return [value if math.isfinite(value) else None for value in values]
+
+    (nash_conv, nash_conv_error, nash_conv_bound), (value, error, bound) = (
+        estimates(name, f"{name}_stderr", f"{name}_lower") for name in ("nash_conv", "exploitability")
+    )
+    return {
+        "iterations": row["iteration"],
+        "nash_conv": nash_conv,
+        "nash_conv_stderr": nash_conv_error,
+        "nash_conv_lower": nash_conv_bound,
+        "exploitability": value,
+        "exploitability_stderr": error,
+        "exploitability_lower": bound,
+        "lower_bound": True,
+        "per_player_gain": estimates(*(f"gain_{player}" for player in players)),
+        "per_player_gain_stderr": estimates(*(f"gain_{player}_stderr" for player in players)),
+        "per_player_gain_lower": estimates(*(f"gain_{player}_lower" for player in players)),
+        "expected_returns": [each.value for each in returns],
+        "expected_returns_stderr": [each.standard_error for each in returns],
+        "populations": [row[f"population_{player}"] for player in players],
+    }
+
+
+def main() -> None:
+    """Evaluates the run in `--run_dir` and prints the result."""
+    if not FLAGS.run_dir:
+        command_line.refuse("--run_dir is missing: name the directory of a run.")
+    with command_line.bad_input():
+        directory = command_line.path_of("run_dir", FLAGS.run_dir)
+        run = run_directory.read(directory, lambda line: print(f"warning: {line}", file=sys.stderr))
+    print(json.dumps(describe(run)))
+    failure = tolerant_output.find_failure(sys.stdout)
+    # A reader that has seen enough is no failure, but a result that is lost on a full disk is one.
+    if failure is not None and not isinstance(failure, BrokenPipeError):
+        command_line.refuse(f"cannot write the result to standard output: {failure.strerror}.")
+
+
+def start() -> None:
+    """Starts the launcher with the process's arguments."""
+    command_line.run(main)
