@@ -75,11 +75,13 @@ def test_a_table_run_resumes_to_the_numbers_of_the_release_that_began_it(table_r
     assert len(rows) == len(expected) > 4
     timed = ("wall_seconds", "iteration_seconds")
     for row, other in zip(rows, expected, strict=True):
-        assert row.keys() - {"meta_regret"} == other.keys()
+        assert row.keys() - {"meta_regret", "population_exploitability"} == other.keys()
         # As text, because NaN does not equal itself.
         assert [repr(row[name]) for name in other if name not in timed] == [
             repr(other[name]) for name in other if name not in timed
         ]
+    # Only the last row of a run with exact responses has the population exploitability.
+    assert [math.isnan(row["population_exploitability"]) for row in rows] == [True] * (len(rows) - 1) + [False]
     # That release did not write the regret of meta-strategies.
     assert [math.isnan(row["meta_regret"]) for row in rows] == [True] * 4 + [False] * (len(rows) - 4)
     # What joins is a stored policy, as in runs of sampled payoffs; the old files stay as they were.

@@ -16,6 +16,11 @@ MetaStrategies = Sequence[Sequence[np.ndarray]]
 # A learned best response is good if it misses at most this share of the exact gain.
 TARGET_GAP = 0.03
 
+_POPULATION_EXPLOITABILITY = (
+    "Population exploitability is that of the best mixture of the populations, the one that anyone can "
+    "exploit least."
+)
+
 
 def make_convergence(metrics: Sequence[Row]) -> list[str]:
     """Returns figures of NashConv and exploitability over time and over the work of a run.
@@ -37,17 +42,45 @@ def make_convergence(metrics: Sequence[Row]) -> list[str]:
         work = "Shown over iterations, since this run played no episodes."
     exploitability = _column(metrics, "exploitability")
     nash_conv = _column(metrics, "nash_conv")
+    # Rows of earlier versions lack it, and runs with exact responses know it only at the end.
+    of_population = [float(row.get("population_exploitability", math.nan)) for row in metrics]
+    has_population = any(map(math.isfinite, of_population))
     is_log = curves.suits_log_scale([*exploitability, *nash_conv])
-    captions = (_explain_convergence(metrics[-1], is_log), work)
+    explained = _explain_convergence(metrics[-1], is_log)
+    if has_population:
+        explained += f" {_POPULATION_EXPLOITABILITY}"
+    captions = (explained, work)
     parts = []
     for (heading, name, x, x_label), caption in zip(axes, captions, strict=True):
         lines = [
             curves.Line("exploitability", x, exploitability, _errors(metrics, "exploitability")),
             curves.Line("NashConv", x, nash_conv, _errors(metrics, "nash_conv")),
         ]
+        if has_population:
+            lines.append(curves.Line("population exploitability", x, of_population))
         svg = curves.draw_convergence(f"convergence-{name}", lines, x_label, "game units")
         parts.append(page.make_figure(heading, svg, caption))
     return parts
+
+
+def make_restricted_game(metrics: Sequence[Row]) -> str | None:
+    """Returns the figure of a restricted game's size as HTML, or None if the run has no restricted game."""
+    if not any(math.isfinite(row.get("restricted_share", math.nan)) for row in metrics):
+        return None
+    iterations = _column(metrics, "iteration")
+    actions, infosets = (_column(metrics, f"restricted_{name}") for name in ("actions", "infosets"))
+    allowed = [each / states for each, states in zip(actions, infosets, strict=True)]
+    lines = [curves.Line("allowed actions per information state", iterations, allowed)]
+    svg = curves.draw_convergence("restricted-game", lines, "iteration", "actions")
+    last = metrics[-1]
+    caption = (
+        "Actions that some response takes at an information state, on average over the states that a player "
+        f"can reach by them. At the end {last['restricted_actions']:,.0f} actions are allowed at "
+        f"{last['restricted_infosets']:,.0f} information states: "
+        f"{formats.format_percent(last['restricted_share'])} of all actions of the game. The restricted game "
+        "is solved with the game’s own rules; only the responses are learned."
+    )
+    return page.make_figure("Size of the restricted game", svg, caption)
 
 
 def make_gaps(metrics: Sequence[Row]) -> str | None:

@@ -12,6 +12,7 @@ import numpy as np
 from acme_psro.display import figures, formats, page
 from acme_psro.display.figures import MetaStrategies
 from acme_psro.display.formats import Row
+from acme_psro.system import surroundings
 from acme_psro.system.files import write_atomically
 
 _LATEST_ROWS = 10
@@ -27,7 +28,7 @@ def write_report(
     config: Mapping[str, object],
     metrics: Sequence[Row],
     payoffs: np.ndarray,
-    meta_strategies: MetaStrategies,
+    meta_strategies: MetaStrategies | None,
     outcome: str,
 ) -> None:
     """Writes a run's report as one HTML file that needs no other file, script or network.
@@ -41,7 +42,8 @@ def write_report(
         payoffs: `[P, n_0, .., n_{P-1}]` payoff tensor of the final populations, in the game's
             units; nan if unknown.
         meta_strategies: entry i holds the meta-strategies after iteration i, one `[n_p]` vector of
-            probabilities for each player; at least one entry.
+            probabilities for each player; at least one entry. None if they are not distributions over
+            populations, as those of restricted games.
         outcome: one or two sentences on how the run ended.
 
     Raises:
@@ -54,31 +56,40 @@ def write_report(
     is_learned = config.get("oracle") != "exact"
     gaps = figures.make_gaps(metrics) if is_learned else None
     no_gaps = _UNKNOWN_GAPS if formats.is_bounded(metrics[-1]) else _NO_GAPS
-    meta_game = [
-        *figures.make_meta_strategies(meta_strategies),
-        figures.make_payoffs(payoffs, meta_strategies[-1]),
-    ]
+    meta_game = (
+        [figures.make_restricted_game(metrics) or ""]
+        if meta_strategies is None
+        else [
+            *figures.make_meta_strategies(meta_strategies),
+            figures.make_payoffs(payoffs, meta_strategies[-1]),
+        ]
+    )
     title = str(config.get("game", "unnamed game"))
+    settings = {name: value for name, value in config.items() if name != surroundings.KEY}
+    made_by = dict(surroundings.describe_surroundings(config))
     sections = [
         page.make_head(title, _describe(config), outcome, _make_tiles(metrics, is_learned)),
         "<h2>Convergence</h2>",
         page.make_grid(figures.make_convergence(metrics)),
-        "<h2>Meta-game and best responses</h2>",
+        f"<h2>{'Restricted game' if meta_strategies is None else 'Meta-game'} and best responses</h2>",
         page.make_grid(meta_game if gaps is None else [*meta_game, gaps]),
         page.make_note(no_gaps) if gaps is None else "",
         f"<h2>Latest iterations</h2>{_make_latest(metrics)}",
-        f"<h2>Configuration</h2>{page.make_config_table(config)}",
+        f"<h2>Configuration</h2>{page.make_config_table(settings)}",
+        f"<h2>Surroundings</h2>{page.make_config_table(made_by)}" if made_by else "",
     ]
     write_atomically(path, page.make_page(f"{title}: report", sections))
 
 
-def _check(metrics: Sequence[Row], payoffs: np.ndarray, meta_strategies: MetaStrategies) -> None:
+def _check(metrics: Sequence[Row], payoffs: np.ndarray, meta_strategies: MetaStrategies | None) -> None:
     """Raises a ValueError if the arguments of a report are empty or do not fit together."""
-    if not metrics or not meta_strategies:
+    if not metrics or (meta_strategies is not None and not meta_strategies):
         raise ValueError(
             f"a report needs at least one metrics row and one meta-strategy, got {len(metrics)} "
-            f"and {len(meta_strategies)}; write it after the initial population is evaluated"
+            f"and {len(meta_strategies or ())}; write it after the initial population is evaluated"
         )
+    if meta_strategies is None:
+        return
     sizes = tuple(len(marginal) for marginal in meta_strategies[-1])
     if payoffs.shape != (len(sizes), *sizes):
         raise ValueError(
@@ -89,7 +100,13 @@ def _check(metrics: Sequence[Row], payoffs: np.ndarray, meta_strategies: MetaStr
 
 def _describe(config: Mapping[str, object]) -> str:
     """Returns the main settings of a run in one line of text, without those that are not set."""
-    labels = {"oracle": "oracle", "agent": "agent", "meta_solver": "meta-solver", "seed": "seed"}
+    labels = {
+        "loop": "loop",
+        "oracle": "oracle",
+        "agent": "agent",
+        "meta_solver": "meta-solver",
+        "seed": "seed",
+    }
     if config.get("oracle") == "exact":
         # Older versions recorded an agent that such a run does not use.
         del labels["agent"]
@@ -107,6 +124,10 @@ def _make_tiles(metrics: Sequence[Row], is_learned: bool) -> list[page.Tile]:
         page.Tile(name, _value(last, key), f"{bound}{_value(first, key)} at first")
         for name, key in (("Exploitability", "exploitability"), ("NashConv", "nash_conv"))
     ]
+    # Tiles are for figures that are known: a run with exact responses computes this one only at the end.
+    if math.isfinite(of_population := last.get("population_exploitability", math.nan)):
+        value = formats.format_value(of_population)
+        tiles.append(page.Tile("Population exploitability", value, "of the best mixture of the populations"))
     tiles += [
         page.Tile("Iterations", f"{last['iteration']:.0f}", f"{players} players"),
         page.Tile("Wall time", formats.format_duration(last["wall_seconds"]), ""),

@@ -16,6 +16,7 @@ from acme_psro.games.loading import load_game
 from acme_psro.policies import mixture_files
 from acme_psro.policies.as_openspiel import table_policy
 from acme_psro.policies.decoders import DECODERS
+from acme_psro.policies.meta_strategy import require_weights
 from acme_psro.storage import run_directory
 
 # OpenSpiel announces optional modules that it lacks.
@@ -23,12 +24,13 @@ with contextlib.redirect_stdout(io.StringIO()):
     from open_spiel.python.policy import Policy
 
 
-def read(directory: str, game: str) -> environment.Opponents:
+def read(directory: str, game: str, *, trembling: bool = False) -> environment.Opponents:
     """Reads the policies of the other players, for one game at a time.
 
     Args:
       directory: directory of a run, or mixture directory.
       game: OpenSpiel's name of the game, with its parameters.
+      trembling: True to draw with the trembles of a mixture directory, as only a learner does.
 
     Returns:
       A function that draws the policies of an episode.
@@ -36,16 +38,17 @@ def read(directory: str, game: str) -> environment.Opponents:
     Raises:
       ValueError: the directory holds neither a run nor a mixture, or it belongs to another game.
     """
-    found = _find(Path(directory), game)
+    found = _find(Path(directory), game, trembling)
     return environment.fixed(found) if isinstance(found, Policy) else _for_one_game(found, game)
 
 
-def read_batched(directory: str, game: str) -> batched.Opponents:
+def read_batched(directory: str, game: str, *, trembling: bool = False) -> batched.Opponents:
     """Reads the policies of the other players, for many games that are stepped together.
 
     Args:
       directory: directory of a run, or mixture directory.
       game: OpenSpiel's name of the game, with its parameters.
+      trembling: True to draw with the trembles of a mixture directory, as only a learner does.
 
     Returns:
       The policies of each player, and the distribution from which the policies of an episode are drawn.
@@ -53,13 +56,13 @@ def read_batched(directory: str, game: str) -> batched.Opponents:
     Raises:
       ValueError: the directory holds neither a run nor a mixture, or it belongs to another game.
     """
-    found = _find(Path(directory), game)
+    found = _find(Path(directory), game, trembling)
     if not isinstance(found, Policy):
         return found
     return batched.fixed([batched.of_openspiel(found)] * found.game.num_players())
 
 
-def _find(directory: Path, game: str) -> Policy | batched.Opponents:
+def _find(directory: Path, game: str, trembling: bool) -> Policy | batched.Opponents:
     """Reads a directory's mixture in its cheapest form.
 
     Returns:
@@ -67,7 +70,7 @@ def _find(directory: Path, game: str) -> Policy | batched.Opponents:
       policies from which those of an episode are drawn.
     """
     if mixture_files.exists(directory):
-        return mixture_files.read(directory, DECODERS, game)
+        return mixture_files.read(directory, DECODERS, game, trembling=trembling)
     run, expected = run_directory.read(directory), name_game(game)
     if run.game != expected:
         raise ValueError(f"the run in {directory} plays {run.game}, not {expected}: choose another.")
@@ -76,7 +79,7 @@ def _find(directory: Path, game: str) -> Policy | batched.Opponents:
     # A policy that plays like the mixture would weigh all policies by their reach probabilities, at every
     # decision. If a policy is drawn for each episode, a decision needs only this one.
     state = run.record.state
-    loaded = mixture_files.of_populations(run.game, state.populations, state.meta_strategy)
+    loaded = mixture_files.of_populations(run.game, state.populations, require_weights(state.meta_strategy))
     return mixture_files.opponents_of(loaded, DECODERS)
 
 

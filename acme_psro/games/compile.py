@@ -11,6 +11,7 @@ from acme_psro.games import walk
 from acme_psro.games.identity import is_fixed, name_game
 from acme_psro.games.loading import GameError, load_game, openspiel_errors
 from acme_psro.games.plays import Play, estimate_nodes, fits_tree, random_plays, repeats
+from acme_psro.games.size import find_excess
 from acme_psro.games.tree import GameTree
 
 DEFAULT_MAX_NODES = 5_000_000
@@ -81,4 +82,8 @@ def _walk(
             f"{name} cannot be enumerated: it plays differently when the same moves are repeated, so that "
             "its payoffs do not depend on the moves alone; choose another game."
         )
+    with openspiel_errors(name):
+        excess = find_excess(game, max_nodes)
+    if excess is not None:
+        raise walk.too_large(name, str(excess), max_nodes)
     return walk.enumerate_game(name, game, max_nodes, on_progress)

@@ -5,18 +5,23 @@ Equal plays do not prove that two games are equal. They find nearly every real d
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyspiel
 
-from acme_psro.games.information_states import make_namer
+from acme_psro.games.information_states import make_play_namer
 from acme_psro.games.tree import CHANCE, TERMINAL, GameTree
 
 # Enough to meet most kinds of situations of a small game, and at most some hundredths of a second.
 _PLAYS = 32
 _MOST_MOVES = 1000
+# In games that offer thousands of moves at a time, each move takes long.
+_MOST_CHOICES = 100_000
+# A single move of bridge takes a second: OpenSpiel computes there how many tricks each side will win.
+_MOST_SECONDS = 0.5
 # See `estimate_nodes`.
 _FEWEST, _SAFETY = 6, 8
 # OpenSpiel adds rewards up in its own order.
@@ -60,25 +65,32 @@ class Play(NamedTuple):
 def random_plays(game: pyspiel.Game, seed: int = 0) -> list[Play]:
     """Plays a game several times; all players and chance take any move with equal probability.
 
-    The moves are limited, so that the last play of a long game is not finished.
+    The moves are limited, and so are the choices among them and the time, so that the last play of a large
+    game is not finished.
 
     Args:
       game: the game, in turn-based form.
       seed: the seed of the choices.
     """
     rng = np.random.default_rng(seed)
-    namer = make_namer(game)
     plays: list[Play] = []
-    left = _MOST_MOVES
-    while len(plays) < _PLAYS and left > 0:
-        state, moves = game.new_initial_state(), []
-        while not state.is_terminal() and left > 0:
+    moves_left, choices_left = _MOST_MOVES, _MOST_CHOICES
+    end = time.process_time() + _MOST_SECONDS
+    while len(plays) < _PLAYS and _goes_on(moves_left, choices_left, end):
+        state, moves, namer = game.new_initial_state(), [], make_play_namer(game)
+        while not state.is_terminal() and _goes_on(moves_left, choices_left, end):
             move = _situation(state, namer)
             moves.append(move._replace(slot=int(rng.integers(len(move.actions)))))
             state.apply_action(moves[-1].action)
-            left -= 1
+            moves_left -= 1
+            choices_left -= len(move.actions)
         plays.append(Play(tuple(moves), tuple(state.returns()) if state.is_terminal() else None))
     return plays
+
+
+def _goes_on(moves_left: int, choices_left: int, end: float) -> bool:
+    """Returns True if more moves are allowed."""
+    return moves_left > 0 and choices_left > 0 and time.process_time() < end
 
 
 def _situation(state: Any, namer: Callable[[Any, int], str]) -> Move:
@@ -100,9 +112,8 @@ def repeats(game: pyspiel.Game, plays: Sequence[Play]) -> bool:
       game: the game, in turn-based form. It must have been loaded anew, as games may remember.
       plays: plays of the other game.
     """
-    namer = make_namer(game)
     for play in reversed(plays):
-        state = game.new_initial_state()
+        state, namer = game.new_initial_state(), make_play_namer(game)
         for move in play.moves:
             if state.is_terminal() or _situation(state, namer)._replace(slot=move.slot) != move:
                 return False

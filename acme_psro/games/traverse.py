@@ -22,6 +22,8 @@ from acme_psro.games.tree import GameTree
 
 # Values whose difference is smaller than this, relative to the largest return, are considered equal.
 _TIE = 1e-13
+# Largest difference between a row's sum and 1 that is explained by rounding.
+_ROUNDING = 1e-6
 
 
 class BestResponse(NamedTuple):
@@ -92,7 +94,7 @@ def best_response(
     """
     actions = tree.num_actions
     plans = [plan] if otherwise is None else [plan, otherwise]
-    values = np.stack([_sequence_values(tree, each, player) for each in plans])
+    values = np.stack([sequence_values(tree, each, player) for each in plans])
     table = np.zeros((tree.num_infosets, actions))
     offsets = tree.level_offsets[player]
     tolerance = _TIE * tree.utility_scale
@@ -112,7 +114,7 @@ def best_response(
     return BestResponse(float(values[0, -1]), table)
 
 
-def _sequence_values(tree: GameTree, plan: np.ndarray, player: int) -> np.ndarray:
+def sequence_values(tree: GameTree, plan: np.ndarray, player: int) -> np.ndarray:
     """Computes the returns `[S]` at terminal nodes, summed by the player's last sequence.
 
     Each return is weighted by the probabilities with which chance and the other players reach the node.
@@ -135,5 +137,33 @@ def gains(tree: GameTree, plan: np.ndarray) -> np.ndarray:
 
 
 def nash_conv(tree: GameTree, table: np.ndarray) -> float:
-    """Computes the NashConv of a policy table `[I, A]`, in the game's utility units."""
+    """Computes the NashConv of a policy table `[I, A]`, in the game's utility units.
+
+    Raises:
+      ValueError: the table has another shape, or a row that is no distribution over legal actions.
+    """
+    _check_table(tree, table)
     return float(gains(tree, realisation_plan(tree, table)).sum())
+
+
+def _check_table(tree: GameTree, table: np.ndarray) -> None:
+    """Checks that a table holds one policy for each player.
+
+    Raises:
+      ValueError: the table has another shape, or a row that is no distribution over legal actions.
+    """
+    if table.shape != tree.legal_actions.shape:
+        raise ValueError(
+            f"the policy table has shape {table.shape}, not {tree.legal_actions.shape}: give one row for "
+            "each information state and one column for each action."
+        )
+    # Written so that NaN is caught.
+    sums_to_one = np.abs(table @ np.ones(tree.num_actions) - 1) <= _ROUNDING
+    if sums_to_one.all() and table.min() >= 0 and not table[~tree.legal_actions].any():
+        return
+    good = sums_to_one & (np.where(tree.legal_actions, table, -np.abs(table)) >= 0).all(axis=1)
+    row = int(good.argmin())
+    raise ValueError(
+        f"row {row} of the policy table, for the information state {tree.keys[row]!r}, is "
+        f"{table[row].tolist()}: give probabilities of legal actions that add up to 1."
+    )

@@ -15,8 +15,11 @@ from acme_psro.games.loading import GameError, openspiel_errors
 from acme_psro.games.tree import CHANCE, NO_INFOSET, TERMINAL, GameTree
 
 _PROGRESS_EVERY = 100_000
-# Numbers in the observations of all information states, which are kept in memory.
-_MOST_OBSERVED = 1_000_000_000
+# Bytes for the names, legal actions and observations of information states: so many for each node that is
+# allowed, and so many in any case.
+_BYTES_PER_NODE, _LEAST_BYTES = 800, 64 << 20
+# Longer plays are of games without an end, and each state on the way keeps its whole history.
+_MOST_MOVES = 2_000
 # Largest difference between a sum of chance probabilities and 1 that is explained by rounding.
 _ROUNDING = 1e-6
 _MOST_CHARACTERS = 100
@@ -51,9 +54,9 @@ def enumerate_game(
       The game as arrays.
 
     Raises:
-      GameError: the game has more than `max_nodes` nodes, no decisions or no perfect recall, has different
-        legal actions at two nodes of one information state, a decision without actions or chance
-        probabilities that are no distribution, or its observations need too much memory.
+      GameError: the game has more than `max_nodes` nodes, plays without an end, no decisions or no perfect
+        recall, has different legal actions at two nodes of one information state, a decision without actions
+        or chance probabilities that are no distribution, or its observations need too much memory.
     """
     walk = _Walk(name, game, max_nodes, on_progress)
     with openspiel_errors(name):
@@ -91,6 +94,7 @@ class _Walk:
         self.names: list[str] = []
         self.legal: list[list[int]] = []
         self.observations = array("f")
+        self.bytes_left = max(_LEAST_BYTES, _BYTES_PER_NODE * max_nodes)
 
     def run(self) -> None:
         """Visits all nodes.
@@ -107,6 +111,11 @@ class _Walk:
             actions, probabilities = self._visit(node, state)
             if not actions:
                 continue
+            if self.depth[node] >= _MOST_MOVES:
+                raise GameError(
+                    f"{self.name} has plays of more than {_MOST_MOVES:,} moves, too long to be enumerated: "
+                    "choose parameters that make it shorter."
+                )
             first = len(self.player)
             self.first_child[node] = first
             self.num_children[node] = len(actions)
@@ -225,13 +234,15 @@ class _Walk:
         """
         self.names.append(name)
         self.legal.append(actions)
-        if self.observe:
-            self.observations.extend(self.observe(state, player))
-            if len(self.observations) > _MOST_OBSERVED:
-                raise GameError(
-                    f"the observations of {self.name} need more than {_MOST_OBSERVED * 4 >> 30} GiB of "
-                    f"memory ({len(self.legal):,} information states so far): choose smaller game parameters."
-                )
+        observation = self.observe(state, player) if self.observe else []
+        self.observations.extend(observation)
+        self.bytes_left -= len(name) + 8 * len(actions) + 4 * len(observation)
+        if self.bytes_left < 0:
+            raise GameError(
+                f"the observations and names of {self.name} need too much memory ({len(self.legal):,} "
+                f"information states at {len(self.player):,} nodes so far, for {self.max_nodes:,} nodes at "
+                f"most): raise --max_nodes, or choose smaller game parameters."
+            )
 
     def _different_actions(self, name: str) -> GameError:
         """Returns the error for an information state whose nodes have different legal actions."""

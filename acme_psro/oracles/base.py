@@ -14,7 +14,7 @@ from typing import Generic
 import numpy as np
 
 from acme_psro.meta_game.base import PayoffsT, PolicyT
-from acme_psro.policies.meta_strategy import MetaStrategy
+from acme_psro.policies.meta_strategy import PopulationStrategy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class BestResponseTask(Generic[PolicyT, PayoffsT]):
 
     player: int
     populations: tuple[tuple[PolicyT, ...], ...]
-    meta_strategy: MetaStrategy
+    meta_strategy: PopulationStrategy
     payoffs: PayoffsT | None = None
 
 
@@ -71,6 +71,8 @@ class Response(Generic[PolicyT]):
       metrics: the learner's own figures at the end of training.
       standard_error: of the gain; 0 if the gain is exact.
       own_error: the part of the standard error that comes from the mixture's own return.
+      others: further policies found for the task that gain over the mixture too, for loops that can use more
+        than the best one.
     """
 
     policy: PolicyT | None
@@ -80,6 +82,7 @@ class Response(Generic[PolicyT]):
     metrics: Mapping[str, float] = MappingProxyType({})
     standard_error: float = 0.0
     own_error: float = 0.0
+    others: tuple[PolicyT, ...] = ()
 
 
 # key `[2]` uint32 (raw bits, split before every use) and tasks in, one response a task out.

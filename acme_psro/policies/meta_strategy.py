@@ -1,9 +1,11 @@
 """Meta-strategies: distributions over populations, and how policies are drawn from them.
 
-A meta-strategy is either a product of marginals (every player draws its own policy) or one joint distribution
-over profiles (as a correlated equilibrium is); the two are told apart by type.
+A meta-strategy is either a product of marginals (every player draws its own policy), or one joint
+distribution over profiles (as a correlated equilibrium is), or one policy for each player that need not be in
+its population (as an equilibrium of a restricted game is); the three are told apart by type.
 
-Dimensions: `P` players, `n_p` policies of player p, `K` profiles, `n` episodes.
+Dimensions: `P` players, `n_p` policies of player p, `K` profiles, `n` episodes, `I_p` information states of
+player p, `A` actions.
 """
 
 from __future__ import annotations
@@ -45,15 +47,42 @@ class JointStrategy(NamedTuple):
     probabilities: np.ndarray
 
 
-MetaStrategy: TypeAlias = ProductStrategy | JointStrategy
+class BehaviouralStrategy(NamedTuple):
+    """One policy for each player in a compiled game, which draws an action at every information state.
+
+    Attributes:
+      tables: for every player p, a float64 array `[I_p, A]`, whose rows sum to 1 over legal actions.
+    """
+
+    tables: tuple[np.ndarray, ...]
+
+
+PopulationStrategy: TypeAlias = ProductStrategy | JointStrategy
+MetaStrategy: TypeAlias = PopulationStrategy | BehaviouralStrategy
+
+
+def require_weights(meta_strategy: MetaStrategy) -> PopulationStrategy:
+    """Returns the meta-strategy if it is a distribution over populations.
+
+    Raises:
+      ValueError: it is one policy for each player.
+    """
+    if isinstance(meta_strategy, BehaviouralStrategy):
+        raise ValueError(
+            "this needs weights of policies, and the meta-strategy is one policy for each player, as of "
+            "--loop=xdo."
+        )
+    return meta_strategy
 
 
 def require_product(meta_strategy: MetaStrategy) -> ProductStrategy:
     """Returns the meta-strategy if it is a product of marginals.
 
     Raises:
-      ValueError: it is a joint distribution, whose marginals alone would say something else.
+      ValueError: it is a joint distribution, whose marginals alone would say something else, or one policy
+        for each player.
     """
+    meta_strategy = require_weights(meta_strategy)
     if isinstance(meta_strategy, JointStrategy):
         raise ValueError(
             "this needs independent marginals, and the meta-strategy is a joint distribution over profiles: "
@@ -62,7 +91,13 @@ def require_product(meta_strategy: MetaStrategy) -> ProductStrategy:
     return meta_strategy
 
 
-def marginal(meta_strategy: MetaStrategy, player: int, size: int) -> np.ndarray:
+def marginals_of(strategies: Sequence[MetaStrategy]) -> list[tuple[np.ndarray, ...]] | None:
+    """Returns the marginals of several meta-strategies, or None if one of them is no product of marginals."""
+    products = [each.marginals for each in strategies if isinstance(each, ProductStrategy)]
+    return products if len(products) == len(strategies) else None
+
+
+def marginal(meta_strategy: PopulationStrategy, player: int, size: int) -> np.ndarray:
     """Returns `[size]`: how often each of the player's policies is drawn.
 
     Args:
@@ -76,7 +111,7 @@ def marginal(meta_strategy: MetaStrategy, player: int, size: int) -> np.ndarray:
     return np.bincount(profiles[:, player], probabilities, size)
 
 
-def make_draw(meta_strategy: MetaStrategy) -> Draw:
+def make_draw(meta_strategy: PopulationStrategy) -> Draw:
     """Returns (rng, n) -> `[n, P]` int: every player's policy in each of n episodes.
 
     A player with an empty marginal gets 0.
@@ -120,7 +155,9 @@ def _locate(bounds: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     return np.searchsorted(bounds, uniform, side="right")
 
 
-def drawn_policies(meta_strategy: MetaStrategy, policies: Sequence[Sequence[Any]]) -> list[tuple[int, int]]:
+def drawn_policies(
+    meta_strategy: PopulationStrategy, policies: Sequence[Sequence[Any]]
+) -> list[tuple[int, int]]:
     """Returns (player, index) of every policy with weight above 0."""
     if isinstance(meta_strategy, JointStrategy):
         profiles = meta_strategy.profiles[meta_strategy.probabilities > 0]
@@ -129,7 +166,7 @@ def drawn_policies(meta_strategy: MetaStrategy, policies: Sequence[Sequence[Any]
     return [(p, int(k)) for p, weights in enumerate(meta_strategy.marginals) for k in np.flatnonzero(weights)]
 
 
-def check_meta_strategy(meta_strategy: MetaStrategy, sizes: Sequence[int]) -> MetaStrategy:
+def check_meta_strategy(meta_strategy: PopulationStrategy, sizes: Sequence[int]) -> PopulationStrategy:
     """Returns the meta-strategy with its numbers as arrays.
 
     Args:
@@ -185,7 +222,7 @@ def _check_distribution(weights: np.ndarray, name: str) -> None:
         raise MixtureError(f"{name} sums to {weights.sum():.6g}, not to 1: normalise it.")
 
 
-def meta_strategy_to_json(meta_strategy: MetaStrategy) -> dict[str, Any]:
+def meta_strategy_to_json(meta_strategy: PopulationStrategy) -> dict[str, Any]:
     """Returns the meta-strategy as JSON."""
     if isinstance(meta_strategy, JointStrategy):
         return {
@@ -195,7 +232,7 @@ def meta_strategy_to_json(meta_strategy: MetaStrategy) -> dict[str, Any]:
     return {"marginals": [weights.tolist() for weights in meta_strategy.marginals]}
 
 
-def meta_strategy_from_json(data: dict[str, Any]) -> MetaStrategy:
+def meta_strategy_from_json(data: dict[str, Any]) -> PopulationStrategy:
     """Returns the meta-strategy that `meta_strategy_to_json` wrote."""
     if "marginals" in data:
         return ProductStrategy(tuple(np.array(weights, np.float64) for weights in data["marginals"]))

@@ -13,7 +13,7 @@ import numpy as np
 
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
-from acme_psro.policies.meta_strategy import MetaStrategy, require_product
+from acme_psro.policies.meta_strategy import BehaviouralStrategy, MetaStrategy, require_product
 
 
 class Policy(NamedTuple):
@@ -96,11 +96,13 @@ def mixture_plan(
 def meta_strategy_plan(
     tree: GameTree, populations: Sequence[Population], meta_strategy: MetaStrategy
 ) -> np.ndarray:
-    """Returns `[S]`: the realisation plan of all players drawing policies by a meta-strategy.
+    """Returns `[S]`: the realisation plan of all players playing a meta-strategy.
 
     Raises:
       ValueError: the meta-strategy is a joint distribution, which no plan of independent players matches.
     """
+    if isinstance(meta_strategy, BehaviouralStrategy):
+        return traverse.realisation_plan(tree, np.concatenate(meta_strategy.tables))
     return mixture_plan(tree, populations, require_product(meta_strategy).marginals)
 
 
@@ -126,4 +128,6 @@ def mixture_table(
     Raises:
       ValueError: the meta-strategy is a joint distribution.
     """
+    if isinstance(meta_strategy, BehaviouralStrategy):
+        return np.concatenate(meta_strategy.tables)
     return traverse.behaviour(tree, meta_strategy_plan(tree, populations, meta_strategy))

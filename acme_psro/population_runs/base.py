@@ -6,15 +6,11 @@ import abc
 from collections.abc import Sequence
 from typing import Generic
 
-import numpy as np
-
 from acme_psro.meta_game.base import MetaGame, PayoffsT, PolicyT
 from acme_psro.oracles.base import Oracle
-from acme_psro.policies.meta_strategy import MetaStrategy
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.metrics import Row
-from acme_psro.psro.loop import PSROState
-from acme_psro.solvers import get_solver
+from acme_psro.psro.loop import Loop, PSROState
 from acme_psro.storage.checkpoint import Format, Record
 from acme_psro.system.supervision import JobError
 
@@ -31,6 +27,7 @@ class PopulationRun(abc.ABC, Generic[PolicyT, PayoffsT]):
       config: the run's configuration; `payoffs` is "exact" or "sampled" in it, no longer "auto".
       form: the format of the run's checkpoints.
       meta_game: the meta-game, which computes or estimates payoffs.
+      loop: the loop, which solves populations and sets the oracle's tasks.
       oracle: the oracle, which finds best responses.
       is_repeatable: True if the oracle finds the same responses again if it is asked the same again.
       failures: types of the exceptions by which a failing process may end the run. The run can be resumed
@@ -40,16 +37,13 @@ class PopulationRun(abc.ABC, Generic[PolicyT, PayoffsT]):
     config: PSROConfig
     form: Format[PolicyT, PayoffsT]
     meta_game: MetaGame[PolicyT, PayoffsT]
+    loop: Loop[PolicyT, PayoffsT]
     oracle: Oracle[PolicyT, PayoffsT]
     is_repeatable: bool = False
     failures: tuple[type[Exception], ...] = (JobError,)
 
     def close(self) -> None:
         """Ends the processes that the run started."""
-
-    def solve(self, payoffs: np.ndarray) -> MetaStrategy:
-        """Returns the meta-solver's answer to a payoff tensor `[P, n_1, .., n_P]`."""
-        return get_solver(self.config.meta_solver)(payoffs)
 
     def holds(self, population: tuple[PolicyT, ...], response: PolicyT) -> bool:
         """Returns True if a response is in the population already and must not be added again."""

@@ -6,12 +6,18 @@ import dataclasses
 from typing import Any
 
 from acme_psro.games.compile import DEFAULT_MAX_NODES
+from acme_psro.psro.registry import get_loop
 from acme_psro.solvers import get_solver
-from agents.registry import RESPONSE_AGENTS
+from agents.registry import response_agents
 from agents.settings import check_at_least_zero, check_known
 
 ORACLES = ("exact", "device", "launchpad")
 PAYOFFS = ("auto", "exact", "sampled")
+# Settings of the device oracle that have a flag of their own, by name of the setting.
+_DEVICE_FLAGS = {
+    "gradient_steps": "gradient_steps_per_response",
+    **{name: name for name in ("num_envs", "batch_size", "buffer_size", "max_extensions")},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +27,8 @@ class PSROConfig:
     Attributes:
       game: the OpenSpiel game string, including its parameters.
       oracle: the oracle's name, one of `ORACLES`.
-      agent: the name of the agent that learns best responses, one of `RESPONSE_AGENTS`.
+      agent: the name of the agent that learns best responses, one of `agents.registry.response_agents`.
+      loop: the loop's name, a key of `acme_psro.psro.registry.LOOPS`.
       meta_solver: the meta-solver's name, a key of `acme_psro.solvers.SOLVERS`.
       iterations: the largest number of iterations of the outer loop.
       seed: the seed of all random numbers, >= 0.
@@ -42,6 +49,7 @@ class PSROConfig:
     game: str
     oracle: str = "device"
     agent: str = "crossq"
+    loop: str = "psro"
     meta_solver: str = "nash"
     iterations: int = 20
     seed: int = 0
@@ -58,16 +66,20 @@ class PSROConfig:
         check_known("kind of payoffs", self.payoffs, PAYOFFS)
         if self.payoffs == "sampled" and self.oracle != "launchpad":
             raise ValueError(f"--payoffs=sampled needs --oracle=launchpad: {self.oracle} compiles the game.")
-        check_known("agent", self.agent, RESPONSE_AGENTS)
+        check_known("agent", self.agent, response_agents())
         get_solver(self.meta_solver)
+        entry = get_loop(self.loop)
+        if self.payoffs == "sampled" and entry.needs_tree:
+            raise ValueError(
+                f"--loop={self.loop} needs a compiled game: use --payoffs=exact, or --loop=psro."
+            )
         for name in ("iterations", "max_nodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, not {getattr(self, name)}.")
         # `DeviceConfig` checks these too, but importing it imports JAX, and its messages do not name flags.
-        for name, value in self.device.items():
-            least = 0 if name == "max_extensions" else 1
+        for name, flag in _DEVICE_FLAGS.items():
+            least, value = int(name != "max_extensions"), self.device.get(name)
             if isinstance(value, int) and value < least:
-                flag = "gradient_steps_per_response" if name == "gradient_steps" else name
                 raise ValueError(f"--{flag} must be at least {least}, not {value}.")
         if self.seed < 0:
             raise ValueError(f"--seed must not be negative, not {self.seed}.")
@@ -78,6 +90,8 @@ class PSROConfig:
         unused = {oracle for oracle in ("device", "launchpad") if oracle != self.oracle}
         if self.oracle == "exact":
             unused |= {"agent", "agent_settings"}
+        if not get_loop(self.loop).uses_solver:
+            unused.add("meta_solver")
         if self.payoffs == "exact" or self.oracle != "launchpad":
             unused.add("simulation")
         if self.payoffs == "sampled":

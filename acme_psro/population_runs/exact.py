@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
+from acme_psro.games.sharing import describe_shared
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.policies.tabular import Policy
@@ -17,14 +20,15 @@ from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.meta_regret import RegretWarning
 from acme_psro.population_runs.metrics import Row, exact_row, wall_seconds
 from acme_psro.population_runs.oracles import prepare_oracle
-from acme_psro.psro import loop
+from acme_psro.psro import loop, registry
 from acme_psro.psro.loop import PSROState
-from acme_psro.solvers import check_solver_fits
+from acme_psro.solvers import check_solver_fits, get_solver
 from acme_psro.storage import formats
 from acme_psro.storage.checkpoint import Record
 
 State = PSROState[Policy, np.ndarray]
 
+_OF_POPULATION = "population_exploitability"
 # Policies are the same if none of their probabilities differs by more than this.
 _SAME = 1e-12
 
@@ -41,7 +45,7 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
         and if the meta-solver's answer is no equilibrium.
 
     Raises:
-      ValueError: a setting is not allowed, or the meta-solver does not fit the game.
+      ValueError: a setting is not allowed, or the loop or the meta-solver does not fit the game.
     """
 
     def __init__(
@@ -52,23 +56,26 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
         started: float,
         warn: Callable[[str], None],
     ) -> None:
-        check_solver_fits(config.meta_solver, tree.num_players, tree.zero_sum)
+        registry.check_loop_fits(config.loop, tree.num_players, tree.zero_sum)
+        self._entry = registry.get_loop(config.loop)
+        if self._entry.uses_solver:
+            check_solver_fits(config.meta_solver, tree.num_players, tree.zero_sum)
         self.config = config
         self.form = formats.of_tree(tree)
         self.meta_game = ExactMetaGame(tree)
+        parts = registry.Parts(tree, self.meta_game, get_solver(config.meta_solver), config.tolerance)
+        self.loop = self._entry.make(parts)
         self.oracle = prepare_oracle(config, directory, warn)(tree)
         self.is_repeatable = config.oracle == "exact"
         self._tree = tree
+        self._is_two_player_zero_sum = tree.num_players == 2 and tree.zero_sum
         self._regret_warning = RegretWarning(config.meta_solver, warn)
         self._directory = directory
         self._started = started
         self._compiled = time.monotonic() - started
-        if config.oracle != "exact" and tree.num_observations < tree.num_infosets:
-            warn(
-                f"networks can tell only {tree.num_observations:,} of the {tree.num_infosets:,} information "
-                f"states of {tree.game_string} apart, as others share an observation; exact figures are of "
-                "best responses that tell all apart."
-            )
+        shared = None if config.oracle == "exact" else describe_shared(tree)
+        if shared is not None:
+            warn(shared)
 
     def describe(self) -> str:
         tree = self._tree
@@ -82,15 +89,55 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
 
     def holds(self, population: tuple[Policy, ...], response: Policy) -> bool:
         # A uniform meta-strategy is fictitious play: a policy that is found again must get more weight.
-        return self.config.meta_solver != "uniform" and any(
+        is_fictitious_play = self._entry.uses_solver and self.config.meta_solver == "uniform"
+        return not is_fictitious_play and any(
             np.abs(policy.table - response.table).max(initial=0.0) <= _SAME for policy in population
         )
 
     def add_row(self, before: Sequence[Row], state: State, seconds: float) -> list[Row]:
-        self._regret_warning.check(state.iteration, state.payoffs, state.meta_strategy)
+        if self._entry.uses_solver:
+            self._regret_warning.check(state.iteration, state.payoffs, state.meta_strategy)
         wall = wall_seconds(before, seconds, time.monotonic() - self._started)
-        row = exact_row(state, self._evaluate(state), seconds, wall, self.config.tolerance)
-        return [*before, row]
+        if before and self._is_left_to_the_end:
+            # The last row of a run that was ended has it, but it is not the last one any more.
+            before = [*before[:-1], before[-1] | {_OF_POPULATION: math.nan}]
+        figures = self._evaluate(state)
+        of_population = self._population_exploitability(state, figures.exploitability)
+        return [*before, exact_row(state, figures, seconds, wall, self.config.tolerance, of_population)]
+
+    def conclude(self, record: Record[Policy, np.ndarray]) -> Record[Policy, np.ndarray]:
+        """Completes the last row with the population exploitability, if the rows have it."""
+        *others, last = record.metrics
+        if not math.isnan(last.get(_OF_POPULATION, 0.0)):
+            return record
+        known = self._least_exploitable(record.state)
+        return dataclasses.replace(record, metrics=[*others, last | {_OF_POPULATION: known}])
+
+    def _population_exploitability(self, state: State, exploitability: float) -> float | None:
+        """Returns the population exploitability; NaN if it is left to the end, None if it is not defined."""
+        if not self._is_two_player_zero_sum:
+            return None
+        if self.config.loop == "anytime":
+            # Its mixture is the least exploitable one.
+            return exploitability
+        if self._is_left_to_the_end:
+            return math.nan
+        return self._least_exploitable(state)
+
+    @property
+    def _is_left_to_the_end(self) -> bool:
+        """True if the population exploitability is computed for the last row only."""
+        # An iteration with exact responses takes less time than the linear programs behind this figure, which
+        # the anytime loop solves in any case.
+        return (
+            self._is_two_player_zero_sum and self.config.oracle == "exact" and self.config.loop != "anytime"
+        )
+
+    def _least_exploitable(self, state: State) -> float:
+        # Solvers of linear programs take long to import.
+        from acme_psro.evaluation.least_exploitable import least_exploitable
+
+        return least_exploitable(self._tree, state.populations).exploitability
 
     def tidy(self, iteration: int) -> None:
         if self.config.oracle == "launchpad":
@@ -102,6 +149,19 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
             tidy_tasks(self._directory / "responses", key, self._tree.num_players)
 
     def outcome(self, record: Record[Policy, np.ndarray]) -> str:
+        return f"{self._reason(record)}{self._guarantee()}"
+
+    def _guarantee(self) -> str:
+        """Returns a sentence if the loop promises nothing in this game, and nothing otherwise."""
+        if self.config.loop != "xdo" or self._is_two_player_zero_sum:
+            return ""
+        return (
+            " Restricted games of more than two players or of general sums are solved by regret minimisation "
+            "with no guarantee: restricted_gap is what is left."
+        )
+
+    def _reason(self, record: Record[Policy, np.ndarray]) -> str:
+        """Returns the reason why the run ended."""
         done = record.state.iteration
         if self.converged(record.state):
             return (

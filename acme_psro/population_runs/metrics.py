@@ -34,7 +34,12 @@ BOUND_ERRORS = 1.645
 
 
 def exact_row(
-    state: PSROState[Policy, np.ndarray], figures: Evaluation, seconds: float, wall: float, tolerance: float
+    state: PSROState[Policy, np.ndarray],
+    figures: Evaluation,
+    seconds: float,
+    wall: float,
+    tolerance: float,
+    population_exploitability: float | None = None,
 ) -> Row:
     """Returns a row of exact metrics, with the gaps of all responses of this iteration.
 
@@ -46,9 +51,14 @@ def exact_row(
       seconds: the iteration's duration in seconds.
       wall: seconds since the run began.
       tolerance: gaps are NaN if the exact best response gains no more than this, in utility units.
+      population_exploitability: the exploitability of the least exploitable mixture of the populations; None
+        in games in which it is not defined.
     """
     row = _totals(state, wall)
     row |= {"nash_conv": figures.nash_conv, "exploitability": figures.exploitability}
+    if population_exploitability is not None:
+        row["population_exploitability"] = population_exploitability
+    row |= state.figures
     row["meta_regret"] = _largest_regret(state.payoffs, state.meta_strategy)
     for player, gain in enumerate(figures.per_player_gain):
         row[f"gain_{player}"] = float(gain)

@@ -16,6 +16,8 @@ from acme_psro.games.loading import GameError, load_game
 from acme_psro.games.tree import GameTree
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.exact import ExactRun
+from acme_psro.population_runs.settings import check_settings
+from acme_psro.psro.registry import check_loop_fits, get_loop
 from acme_psro.solvers import check_solver_fits
 from acme_psro.storage import run_directory
 
@@ -69,6 +71,7 @@ def prepare_run(
     Raises:
       ValueError: a setting is not allowed, the game is unknown, or it does not compile but has to.
     """
+    config = check_settings(config)
     if config.oracle == "launchpad":
         _check_launchpad(config, directory)
     if config.oracle == "device":
@@ -116,10 +119,16 @@ def _compile(
     """Returns the compiled game, or None if it does not compile and payoffs may be sampled."""
     # A game that cannot even be loaded is always an error; only a failure to compile leads to sampling.
     # Whether returns sum to zero is only known when the game is compiled, the number of players at once.
-    check_solver_fits(config.meta_solver, load_game(config.game).num_players(), zero_sum=True)
+    num_players = load_game(config.game).num_players()
+    entry = get_loop(config.loop)
+    check_loop_fits(config.loop, num_players, zero_sum=True)
+    if entry.uses_solver:
+        check_solver_fits(config.meta_solver, num_players, zero_sum=True)
     try:
         return compile_game(config.game, config.max_nodes, on_progress=on_progress)
     except GameError as error:
+        if entry.needs_tree:
+            raise ValueError(f"--loop={config.loop} needs a game that compiles; {error}") from None
         if config.payoffs == "exact":
             raise
         warn(f"{str(error).split(':')[0]}: payoffs are simulated (--payoffs=sampled does so at once).")

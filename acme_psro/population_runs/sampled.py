@@ -22,7 +22,7 @@ from acme_psro.meta_game.sampled import SampledMetaGame, SimulationConfig
 from acme_psro.meta_game.workers import SimulationError
 from acme_psro.oracles.base import Response
 from acme_psro.oracles.launchpad import sampled as launchpad_sampled
-from acme_psro.oracles.launchpad.tasks import tidy_tasks
+from acme_psro.oracles.launchpad.tasks import LaunchpadConfig, tidy_tasks
 from acme_psro.policies import decoders
 from acme_psro.policies.stored import PolicyFile
 from acme_psro.population_runs import responses
@@ -37,7 +37,7 @@ from acme_psro.population_runs.metrics import (
     sampled_row,
     wall_seconds,
 )
-from acme_psro.psro import loop
+from acme_psro.psro import loop, meta_solving
 from acme_psro.psro.loop import PSROState
 from acme_psro.solvers import check_solver_fits, get_solver
 from acme_psro.storage import checkpoint, formats
@@ -95,12 +95,14 @@ class SampledRun(PopulationRun[PolicyFile, SampledPayoffs]):
             # The programs that train responses come next, and they need the memory of the workers.
             release=self._workers.close,
         )
+        self.loop = meta_solving.make_loop(self.meta_game, get_solver(config.meta_solver))
         self.oracle = launchpad_sampled.make_oracle(
             self.meta_game,
             self._responses,
             responses.make_run_programs(config, warn),
             self._place_policy,
             config.tolerance,
+            LaunchpadConfig(**config.launchpad).trembles,
         )
 
     def close(self) -> None:

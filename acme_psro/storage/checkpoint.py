@@ -2,9 +2,10 @@
 
 Layout, version 1:
 
-    policies/player_P_KKKKK.npz   policy K of player P, written once
-    state_IIIII.npz               everything else after iteration I
-    state_IIIII.json              the manifest: SHA-256 of every file that the state needs, and of itself
+    policies/player_P_KKKKK.npz    policy K of player P, written once
+    strategies/strategy_IIIII.npz  a meta-strategy after iteration I that is one policy a player, written once
+    state_IIIII.npz                everything else after iteration I
+    state_IIIII.json               the manifest: SHA-256 of every file that the state needs, and of itself
 
 Files are written to a temporary name and renamed, the manifest last, so a run killed at any moment leaves
 the checkpoint before it whole. Reading verifies every digest and falls back to the newest whole checkpoint.
@@ -26,10 +27,12 @@ import numpy as np
 
 from acme_psro.meta_game.base import PayoffsT, PolicyT
 from acme_psro.oracles.base import Counts
-from acme_psro.policies.meta_strategy import JointStrategy, MetaStrategy, ProductStrategy
+from acme_psro.policies.meta_strategy import MetaStrategy
 from acme_psro.psro.loop import PSROState
+from acme_psro.storage import strategies
 from acme_psro.storage.checkpoint_files import (
     POLICY,
+    STRATEGY,
     UNFINISHED,
     CheckpointError,
     find,
@@ -38,6 +41,7 @@ from acme_psro.storage.checkpoint_files import (
     pack,
     policy_path,
     read_content,
+    strategy_path,
     unpack,
 )
 from acme_psro.system.files import write_atomically
@@ -111,8 +115,12 @@ def save(directory: Path, record: Record[PolicyT, PayoffsT], form: Format[Policy
             if not path.exists():
                 write_atomically(path, form.pack_policy(policy, player))
             digests[str(path.relative_to(directory))] = _digest(path.read_bytes())
+    for path in strategies.write_files(directory, record.meta_strategies):
+        digests[str(path.relative_to(directory))] = _digest(path.read_bytes())
     name = f"state_{record.state.iteration:05d}"
-    arrays = pack(_strategy_arrays(record) | form.pack_payoffs(record.state.payoffs))
+    players = len(record.state.populations)
+    strategy_arrays = strategies.to_arrays(record.meta_strategies, players)
+    arrays = pack(strategy_arrays | form.pack_payoffs(record.state.payoffs))
     write_atomically(directory / f"{name}.npz", arrays)
     digests[f"{name}.npz"] = _digest(arrays)
     manifest = {
@@ -188,12 +196,15 @@ def prune(directory: Path, record: Record[PolicyT, PayoffsT]) -> None:
         for player, population in enumerate(record.state.populations)
         for index in range(len(population))
     }
-    policies = directory / "policies"
-    for path in find(policies, POLICY):
-        if path not in needed:
-            path.unlink()
-    for unfinished in (*find(policies, UNFINISHED), *find(directory, UNFINISHED)):
-        unfinished.unlink()
+    needed |= {strategy_path(directory, row) for row in range(len(record.meta_strategies))}
+    folders = {directory / "policies": POLICY, directory / "strategies": STRATEGY}
+    for folder, names in folders.items():
+        for path in find(folder, names):
+            if path not in needed:
+                path.unlink()
+    for folder in (*folders, directory):
+        for unfinished in find(folder, UNFINISHED):
+            unfinished.unlink()
 
 
 def _read(directory: Path, path: Path, form: Format[PolicyT, PayoffsT]) -> Record[PolicyT, PayoffsT]:
@@ -234,52 +245,22 @@ def _read(directory: Path, path: Path, form: Format[PolicyT, PayoffsT]) -> Recor
         )
         arrays = unpack(io.BytesIO(packed))
         payoffs = form.unpack_payoffs(arrays)
+        rows = len(manifest["metrics"])
+        meta_strategies = strategies.from_arrays(arrays, rows, len(sizes), directory)
     except PermissionError:
         raise
     except OSError as error:
         raise CheckpointError(f"a file cannot be read: {error.strerror}.") from None
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"it does not fit the game: {error}") from None
-    strategies = _split_strategies(arrays, len(manifest["metrics"]), len(sizes))
     state = PSROState(
         populations=populations,
         payoffs=payoffs,
-        meta_strategy=strategies[-1],
+        meta_strategy=meta_strategies[-1],
         iteration=manifest["iteration"],
         counts=Counts(**manifest["totals"]),
     )
-    return Record(state, manifest["metrics"], strategies)
-
-
-def _strategy_arrays(record: Record[PolicyT, PayoffsT]) -> dict[str, np.ndarray]:
-    """Returns the meta-strategies as arrays: every player's marginals in one, joint distributions by row."""
-    arrays = {}
-    for player in range(len(record.state.populations)):
-        marginals = [
-            strategy.marginals[player] if isinstance(strategy, ProductStrategy) else np.zeros(0)
-            for strategy in record.meta_strategies
-        ]
-        arrays[f"lengths_{player}"] = np.array([len(marginal) for marginal in marginals])
-        arrays[f"marginals_{player}"] = np.concatenate(marginals)
-    for row, strategy in enumerate(record.meta_strategies):
-        if isinstance(strategy, JointStrategy):
-            arrays[f"joint_profiles_{row}"] = strategy.profiles
-            arrays[f"joint_probabilities_{row}"] = strategy.probabilities
-    return arrays
-
-
-def _split_strategies(arrays: dict[str, np.ndarray], rows: int, players: int) -> list[MetaStrategy]:
-    marginals = [
-        np.split(arrays[f"marginals_{p}"], np.cumsum(arrays[f"lengths_{p}"])[:-1]) for p in range(players)
-    ]
-    strategies: list[MetaStrategy] = []
-    for row in range(rows):
-        if f"joint_profiles_{row}" in arrays:
-            joint = (arrays[f"joint_profiles_{row}"], arrays[f"joint_probabilities_{row}"])
-            strategies.append(JointStrategy(*joint))
-        else:
-            strategies.append(ProductStrategy(tuple(own[row] for own in marginals)))
-    return strategies
+    return Record(state, manifest["metrics"], meta_strategies)
 
 
 def _digest(data: bytes) -> str:

@@ -15,8 +15,11 @@ import numpy as np
 
 MANIFEST = re.compile(r"state_\d{5,}\.json", re.ASCII)
 POLICY = re.compile(r"player_\d+_\d{5,}\.npz", re.ASCII)
+STRATEGY = re.compile(r"strategy_\d{5,}\.npz", re.ASCII)
 # Files that `acme_psro.system.files.write_atomically` has not finished.
-UNFINISHED = re.compile(r"\.(state_\d{5,}\.(json|npz)|player_\d+_\d{5,}\.npz)\.[0-9a-f]+\.tmp", re.ASCII)
+UNFINISHED = re.compile(
+    r"\.(state_\d{5,}\.(json|npz)|player_\d+_\d{5,}\.npz|strategy_\d{5,}\.npz)\.[0-9a-f]+\.tmp", re.ASCII
+)
 
 
 class CheckpointError(ValueError):
@@ -26,6 +29,11 @@ class CheckpointError(ValueError):
 def policy_path(directory: Path, player: int, index: int) -> Path:
     """Returns the file of a player's policy."""
     return directory / "policies" / f"player_{player}_{index:05d}.npz"
+
+
+def strategy_path(directory: Path, row: int) -> Path:
+    """Returns the file of the meta-strategy of a row of metrics, if it has one."""
+    return directory / "strategies" / f"strategy_{row:05d}.npz"
 
 
 def find_manifests(directory: Path) -> list[Path]:

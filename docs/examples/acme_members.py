@@ -6,14 +6,12 @@ import agents.acme_layer.compat  # noqa: F401
 # isort: split
 
 import dataclasses
-from typing import Any
 
 import acme
-import dm_env
 import numpy as np
-from acme import specs, wrappers
 
 from acme_psro.environments.by_name import make_environment
+from acme_psro.environments.wrappers import MemberWrapper
 from agents.acme_layer.released import make_local_agent
 from agents.acme_layer.replay import ReplayConfig
 from agents.conditional_mpo import PRESETS
@@ -28,33 +26,6 @@ config = dataclasses.replace(PRESETS["games"], num_members=3)
 contexts = make_contexts(config, np.arange(3))  # [M, C] float32: one row a member
 # [end:config]
 
-
-# [start:wrapper]
-class MemberWrapper(wrappers.EnvironmentWrapper):
-    """Draws a member for each episode and shows its context in every observation."""
-
-    def __init__(self, environment: dm_env.Environment, contexts: np.ndarray, seed: int) -> None:
-        super().__init__(environment)
-        self._contexts = contexts
-        self._rng = np.random.default_rng(seed)
-        self._member = 0
-
-    def reset(self) -> dm_env.TimeStep:
-        self._member = int(self._rng.integers(len(self._contexts)))
-        return self._show(super().reset())
-
-    def step(self, action: Any) -> dm_env.TimeStep:
-        return self._show(super().step(action))
-
-    def observation_spec(self) -> Any:
-        return super().observation_spec()._replace(context=specs.Array(self._contexts.shape[1:], np.float32))
-
-    def _show(self, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
-        shown = timestep.observation._replace(context=self._contexts[self._member])
-        return timestep._replace(observation=shown)
-
-
-# [end:wrapper]
 
 # [start:agent]
 environment = MemberWrapper(make_environment("openspiel:kuhn_poker", seed=0), contexts, seed=0)

@@ -7,7 +7,7 @@ from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
 from acme_psro.games.compile import compile_game
 from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
-from acme_psro.psro import loop
+from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
 
 # [end:imports]
@@ -19,7 +19,7 @@ print(f"{tree.num_nodes} nodes, {tree.num_infosets} information states")
 
 meta_game = ExactMetaGame(tree)  # knows the payoff of every profile
 oracle = exact.make_oracle(tree)  # finds best responses
-solve = get_solver("nash")  # payoffs in, meta-strategy out
+psro = meta_solving.make_loop(meta_game, get_solver("nash"))  # payoffs in, meta-strategy out
 # [end:parts]
 
 
@@ -34,8 +34,8 @@ def converged(state: loop.PSROState) -> bool:
     return bool(evaluate(state).per_player_gain.max() < 1e-7)
 
 
-parts = {"oracle": oracle, "meta_game": meta_game, "solve": solve}
-start = loop.initialise(meta_game, solve)
+parts = {"oracle": oracle, "meta_game": meta_game, "loop": psro}
+start = loop.initialise(meta_game, psro)
 print(f"uniform players: exploitability {evaluate(start).exploitability:.4f}")
 for state in loop.run(start, seed=0, iterations=20, converged=converged, **parts):
     print(f"iteration {state.iteration}: exploitability {evaluate(state).exploitability:.4f}")

@@ -13,7 +13,7 @@ from acme_psro.games.compile import compile_game
 from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles.device import oracle as device
 from acme_psro.oracles.device.training import DeviceConfig
-from acme_psro.psro import loop
+from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
 from agents.actions import discrete_acting
 from agents.core import AgentCore, Key, Metrics, Observation, Transition
@@ -73,12 +73,10 @@ def make_core(example: Observation, num_actions: int, gradient_steps: int) -> Ag
 # [start:run]
 tree = compile_game("kuhn_poker")
 budget = DeviceConfig(gradient_steps=200, num_envs=512, batch_size=512)
-parts = {
-    "oracle": device.make_oracle(tree, make_core, budget),
-    "meta_game": ExactMetaGame(tree),
-    "solve": get_solver("nash"),
-}
-start = loop.initialise(parts["meta_game"], parts["solve"])
+meta_game = ExactMetaGame(tree)
+psro = meta_solving.make_loop(meta_game, get_solver("nash"))
+parts = {"oracle": device.make_oracle(tree, make_core, budget), "meta_game": meta_game, "loop": psro}
+start = loop.initialise(meta_game, psro)
 for state in loop.run(start, seed=0, iterations=6, converged=lambda state: False, **parts):
     figures = evaluate_mixture(tree, state.populations, state.meta_strategy)
     gaps = ", ".join(f"{abs(each.best_gain - each.gain):.3f}" for each in state.responses)

@@ -12,7 +12,7 @@ from acme_psro.games.compile import compile_game
 from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
 from acme_psro.policies.tabular import mixture_table
-from acme_psro.psro import loop
+from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
 
 # [end:imports]
@@ -110,8 +110,10 @@ pyspiel.register_game(GAME_TYPE, Undercut)
 
 # [start:run]
 tree = compile_game("undercut")
-parts = {"oracle": exact.make_oracle(tree), "meta_game": ExactMetaGame(tree), "solve": get_solver("nash")}
-start = loop.initialise(parts["meta_game"], parts["solve"])
+meta_game = ExactMetaGame(tree)
+psro = meta_solving.make_loop(meta_game, get_solver("nash"))
+parts = {"oracle": exact.make_oracle(tree), "meta_game": meta_game, "loop": psro}
+start = loop.initialise(meta_game, psro)
 *_, state = loop.run(start, seed=0, iterations=50, converged=lambda state: False, **parts)
 table = mixture_table(tree, state.populations, state.meta_strategy)
 print("numbers 1 to 5:", np.round(table[0], 4))

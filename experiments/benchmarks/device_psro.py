@@ -2,6 +2,8 @@
 
 python -m experiments.benchmarks.device_psro --game=leduc_poker --seeds=0,1,2 --max_seconds=900 \
     --iterations=1000 --figure=device_psro.png
+python -m experiments.benchmarks.device_psro --game=leduc_poker --run_flag=--loop=xdo \
+    --run_flag=--preset=fast --targets=0.1,0.05,0.01,0.001 --peer_episodes=0 --matched_run_flags=
 
 Ours is `experiments.run_psro` with its default settings for the game. Each seed is a separate process whose
 time is measured from outside, so start-up and compilation are included. psro_v2 plays far more slowly, so it
@@ -34,6 +36,9 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_float("max_seconds", None, "Time after which each of our processes is ended; by default, never.")
 flags.DEFINE_list("marks", ["60", "180", "900"], "Seconds at which ours is shown.")
+flags.DEFINE_list(
+    "targets", None, "Exploitabilities whose first moment is shown; the default depends on the game."
+)
 flags.DEFINE_multi_string("run_flag", [], "Passed on to experiments.run_psro; may be repeated.")
 flags.DEFINE_list(
     "matched_run_flags",
@@ -66,7 +71,7 @@ def run_ours(flags_of_run: Sequence[str], seeds: Sequence[int], until: processes
     runs = []
     for seed in seeds:
         # The agent is the default, CrossQ: naming it is refused if `flags_of_run` choose exact responses.
-        own = [f"--game={FLAGS.game}", "--oracle=device", "--meta_solver=nash"]
+        own = [f"--game={FLAGS.game}", "--oracle=device"]
         runs.append(processes.run_psro([*own, f"--seed={seed}", *flags_of_run], until))
         last = runs[-1].points[-1]
         print(
@@ -108,14 +113,25 @@ def print_marks(seeds: Sequence[int], runs: Sequence[Run], marks: Sequence[float
 
 def print_targets(seeds: Sequence[int], runs: Sequence[Run]) -> None:
     """Prints the seconds and episodes at which each target was first reached."""
-    targets = _LEDUC_TARGETS if FLAGS.game.startswith("leduc_poker") else _OTHER_TARGETS
+    usual = _LEDUC_TARGETS if FLAGS.game.startswith("leduc_poker") else _OTHER_TARGETS
+    targets = usual if FLAGS.targets is None else parse_numbers("targets", float)
     rows = []
     for seed, run in zip(seeds, runs, strict=True):
         reached = [first_reached(run.points, target) for target in targets]
         rows.append([str(seed), *(f"{p.seconds:,.1f} s, {p.episodes:,}" if p else "never" for p in reached)])
+    if FLAGS.targets is not None:
+        counts = [statistics.median(_episodes_to(run, target) for run in runs) for target in targets]
+        rows.append(
+            ["median episodes", *(f"{each:,.0f}" if math.isfinite(each) else "never" for each in counts)]
+        )
     rows.append(["median", *(_seconds_or_never(_median_seconds(runs, target)) for target in targets)])
     print("first reached: seconds from the process's start, episodes")
-    table.print_table(["seed", *(f"{target:.2f}" for target in targets)], rows)
+    table.print_table(["seed", *(f"{target:g}" for target in targets)], rows)
+
+
+def _episodes_to(run: Run, target: float) -> float:
+    point = first_reached(run.points, target)
+    return point.episodes if point else math.inf
 
 
 def _median_seconds(runs: Sequence[Run], target: float) -> float:

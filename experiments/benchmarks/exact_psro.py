@@ -29,7 +29,7 @@ from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
 from acme_psro.policies.as_openspiel import table_policy
 from acme_psro.policies.tabular import Policy, mixture_table
-from acme_psro.psro import loop
+from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import check_solver_fits, get_solver
 from experiments.benchmarks.peers import open_spiel as open_spiel_peers
 from experiments.benchmarks.shared import table
@@ -68,8 +68,8 @@ def our_run(tree: GameTree, iterations: int) -> Iterator[tuple[float, loop.PSROS
     """Yields the seconds so far and the state after each iteration; stops when no player gains."""
     # The copy drops the values that earlier runs cached on the tree, because computing them counts as time.
     tree = dataclasses.replace(tree)
-    solve = get_solver("nash")
     meta_game = ExactMetaGame(tree)
+    psro = meta_solving.make_loop(meta_game, get_solver("nash"))
     began = time.perf_counter()
 
     def converged(state: loop.PSROState[Policy, np.ndarray]) -> bool:
@@ -77,12 +77,12 @@ def our_run(tree: GameTree, iterations: int) -> Iterator[tuple[float, loop.PSROS
         return figures.per_player_gain.max() <= _TOLERANCE
 
     run = loop.run(
-        loop.initialise(meta_game, solve),
+        loop.initialise(meta_game, psro),
         0,
         iterations,
         oracle=exact.make_oracle(tree, _TOLERANCE),
         meta_game=meta_game,
-        solve=solve,
+        loop=psro,
         converged=converged,
     )
     for state in run:

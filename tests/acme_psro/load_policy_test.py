@@ -14,7 +14,7 @@ from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
 from acme_psro.games.compile import compile_game
 from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
-from acme_psro.psro import loop
+from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
 from acme_psro.storage import checkpoint, formats, run_directory
 
@@ -22,15 +22,16 @@ from acme_psro.storage import checkpoint, formats, run_directory
 def _run(directory: pathlib.Path, game: str, solver: str, iterations: int) -> Evaluation:
     """Leaves a run of the exact oracle; returns the figures of its last mixture."""
     tree = compile_game(game)
-    meta_game, solve = ExactMetaGame(tree), get_solver(solver)
-    state = loop.initialise(meta_game, solve)
+    meta_game = ExactMetaGame(tree)
+    psro = meta_solving.make_loop(meta_game, get_solver(solver))
+    state = loop.initialise(meta_game, psro)
     steps = loop.run(
         state,
         seed=0,
         iterations=iterations,
         oracle=exact.make_oracle(tree),
         meta_game=meta_game,
-        solve=solve,
+        loop=psro,
         converged=lambda state: False,
     )
     *_, state = steps

@@ -21,7 +21,7 @@ from acme_psro.oracles import exact
 from acme_psro.oracles.device.experience import observe
 from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Train, make_train
 from acme_psro.policies import tabular
-from acme_psro.psro import loop
+from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
 from agents import conditional_mpo, settings
 from agents.conditional_mpo.conditioning import make_contexts
@@ -135,10 +135,11 @@ def make_opponent(tree: GameTree, player: int, plan: np.ndarray) -> Opponent:
 
 def mixtures(tree: GameTree, num: int) -> Iterator[np.ndarray]:
     """Yields realisation plans `[S]` of exact PSRO's mixtures: the initial one and that of each iteration."""
-    meta_game, solve, oracle = ExactMetaGame(tree), get_solver("nash"), exact.make_oracle(tree)
-    first = loop.initialise(meta_game, solve)
+    meta_game, oracle = ExactMetaGame(tree), exact.make_oracle(tree)
+    psro = meta_solving.make_loop(meta_game, get_solver("nash"))
+    first = loop.initialise(meta_game, psro)
     rest = loop.run(
-        first, 0, num - 1, oracle=oracle, meta_game=meta_game, solve=solve, converged=lambda state: False
+        first, 0, num - 1, oracle=oracle, meta_game=meta_game, loop=psro, converged=lambda state: False
     )
     for state in (first, *rest):
         yield tabular.meta_strategy_plan(tree, state.populations, state.meta_strategy)

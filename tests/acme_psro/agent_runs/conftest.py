@@ -18,7 +18,7 @@ from acme_psro.games import traverse
 from acme_psro.games.compile import compile_game
 from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
-from acme_psro.psro import loop
+from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
 from acme_psro.storage import checkpoint, formats, run_directory
 
@@ -126,14 +126,15 @@ def kuhn_mixture(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     tree = compile_game("kuhn_poker", cache=False)
 
     meta_game = ExactMetaGame(tree)
-    state = loop.initialise(meta_game, get_solver("nash"))
+    psro = meta_solving.make_loop(meta_game, get_solver("nash"))
+    state = loop.initialise(meta_game, psro)
     *_, state = loop.run(
         state,
         seed=0,
         iterations=2,
         oracle=exact.make_oracle(tree),
         meta_game=meta_game,
-        solve=get_solver("nash"),
+        loop=psro,
         converged=lambda state: False,
     )
     run_directory.write_config(directory, {"game": "kuhn_poker"})

@@ -26,7 +26,7 @@ from acme_psro.games.compile import compile_game
 from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
 from acme_psro.policies.tabular import mixture_plan
-from acme_psro.psro import loop
+from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
 from acme_psro.storage import checkpoint, formats, run_directory
 
@@ -272,14 +272,15 @@ def leave_run(directory: pathlib.Path, game: str) -> float:
     """
     tree = compile_game(game)
     meta_game = ExactMetaGame(tree)
-    state = loop.initialise(meta_game, get_solver("nash"))
+    psro = meta_solving.make_loop(meta_game, get_solver("nash"))
+    state = loop.initialise(meta_game, psro)
     steps = loop.run(
         state,
         seed=0,
         iterations=3,
         oracle=exact.make_oracle(tree),
         meta_game=meta_game,
-        solve=get_solver("nash"),
+        loop=psro,
         converged=lambda state: False,
     )
     *_, state = steps

@@ -1,6 +1,7 @@
 """Random plays find every difference between games, and between a game and its tree."""
 
 import dataclasses
+import time
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,15 @@ def test_a_well_formed_file_of_another_game_is_not_used(
 def test_payoffs_that_depend_on_the_order_of_visits_are_refused(epsilon: float) -> None:
     with pytest.raises(GameError, match="plays differently when the same moves are repeated"):
         compile_game(f"add_noise(epsilon={epsilon},seed=1,game=kuhn_poker())")
+
+
+def test_slow_moves_limit_the_number_of_plays() -> None:
+    """In bridge a move may take a second, and thousands of moves would take minutes."""
+    began = time.process_time()
+    plays = random_plays(load_game("bridge"))
+    assert plays
+    assert time.process_time() - began < 10
+    assert sum(len(play.moves) for play in plays) < 500
 
 
 @pytest.mark.slow_games

@@ -214,6 +214,18 @@ def test_refuses_a_game_above_max_nodes_and_says_what_to_do(limit: int, refusal:
     assert "leduc_poker" in message
 
 
+def test_memory_for_information_states_grows_with_max_nodes(
+    refusal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("acme_psro.games.walk._LEAST_BYTES", 0)
+    monkeypatch.setattr("acme_psro.games.walk._BYTES_PER_NODE", 10)
+    message = refusal("leduc_poker", max_nodes=9_457)
+    assert "need too much memory" in message
+    assert "9,457 nodes at most" in message
+    assert "--max_nodes" in message
+    assert compile_game("leduc_poker", max_nodes=1_000_000, cache=False).num_nodes == 9_457
+
+
 def test_accepts_a_game_of_exactly_max_nodes(refusal: Any) -> None:
     assert compile_game("kuhn_poker", max_nodes=58, cache=False).num_nodes == 58
     refusal("kuhn_poker", max_nodes=57)

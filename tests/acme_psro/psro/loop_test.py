@@ -1,5 +1,6 @@
 """The outer loop: orchestration with fakes, and exact PSRO on games with known answers."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from acme_psro.oracles import exact
 from acme_psro.oracles.base import BestResponseTask, Counts, Response
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.tabular import Policy, mixture_table
-from acme_psro.psro import loop
+from acme_psro.psro import loop, meta_solving
 
 
 def policy(number: int) -> Policy:
@@ -45,6 +46,9 @@ class FakeMetaGame:
 def last(tensor: np.ndarray) -> ProductStrategy:
     """A meta-solver that plays the newest policies."""
     return ProductStrategy(tuple(np.eye(size)[-1] for size in tensor.shape[1:]))
+
+
+LAST = meta_solving.make_loop(FakeMetaGame(), last)
 
 
 class FakeOracle:
@@ -83,7 +87,7 @@ ANSWERS = [
 
 @pytest.fixture
 def beginning() -> loop.PSROState:
-    return loop.initialise(FakeMetaGame(), last)
+    return loop.initialise(FakeMetaGame(), LAST)
 
 
 @pytest.fixture
@@ -91,7 +95,7 @@ def run_loop() -> Callable[..., list[loop.PSROState]]:
     def run(state: loop.PSROState, oracle: Any, iterations: int = 2, seed: int = 0) -> list[loop.PSROState]:
         return list(
             loop.run(
-                state, seed, iterations, oracle=oracle, meta_game=FakeMetaGame(), solve=last, converged=never
+                state, seed, iterations, oracle=oracle, meta_game=FakeMetaGame(), loop=LAST, converged=never
             )
         )
 
@@ -181,7 +185,7 @@ def test_stops_where_converged_says_so(beginning: loop.PSROState) -> None:
         asked.append(state.iteration)
         return state.iteration == 1
 
-    options = {"oracle": oracle, "meta_game": FakeMetaGame(), "solve": last, "converged": converged}
+    options = {"oracle": oracle, "meta_game": FakeMetaGame(), "loop": LAST, "converged": converged}
     states = list(loop.run(beginning, 0, 2, **options))
     assert [state.iteration for state in states] == [1]
     assert asked == [0, 1]
@@ -191,7 +195,7 @@ def test_stops_where_converged_says_so(beginning: loop.PSROState) -> None:
 def test_run_is_lazy(beginning: loop.PSROState) -> None:
     """The state of an iteration can be stored before the next begins."""
     oracle = FakeOracle(ANSWERS)
-    states = loop.run(beginning, 0, 2, oracle=oracle, meta_game=FakeMetaGame(), solve=last, converged=never)
+    states = loop.run(beginning, 0, 2, oracle=oracle, meta_game=FakeMetaGame(), loop=LAST, converged=never)
     assert oracle.keys == []
     next(states)
     assert len(oracle.keys) == 1
@@ -220,11 +224,10 @@ def test_iteration_keys_stay_the_same_between_versions() -> None:
 
 def exact_run(case: Any, solver: str, iterations: int) -> list[loop.PSROState]:
     tree = case.tree
-    options = {
-        "meta_game": ExactMetaGame(tree),
-        "solve": solvers.get_solver(solver),
-    }
-    state = loop.initialise(options["meta_game"], options["solve"])
+    meta_game = ExactMetaGame(tree)
+    psro = meta_solving.make_loop(meta_game, solvers.get_solver(solver))
+    options = {"meta_game": meta_game, "loop": psro}
+    state = loop.initialise(meta_game, psro)
     oracle = exact.make_oracle(tree)
 
     def converged(state: loop.PSROState) -> bool:
@@ -316,12 +319,49 @@ def test_what_a_population_holds_is_not_added_again(beginning: loop.PSROState) -
         1,
         oracle=FakeOracle(answers),
         meta_game=FakeMetaGame(),
-        solve=last,
+        loop=LAST,
         converged=never,
         holds=holds_number,
     )
     assert [[number_of(p) for p in own] for own in state.populations] == [[0], [1, 0], [2, 5]]
     assert (state.responses, state.counts) == (tuple(answers[0]), Counts(3, 6, 9))
+
+
+@pytest.mark.parametrize(("takes_others", "sizes"), [(False, [2, 1, 1]), (True, [3, 2, 1])])
+def test_a_loop_may_take_all_policies_that_were_found_for_a_task(
+    beginning: loop.PSROState, takes_others: bool, sizes: list[int]
+) -> None:
+    """Player 0 has policy 0 already; player 1's best policy was dropped, but another gains."""
+    answers = [
+        Response(policy(10), 1.0, 1.0, others=(policy(11), policy(0))),
+        Response(None, 0.0, 1.0, others=(policy(12),)),
+        Response(None, 0.0, 0.0),
+    ]
+    taking = dataclasses.replace(LAST, takes_others=takes_others)
+    parts = {"oracle": FakeOracle([answers]), "meta_game": FakeMetaGame(), "loop": taking}
+    (state,) = loop.run(beginning, 0, 1, converged=never, holds=holds_number, **parts)
+    assert [len(own) for own in state.populations] == sizes
+
+
+def test_a_loop_is_asked_about_the_new_populations_and_sets_the_tasks(beginning: loop.PSROState) -> None:
+    asked: list[loop.Question] = []
+
+    def solve(question: loop.Question) -> loop.Solution:
+        asked.append(question)
+        return loop.Solution(last(question.payoffs), {"size": float(len(question.populations[0]))})
+
+    def first_player_only(state: loop.PSROState) -> list[BestResponseTask]:
+        return loop.tasks_of(state)[:1] * 3
+
+    oracle = FakeOracle(ANSWERS)
+    own = loop.Loop(solve, first_player_only)
+    (state,) = loop.run(beginning, 0, 1, oracle=oracle, meta_game=FakeMetaGame(), loop=own, converged=never)
+    (question,) = asked
+    assert question.populations is state.populations
+    assert question.responses == state.responses == tuple(ANSWERS[0])
+    assert question.before is beginning.meta_strategy
+    assert state.figures == {"size": 2.0}
+    assert [task.player for task in oracle.tasks[0]] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(("is_repeatable", "iterations"), [(True, 1), (False, 3)])
@@ -336,7 +376,7 @@ def test_ends_without_new_policies_only_if_the_oracle_would_find_the_same_again(
             3,
             oracle=FakeOracle(answers),
             meta_game=FakeMetaGame(),
-            solve=last,
+            loop=LAST,
             converged=never,
             holds=holds_number,
             is_repeatable=is_repeatable,

@@ -19,7 +19,7 @@ from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
 from acme_psro.oracles.base import Counts
 from acme_psro.policies.meta_strategy import JointStrategy, ProductStrategy
-from acme_psro.psro import loop
+from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
 from acme_psro.storage import checkpoint, formats
 
@@ -37,13 +37,14 @@ def _form(game: str = "kuhn_poker") -> checkpoint.Format:
 def _records(game: str = "kuhn_poker", solver: str = "nash") -> tuple[checkpoint.Record, ...]:
     """Records of a run of five iterations with the exact oracle, before and after each."""
     tree = _tree(game)
-    meta_game, solve = ExactMetaGame(tree), get_solver(solver)
-    state = loop.initialise(meta_game, solve)
+    meta_game = ExactMetaGame(tree)
+    psro = meta_solving.make_loop(meta_game, get_solver(solver))
+    state = loop.initialise(meta_game, psro)
     records = [checkpoint.Record(state, [_row(0)], [state.meta_strategy])]
     oracle = exact.make_oracle(tree)
     for iteration in range(5):
         key = loop.iteration_key(0, iteration)
-        state = loop.step(state, key, oracle=oracle, meta_game=meta_game, solve=solve)
+        state = loop.step(state, key, oracle=oracle, meta_game=meta_game, loop=psro)
         state = dataclasses.replace(state, counts=Counts(100 * (iteration + 1), 7, 3))
         last = records[-1]
         records.append(

@@ -14,7 +14,7 @@ from acme_psro.meta_game.estimates import SampledPayoffs, empty, extend
 from acme_psro.oracles.base import Response
 from acme_psro.policies import decoders, stored
 from acme_psro.policies.tabular import make_policy
-from acme_psro.psro import loop
+from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
 from acme_psro.storage import checkpoint, formats
 
@@ -56,13 +56,14 @@ def records(directory: pathlib.Path, random_table: Any) -> list[checkpoint.Recor
         sizes = [len(own) for own in tasks[0].populations]
         return [Response(write(player, size), 1.0, float("nan")) for player, size in enumerate(sizes)]
 
-    meta_game, solve = RandomMetaGame((write(0, 0), write(1, 0))), get_solver("uniform")
-    state = loop.initialise(meta_game, solve)
+    meta_game = RandomMetaGame((write(0, 0), write(1, 0)))
+    psro = meta_solving.make_loop(meta_game, get_solver("uniform"))
+    state = loop.initialise(meta_game, psro)
     made = [checkpoint.Record(state, [{"iteration": 0, "nash_conv": float("nan")}], [state.meta_strategy])]
     checkpoint.save(directory, made[0], FORM)
     for iteration in range(3):
         key = loop.iteration_key(0, iteration)
-        state = loop.step(state, key, oracle=oracle, meta_game=meta_game, solve=solve)
+        state = loop.step(state, key, oracle=oracle, meta_game=meta_game, loop=psro)
         rows = [*made[-1].metrics, {"iteration": iteration + 1, "nash_conv": float("nan")}]
         made.append(checkpoint.Record(state, rows, [*made[-1].meta_strategies, state.meta_strategy]))
         checkpoint.save(directory, made[-1], FORM)

@@ -13,7 +13,7 @@ import pytest
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import ExactMetaGame
-from acme_psro.psro import loop
+from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
 from acme_psro.storage import checkpoint, formats, run_directory
 
@@ -36,7 +36,8 @@ def _form() -> checkpoint.Format:
 
 def _record(iteration: int = 0) -> checkpoint.Record:
     tree = _tree()
-    state = loop.initialise(ExactMetaGame(tree), get_solver("uniform"))
+    meta_game = ExactMetaGame(tree)
+    state = loop.initialise(meta_game, meta_solving.make_loop(meta_game, get_solver("uniform")))
     metrics: list[dict[str, float]] = [
         {"iteration": i, "nash_conv": 1.0 / (i + 1)} for i in range(iteration + 1)
     ]
@@ -174,7 +175,10 @@ def test_a_broken_configuration_is_refused(tmp_path: pathlib.Path, content: byte
 def test_the_configuration_is_readable_json(tmp_path: pathlib.Path) -> None:
     run_directory.write_config(tmp_path / "a" / "b", _CONFIG)
     text = (tmp_path / "a" / "b" / "config.json").read_text()
-    assert json.loads(text) == {**_CONFIG, "device": {"num_envs": 8, "sizes": [4, 4]}}
+    stored = json.loads(text)
+    (start,) = stored.pop("made_by")
+    assert stored == {**_CONFIG, "device": {"num_envs": 8, "sizes": [4, 4]}}
+    assert {"command", "commit", "versions", "machine"} == set(start)
     assert text.endswith("}\n")
 
 

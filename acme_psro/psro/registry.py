@@ -1,0 +1,106 @@
+"""Loops by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from acme_psro.games.tree import GameTree
+from acme_psro.meta_game.base import MetaGame
+from acme_psro.policies.tabular import Policy
+from acme_psro.psro.loop import Loop
+from acme_psro.psro.meta_solving import SolveMetaGame
+
+
+class Parts(NamedTuple):
+    """Parts of a run in a compiled game that a loop may use.
+
+    Attributes:
+      tree: the compiled game.
+      meta_game: knows exact payoffs.
+      solve: the run's meta-solver.
+      tolerance: the run ends once no player gains more than this, in utility units.
+    """
+
+    tree: GameTree
+    meta_game: MetaGame[Policy, np.ndarray]
+    solve: SolveMetaGame
+    tolerance: float
+
+
+class LoopEntry(NamedTuple):
+    """A loop behind a name.
+
+    Attributes:
+      summary: what it does, for lists of loops.
+      make: makes the loop in a compiled game.
+      needs_tree: True if the game must be compiled.
+      uses_solver: True if the loop asks the meta-solver.
+      zero_sum_only: True if it needs a two-player zero-sum game.
+    """
+
+    summary: str
+    make: Callable[[Parts], Loop[Policy, np.ndarray]]
+    needs_tree: bool = True
+    uses_solver: bool = False
+    zero_sum_only: bool = False
+
+
+def _make_psro(parts: Parts) -> Loop[Policy, np.ndarray]:
+    from acme_psro.psro import meta_solving
+
+    return meta_solving.make_loop(parts.meta_game, parts.solve)
+
+
+def _make_xdo(parts: Parts) -> Loop[Policy, np.ndarray]:
+    # Loops are imported when they are asked for, as solvers of linear programs take long to import.
+    from acme_psro.psro import xdo
+
+    return xdo.make_loop(parts.tree, parts.tolerance)
+
+
+def _make_anytime(parts: Parts) -> Loop[Policy, np.ndarray]:
+    from acme_psro.psro import anytime
+
+    return anytime.make_loop(parts.tree)
+
+
+LOOPS: dict[str, LoopEntry] = {
+    "psro": LoopEntry(
+        "mixes whole policies by a meta-solver", _make_psro, needs_tree=False, uses_solver=True
+    ),
+    "xdo": LoopEntry("mixes the actions of policies, by a restricted game in extensive form", _make_xdo),
+    "anytime": LoopEntry(
+        "mixes whole policies so that nobody exploits them more than before",
+        _make_anytime,
+        zero_sum_only=True,
+    ),
+}
+
+
+def get_loop(name: str) -> LoopEntry:
+    """Returns the loop of this name.
+
+    Raises:
+      ValueError: the name is unknown. The message lists the known names.
+    """
+    if name not in LOOPS:
+        raise ValueError(f"--loop={name} is not known; use one of {', '.join(sorted(LOOPS))}.")
+    return LOOPS[name]
+
+
+def check_loop_fits(name: str, num_players: int, zero_sum: bool) -> None:
+    """Checks that a loop can run in a game.
+
+    Raises:
+      ValueError: the name is unknown, or the loop does not fit. The message lists the loops that fit.
+    """
+    if not get_loop(name).zero_sum_only or (num_players == 2 and zero_sum):
+        return
+    game = "general-sum" if num_players == 2 else f"{num_players}-player"
+    fitting = ", ".join(sorted(each for each, entry in LOOPS.items() if not entry.zero_sum_only))
+    raise ValueError(
+        f"--loop={name} is for two-player zero-sum games, this one is {game}; use one of {fitting}."
+    )
