@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from acme_psro.system import packages
+from acme_psro.system import own_modules, packages
 
 _ROOT = Path(__file__).resolve().parents[1]
 packages.put_started_directory_last(_ROOT)
@@ -20,13 +20,26 @@ if TYPE_CHECKING:
 
     from acme_psro.agent_runs.learned import LearnedAgent
     from acme_psro.policies.decoders import Decoder
+    from acme_psro.population_runs.callbacks import Callback as Callback
+    from acme_psro.population_runs.callbacks import StopRun as StopRun
     from acme_psro.population_runs.result import Result
+    from acme_psro.population_runs.run import run as run
 
     __version__: str
 else:
+    # Names that are imported from their modules when they are asked for.
+    _MODULES = {
+        "Callback": "acme_psro.population_runs.callbacks",
+        "StopRun": "acme_psro.population_runs.callbacks",
+        "run": "acme_psro.population_runs.run",
+    }
 
-    def __getattr__(name: str) -> str:
-        """Returns `__version__`, which is looked up only when it is asked for."""
+    def __getattr__(name: str) -> object:
+        """Returns `__version__`, or a name whose module is imported only now."""
+        if name in _MODULES:
+            import importlib
+
+            return getattr(importlib.import_module(_MODULES[name]), name)
         if name != "__version__":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import metadata
@@ -35,6 +48,9 @@ else:
             return metadata.version("acme-psro")
         except metadata.PackageNotFoundError:
             return "unknown"
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_MODULES, "__version__"})
 
 
 def load_policy(run_dir: str | os.PathLike[str], decoders: Mapping[str, Decoder] | None = None) -> Policy:
@@ -86,3 +102,7 @@ def load_agent(run_dir: str | os.PathLike[str], seed: int = 0) -> LearnedAgent:
     from acme_psro.agent_runs import learned
 
     return learned.load_agent(Path(run_dir).expanduser(), seed)
+
+
+# Last, because such modules import this package themselves.
+own_modules.import_inherited()

@@ -19,6 +19,8 @@ _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 _MARKERS = "osD^v*"
 # Curves with more points are drawn without markers, which would hide the line.
 _MOST_MARKERS = 40
+# Letters in a row of a legend with three columns.
+_LONGEST_LEGEND = 30
 
 # An axis is logarithmic if the largest value is at least this multiple of the smallest one.
 _LOG_RATIO = 4.0
@@ -149,7 +151,8 @@ def _draw_lines(axes: Axes, lines: Sequence[Line], joined: bool = True) -> None:
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
-        ncols=3,
+        # A legend that is wider than the figure would leave the axes no room.
+        ncols=3 if sum(len(line.name) for line in lines[:3]) <= _LONGEST_LEGEND else 2,
         borderaxespad=0.2,
         borderpad=0.2,
         handlelength=2.4,

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import abc
-import collections
 import math
 import os
 import sys
+import threading
 import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TextIO
 
 from acme_psro.display import formats
 from acme_psro.display.formats import Row
+from acme_psro.display.remaining import RemainingTime
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
+# A plain display that has printed nothing for this long prints a line that the run is still at work.
+HEARTBEAT_SECONDS = 30.0
 
-_ROWS_SHOWN = 8
-_REFRESHES_PER_SECOND = 4.0
+# Returns lines on the state of the current task, such as one for each program that runs.
+Details = Callable[[], Sequence[str]]
+
+
+def no_details() -> Sequence[str]:
+    """Returns no lines."""
+    return ()
 
 
 class Progress(abc.ABC):
@@ -29,12 +35,13 @@ class Progress(abc.ABC):
     """
 
     @abc.abstractmethod
-    def start_iteration(self, iteration: int, text: str) -> None:
-        """Reports that an iteration has started.
+    def start_iteration(self, iteration: int, text: str, details: Details = no_details) -> None:
+        """Reports that an iteration has started, or that its task has changed.
 
         Args:
             iteration: the iteration's number.
             text: the current task in a few words, e.g. `training best responses`.
+            details: returns further lines on the current task whenever the display is drawn.
         """
 
     @abc.abstractmethod
@@ -66,22 +73,52 @@ class Progress(abc.ABC):
 class PlainProgress(Progress):
     """Progress as one aligned line for each iteration, without escape codes: for files and pipes.
 
+    While an iteration takes long, a line says from time to time that it is still at work.
+
     Args:
         iterations: the number of the run's last iteration.
         stream: the stream to write to.
+        heartbeat_seconds: longest time without a line, between entry and exit.
     """
 
-    def __init__(self, iterations: int, stream: TextIO):
+    def __init__(self, iterations: int, stream: TextIO, heartbeat_seconds: float = HEARTBEAT_SECONDS):
         self._iterations = iterations
         self._stream = stream
+        self._heartbeat_seconds = heartbeat_seconds
+        self._remaining = RemainingTime(iterations)
+        self._last_iteration = -1
+        self._iteration, self._text, self._details = 0, "starting", no_details
+        self._task_began = self._last_line = time.monotonic()
+        # Lines are written by this thread and by that of the heartbeat.
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
+        self._heartbeat = threading.Thread(target=self._beat, name="acme_psro_heartbeat", daemon=True)
 
-    def start_iteration(self, iteration: int, text: str) -> None:
-        """Writes nothing, because `update` writes the iteration's line."""
+    def __enter__(self) -> Progress:
+        self._task_began = self._last_line = time.monotonic()
+        self._heartbeat.start()
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._heartbeat.join()
+
+    def start_iteration(self, iteration: int, text: str, details: Details = no_details) -> None:
+        with self._lock:
+            self._iteration, self._text, self._details = iteration, text, details
+            self._task_began = time.monotonic()
 
     def update(self, row: Row) -> None:
+        self._remaining.add(row)
         # A printed line cannot be replaced, so wait until `update` is called with the values.
-        if math.isnan(row["nash_conv"]):
+        if math.isnan(row["nash_conv"]) or row["iteration"] <= self._last_iteration:
             return
+        self._last_iteration = int(row["iteration"])
         width = len(str(self._iterations))
         players = formats.count_players(row)
         # Every line must have the same columns. A gap takes at most 5 characters (999.9) and " / " takes 3;
@@ -98,96 +135,25 @@ class PlainProgress(Progress):
             f"{'' if bounded else gaps}"
             f"  populations {populations}"
             f"  {formats.format_duration(row['wall_seconds']):>12}"
+            f"{self._remaining.text('  ')}"
         )
 
     def note(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        with self._lock:
+            print(text, file=self._stream, flush=True)
+            self._last_line = time.monotonic()
 
-
-class LiveProgress(Progress):
-    """Progress as a bar and a table of the latest iterations, redrawn in place in a terminal.
-
-    Args:
-        iterations: the number of the run's last iteration.
-        stream: the terminal to draw in.
-    """
-
-    def __init__(self, iterations: int, stream: TextIO):
-        # Imported here, because plain progress works without rich and starts faster.
-        from rich.console import Console
-        from rich.live import Live
-
-        self._iterations = iterations
-        self._completed = 0
-        self._text = "starting"
-        self._rows: collections.deque[Row] = collections.deque(maxlen=_ROWS_SHOWN)
-        self._started = time.monotonic()
-        self._console = Console(file=stream, force_terminal=True)
-        self._live = Live(
-            get_renderable=self._render,
-            console=self._console,
-            refresh_per_second=_REFRESHES_PER_SECOND,
-            # Output that the user sends to a file or pipe must stay there: only redirect terminals.
-            redirect_stdout=sys.stdout.isatty(),
-            redirect_stderr=sys.stderr.isatty(),
-        )
-
-    def __enter__(self) -> Progress:
-        self._started = time.monotonic()
-        self._live.start(refresh=True)
-        # Live hides the cursor. A killed process could not restore it, so keep it visible.
-        self._console.show_cursor(True)
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._text = "done" if error is None else "stopped"
-        self._live.stop()
-
-    def start_iteration(self, iteration: int, text: str) -> None:
-        self._text = f"iteration {iteration}: {text}"
-        self._live.refresh()
-
-    def update(self, row: Row) -> None:
-        # A second row of the same iteration knows more than the first one and replaces it.
-        if self._rows and self._rows[-1]["iteration"] == row["iteration"]:
-            self._rows.pop()
-        self._rows.append(dict(row))
-        self._completed = int(row["iteration"])
-        self._live.refresh()
-
-    def note(self, text: str) -> None:
-        # A path may hold square brackets, which rich would take for markup.
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def _render(self) -> RenderableType:
-        """Returns the current display: table, bar and status. `Live` calls it before every redraw."""
-        from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-        from rich.text import Text
-
-        elapsed = formats.format_duration(time.monotonic() - self._started)
-        bar = Table.grid(padding=(0, 2), expand=False)
-        bar.add_row(
-            ProgressBar(
-                total=max(self._iterations, 1),
-                completed=self._completed,
-                width=30,
-                complete_style="blue",
-                finished_style="green",
-            ),
-            f"{self._completed}/{self._iterations}",
-            f"elapsed {elapsed}",
-        )
-        status = Text(self._text, overflow="ellipsis", no_wrap=True)
-        if not self._rows:
-            return Group(bar, status)
-        return Group(_make_table(self._rows), "", bar, status)
+    def _beat(self) -> None:
+        """Prints a line whenever none was printed for `heartbeat_seconds`, until the display ends."""
+        while not self._ended.wait(max(0.0, self._last_line + self._heartbeat_seconds - time.monotonic())):
+            with self._lock:
+                now = time.monotonic()
+                if now - self._last_line < self._heartbeat_seconds:
+                    continue
+                seconds = formats.format_duration(now - self._task_began)
+                lines = [f"iteration {self._iteration}: {self._text}, for {seconds} so far"]
+                lines[0] += self._remaining.text(", ")
+                self.note("\n".join([*lines, *(f"  {line}" for line in self._details())]))
 
 
 def make_progress(
@@ -204,35 +170,9 @@ def make_progress(
     stream = sys.stderr if stream is None else stream
     if enabled_live is None:
         enabled_live = stream.isatty() and os.environ.get("TERM") != "dumb"
-    return LiveProgress(iterations, stream) if enabled_live else PlainProgress(iterations, stream)
+    if not enabled_live:
+        return PlainProgress(iterations, stream)
+    # Imported here, because plain progress works without rich and starts faster.
+    from acme_psro.display.live_progress import LiveProgress
 
-
-def _make_table(rows: collections.deque[Row]) -> Table:
-    """Returns a table with one line for each metrics row."""
-    from rich import box
-    from rich.table import Table
-
-    table: Any = Table(
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-        header_style="bold",
-    )
-    for title in ("iteration", "NashConv", "exploitability"):
-        table.add_column(title, justify="right", no_wrap=True)
-    # These two grow with the number of players. They may wrap, so that no number is cut off.
-    for title in ("best-response gap", "populations"):
-        table.add_column(title, justify="right", overflow="fold")
-    table.add_column("time", justify="right", no_wrap=True)
-    # Rich redraws in a thread of its own, so iterate over a copy: `update` may change the rows meanwhile.
-    for row in tuple(rows):
-        table.add_row(
-            f"{row['iteration']:.0f}",
-            formats.format_bound(row, "nash_conv"),
-            formats.format_bound(row, "exploitability"),
-            formats.format_gaps(row),
-            formats.format_populations(row),
-            formats.format_duration(row["wall_seconds"]),
-        )
-    return table
+    return LiveProgress(iterations, stream)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from acme_psro.display.plain_matplotlib import plain_matplotlib
+from acme_psro.display.png import collect_image
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
@@ -24,6 +25,10 @@ SERIES = ("#0a0000", "#0b0000", "#0c0000", "#0d0000", "#0e0000", "#0f0000")
 _VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)"} | {
     colour: f"var(--series-{index})" for index, colour in enumerate(SERIES)
 }
+# The same colours in images, as on the page's light background.
+_LIGHT = {INK: "#16181d", MUTED: "#5a606b", RULE: "#d9dbdf"} | dict(
+    zip(SERIES, ("#0b6cb8", "#c2560a", "#00805c", "#a64a86", "#6a5acd", "#7a6a00"), strict=True)
+)
 
 # In units of the SVG. With letters of 12 units, a figure of this width is legible on a phone.
 _WIDTH = 420
@@ -58,6 +63,8 @@ _STYLE: dict[str, object] = {
 def render(name: str, description: str, height: int, draw: Callable[[Figure], None]) -> str:
     """Returns a new figure as one SVG element, after `draw` has drawn it.
 
+    Inside `acme_psro.display.png.collecting_images` the figure is kept as an image, too.
+
     Args:
         name: a prefix for the ids inside the SVG, unique in the page; letters, digits and hyphens.
         description: the figure's description for screen readers, without quotes or HTML.
@@ -75,7 +82,9 @@ def render(name: str, description: str, height: int, draw: Callable[[Figure], No
         size = (_WIDTH / _UNITS_PER_INCH, height / _UNITS_PER_INCH)
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
-        return _to_svg(figure, name, description)
+        svg = _to_svg(figure, name, description)
+        collect_image(name, figure, _LIGHT)
+        return svg
 
 
 def use_whole_numbers(*axes: Axis) -> None:

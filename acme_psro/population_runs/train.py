@@ -1,104 +1,148 @@
-"""Training of a population: the outer loop with its checkpoints, metrics, events and progress display."""
+"""Training of a population: the outer loop, which tells callbacks of every event."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from acme_psro.display.events import EventWriter
-from acme_psro.display.progress import Progress, make_progress
+import numpy as np
+
 from acme_psro.meta_game.base import PayoffsT, PolicyT
+from acme_psro.oracles.base import BestResponseTask, Oracle, Response
 from acme_psro.population_runs.base import PopulationRun
-from acme_psro.population_runs.config import PSROConfig
-from acme_psro.population_runs.metrics import Row, align
+from acme_psro.population_runs.callbacks import (
+    Callback,
+    Callbacks,
+    IterationEnded,
+    IterationStarted,
+    ResponseFound,
+    RunEnded,
+    RunStarted,
+    RunStopped,
+)
+from acme_psro.population_runs.metrics import align
+from acme_psro.population_runs.recording import CheckpointWriter, MetricsWriter
 from acme_psro.psro import loop
 from acme_psro.psro.loop import PSROState
-from acme_psro.storage import checkpoint, run_directory
 from acme_psro.storage.checkpoint import Record
+from acme_psro.system.process_groups import interruptible
 
-# (rows shown before, all rows, learners' metrics of the newest row) -> None.
-Show = Callable[[list[Row], list[Row], Row], None]
+
+def print_warning(line: str) -> None:
+    """Prints a warning as one line on standard error."""
+    print(f"warning: {' '.join(line.split())}", file=sys.stderr, flush=True)
 
 
 def train_population(
     run: PopulationRun[PolicyT, PayoffsT],
     directory: Path,
     restored: Record[PolicyT, PayoffsT] | None,
+    callbacks: Sequence[Callback] = (),
+    warn: Callable[[str], None] = print_warning,
 ) -> Record[PolicyT, PayoffsT]:
-    """Runs PSRO from its beginning or from a record, and returns the final record.
+    """Runs PSRO from its beginning or from a record, and returns the newest record.
+
+    It is the final one, unless a callback asked to stop the run. The run is closed at the end, and SIGTERM
+    ends it like Ctrl-C.
 
     Args:
       run: the population run.
       directory: the run's directory.
       restored: the record from which the run is resumed; None to start a new run.
+      callbacks: listeners to the run's events. Checkpoints and `metrics.csv` are always written.
+      warn: called with one line if a callback fails.
 
     Raises:
       Exception: one of the run's `failures`; the run can be resumed.
     """
-    record = restored or _begin(run, directory)
-    # A process that was killed after writing a record may not have tidied up after it.
-    for iteration in range(1, record.state.iteration + 1):
-        run.tidy(iteration)
-    with (
-        make_progress(max(run.config.iterations, record.state.iteration), sys.stdout) as progress,
-        EventWriter(directory / "events") as events,
-    ):
-        for row in record.metrics:
-            progress.update(row)
-        show = _make_show(progress, events)
-        record = _iterate(run, directory, record, progress, show)
-        concluded = run.conclude(record)
-        if concluded is not record:
-            concluded = dataclasses.replace(concluded, metrics=align(concluded.metrics))
-            run_directory.write_record(directory, concluded, run.form)
-            # Removes policies of responses that were trained only to measure a gain. The record is written
-            # first: after it, nothing refers to these files any more.
-            checkpoint.prune(directory / "checkpoints", concluded)
-            show(record.metrics, concluded.metrics, {})
-    return concluded
+    # The record comes first: a process killed in between loses no work, and the next one tidies up.
+    told = Callbacks([CheckpointWriter(run, directory), MetricsWriter()], callbacks, warn)
+    record = restored
+    with interruptible(), contextlib.closing(run):
+        try:
+            config, iterations = run.config.to_json(), run.config.iterations
+            told.on_start(RunStarted(directory, config, run.describe(), iterations, restored))
+            for after in _iterate(run, directory, restored, told):
+                before, record = record, after
+                told.on_iteration(IterationEnded(directory, before, record))
+                if told.stop is not None:
+                    told.on_stop(RunStopped(directory, record, told.stop))
+                    return record
+            assert record is not None, "the first record is yielded or given"
+            concluded = run.conclude(record)
+            if concluded is not record:
+                before, record = record, dataclasses.replace(concluded, metrics=align(concluded.metrics))
+                told.on_iteration(IterationEnded(directory, before, record))
+            outcome = run.outcome(record)
+        except BaseException as error:
+            told.on_stop(RunStopped(directory, record, error))
+            raise
+        told.on_end(RunEnded(directory, record, outcome))
+    return record
 
 
 def _iterate(
     run: PopulationRun[PolicyT, PayoffsT],
     directory: Path,
-    record: Record[PolicyT, PayoffsT],
-    progress: Progress,
-    show: Show,
-) -> Record[PolicyT, PayoffsT]:
-    config = run.config
+    restored: Record[PolicyT, PayoffsT] | None,
+    told: Callbacks,
+) -> Iterator[Record[PolicyT, PayoffsT]]:
+    """Yields the record after each iteration. That of a new run's initial populations comes first."""
+    if restored is None:
+        record = _extend(run, None, loop.initialise(run.meta_game, run.loop), 0.0)
+        yield record
+    else:
+        record = restored
     states = loop.run(
         record.state,
-        config.seed,
-        config.iterations,
-        oracle=run.oracle,
+        run.config.seed,
+        run.config.iterations,
+        oracle=_announcing(run.oracle, directory, told, lambda: record),
         meta_game=run.meta_game,
-        solve=run.solve,
+        loop=run.loop,
         converged=run.converged,
         holds=run.holds,
         is_repeatable=run.is_repeatable,
     )
     began = time.monotonic()
-    _show_next_step(progress, record, config)
     for state in states:
-        extended = _extend(run, record, state, time.monotonic() - began)
+        record = _extend(run, record, state, time.monotonic() - began)
+        # What callbacks do with the record counts for the next iteration.
         began = time.monotonic()
-        # The record comes first: a process killed in between loses no work, and the next one tidies up.
-        run_directory.write_record(directory, extended, run.form)
-        run.tidy(state.iteration)
-        show(record.metrics, extended.metrics, _learner_metrics(state))
-        record = extended
-        _show_next_step(progress, record, config)
-    return record
+        yield record
 
 
-def _begin(run: PopulationRun[PolicyT, PayoffsT], directory: Path) -> Record[PolicyT, PayoffsT]:
-    """Writes and returns the record of a new run, before its first iteration."""
-    record = _extend(run, None, loop.initialise(run.meta_game, run.solve), 0.0)
-    run_directory.write_record(directory, record, run.form)
-    return record
+def _announcing(
+    oracle: Oracle[PolicyT, PayoffsT],
+    directory: Path,
+    told: Callbacks,
+    newest: Callable[[], Record[PolicyT, PayoffsT]],
+) -> Oracle[PolicyT, PayoffsT]:
+    """Returns the oracle with its callbacks: they are told of each call, and of each response.
+
+    Args:
+      oracle: the oracle.
+      directory: the run's directory.
+      told: the callbacks.
+      newest: returns the record before the iteration.
+    """
+
+    def announce(
+        key: np.ndarray, tasks: Sequence[BestResponseTask[PolicyT, PayoffsT]]
+    ) -> Sequence[Response[PolicyT]]:
+        record = newest()
+        iteration = record.state.iteration + 1
+        told.on_iteration_start(IterationStarted(directory, iteration, record))
+        responses = oracle(key, tasks)
+        for task, response in zip(tasks, responses, strict=True):
+            told.on_response(ResponseFound(directory, iteration, task.player, response))
+        return responses
+
+    return announce
 
 
 def _extend(
@@ -119,39 +163,3 @@ def _extend(
     # Rows of a run that an earlier version began lack columns.
     rows = align(run.add_row(metrics, state, seconds))
     return Record(state, rows, [*strategies, state.meta_strategy])
-
-
-def _make_show(progress: Progress, events: EventWriter) -> Show:
-    """Returns a function that shows new and changed rows, and the learners' metrics with a new row."""
-
-    def show(before: list[Row], after: list[Row], learner_metrics: Row) -> None:
-        # Only the last two rows can be new or changed: the next responses complete the row before.
-        known = {row["iteration"]: row for row in before[-2:]}
-        for row in after[-2:]:
-            old = known.get(row["iteration"], {})
-            # Values are compared as text, because NaN does not equal itself.
-            changed = {name: value for name, value in row.items() if repr(value) != repr(old.get(name))}
-            if changed:
-                written = changed if old else changed | learner_metrics
-                events.write(int(row["iteration"]), written, time.time())
-                progress.update(row)
-
-    return show
-
-
-def _learner_metrics(state: PSROState[PolicyT, PayoffsT]) -> Row:
-    """Returns the metrics of the learners that trained the state's responses, by player and name."""
-    return {
-        f"learner_{player}/{name}": value
-        for player, response in enumerate(state.responses)
-        for name, value in response.metrics.items()
-    }
-
-
-def _show_next_step(progress: Progress, record: Record[PolicyT, PayoffsT], config: PSROConfig) -> None:
-    """Shows the run's next step: an iteration, or the evaluation of the final mixture."""
-    following = record.state.iteration + 1
-    if following <= config.iterations:
-        progress.start_iteration(following, f"training best responses ({config.oracle})")
-    else:
-        progress.start_iteration(record.state.iteration, "evaluating the last mixture")

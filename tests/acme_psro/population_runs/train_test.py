@@ -61,7 +61,7 @@ def test_what_programs_leave_is_removed_once_their_policies_are_kept(
     for place in places:
         for player in ("player_0", "player_1"):
             left = {str(path.relative_to(place / player)) for path in (place / player).rglob("*")}
-            needed = {"run"} | {
+            needed = {"opponents.sha256", "run"} | {
                 f"run/{name}" for name in ("config.json", "learner.csv", "policy.npz", "program.log")
             }
             assert needed <= left
@@ -94,4 +94,4 @@ def test_programs_in_a_compiled_game_leave_as_little(world: World, tmp_path: pat
     record = train_population(kind, tmp_path, None)
     assert record.metrics[2]["gap_0"] < 1e-9 and record.metrics[2]["nash_conv"] > 0
     left = {path.name for path in (tmp_path / "responses").rglob("*") if path.is_file()}
-    assert left == {"config.json", "learner.csv", "policy.npz", "program.log"}
+    assert left == {"opponents.sha256", "config.json", "learner.csv", "policy.npz", "program.log"}

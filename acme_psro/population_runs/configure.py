@@ -1,0 +1,121 @@
+"""Configuration of a run from the arguments of `acme_psro.run`, with the defaults of the game and agent."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from acme_psro.games.compile import DEFAULT_MAX_NODES
+from acme_psro.games.loading import GameError, load_game, openspiel_errors
+from acme_psro.games.plays import random_plays, repeats
+from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.defaults import game_settings
+from acme_psro.psro.registry import get_loop
+
+if TYPE_CHECKING:
+    import pyspiel
+
+Settings = Mapping[str, Any]
+
+
+def configure(
+    game: str,
+    *,
+    loop: str,
+    oracle: str,
+    agent: str | None,
+    meta_solver: str | None,
+    iterations: int | None,
+    seed: int,
+    tolerance: float,
+    payoffs: str,
+    max_nodes: int | None,
+    device: Settings | None,
+    launchpad: Settings | None,
+    agent_settings: Settings | None,
+    simulation: Settings | None,
+) -> PSROConfig:
+    """Returns a run's configuration: what is given, and the defaults of the game and agent for the rest.
+
+    The arguments are those of `run`.
+
+    Raises:
+      ValueError: an argument is not allowed, or has no effect.
+    """
+    _check_used(agent is not None, "agent", oracle != "exact", "--oracle=device or --oracle=launchpad")
+    _check_used(bool(device), "device", oracle == "device", "--oracle=device")
+    _check_used(bool(launchpad), "launchpad", oracle == "launchpad", "--oracle=launchpad")
+    _check_used(bool(simulation), "simulation", oracle == "launchpad", "--oracle=launchpad")
+    learned = "--oracle=device or --oracle=launchpad"
+    _check_used(bool(agent_settings), "agent_settings", oracle != "exact", learned)
+    _check_used(max_nodes is not None, "max_nodes", payoffs != "sampled", "--payoffs=exact or --payoffs=auto")
+    _check_used(meta_solver is not None, "meta_solver", get_loop(loop).uses_solver, "--loop=psro")
+    agent = "crossq" if agent is None else agent
+    usual = game_settings(game, agent)
+    return PSROConfig(
+        game=game,
+        oracle=oracle,
+        agent=agent,
+        loop=loop,
+        meta_solver="nash" if meta_solver is None else meta_solver,
+        iterations=usual.iterations if iterations is None else _whole("iterations", iterations),
+        seed=_whole("seed", seed),
+        max_nodes=DEFAULT_MAX_NODES if max_nodes is None else _whole("max_nodes", max_nodes),
+        tolerance=_number("tolerance", tolerance),
+        device=usual.device | dict(device or {}) if oracle == "device" else {},
+        launchpad=usual.launchpad | dict(launchpad or {}) if oracle == "launchpad" else {},
+        # Launchpad programs choose their own agent settings, see `acme_psro.agent_runs.config`.
+        agent_settings=(usual.agent_settings if oracle == "device" else {}) | dict(agent_settings or {}),
+        payoffs=payoffs,
+        simulation=dict(simulation or {}),
+    )
+
+
+def name_of(game: str | pyspiel.Game) -> str:
+    """Returns a game's string.
+
+    Raises:
+      ValueError: the game is not one of OpenSpiel, or OpenSpiel's string of it loads another game.
+    """
+    if isinstance(game, str):
+        return game.strip()
+    # Imported here, because most games are given as strings.
+    import pyspiel
+
+    if not isinstance(game, pyspiel.Game):
+        raise ValueError(f"game must be an OpenSpiel game or its string, not {game!r}.")
+    spelled = str(game)
+    if game.get_type().dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
+        game = pyspiel.convert_to_turn_based(game)
+    try:
+        with openspiel_errors(spelled):
+            is_same = repeats(load_game(spelled), random_plays(game))
+    except GameError:
+        is_same = False
+    if not is_same:
+        raise ValueError(
+            f"OpenSpiel's string of this game, {spelled}, does not load the same game again: "
+            "pass the string from which it was loaded."
+        )
+    return spelled
+
+
+def _check_used(is_given: bool, name: str, has_effect: bool, needs: str) -> None:
+    if is_given and not has_effect:
+        raise ValueError(f"{name} needs {needs}, and has no effect otherwise: leave it out.")
+
+
+def _whole(name: str, value: int) -> int:
+    try:
+        # Also takes NumPy's integers, and no number with a fraction.
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be a whole number, not {value!r}.") from None
+
+
+def _number(name: str, value: float) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a number, not {value!r}.") from None
