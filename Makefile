@@ -1,14 +1,14 @@
-# make run          runs the main job: PSRO on Leduc poker
+# make run          runs the main job: XDO on Leduc poker with learned responses
 # make test         lint, types and tests, on Python 3.10 where there is one
 # make test_newest  the tests again on the newest supported Python: the device path, without Acme
 # make docs         the documentation as a site, in build/docs; any warning is an error
 # make wheel        the wheel, in dist/
 # Each makes its virtual environment where it is missing, cut short or out of date.
 
-RUN_ARGS ?= --game=leduc_poker --oracle=device --agent=crossq --meta_solver=nash \
-	--iterations=30 --seed=0 --output_dir=runs/leduc
+RUN_ARGS ?= --game=leduc_poker --loop=xdo --oracle=device --agent=crossq \
+	--iterations=8 --seed=0 --output_dir=runs/leduc_xdo
 # A run that was cut short is gone on with; a finished one prints its result again.
-RESUME = $(if $(wildcard runs/leduc/config.json),--resume)
+RESUME = $(if $(wildcard runs/leduc_xdo/config.json),--resume)
 # Two processes keep two cores busy; a file's tests stay together, as they share what takes long to make.
 PYTEST_ARGS ?= --numprocesses=2 --dist=loadfile --durations=20
 

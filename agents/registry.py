@@ -1,5 +1,7 @@
 """Registry of agents by name, for the device oracle, decoders, `run_agent` and the flags.
 
+An agent of your own is one more entry of `AGENTS`, made before a run is configured.
+
 This module is light to import. Agents and Acme are imported only when an entry's functions are called.
 """
 
@@ -48,7 +50,7 @@ class Agent(NamedTuple):
     Attributes:
       core: imports the agent and returns its parts.
       acme: imports the agent and Acme, and returns the parts for Acme.
-      finds_responses: True if `run_psro` may use it to find best responses.
+      finds_responses: True if population runs may use it to find best responses.
     """
 
     core: Callable[[], CoreParts]
@@ -78,7 +80,8 @@ def _mpo() -> CoreParts:
 def _v_mpo() -> CoreParts:
     from agents import conditional_mpo as mpo
 
-    presets = {"default": mpo.PRESETS["vmpo"], "games": mpo.PRESETS["vmpo_games"]}
+    names = {"default": "vmpo", "games": "vmpo_games", "short": "vmpo_short"}
+    presets = {name: mpo.PRESETS[preset] for name, preset in names.items()}
     return _mpo()._replace(presets=presets)
 
 
@@ -93,5 +96,8 @@ AGENTS: dict[str, Agent] = {
     "conditional_mpo": Agent(_mpo, _mpo_in_acme, finds_responses=True),
     "vmpo": Agent(_v_mpo, _mpo_in_acme, finds_responses=False),
 }
-# Agents that `run_psro` accepts as oracles.
-RESPONSE_AGENTS = tuple(name for name, agent in AGENTS.items() if agent.finds_responses)
+
+
+def response_agents() -> tuple[str, ...]:
+    """Returns the names of the agents that may learn best responses in population runs."""
+    return tuple(name for name, agent in AGENTS.items() if agent.finds_responses)

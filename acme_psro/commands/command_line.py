@@ -97,8 +97,8 @@ def path_of(flag: str, text: str) -> Path:
 
 
 def was_given(flag: str) -> bool:
-    """Returns True if the user gave a flag, with whatever value."""
-    return bool(flags.FLAGS[flag].present)
+    """Returns True if the user gave a flag, with whatever value; settings without a flag are never given."""
+    return flag in flags.FLAGS and bool(flags.FLAGS[flag].present)
 
 
 def check_used(needs: Mapping[str, str]) -> None:

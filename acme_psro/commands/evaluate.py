@@ -16,6 +16,7 @@ from typing import Any
 
 from absl import flags
 
+from acme_psro.commands import config_flag
 from acme_psro.evaluation.exact import evaluate_mixture
 from acme_psro.policies.meta_strategy import require_product
 from acme_psro.population_runs.metrics import is_known
@@ -23,6 +24,8 @@ from acme_psro.storage import run_directory
 from acme_psro.system import tolerant_output
 
 flags.DEFINE_string("run_dir", None, "Run directory of `acme-psro run`.")
+
+flags.adopt_module_key_flags(config_flag)
 
 FLAGS = flags.FLAGS
 
@@ -41,6 +44,7 @@ def describe(run: run_directory.StoredRun) -> dict[str, Any]:
         "game": run.game,
         "players": len(run.record.state.populations),
         **figures,
+        "loop": run.config.get("loop", "psro"),
         "meta_solver": run.config.get("meta_solver"),
     }
 
@@ -53,10 +57,22 @@ def _exact(run: run_directory.StoredExactRun) -> dict[str, Any]:
         "iterations": state.iteration,
         "nash_conv": figures.nash_conv,
         "exploitability": figures.exploitability,
+        **_of_population(run),
         "per_player_gain": figures.per_player_gain.tolist(),
         "expected_returns": figures.expected_returns.tolist(),
         "populations": [len(population) for population in state.populations],
     }
+
+
+def _of_population(run: run_directory.StoredExactRun) -> dict[str, float]:
+    """Returns the exploitability of the least exploitable mixture of the populations, if it is defined."""
+    if run.tree.num_players != 2 or not run.tree.zero_sum:
+        return {}
+    # Solvers of linear programs take long to import.
+    from acme_psro.evaluation.least_exploitable import least_exploitable
+
+    least = least_exploitable(run.tree, run.record.state.populations)
+    return {"population_exploitability": least.exploitability}
 
 
 def _sampled(run: run_directory.StoredSampledRun) -> dict[str, Any]:
@@ -98,9 +114,10 @@ def _sampled(run: run_directory.StoredSampledRun) -> dict[str, Any]:
 
 def main() -> None:
     """Evaluates the run in `--run_dir` and prints the result."""
-    if not FLAGS.run_dir:
-        command_line.refuse("--run_dir is missing: name the directory of a run.")
     with command_line.bad_input():
+        config_flag.read(__name__)
+        if not FLAGS.run_dir:
+            raise ValueError("--run_dir is missing: name the directory of a run.")
         directory = command_line.path_of("run_dir", FLAGS.run_dir)
         run = run_directory.read(directory, lambda line: print(f"warning: {line}", file=sys.stderr))
     print(json.dumps(describe(run)))

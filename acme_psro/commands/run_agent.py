@@ -16,12 +16,10 @@ from acme_psro.commands import command_line
 import contextlib
 import dataclasses
 import gc
-import json
 import re
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -29,11 +27,15 @@ from acme_psro.agent_runs import budget, installed, launch, placement
 from acme_psro.agent_runs import directory as run_directory
 from acme_psro.agent_runs.config import ACCELERATORS, LAUNCH_TYPES, REPLAYS, AgentRunConfig
 from acme_psro.agent_runs.vertex_ai import checks
+from acme_psro.commands import config_flag, settings_flag
+from acme_psro.commands.config_flag import FileValues
+from acme_psro.commands.settings_flag import AGENT_GROUP, parse_settings
 from acme_psro.environments.by_name import FORMS
 from acme_psro.system import jax_settings
 from acme_psro.system.lock import locked
 from acme_psro.system.streams import quiet_stderr
 from agents import registry
+from agents.settings import check_names
 
 _STARTED = time.monotonic()
 
@@ -46,8 +48,9 @@ flags.DEFINE_boolean("resume", False, "Resume the run in the output directory.")
 flags.DEFINE_integer("player", 0, "In a game, the player whose decisions are learned.")
 flags.DEFINE_string("opponent", None, "In a game, a run_psro directory whose mixture the other players use.")
 flags.DEFINE_string("preset", None, "Named settings of the agent; the default depends on the environment.")
-flags.DEFINE_multi_string("set", [], "NAME=VALUE, a setting of the agent; may be given repeatedly.")
-flags.DEFINE_multi_string("set_replay", [], "NAME=VALUE, a setting of the replay; may be given repeatedly.")
+flags.DEFINE_multi_string(
+    "set_replay", [], "NAME=VALUE, a setting of the replay, as --set=replay_settings.NAME=VALUE."
+)
 flags.DEFINE_string("replay", "in_process", f"Replay that stores the experience: {', '.join(REPLAYS)}.")
 flags.DEFINE_integer("evaluate_every", 10_000, "Decisions between two evaluations.")
 flags.DEFINE_integer("evaluation_episodes", 10, "Episodes in an evaluation.")
@@ -75,16 +78,32 @@ flags.DEFINE_string(
     f"Accelerator of the learner's machine in Vertex AI: {', '.join(ACCELERATORS)}.",
 )
 flags.DEFINE_float("checkpoint_seconds", 60.0, "Time between two checkpoints.")
+flags.DEFINE_integer(
+    "snapshots", 0, "In a game, policies that a program stores, evenly spaced through training."
+)
+for _shared in (config_flag, settings_flag):
+    flags.adopt_module_key_flags(_shared)
 
 FLAGS = flags.FLAGS
 
+_REPLAY_GROUP = "replay_settings"
+_GROUPS = (AGENT_GROUP, _REPLAY_GROUP)
 
-def build_config() -> AgentRunConfig:
-    """Builds the run's configuration from the flags.
+
+def build_config(file: FileValues) -> AgentRunConfig:
+    """Builds the run's configuration from the flags and the file.
+
+    Args:
+      file: the values of the file that `--config` names.
 
     Raises:
       ValueError: a flag has an invalid value.
     """
+    groups = parse_settings(FLAGS.set, _GROUPS)
+    replay = parse_settings(FLAGS.set_replay, _GROUPS, "set_replay", _REPLAY_GROUP)
+    if replay[AGENT_GROUP]:
+        raise ValueError(f"--set_replay is for settings of the replay: use --set={AGENT_GROUP}.NAME=VALUE.")
+    in_file = {group: {} if group in _for_others(file) else file.groups[group] for group in _GROUPS}
     opponent = FLAGS.opponent and str(command_line.path_of("opponent", FLAGS.opponent))
     return AgentRunConfig(
         agent=FLAGS.agent,
@@ -94,9 +113,9 @@ def build_config() -> AgentRunConfig:
         player=FLAGS.player,
         opponent=opponent,
         preset=FLAGS.preset,
-        agent_settings=parse_settings("set", FLAGS.set),
+        agent_settings=in_file[AGENT_GROUP] | groups[AGENT_GROUP],
         replay=FLAGS.replay,
-        replay_settings=parse_settings("set_replay", FLAGS.set_replay),
+        replay_settings=in_file[_REPLAY_GROUP] | groups[_REPLAY_GROUP] | replay[_REPLAY_GROUP],
         evaluate_every=FLAGS.evaluate_every,
         evaluation_episodes=FLAGS.evaluation_episodes,
         plateau_patience=FLAGS.plateau_patience,
@@ -109,35 +128,13 @@ def build_config() -> AgentRunConfig:
         learner_devices=FLAGS.learner_devices,
         learner_accelerator=FLAGS.learner_accelerator,
         checkpoint_seconds=FLAGS.checkpoint_seconds,
+        snapshots=FLAGS.snapshots,
     )
 
 
-def parse_settings(flag: str, texts: list[str]) -> dict[str, Any]:
-    """Parses settings of the form NAME=VALUE.
-
-    Args:
-      flag: name of the flag, for error messages.
-      texts: settings as given on the command line. Values are parsed as JSON; a value that is not valid
-        JSON is kept as text.
-
-    Raises:
-      ValueError: a setting does not have the form NAME=VALUE.
-    """
-    settings = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise ValueError(f"--{flag} takes NAME=VALUE, such as learning_rate=0.001, not {text!r}.")
-        try:
-            settings[name] = json.loads(value, parse_constant=_parse_constant)
-        except json.JSONDecodeError:
-            settings[name] = value
-    return settings
-
-
-def _parse_constant(text: str) -> str:
-    """Returns a number that is not finite as text, because `config.json` cannot hold such numbers."""
-    return {"Infinity": "inf", "-Infinity": "-inf"}.get(text, text)
+def _for_others(file: FileValues) -> set[str]:
+    """Returns the groups of the file that are for another agent than the command line asks for."""
+    return {AGENT_GROUP} if "agent" in file.replaced else set()
 
 
 def output_directory() -> Path:
@@ -157,10 +154,14 @@ def main() -> None:
     """Checks the flags and the run directory, trains the agent and draws its learning curve."""
     with contextlib.ExitStack() as held:
         with command_line.bad_input():
-            config = build_config()
+            file = config_flag.read(__name__, _GROUPS)
+            config = build_config(file)
             command_line.check_used(config.unused())
+            config_flag.warn_of_unused(file, {*config.unused(), *_for_others(file)})
             directory = output_directory()
             if config.lp_launch_type == "vertex_ai":
+                if FLAGS.import_module:
+                    raise ValueError("--import_module is for programs on this machine, not for Vertex AI.")
                 installed.check_acme_layer()
                 checks.check(config, directory)
             run_directory.check(directory, config, FLAGS.resume)
@@ -170,12 +171,38 @@ def main() -> None:
             placement.check(config.learner_devices)
             if config.distributed and config.lp_launch_type != "vertex_ai":
                 placement.check_actors("num_actors", config.num_actors)
+            _check_settings(config)
             _check_budget(config)
+            _warn_of_shared_observations(config)
         if config.replay == "reverb" and not config.distributed:
             # Reverb's C++ code logs each of its clients, and the end of its server.
             held.enter_context(quiet_stderr())
             held.callback(gc.collect)
         sys.exit(launch.run(config, directory, _STARTED))
+
+
+def _check_settings(config: AgentRunConfig) -> None:
+    """Checks that all settings in groups exist.
+
+    Raises:
+      ValueError: one does not; the message proposes similar names.
+    """
+    from agents.acme_layer.replay import ReplayConfig
+
+    owners = {AGENT_GROUP: registry.AGENTS[config.agent].core().defaults, _REPLAY_GROUP: ReplayConfig()}
+    check_names({group: getattr(config, group) for group in _GROUPS}, owners)
+
+
+def _warn_of_shared_observations(config: AgentRunConfig) -> None:
+    """Prints a warning if networks cannot tell all information states of the player in a game apart."""
+    if config.kind != "openspiel":
+        return
+    # Imported here, because runs in other environments do not need OpenSpiel.
+    from acme_psro.games import sharing
+
+    line = sharing.find_shared(config.environment.partition(":")[2], config.player)
+    if line is not None:
+        print(f"warning: {line}", file=sys.stderr, flush=True)
 
 
 def _check_budget(config: AgentRunConfig) -> None:

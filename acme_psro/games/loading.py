@@ -83,9 +83,13 @@ def _hint(name: str, known: list[str]) -> str:
     # Python games are registered when their module is first imported by any code. They are proposed only if
     # the name asks for one, so that the message does not depend on earlier imports.
     asked = [game for game in known if name.startswith("python_") or not game.startswith("python_")]
-    near = difflib.get_close_matches(name, asked, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), asked, n=3, cutoff=0.5)
     near += [game for game in asked if len(name) > 2 and name in game and game not in near][:3]
-    return f"did you mean {', '.join(near)}?" if near else f"OpenSpiel has {len(asked)} games."
+    return (
+        f"did you mean {', '.join(near)}?"
+        if near
+        else f"OpenSpiel has {len(asked)} games, and one of your own needs --import_module."
+    )
 
 
 def _check_type(name: str, game_type: pyspiel.GameType) -> None:
@@ -101,7 +105,9 @@ def _check_files(game_string: str) -> None:
     for name in re.findall(r"filename=([^(),=]*)", game_string):
         path = Path(name.strip())
         if not path.is_file():
-            problem = "is a directory" if path.is_dir() else "does not exist"
+            problem = (
+                "is a directory" if path.is_dir() else "is no file" if path.exists() else "does not exist"
+            )
             raise GameError(
                 f"{game_string} names the file {str(path)!r}, which {problem}: name an existing file."
             )

@@ -27,8 +27,10 @@ _BYTES = 4 << 30
 _MOST_WAITING = 60.0
 _MAX_REASON_CHARACTERS = 200
 # Signs of expressions of C++ that are no message for the user.
-_CODE = re.compile(r"::|->|CHECK_|[<>!=]=|\w_\b|\bk[A-Z]|\w\(\)|\bstd\b|^\s*$")
+_CODE = re.compile(r"::|->|CHECK_|[<>!=]=| [<>] |\w_\b|\bk[A-Z]|\w\(\)|\bstd\b|^\s*$")
 _UNKNOWN = "unknown"
+# See `acme_psro.system.own_modules`.
+_OWN_MODULES = "ACME_PSRO_IMPORT_MODULES"
 # Runs this file as a program. Modules of the current directory must not be found instead of installed ones.
 _PROGRAM = """
 import runpy, sys
@@ -40,6 +42,10 @@ runpy.run_path(sys.argv[1], None, "__main__")
 class GameError(ValueError):
     """A game cannot be loaded or compiled. The message is one line for the user."""
 
+    def __init__(self, message: str) -> None:
+        # Games whose parameters are maps have names of several lines.
+        super().__init__(" ".join(message.split()))
+
 
 def plain_reason(error: BaseException) -> str:
     """Returns the reason in an error of OpenSpiel, without positions and expressions of its source code."""
@@ -47,9 +53,13 @@ def plain_reason(error: BaseException) -> str:
     text = re.sub(r"\S+\.(cc|h|py):\d+:?", "", str(error))
     # Only the first lines tell the reason. Some errors go on with all games or the state of the game.
     text = " ".join(text.split("Available games are")[0].split())
+    text = text.removesuffix("Available parameters are:").strip()
     if isinstance(error, MemoryError):
         return "it needs too much memory"
-    if _CODE.search(text):
+    if isinstance(error, UnicodeError):
+        return "its descriptions of states are no text"
+    # A single word is the name of a C++ function.
+    if _CODE.search(text) or " " not in text:
         return "a parameter is missing or out of range"
     return text[:_MAX_REASON_CHARACTERS].rstrip(". ")
 
@@ -70,11 +80,13 @@ def find_fault(game_string: str) -> str | None:
     # Imported here because the other process runs this file without our packages.
     from acme_psro.games import cache
 
-    # The content of files may change, so that games from files are tried whenever they are loaded.
-    kept = None if "filename" in game_string else cache.mark_of(game_string)
+    # The content of files may change, so that games from files are tried whenever they are loaded. Games of
+    # a user's own may change too, but not within a process.
+    is_file, is_own = "filename" in game_string, _OWN_MODULES in os.environ
+    kept = None if is_file or is_own else cache.mark_of(game_string)
     if kept is not None and kept.exists():
         return None
-    reason = _try_once(game_string) if kept is not None else _try(game_string)
+    reason = _try(game_string) if is_file else _try_once(game_string)
     if reason is None and kept is not None:
         # Without a cache directory each process tries its games itself.
         with contextlib.suppress(OSError):
@@ -127,12 +139,13 @@ def _main(game_string: str) -> None:
 
     if "python_" in game_string:
         register_python_games()
+    _import_own_modules()
     # Importing may take longer than the game, and is not limited. Limits are whole seconds, so that one or
     # two seconds are left.
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used + 1.0),) * 2)
     with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_AS, (_BYTES, _BYTES))
+        resource.setrlimit(resource.RLIMIT_AS, (_used_bytes() + _BYTES,) * 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     name = game_string.split("(", 1)[0].strip()
     if name not in pyspiel.registered_names():
@@ -145,6 +158,24 @@ def _main(game_string: str) -> None:
     print(json.dumps(reason), flush=True)
     # Games that fail may fail again when they are destroyed.
     os._exit(0)
+
+
+def _import_own_modules() -> None:
+    """Imports the user's modules, which may register the game."""
+    if _OWN_MODULES in os.environ:
+        sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+        from acme_psro.system import own_modules
+
+        own_modules.import_inherited()
+
+
+def _used_bytes() -> int:
+    """Returns the size of this process's address space, which modules of the user may have enlarged."""
+    try:
+        with open("/proc/self/statm") as numbers:
+            return int(numbers.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _play(game_string: str) -> str | None:

@@ -25,6 +25,7 @@ def configure(
     loop: str,
     oracle: str,
     agent: str | None,
+    preset: str | None,
     meta_solver: str | None,
     iterations: int | None,
     seed: int,
@@ -44,6 +45,7 @@ def configure(
       ValueError: an argument is not allowed, or has no effect.
     """
     _check_used(agent is not None, "agent", oracle != "exact", "--oracle=device or --oracle=launchpad")
+    _check_used(preset is not None, "preset", oracle == "device", "--oracle=device")
     _check_used(bool(device), "device", oracle == "device", "--oracle=device")
     _check_used(bool(launchpad), "launchpad", oracle == "launchpad", "--oracle=launchpad")
     _check_used(bool(simulation), "simulation", oracle == "launchpad", "--oracle=launchpad")
@@ -52,7 +54,7 @@ def configure(
     _check_used(max_nodes is not None, "max_nodes", payoffs != "sampled", "--payoffs=exact or --payoffs=auto")
     _check_used(meta_solver is not None, "meta_solver", get_loop(loop).uses_solver, "--loop=psro")
     agent = "crossq" if agent is None else agent
-    usual = game_settings(game, agent)
+    usual = game_settings(game, agent, loop, preset)
     return PSROConfig(
         game=game,
         oracle=oracle,

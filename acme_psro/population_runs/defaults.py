@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from agents.registry import RESPONSE_AGENTS
+from agents.registry import response_agents
 from agents.settings import check_known
 
 
@@ -40,7 +40,7 @@ _CROSSQ = {
     "renorm_momentum": 0.95,
 }
 
-_DEVICE = {"gradient_steps": 1000, "num_envs": 8192, "batch_size": 4096, "buffer_size": 200_000}
+_DEVICE = {"gradient_steps": 600, "num_envs": 1024, "batch_size": 2048, "buffer_size": 200_000}
 
 # Conditional MPO needs more training extensions than CrossQ to reach small gaps late in PSRO.
 _LEDUC_MPO_DEVICE = {**_DEVICE, "enough": 0.97}
@@ -70,17 +70,41 @@ SETTINGS: dict[str, dict[str, GameSettings]] = {
     },
 }
 
+# Named budgets of the device oracle. In both, games are kept from one response to the next, and their number
+# doubles while responses fall short. They differ in how many games there are to begin with.
+_KEPT = {"gradient_steps": 600, "batch_size": 2048, "max_extensions": 0}
+PRESETS: dict[str, dict[str, Any]] = {
+    # Playing takes hardly any time, so that the first responses get as many games as help.
+    "fast": {**_KEPT, "games_per_response": 16_000, "max_games_per_response": 256_000},
+    "frugal": {**_KEPT, "games_per_response": 2000, "max_games_per_response": 64_000},
+}
 
-def game_settings(game: str, agent: str) -> GameSettings:
+
+# Games that are kept suit XDO best: its opponents change little from one iteration to the next.
+XDO_PRESET = "fast"
+
+
+def game_settings(game: str, agent: str, loop: str = "psro", preset: str | None = None) -> GameSettings:
     """Returns the agent's defaults for a game, or its general defaults if the game has none of its own.
 
     Args:
       game: OpenSpiel game string; only its short name, without parameters, is looked up.
       agent: name of an agent that can learn best responses.
+      loop: the loop's name.
+      preset: a key of `PRESETS`, which replaces the device oracle's budget; None for `XDO_PRESET` in XDO, and
+        for the game's own budget in other loops.
 
     Raises:
-      ValueError: there is no such agent.
+      ValueError: there is no such agent or preset.
     """
-    check_known("agent", agent, RESPONSE_AGENTS)
+    check_known("agent", agent, response_agents())
     named = SETTINGS.get(game.split("(", 1)[0].strip(), {})
-    return named.get(agent, SETTINGS["default"][agent])
+    # Agents of a user's own have the budgets of the others, and the settings of their preset.
+    general = SETTINGS["default"].get(agent, GameSettings(20, _DEVICE, {}, _LAUNCHPAD))
+    found = named.get(agent, general)
+    if preset is None and loop == "xdo":
+        preset = XDO_PRESET
+    if preset is None:
+        return found
+    check_known("preset", preset, PRESETS)
+    return found._replace(device=dict(PRESETS[preset]))

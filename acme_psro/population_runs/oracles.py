@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acme_psro.games import cache
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import Oracle
 from acme_psro.policies.tabular import Policy
 from acme_psro.population_runs.config import PSROConfig
+from acme_psro.system import compiled_programs
 from agents import settings
 from agents.registry import AGENTS
 
@@ -43,6 +45,7 @@ def prepare_oracle(
         return functools.partial(exact.make_oracle, tolerance=config.tolerance)
     if config.oracle == "launchpad":
         from acme_psro.oracles.launchpad import exact as launchpad_exact
+        from acme_psro.oracles.launchpad.tasks import LaunchpadConfig
         from acme_psro.policies import as_table
         from acme_psro.population_runs import responses
 
@@ -52,11 +55,14 @@ def prepare_oracle(
             run_programs=responses.make_run_programs(config, warn),
             make_table=as_table.make_table,
             tolerance=config.tolerance,
+            trembles=LaunchpadConfig(**config.launchpad).trembles,
         )
     from acme_psro.oracles.device import oracle as device_oracle
     from acme_psro.oracles.device import training
     from acme_psro.population_runs import oracles
 
+    # Compilation takes most of the start of a run.
+    compiled_programs.keep_here(cache.directory() / "xla")
     settings = training.DeviceConfig(**config.device)
     return functools.partial(
         device_oracle.make_oracle,
@@ -73,7 +79,8 @@ def make_agent(config: PSROConfig) -> MakeAgent:
       ValueError: a setting is unknown to the agent or not allowed.
     """
     agent = AGENTS[config.agent].core()
-    chosen = settings.replace(config.agent, agent.presets["games"], config.agent_settings)
+    preset = agent.presets.get("games", agent.presets["default"])
+    chosen = settings.replace(config.agent, preset, config.agent_settings)
 
     def make(example: Observation, num_actions: int, gradient_steps: int) -> AgentCore:
         # Schedules of learning rate and temperature end with the budget of one response, which is known only

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from acme_psro.agent_runs import directory, launch, placement
 from acme_psro.agent_runs.config import AgentRunConfig
+from acme_psro.agent_runs.program import snapshots
 from acme_psro.oracles.base import Counts
 from acme_psro.oracles.launchpad.tasks import LaunchpadConfig, Learned, Program, RunPrograms
 from acme_psro.population_runs.config import PSROConfig
@@ -90,11 +91,12 @@ def make_run_config(
         games_per_actor=settings.games_per_actor,
         lp_launch_type=settings.lp_launch_type,
         learner_devices=learner_devices,
+        snapshots=settings.snapshots,
     )
 
 
 def _read_result(run: AgentRunConfig, program: Program) -> Learned:
-    """Reads the policy, counts and last metrics of a finished program.
+    """Reads the policies, counts and last metrics of a finished program.
 
     Raises:
       RuntimeError: the program has not finished.
@@ -112,4 +114,5 @@ def _read_result(run: AgentRunConfig, program: Program) -> Learned:
             gradient_steps=int(counts.get("learner_gradient_steps", 0)),
         ),
         metrics=rows[-1] if rows else {},
+        snapshots=snapshots.find(program.directory),
     )

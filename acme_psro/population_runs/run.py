@@ -40,6 +40,7 @@ def run(
     loop: str = "psro",
     oracle: str = "device",
     agent: str | None = None,
+    preset: str | None = None,
     meta_solver: str | None = None,
     iterations: int | None = None,
     seed: int = 0,
@@ -64,6 +65,8 @@ def run(
       loop: the loop's name, a key of `acme_psro.psro.registry.LOOPS`.
       oracle: "exact", "device" or "launchpad".
       agent: the agent that learns best responses; None for "crossq", or if the oracle is exact.
+      preset: a named budget of the device oracle, a key of `acme_psro.population_runs.defaults.PRESETS`; None
+        for the default.
       meta_solver: a key of `acme_psro.solvers.SOLVERS`; None for "nash".
       iterations: the largest number of iterations; None for the game's default.
       seed: the seed of all random numbers.
@@ -96,6 +99,7 @@ def run(
             loop=loop,
             oracle=oracle,
             agent=agent,
+            preset=preset,
             meta_solver=meta_solver,
             iterations=iterations,
             seed=seed,

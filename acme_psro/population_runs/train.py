@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from acme_psro.meta_game.base import PayoffsT, PolicyT
-from acme_psro.oracles.base import BestResponseTask, Oracle, Response
+from acme_psro.oracles.base import NO_MEMORY, BestResponseTask, Oracle, Remembering, Response
 from acme_psro.population_runs.base import PopulationRun
 from acme_psro.population_runs.callbacks import (
     Callback,
@@ -63,6 +63,8 @@ def train_population(
     told = Callbacks([CheckpointWriter(run, directory), MetricsWriter()], callbacks, warn)
     record = restored
     with interruptible(), contextlib.closing(run):
+        if restored is not None and isinstance(run.oracle, Remembering):
+            run.oracle.remember(restored.memory)
         try:
             config, iterations = run.config.to_json(), run.config.iterations
             told.on_start(RunStarted(directory, config, run.describe(), iterations, restored))
@@ -162,4 +164,5 @@ def _extend(
     metrics, strategies = ([], []) if record is None else (record.metrics, record.meta_strategies)
     # Rows of a run that an earlier version began lack columns.
     rows = align(run.add_row(metrics, state, seconds))
-    return Record(state, rows, [*strategies, state.meta_strategy])
+    memory = run.oracle.memory() if isinstance(run.oracle, Remembering) else NO_MEMORY
+    return Record(state, rows, [*strategies, state.meta_strategy], memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Collection, Mapping
@@ -18,6 +19,7 @@ from acme_psro.policies.stored import PolicyFile
 from acme_psro.policies.tabular import Policy, mixture_table
 from acme_psro.storage import checkpoint, formats
 from acme_psro.storage.checkpoint import Format
+from acme_psro.system import surroundings
 from acme_psro.system.files import write_atomically
 from acme_psro.system.tables import write_csv
 
@@ -34,7 +36,7 @@ _MAY_DIFFER = (
 # Bytes in a name that every usual file system allows.
 _LONGEST_NAME = 255
 # Values of settings that did not exist when older runs were begun.
-_ONCE = {"payoffs": "exact"}
+_ONCE = {"payoffs": "exact", "loop": "psro"}
 
 Config = Mapping[str, Any]
 
@@ -140,9 +142,17 @@ def _check_place(directory: Path) -> None:
 
 
 def write_config(directory: Path, config: Config) -> None:
-    """Writes `config.json`, making the directory."""
+    """Writes `config.json`, making the directory.
+
+    It has the surroundings of this start too, after those of earlier ones, see
+    `acme_psro.system.surroundings`.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    write_atomically(directory / "config.json", json.dumps(config, indent=2) + "\n")
+    path = directory / "config.json"
+    before: Config = {}
+    with contextlib.suppress(RunDirectoryError, FileNotFoundError):
+        before = read_config(path)
+    write_atomically(path, json.dumps(surroundings.add_start(config, before), indent=2) + "\n")
 
 
 def write_record(
@@ -249,8 +259,8 @@ def _differences(old: Config, new: Config, may_differ: Collection[str]) -> list[
     # Through JSON and back, so that tuples compare equal to the lists they are written as.
     flat_old = _flatten({name: value for name, value in old.items() if name in new})
     flat_new = _flatten(json.loads(json.dumps(new)))
-    if flat_new.get("payoffs") is not None:
-        flat_old = {**_ONCE, **flat_old}
+    once = {name: value for name, value in _ONCE.items() if flat_new.get(name) is not None}
+    flat_old = once | flat_old
     names = [name for name in {**flat_old, **flat_new} if name not in may_differ]
     return [
         f"{name} is {flat_old.get(name)}, not {flat_new.get(name)}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.registry import AGENTS, RESPONSE_AGENTS
+from agents.registry import AGENTS, response_agents
 
 
 @pytest.mark.parametrize("name", AGENTS)
@@ -14,4 +14,4 @@ def test_every_agent_has_presets_of_its_own_type_for_control_and_games(name: str
 
 def test_on_policy_agents_find_no_best_responses() -> None:
     """V-MPO must learn from fresh actions of its own policy, not from a replay."""
-    assert set(RESPONSE_AGENTS) == set(AGENTS) - {"vmpo"}
+    assert set(response_agents()) == set(AGENTS) - {"vmpo"}

@@ -37,6 +37,7 @@ _SMALL = (
     "--set_replay=batch_size=16",
     "--set_replay=min_replay_size=40",
     "--set_replay=samples_per_insert=4",
+    "--set_replay=gradient_steps_per_learner_step=1",
 )
 
 needs_acme = pytest.mark.skipif(sys.version_info >= (3, 11), reason="the Acme layer ends at Python 3.10")
@@ -45,10 +46,9 @@ needs_acme = pytest.mark.skipif(sys.version_info >= (3, 11), reason="the Acme la
 @pytest.fixture(scope="module")
 def run_agent() -> Iterator[Any]:
     """The launcher module, whose flags temporarily replace flags of other launchers with the same names."""
-    defined, names = flags.FLAGS, ("agent", "seed", "output_dir", "resume")
-    names += ("games_per_actor", "lp_launch_type", "learner_devices")
-    names += ("plateau_patience", "plateau_min_improvement")
-    others = {name: defined[name] for name in names if name in defined}
+    defined = flags.FLAGS
+    names = {flag.name for flag in defined.get_flags_for_module("acme_psro.commands.psro_flags")}
+    others = {name: defined[name] for name in names | {"lp_launch_type"} if name in defined}
     for name in others:
         delattr(defined, name)
     module = importlib.import_module("acme_psro.commands.run_agent")
@@ -98,8 +98,11 @@ def test_flags_say_what_is_run(tmp_path: pathlib.Path, launch: Launch) -> None:
         f"--output_dir={directory}",
     )
     assert (ended.code, ended.err) == (0, "")
-    *evaluations, curve = ended.out.splitlines()
+    started, *lines, curve = ended.out.splitlines()
+    assert started == f"crossq in openspiel:kuhn_poker: 60 steps, learner on cpu, directory {directory}"
     assert curve == f"curve: {directory / 'evaluation.png'}"
+    assert lines[1] == "compiling the learner's update"
+    evaluations = [lines[0], *lines[2:]]
     assert all(re.match(r" +\d+ steps  return .* exactly .* of ", line) for line in evaluations)
     rows = read_csv(directory / "evaluation.csv")
     assert len(rows) == len(evaluations) == 2
@@ -122,7 +125,12 @@ def test_flags_say_what_is_run(tmp_path: pathlib.Path, launch: Launch) -> None:
             "q_reduction": "min",
             "learning_rate": 0.01,
         },
-        replay_settings={"batch_size": 16, "min_replay_size": 40, "samples_per_insert": 4},
+        replay_settings={
+            "batch_size": 16,
+            "min_replay_size": 40,
+            "samples_per_insert": 4,
+            "gradient_steps_per_learner_step": 1,
+        },
     )
 
 
@@ -196,7 +204,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: pathlib.Path, launch
     total = saved + 120
     ended = launch(*flags, f"--actor_steps={total}", "--resume")
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.splitlines()[0] == f"resuming from {saved:,} steps"
+    assert ended.out.splitlines()[1] == f"resuming from {saved:,} steps"
     rows = read_csv(evaluations)
     assert rows[: len(before)] == before
     steps = [row["actor_steps"] for row in rows]
@@ -280,6 +288,11 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: pathlib.Path, launch
         (["--set=learning_rate=NaN"], ["learning_rate must be a number"]),
         (["--actor_steps=1999"], ["learning begins after 2,000 decisions", "--actor_steps=1999"]),
         (["--distributed", "--actor_steps=2000"], ["learning begins after 2,000 decisions"]),
+        # In one process, the first step waits for a whole sample.
+        (
+            ["--set_replay=min_replay_size=10", "--actor_steps=2047"],
+            ["first step needs 2,048 samples", "--actor_steps=2047 allows 2,047"],
+        ),
         (
             ["--set_replay=batch_size=100000000", "--set_replay=min_replay_size=10", "--actor_steps=100"],
             ["first step needs 400,000,000 samples"],
@@ -324,7 +337,7 @@ def test_a_run_that_an_older_version_began_too_short_is_resumed_with_a_warning(
 def test_a_run_with_reverb_prints_only_its_own_lines(tmp_path: pathlib.Path) -> None:
     flags = ("--replay=reverb", "--actor_steps=60", "--evaluation_episodes=2", f"--output_dir={tmp_path}")
     out, err = (process := _process(*_SMALL, *flags, JAX_ENABLE_X64="1")).communicate(timeout=300)
-    assert (process.returncode, err, len(out.splitlines())) == (0, "", 2)
+    assert (process.returncode, err, len(out.splitlines())) == (0, "", 4)
 
 
 @needs_acme

@@ -266,7 +266,7 @@ def test_names_and_paths_are_taken_as_people_write_them(
     assert json.loads((tmp_path / "run" / "config.json").read_text())["game"] == "kuhn_poker"
 
 
-_SHARED = {"game", "oracle", "meta_solver", "iterations", "seed", "tolerance", "payoffs"}
+_SHARED = {"game", "loop", "oracle", "meta_solver", "iterations", "seed", "tolerance", "payoffs"}
 
 
 @pytest.mark.parametrize(
@@ -309,6 +309,7 @@ def test_a_run_that_is_asked_to_end_says_how_to_go_on(tmp_path: pathlib.Path, la
     run = tmp_path / "run"
     ended = _end_after_two_iterations(signal.SIGTERM, *_LEDUC, "--iterations=500", directory=run)
     assert ended == (1, "stopped; --resume continues the run.\n")
+    assert "the run can be resumed" in (run / "report.html").read_text()
     done = len(read_csv(run / "metrics.csv")) - 1
     assert launch(*_LEDUC, f"--output_dir={run}", f"--iterations={done + 1}", "--resume").code == 0
 
@@ -328,6 +329,8 @@ def test_a_killed_run_of_learned_responses_goes_on_as_if_nothing_had_been(tmp_pa
     shared = {
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        # XLA's optimisations take longer than they save in runs as short as these.
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
     done = _kill_after_two_iterations(*_DEVICE, "--iterations=500", directory=killed, **shared)
     for directory, flags in ((killed, ("--resume",)), (whole, ())):

@@ -18,6 +18,7 @@ from acme_psro.games.loading import GameError, load_game
         ("kuhn_pocker", "kuhn_poker"),
         ("leduc_pokr(players=2)", "leduc_poker"),
         ("Tic_Tac_Toe", "tic_tac_toe"),
+        ("KUHN_POKER", "kuhn_poker"),
         ("dice", "liars_dice"),
     ],
 )
@@ -41,6 +42,8 @@ def test_unknown_game_without_near_matches(wrong: str, refusal: Any) -> None:
         ("pig(players=0)", "2 to 10"),
         ("nfg_game(filename=/no/such/file.nfg)", "does not exist"),
         ("efg_game(filename=/)", "is a directory"),
+        ("efg_game(filename=/dev/null)", "is no file"),
+        ("misere(game=tic_tac_toe(foo=1))", "Unknown parameter 'foo': choose"),
         ("kuhn_poker(players=x)", "players"),
         ("kuhn_poker(players=0)", "players"),
         ("kuhn_poker(players=99)", "players"),
@@ -140,6 +143,18 @@ _CODE = re.compile(r"::|->|CHECK|[<>!=]=|\w_\b|\bk[A-Z]|\w\(\) |\.cc|\.h:")
         "blotto(coins=200,fields=8)",
         "normal_form_extensive_game(game=leduc_poker())",
         "python_kuhn_poker(players=3)",
+        # Of other kinds of crashes, words of C++, plays without an end, and moves by the hundred thousand.
+        "universal_poker(stack=)",
+        "universal_poker(blind=1000000 1)",
+        "havannah(board_size=0)",
+        "oshi_zumo(size=-1)",
+        "deep_sea(size=-1)",
+        "hanabi(ranks=99)",
+        "breakthrough(rows=99)",
+        "pathfinding(grid=zzz)",
+        "laser_tag(horizon=-1)",
+        "goofspiel(num_cards=99999)",
+        "nim(pile_sizes=99999999;1)",
     ],
 )
 def test_what_crashes_openspiel_or_never_ends_is_one_line(

@@ -81,7 +81,7 @@ def test_a_games_setting_goes_by_its_short_name(game: str, name: str) -> None:
     assert defaults.game_settings(game, "crossq") is defaults.SETTINGS[name]["crossq"]
 
 
-@pytest.mark.parametrize("agent", registry.RESPONSE_AGENTS)
+@pytest.mark.parametrize("agent", registry.response_agents())
 def test_an_agent_has_its_default_setting_where_a_game_has_none_for_it(
     agent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,3 +92,26 @@ def test_an_agent_has_its_default_setting_where_a_game_has_none_for_it(
 def test_an_unknown_agent_has_no_setting() -> None:
     with pytest.raises(ValueError, match=r"^no agent named 'dqn'; use one of crossq"):
         defaults.game_settings("kuhn_poker", "dqn")
+
+
+@pytest.mark.parametrize("preset", sorted(defaults.PRESETS))
+@pytest.mark.parametrize("agent", registry.response_agents())
+def test_presets_replace_the_budget_of_a_games_setting(preset: str, agent: str) -> None:
+    usual, chosen = (
+        defaults.game_settings("leduc_poker", agent),
+        defaults.game_settings("leduc_poker", agent, preset=preset),
+    )
+    assert chosen.device != usual.device
+    assert chosen._replace(device=usual.device) == usual
+    config = DeviceConfig(**PSROConfig("leduc_poker", agent=agent, **chosen._asdict()).device)
+    assert 0 < config.games_per_response < config.max_games_per_response
+
+
+def test_the_frugal_preset_plays_fewer_games() -> None:
+    fast, frugal = (defaults.PRESETS[name]["games_per_response"] for name in ("fast", "frugal"))
+    assert frugal < fast
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^no preset named 'quick'; use one of fast, frugal"):
+        defaults.game_settings("kuhn_poker", "crossq", preset="quick")

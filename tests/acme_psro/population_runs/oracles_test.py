@@ -21,7 +21,7 @@ def _config(**settings: object) -> PSROConfig:
     return PSROConfig("kuhn_poker", agent_settings={**_SMALL, **settings})
 
 
-@pytest.mark.parametrize("agent", registry.RESPONSE_AGENTS)
+@pytest.mark.parametrize("agent", registry.response_agents())
 def test_every_agent_acts_on_what_it_was_made_for(agent: str) -> None:
     config = PSROConfig("kuhn_poker", agent=agent)
     rows = Observation(jnp.ones((1, 5)), jnp.array([[True, False, True]]), jnp.zeros((1, 0)))

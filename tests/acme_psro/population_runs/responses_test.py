@@ -2,13 +2,16 @@
 
 import pathlib
 import sys
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from acme_psro.agent_runs import placement
 from acme_psro.agent_runs.plateau import Plateau
 from acme_psro.games.compile import compile_game
-from acme_psro.oracles.launchpad.tasks import LaunchpadConfig, Program
+from acme_psro.oracles.launchpad.tasks import LaunchpadConfig, Learned, Program
+from acme_psro.policies import stored
 from acme_psro.population_runs import responses
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.system import supervision
@@ -30,6 +33,7 @@ def test_a_program_is_a_run_of_the_agent_against_the_mixture(tmp_path: pathlib.P
     assert run.distributed and run.lp_launch_type == "local_mt"
     assert (run.evaluate_every, run.evaluation_episodes) == (20, 10)
     assert (run.plateau, run.learner_devices) == (None, "")
+    assert run.snapshots == settings.snapshots > 1
 
 
 def test_a_program_that_may_end_at_a_plateau_is_judged_more_often(tmp_path: pathlib.Path) -> None:
@@ -119,16 +123,36 @@ def test_psro_by_programs_gains_in_kuhn_poker(tmp_path: pathlib.Path) -> None:
     from acme_psro.meta_game.exact import ExactMetaGame
     from acme_psro.oracles.launchpad.exact import make_oracle
     from acme_psro.policies.as_table import make_table
-    from acme_psro.psro import loop
+    from acme_psro.psro import loop, meta_solving
     from acme_psro.solvers import get_solver
 
     tree = compile_game("kuhn_poker", cache=False)
     config = PSROConfig("kuhn_poker", oracle="launchpad", launchpad={"actor_steps": 6000})
-    oracle = make_oracle(tree, tmp_path, responses.make_run_programs(config, print), make_table)
-    meta_game, solve = ExactMetaGame(tree), get_solver("nash")
-    state = loop.initialise(meta_game, solve)
-    after = loop.step(state, loop.iteration_key(0, 0), oracle=oracle, meta_game=meta_game, solve=solve)
+    run_programs = responses.make_run_programs(config, print)
+    asked: list[Program] = []
+    found: list[Learned] = []
+
+    def run(programs: Sequence[Program]) -> Sequence[Learned]:
+        asked.extend(programs)
+        found.extend(run_programs(programs))
+        return found
+
+    oracle = make_oracle(tree, tmp_path, run, make_table, trembles=0.05)
+    meta_game = ExactMetaGame(tree)
+    psro = meta_solving.make_loop(meta_game, get_solver("nash"))
+    state = loop.initialise(meta_game, psro)
+    after = loop.step(state, loop.iteration_key(0, 0), oracle=oracle, meta_game=meta_game, loop=psro)
     for response in after.responses:
         assert response.gain > 0.8 * response.best_gain
         counts = response.counts
         assert counts.env_steps >= 6000 and counts.gradient_steps > 0 and counts.episodes > 0
+    for learned in found:
+        assert 1 <= len(learned.snapshots) < 10
+        tables = [make_table(tree, stored.read(path)) for path in learned.candidates]
+        assert all(np.isfinite(table).all() for table in tables)
+        # Policies at different times of training.
+        assert np.abs(tables[0] - tables[-1]).max() > 0.01
+    # Asked again, finished programs are not run again, and give the same policies.
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert list(run_programs(asked)) == found
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == times

@@ -1,0 +1,50 @@
+"""Checks of a run's settings in groups: their names and their types."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from acme_psro.population_runs.config import PSROConfig
+from agents.registry import AGENTS
+from agents.settings import check_names, replace
+
+
+def check_settings(config: PSROConfig) -> PSROConfig:
+    """Returns the configuration, with the settings of the groups in use converted to their types.
+
+    Raises:
+      ValueError: a setting is unknown (the message proposes similar names), has another type or is out of its
+        range.
+    """
+    owners = _owners(config)
+    check_names({group: getattr(config, group) for group in owners}, owners)
+    typed: dict[str, Any] = {}
+    for group, owner in owners.items():
+        given = getattr(config, group)
+        checked = replace(config.agent if group == "agent_settings" else group, owner, given)
+        typed[group] = {name: getattr(checked, name) for name in given}
+    # Decaying learning rates and temperatures must end with the budget of a response.
+    if config.oracle == "device" and "horizon" in config.agent_settings:
+        raise ValueError("agent_settings.horizon follows from device.gradient_steps: leave it out.")
+    return dataclasses.replace(config, **typed)
+
+
+def _owners(config: PSROConfig) -> dict[str, Any]:
+    """Returns the groups of settings in use, each with an instance of the dataclass that has them.
+
+    What is imported for them is imported by such a run anyway.
+    """
+    owners: dict[str, Any] = {}
+    if config.oracle == "device":
+        from acme_psro.oracles.device.training import DeviceConfig
+
+        owners["device"] = DeviceConfig()
+    if config.oracle == "launchpad":
+        from acme_psro.meta_game.sampled import SimulationConfig
+        from acme_psro.oracles.launchpad.tasks import LaunchpadConfig
+
+        owners |= {"launchpad": LaunchpadConfig(), "simulation": SimulationConfig()}
+    if config.oracle != "exact" and config.agent_settings:
+        owners["agent_settings"] = AGENTS[config.agent].core().defaults
+    return owners
