@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from acme_psro.agent_runs import placement
 from acme_psro.agent_runs.plateau import Plateau
+from acme_psro.system import surroundings
 from agents.registry import AGENTS
 from agents.settings import check_at_least_zero, check_known
 
@@ -81,9 +82,12 @@ _OVERRIDES: dict[str, dict[str, _Overrides]] = {
             },
         ),
     },
-    # Every decision is used exactly once, in the order of the decisions.
+    # Every decision is used exactly once, in the order of the decisions. Control has one environment, whose
+    # decisions are few: larger batches would leave too few updates.
     "vmpo": {
-        "control": _Overrides(agent={}, replay={"n_step": 16, **_ON_POLICY}),
+        "control": _Overrides(
+            agent={}, replay={**_ON_POLICY, "n_step": 16, "batch_size": 64, "min_replay_size": 64}
+        ),
         "openspiel": _Overrides(agent={"discount": 1.0}, replay={"n_step": 8, **_ON_POLICY}),
     },
 }
@@ -123,6 +127,8 @@ class AgentRunConfig:
       learner_accelerator: accelerator of the learner's machine in Vertex AI, one of `ACCELERATORS`; see
         `acme_psro.agent_runs.vertex_ai.send`.
       checkpoint_seconds: time between two checkpoints, in seconds.
+      snapshots: in a game, number of policies that a program takes evenly spaced through training, the final
+        one included, see `acme_psro.agent_runs.program.snapshots`. 0 takes only the final one.
 
     Raises:
       ValueError: a value is not allowed; the message names the flag.
@@ -150,6 +156,7 @@ class AgentRunConfig:
     learner_devices: str = ""
     learner_accelerator: str = "T4"
     checkpoint_seconds: float = 60.0
+    snapshots: int = 0
 
     def __post_init__(self) -> None:
         check_known("agent", self.agent, AGENTS)
@@ -161,6 +168,7 @@ class AgentRunConfig:
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"--seed must be from 0 to {2**32 - 1}, not {self.seed}.")
         check_at_least_zero("checkpoint_seconds", self.checkpoint_seconds)
+        check_at_least_zero("snapshots", self.snapshots)
         self._check_plateau()
         placement.parse(self.learner_devices)
         self._check_cloud()
@@ -210,11 +218,16 @@ class AgentRunConfig:
 
         The user's `agent_settings` take precedence over the values for the kind of environment.
         """
-        return _OVERRIDES[self.agent][self.kind].agent | self.agent_settings
+        return self._overrides.agent | self.agent_settings
 
     def replay_overrides(self) -> dict[str, Any]:
         """Returns the values that replace the replay's defaults; `replay_settings` take precedence."""
-        return _OVERRIDES[self.agent][self.kind].replay | self.replay_settings
+        return self._overrides.replay | self.replay_settings
+
+    @property
+    def _overrides(self) -> _Overrides:
+        # Agents of a user's own have none.
+        return _OVERRIDES.get(self.agent, {}).get(self.kind, _Overrides({}, {}))
 
     def gradient_steps(self, batch_size: int, samples_per_insert: float) -> int:
         """Computes the number of gradient steps of the whole run, which is the horizon of schedules.
@@ -240,10 +253,11 @@ class AgentRunConfig:
             # The replay of a program is always Reverb's.
             needs["replay"] = "a run without --distributed"
         else:
-            names = ("num_actors", "games_per_actor", "lp_launch_type", "replay_with_learner")
+            names = ("num_actors", "games_per_actor", "lp_launch_type", "replay_with_learner", "snapshots")
             needs |= dict.fromkeys(names, "--distributed")
         if self.kind != "openspiel":
-            needs |= dict.fromkeys(("games_per_actor", "player", "opponent"), "--environment=openspiel:GAME")
+            of_games = ("games_per_actor", "player", "opponent", "snapshots")
+            needs |= dict.fromkeys(of_games, "--environment=openspiel:GAME")
         if self.lp_launch_type != "local_mp" and self.distributed:
             needs["replay_with_learner"] = "--lp_launch_type=local_mp"
         if self.lp_launch_type != "vertex_ai":
@@ -260,6 +274,8 @@ class AgentRunConfig:
           ValueError: the data do not describe a run of one agent, or a value is not allowed.
         """
         known = {field.name for field in dataclasses.fields(AgentRunConfig)}
+        if isinstance(data, dict):
+            data = {name: value for name, value in data.items() if name != surroundings.KEY}
         if not isinstance(data, dict) or not {"agent", "environment", "actor_steps"} <= set(data) <= known:
             is_psro = isinstance(data, dict) and "oracle" in data
             hint = ": it is of run_psro, name a run of run_agent" if is_psro else ""

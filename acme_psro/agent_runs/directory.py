@@ -2,7 +2,8 @@
 
 Every run writes `config.json`, `learner.csv`, `actor.csv`, `evaluation.csv`, `evaluation.png`, `checkpoints/`
 and `events/`. A Launchpad program also writes `starts.csv`, `program.log`, and either `finished.json` or
-`failure.json`. A finished run that played a game writes `policy.npz` as well.
+`failure.json`. A finished run that played a game writes `policy.npz` as well, and a program may write
+`snapshots/` of it.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ _MAY_DIFFER = (
     "plateau_patience",
     "replay",
     "replay_with_learner",
+    "snapshots",
 )
 # Errors that would happen again after another launch, because they are mistakes in the input or the code.
 _FINAL = (

@@ -9,6 +9,7 @@ import agents.acme_layer.compat  # noqa: F401
 
 # isort: split
 
+from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.learned import read_config, restore
 from acme_psro.agent_runs.parts import make_agent
 from acme_psro.games.identity import name_game
@@ -32,10 +33,23 @@ def export(directory: Path) -> StoredPolicy:
     config = read_config(directory)
     if config.kind != "openspiel":
         raise ValueError(f"only policies of games are exported, and {directory} is of {config.environment}.")
+    core = networks.make_network(_describe(config)).core
+    return to_stored(config, core.variables(restore(directory, core).state))
+
+
+def to_stored(config: AgentRunConfig, variables: Any) -> StoredPolicy:
+    """Returns a policy of a run as a stored policy.
+
+    Args:
+      config: configuration of a run in a game.
+      variables: the agent's variables, as its `AgentCore.variables` returns them.
+    """
+    return StoredPolicy(_describe(config), networks.to_arrays(variables))
+
+
+def _describe(config: AgentRunConfig) -> dict[str, Any]:
+    """Returns the description of a stored policy of the run."""
     game = name_game(config.environment.partition(":")[2])
     # `make_core` is typed as a function. It is a partial application, which holds the agent's configuration.
     configured: Any = make_agent(config).make_core
-    about = networks.about_network(game, config.player, config.agent, configured.config)
-    core = networks.make_network(about).core
-    saved = restore(directory, core)
-    return StoredPolicy(about, networks.to_arrays(core.variables(saved.state)))
+    return networks.about_network(game, config.player, config.agent, configured.config)

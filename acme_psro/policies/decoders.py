@@ -108,8 +108,8 @@ def table_on_tree(tree: GameTree, policy: StoredPolicy) -> np.ndarray:
         return table
     if unknown:
         raise StoredPolicyError(
-            f"the table lacks {len(unknown)} information states of {tree.game_string}: it is of another "
-            "version of the game."
+            f"the table lacks {len(unknown)} information states of {tree.game_string}, such as "
+            f"{unknown[0][:_MOST_CHARACTERS]!r}: it is of another version of the game."
         )
     return table[[rows[key] for key in keys]]
 

@@ -4,7 +4,8 @@
     policies/player_P_KKKKK.npz   policy K of player P (see `acme_psro.policies.stored`)
 
 Policies are drawn once an episode: independently, by each player's marginal, or together, by one joint
-distribution over profiles (as a correlated equilibrium is).
+distribution over profiles (as a correlated equilibrium is). A learner may ask for *trembles*, a share of
+episodes in which all policies are drawn uniformly, so that it also sees what the meta-strategy never reaches.
 
 Dimensions: `P` players, `n_p` policies of player p, `K` profiles, `n` episodes.
 """
@@ -20,13 +21,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from acme_psro.games.batched import Opponents
+from acme_psro.games.batched import BatchPolicy, Opponents
 from acme_psro.games.identity import content_digest, name_game
 from acme_psro.policies import stored
 from acme_psro.policies.decoders import Decoder, decode
 from acme_psro.policies.meta_strategy import (
-    MetaStrategy,
+    Draw,
     MixtureError,
+    PopulationStrategy,
+    ProductStrategy,
     check_meta_strategy,
     drawn_policies,
     make_draw,
@@ -48,15 +51,17 @@ class Mixture(NamedTuple):
       policies: `[P][n_p]`; None if a policy is never drawn. The player who responds to the others may have no
         policies, `()`; the index that is drawn for it is then meaningless.
       meta_strategy: how often each policy is drawn.
+      trembles: share of a learner's episodes in which every policy is drawn with the same probability.
     """
 
     game: str
     policies: tuple[tuple[StoredPolicy | None, ...], ...]
-    meta_strategy: MetaStrategy
+    meta_strategy: PopulationStrategy
+    trembles: float = 0.0
 
 
 def exists(directory: Path) -> bool:
-    """Returns True if there is a mixture in the directory."""
+    """Returns True if there is one."""
     return (Path(directory) / _FILE).is_file()
 
 
@@ -70,19 +75,22 @@ def remove(directory: Path) -> None:
 def write(directory: Path, mixture: Mixture) -> None:
     """Writes a mixture, making the directory; a reader sees the old one, the new one, or an error.
 
-    Only policies with weight are written.
+    Only policies with weight are written, or all if there are trembles.
 
     Raises:
-      MixtureError: the weights are not distributions, or a policy with weight is missing.
+      MixtureError: the weights are not distributions, trembles are no share, or a policy is missing.
       StoredPolicyError: a policy that cannot be stored, or of another game or another player.
     """
     directory = Path(directory)
     sizes = [len(policies) for policies in mixture.policies]
     meta_strategy = check_meta_strategy(mixture.meta_strategy, sizes)
+    # Negated comparisons also catch NaN.
+    if not 0 <= mixture.trembles <= 1:
+        raise MixtureError(f"trembles must lie in [0, 1], not {mixture.trembles}.")
     (directory / "policies").mkdir(parents=True, exist_ok=True)
     (directory / _FILE).unlink(missing_ok=True)
     digests = {}
-    for player, index in drawn_policies(meta_strategy, mixture.policies):
+    for player, index in _drawn(meta_strategy, mixture.policies, mixture.trembles):
         policy = mixture.policies[player][index]
         if policy is None:
             raise MixtureError(f"policy {index} of player {player} has weight and is missing: give it.")
@@ -99,12 +107,15 @@ def write(directory: Path, mixture: Mixture) -> None:
         "weights": meta_strategy_to_json(meta_strategy),
         "files": digests,
     }
+    # Without trembles the file is the one that earlier versions wrote, and read.
+    if mixture.trembles:
+        data["trembles"] = mixture.trembles
     data["sha256"] = _digest(_canonical(data))
     write_atomically(directory / _FILE, json.dumps(data, indent=1) + "\n")
 
 
 def load(directory: Path) -> Mixture:
-    """Reads a mixture; policies without weight are None.
+    """Reads a mixture; policies without weight are None unless there are trembles.
 
     Raises:
       MixtureError: there is none, or it was truncated or altered.
@@ -119,24 +130,28 @@ def load(directory: Path) -> Mixture:
         )
     sizes = data["populations"]
     meta_strategy = check_meta_strategy(meta_strategy_from_json(data["weights"]), sizes)
+    trembles = data.get("trembles", 0.0)
     policies: list[list[StoredPolicy | None]] = [[None] * size for size in sizes]
-    for player, index in drawn_policies(meta_strategy, policies):
+    for player, index in _drawn(meta_strategy, policies, trembles):
         path = _path(directory, player, index)
         policy = stored.read(path)
         stored.check_fits(policy, data["game"], player, str(path))
         if _digest(path.read_bytes()) != data["files"].get(path.name):
             raise MixtureError(f"{path} is not the policy that the mixture was written with: write it again.")
         policies[player][index] = policy
-    return Mixture(data["game"], tuple(map(tuple, policies)), meta_strategy)
+    return Mixture(data["game"], tuple(map(tuple, policies)), meta_strategy, trembles)
 
 
-def read(directory: Path, decoders: Mapping[str, Decoder], game: str | None = None) -> Opponents:
+def read(
+    directory: Path, decoders: Mapping[str, Decoder], game: str | None = None, *, trembling: bool = False
+) -> Opponents:
     """Reads a mixture as opponents: batch policies, and how they are drawn.
 
     Args:
       directory: the directory that `write` made.
       decoders: decoders by kind of policy.
       game: the game that the mixture must play, as `load_game` takes it; None: any game.
+      trembling: True to draw with the mixture's trembles, as only a learner does.
 
     Returns:
       Opponents whose policies without weight raise a MixtureError when they are to play.
@@ -150,32 +165,55 @@ def read(directory: Path, decoders: Mapping[str, Decoder], game: str | None = No
         raise MixtureError(
             f"the mixture in {directory} plays {mixture.game}, not {expected}: choose another."
         )
-    return opponents_of(mixture, decoders)
+    return opponents_of(mixture, decoders, trembling=trembling)
 
 
-def opponents_of(mixture: Mixture, decoders: Mapping[str, Decoder]) -> Opponents:
+def opponents_of(mixture: Mixture, decoders: Mapping[str, Decoder], *, trembling: bool = False) -> Opponents:
     """Returns a mixture as opponents, see `read`.
 
     Raises:
       StoredPolicyError: a policy that no decoder takes.
     """
-    policies = tuple(
-        tuple(_never if policy is None else decode(policy, decoders) for policy in own)
-        for own in mixture.policies
-    )
-    if any(
-        policy is not None and policy.about["kind"] == "network" for own in mixture.policies for policy in own
-    ):
+    trembles = mixture.trembles if trembling else 0.0
+    decoded: list[list[BatchPolicy]] = [[_never] * len(own) for own in mixture.policies]
+    has_networks = False
+    for player, index in _drawn(mixture.meta_strategy, mixture.policies, trembles):
+        if (policy := mixture.policies[player][index]) is not None:
+            decoded[player][index] = decode(policy, decoders)
+            has_networks |= policy.about["kind"] == "network"
+    policies = tuple(map(tuple, decoded))
+    if has_networks:
         # It imports JAX, which tables do without.
         from acme_psro.policies import joint_networks
 
         for own in policies:
             joint_networks.join(own)
-    return Opponents(policies, make_draw(mixture.meta_strategy))
+    draw = make_draw(mixture.meta_strategy)
+    return Opponents(policies, _add_trembles(draw, policies, trembles) if trembles else draw)
+
+
+def _drawn(
+    meta_strategy: PopulationStrategy, policies: Sequence[Sequence[Any]], trembles: float
+) -> list[tuple[int, int]]:
+    """Returns (player, index) of every policy that may be drawn."""
+    if trembles:
+        return [(player, index) for player, own in enumerate(policies) for index in range(len(own))]
+    return drawn_policies(meta_strategy, policies)
+
+
+def _add_trembles(draw: Draw, policies: Sequence[Sequence[Any]], trembles: float) -> Draw:
+    """Returns a draw that takes uniformly drawn policies, of all players at once, in a share of episodes."""
+    uniform = make_draw(ProductStrategy(tuple(np.full(len(own), 1 / max(1, len(own))) for own in policies)))
+
+    def draw_trembling(rng: np.random.Generator, n: int) -> np.ndarray:
+        usual, other = draw(rng, n), uniform(rng, n)
+        return np.where(rng.random((n, 1)) < trembles, other, usual)
+
+    return draw_trembling
 
 
 def of_populations(
-    game: str, populations: Sequence[Sequence[PolicyFile]], meta_strategy: MetaStrategy
+    game: str, populations: Sequence[Sequence[PolicyFile]], meta_strategy: PopulationStrategy
 ) -> Mixture:
     """Reads the mixture of populations; policies without weight are not read.
 

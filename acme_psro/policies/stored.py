@@ -56,7 +56,7 @@ def pack(policy: StoredPolicy) -> bytes:
       StoredPolicyError: it lacks an entry that every policy must have, or has arrays of other types.
     """
     _check(policy)
-    header = {"version": _VERSION, "about": policy.about, "sha256": _digest(policy)}
+    header = {"version": _VERSION, "about": policy.about, "sha256": digest(policy)}
     text = json.dumps(header, sort_keys=True, allow_nan=False).encode()
     arrays: dict[str, Any] = {_HEADER: np.frombuffer(text, np.uint8)}
     arrays |= {_PREFIX + name: np.asarray(policy.arrays[name]) for name in sorted(policy.arrays)}
@@ -78,7 +78,7 @@ def read(path: Path) -> StoredPolicy:
     try:
         header, arrays = _unpack(content)
         policy = StoredPolicy(header["about"], arrays)
-        version, intact = header["version"], header["sha256"] == _digest(policy)
+        version, intact = header["version"], header["sha256"] == digest(policy)
     # Whatever can be wrong with a file: zipfile, zlib and NumPy raise what their parts do.
     except Exception:
         version, intact = _VERSION, False
@@ -106,14 +106,15 @@ def _unpack(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return header, {name.removeprefix(_PREFIX): array for name, array in members.items()}
 
 
-def _digest(policy: StoredPolicy) -> str:
-    digest = hashlib.sha256(json.dumps(policy.about, sort_keys=True).encode())
+def digest(policy: StoredPolicy) -> str:
+    """Returns the SHA-256 digest of a policy's description and arrays, in hexadecimal digits."""
+    content = hashlib.sha256(json.dumps(policy.about, sort_keys=True).encode())
     for name in sorted(policy.arrays):
         array = np.asarray(policy.arrays[name])
         # The same bytes mean something else with another type or shape, so these are part of the digest.
-        digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+        content.update(json.dumps([name, array.dtype.str, array.shape]).encode())
+        content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()
 
 
 def _check(policy: StoredPolicy) -> None:

@@ -28,7 +28,7 @@ from acme_psro.agent_runs import directory as run_directory
 from acme_psro.agent_runs.checkpoints import open_checkpoints
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.parts import make_parts
-from acme_psro.agent_runs.program import layout, starts
+from acme_psro.agent_runs.program import layout, snapshots, starts
 from acme_psro.system import supervision
 
 # A node that is asked to stop ends within ten seconds. With an equally short time here, Launchpad would kill
@@ -64,7 +64,9 @@ def main(config_json: str, directory: Path) -> None:
     run_directory.begin(directory, config)
     _log_to(directory / "program.log")
     with open_checkpoints(directory / "checkpoints") as checkpoints:
-        run_directory.rewind(directory, checkpoints.read_counts().get("actor_steps", 0))
+        resumed_from = checkpoints.read_counts().get("actor_steps", 0)
+    run_directory.rewind(directory, resumed_from)
+    snapshots.rewind(directory, resumed_from)
     made = layout.make_program(config, parts, directory)
     resources = {label: PythonProcess(env=layout.ON_CPU) for label in made.groups if label != "learner"}
     try:

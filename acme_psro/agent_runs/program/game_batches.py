@@ -60,7 +60,7 @@ class FiniteGames:
 
 
 def make_game_batch(config: AgentRunConfig, seed: int) -> FiniteGames:
-    """Makes the configured games of one actor.
+    """Makes the configured games of one actor, with the trembles of its opponents.
 
     Args:
       config: configuration of a run in a game.
@@ -70,6 +70,8 @@ def make_game_batch(config: AgentRunConfig, seed: int) -> FiniteGames:
       ValueError: the game, the player or the opponent does not exist.
     """
     game = config.environment.partition(":")[2]
-    others = None if config.opponent is None else opponents.read_batched(config.opponent, game)
+    others = None
+    if config.opponent is not None:
+        others = opponents.read_batched(config.opponent, game, trembling=True)
     games = GameBatch(game, config.player, config.games_per_actor, others, seed)
     return FiniteGames(games, config.environment)

@@ -170,10 +170,19 @@ class AgentLayout(DistributedLayout):
 
 @dataclasses.dataclass(frozen=True)
 class EnvironmentFactory:
-    """Function `seed -> environment` for a configuration. It is a class so that it can be pickled."""
+    """Function `seed -> environment` for a configuration. It is a class so that it can be pickled.
+
+    Actors learn in these environments, so their opponents tremble.
+    """
 
     config: AgentRunConfig
 
     def __call__(self, seed: int) -> dm_env.Environment:
         config = self.config
-        return make_environment(config.environment, int(seed), player=config.player, opponent=config.opponent)
+        return make_environment(
+            config.environment,
+            int(seed),
+            player=config.player,
+            opponent=config.opponent,
+            trembling=True,
+        )

@@ -20,9 +20,10 @@ from acme_psro.agent_runs import directory as run_directory
 from acme_psro.agent_runs import export
 from acme_psro.agent_runs.checkpoints import Saved, open_checkpoints
 from acme_psro.agent_runs.config import AgentRunConfig
-from acme_psro.agent_runs.program import starts
+from acme_psro.agent_runs.program import snapshots, starts
 from acme_psro.agent_runs.program.workers import POLL_SECONDS, reporting
 from acme_psro.policies import stored
+from agents.acme_layer.learner import CoreLearner
 
 # Time that the last gradient step gets to end. It may be waiting in Reverb for experience that no actor will
 # add any more, and nothing can interrupt it then.
@@ -34,7 +35,8 @@ _CALL_SECONDS = 2.0
 class LearnerRunner(core.VariableSource, core.Worker):
     """Runs a learner's gradient steps and saves its checkpoints until the program stops.
 
-    If the program stops itself and the environment is a game, it also writes the final policy as a file.
+    In a game it also writes the configured snapshots of the policy and, if the program stops itself, the
+    final policy, each as a file.
     """
 
     def __init__(
@@ -90,11 +92,14 @@ class LearnerRunner(core.VariableSource, core.Worker):
                 self._update_counts()
                 if run_directory.is_ending(self._directory):
                     break
+                self._take_snapshot()
                 if time.monotonic() - saved_at > self._config.checkpoint_seconds:
                     checkpoints.save(self._saved())
                     saved_at = time.monotonic()
             self._stopping.set()
             stepping.join(_LAST_STEP_SECONDS)
+            if isinstance(self._learner, CoreLearner):
+                self._learner.close()
             checkpoints.save(self._saved())
             # A failed learner must not mark the run as finished, so the error is raised before that.
             if self._error is not None:
@@ -110,6 +115,15 @@ class LearnerRunner(core.VariableSource, core.Worker):
                 self._learner.step()
         except BaseException as error:
             self._error = error
+
+    def _take_snapshot(self) -> None:
+        """Writes the policy as a snapshot if one is due and the policy has learned something."""
+        config, steps = self._config, self._counts.get("actor_steps", 0.0)
+        if config.kind != "openspiel" or not self._counts.get("learner_gradient_steps"):
+            return
+        if snapshots.is_due(self._directory, config.snapshots, steps, config.actor_steps):
+            (variables,) = self._learner.get_variables(["policy"])
+            snapshots.write(self._directory, steps, export.to_stored(config, variables))
 
     def _finish(self) -> None:
         if self._config.kind == "openspiel":

@@ -24,11 +24,17 @@ MakeTable = Callable[[GameTree, StoredPolicy], np.ndarray]
 
 
 def make_oracle(
-    tree: GameTree, directory: Path, run_programs: RunPrograms, make_table: MakeTable, tolerance: float = 1e-9
+    tree: GameTree,
+    directory: Path,
+    run_programs: RunPrograms,
+    make_table: MakeTable,
+    tolerance: float = 1e-9,
+    trembles: float = 0.0,
 ) -> Oracle[Policy, np.ndarray]:
     """Returns an oracle of best responses that programs learn in a compiled game.
 
-    A response plays the program's most probable action everywhere. Its gain is computed exactly.
+    A response plays the program's most probable action everywhere, at the snapshot that gains most. Gains are
+    exact, and over the mixture alone, without trembles.
 
     Args:
       tree: the compiled game.
@@ -37,6 +43,7 @@ def make_oracle(
       make_table: makes a table of what a program learned.
       tolerance: a response is kept if it gains more than this over the mixture, else dropped. No program is
         run for a player who cannot gain more by any response.
+      trembles: see `LaunchpadConfig`.
     """
 
     def to_stored(player: int, policy: Policy) -> StoredPolicy:
@@ -49,7 +56,9 @@ def make_oracle(
         gains = [best_response_gain(tree, plan, task.player) for plan, task in zip(plans, tasks, strict=True)]
         wanted = [task for task, gain in zip(tasks, gains, strict=True) if gain > tolerance]
         # All programs are run by one call, so that they may run side by side.
-        programs = [write_task(tree.game_string, directory, key, task, to_stored) for task in wanted]
+        programs = [
+            write_task(tree.game_string, directory, key, task, to_stored, trembles) for task in wanted
+        ]
         found = {
             program.player: learned
             for program, learned in zip(programs, run_programs(programs) if programs else (), strict=True)
@@ -73,12 +82,33 @@ def _measure(
 ) -> Response[Policy]:
     if learned is None:
         return Response(None, best_gain, best_gain)
-    rows = tree.infosets_of(player)
-    probs = make_table(tree, stored.read(learned.policy))
+    policies = [_greedy(tree, player, make_table(tree, stored.read(path))) for path in learned.candidates]
+    gains = response_gains(tree, plan, player, policies)
+    # The best one first, and the later one of equals.
+    order = sorted(range(len(policies)), key=lambda index: (gains[index], index), reverse=True)
+    kept = _distinct([policies[index] for index in order if gains[index] > tolerance])
+    return Response(
+        kept[0] if kept else None,
+        gains[order[0]],
+        best_gain,
+        learned.counts,
+        learned.metrics,
+        others=tuple(kept[1:]),
+    )
+
+
+def _greedy(tree: GameTree, player: int, probs: np.ndarray) -> Policy:
+    """Returns the policy that takes the most probable action everywhere."""
     # Some best response is always deterministic, whereas a learner's probabilities still explore. The -1
     # keeps argmax on legal actions even if their probabilities have been rounded to 0.
-    choice = np.where(tree.legal_actions[rows], probs, -1.0).argmax(axis=1)
-    policy = make_policy(tree, player, np.eye(tree.num_actions)[choice])
-    (gain,) = response_gains(tree, plan, player, [policy])
-    kept = policy if gain > tolerance else None
-    return Response(kept, gain, best_gain, learned.counts, learned.metrics)
+    legal = tree.legal_actions[tree.infosets_of(player)]
+    choice = np.where(legal, probs, -1.0).argmax(axis=1)
+    return make_policy(tree, player, np.eye(tree.num_actions)[choice])
+
+
+def _distinct(policies: Sequence[Policy]) -> list[Policy]:
+    """Returns the policies without those that equal an earlier one."""
+    found: dict[bytes, Policy] = {}
+    for policy in policies:
+        found.setdefault(policy.table.tobytes(), policy)
+    return list(found.values())

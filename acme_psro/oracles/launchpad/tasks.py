@@ -7,6 +7,8 @@ alone: an outer loop that was killed finds what was finished, and what was begun
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import math
 import re
 import shutil
@@ -19,11 +21,21 @@ import numpy as np
 
 from acme_psro.meta_game.base import PayoffsT, PolicyT
 from acme_psro.oracles.base import BestResponseTask, Counts
-from acme_psro.policies import mixture_files
-from acme_psro.policies.meta_strategy import JointStrategy, MetaStrategy, ProductStrategy, drawn_policies
+from acme_psro.policies import mixture_files, stored
+from acme_psro.policies.meta_strategy import (
+    JointStrategy,
+    PopulationStrategy,
+    ProductStrategy,
+    drawn_policies,
+    meta_strategy_to_json,
+    require_weights,
+)
 from acme_psro.policies.stored import StoredPolicy
+from acme_psro.system.files import write_atomically
 
 LAUNCH_TYPES = ("local_mp", "local_mt")
+# File of a task: the digest of its opponents.
+_DIGEST = "opponents.sha256"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +53,11 @@ class LaunchpadConfig:
       plateau_min_improvement: what counts as rising, in utility units.
       learner_devices: numbers of devices joined by commas: programs that run side by side have their
         learners on one each, in turn. "": what JAX shows.
+      trembles: share of a program's games against the others' average policy instead of their meta-strategy,
+        so that the response is sensible at information states that the meta-strategy never reaches. It must
+        be small, because decisions in these games count as much as others.
+      snapshots: policies of a program, evenly spaced through training, of which the best one is taken; 1: the
+        final one.
     """
 
     actor_steps: int = 100_000
@@ -51,9 +68,12 @@ class LaunchpadConfig:
     plateau_patience: int = 0
     plateau_min_improvement: float = 0.0
     learner_devices: str = ""
+    trembles: float = 0.02
+    snapshots: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("actor_steps", "actors_per_response", "games_per_actor", "max_parallel_programs"):
+        counts = ("actor_steps", "actors_per_response", "games_per_actor", "max_parallel_programs")
+        for name in (*counts, "snapshots"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
         if self.lp_launch_type not in LAUNCH_TYPES:
@@ -68,6 +88,9 @@ class LaunchpadConfig:
             raise ValueError(
                 f"plateau_min_improvement must be at least 0 and finite, not {self.plateau_min_improvement}."
             )
+        # Negated comparisons also catch NaN. With trembles alone nothing would be learned about the mixture.
+        if not 0 <= self.trembles < 1:
+            raise ValueError(f"trembles must be at least 0 and below 1, not {self.trembles}.")
         if not re.fullmatch(r"(\d+(,\d+)*)?", self.learner_devices, re.ASCII):
             raise ValueError(
                 "learner_devices must be numbers of devices joined by commas, such as 0,1, not "
@@ -100,11 +123,18 @@ class Learned(NamedTuple):
       policy: the file of a stored policy, see `acme_psro.policies.stored`.
       counts: the work done for it.
       metrics: the learner's own figures at the end.
+      snapshots: files of the policy earlier in training, oldest first.
     """
 
     policy: Path
     counts: Counts
     metrics: Mapping[str, float] = MappingProxyType({})
+    snapshots: tuple[Path, ...] = ()
+
+    @property
+    def candidates(self) -> tuple[Path, ...]:
+        """Files of all policies from which the response is chosen, the final one last."""
+        return (*self.snapshots, self.policy)
 
 
 # Runs all programs, some of them side by side; raises a RuntimeError if one fails for good.
@@ -117,8 +147,12 @@ def write_task(
     key: np.ndarray,
     task: BestResponseTask[PolicyT, PayoffsT],
     to_stored: Callable[[int, PolicyT], StoredPolicy],
+    trembles: float = 0.0,
 ) -> Program:
     """Writes a task's opponents, unless they exist already: a program may be using them.
+
+    If the task had other opponents when it was written, what its program left is removed, because a response
+    to them would be taken for one to these.
 
     Args:
       game: the game's name, see `acme_psro.games.identity`.
@@ -126,29 +160,56 @@ def write_task(
       key: `[2]` uint32, the key of all tasks of an iteration.
       task: the best response to find.
       to_stored: (player, policy of a population) -> the same as a stored policy.
+      trembles: see `LaunchpadConfig`.
     """
     place = task_directory(directory, key, task.player)
     opponents = place / "opponents"
+    strategy = _without_own(require_weights(task.meta_strategy), task.player)
+    others = [() if player == task.player else own for player, own in enumerate(task.populations)]
+    drawn = {
+        (player, index): to_stored(player, others[player][index])
+        for player, index in drawn_policies(strategy, others)
+    }
+    _claim(place, _digest(game, strategy, drawn))
     if not mixture_files.exists(opponents):
-        others = [() if player == task.player else own for player, own in enumerate(task.populations)]
-        # Policies without weight are never drawn, so they are not written. The mixture keeps their places,
-        # because its weights refer to policies by index.
-        drawn = set(drawn_policies(task.meta_strategy, others))
+        # Policies that are never drawn are not written. The mixture keeps their places, because its weights
+        # refer to policies by index.
         policies = tuple(
             tuple(
-                to_stored(player, policy) if (player, index) in drawn else None
+                drawn.get((player, index)) or (to_stored(player, policy) if trembles else None)
                 for index, policy in enumerate(own)
             )
             for player, own in enumerate(others)
         )
-        strategy = _without_own(task.meta_strategy, task.player)
-        mixture_files.write(opponents, mixture_files.Mixture(game, policies, strategy))
+        mixture_files.write(opponents, mixture_files.Mixture(game, policies, strategy, trembles))
     # Players share the key; each needs a seed of its own.
     seed = np.random.SeedSequence([*key.tolist(), task.player]).generate_state(1)[0]
     return Program(game, task.player, opponents, place / "run", int(seed))
 
 
-def _without_own(meta_strategy: MetaStrategy, player: int) -> MetaStrategy:
+def _digest(game: str, strategy: PopulationStrategy, drawn: Mapping[tuple[int, int], StoredPolicy]) -> str:
+    """Returns a digest of opponents, of their policies by content. Trembles are no part of it."""
+    policies = [[*index, stored.digest(policy)] for index, policy in drawn.items()]
+    content = json.dumps([game, meta_strategy_to_json(strategy), policies], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _claim(place: Path, digest: str) -> None:
+    """Records the opponents of a task, and removes the files of a task with other opponents."""
+    path = place / _DIGEST
+    if path.exists():
+        if path.read_text().strip() == digest:
+            return
+        mixture_files.remove(place / "opponents")
+        if (place / "run").exists():
+            shutil.rmtree(place / "run")
+    # Earlier versions wrote no digest, and never used a key for other opponents. The digest comes before the
+    # files that it is of, so that a task whose writing is interrupted is recognised.
+    place.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, digest + "\n")
+
+
+def _without_own(meta_strategy: PopulationStrategy, player: int) -> PopulationStrategy:
     """Returns the meta-strategy of the others: a product loses the responding player's own marginal."""
     if isinstance(meta_strategy, JointStrategy):
         return meta_strategy
@@ -164,11 +225,12 @@ def task_directory(directory: Path, key: np.ndarray, player: int) -> Path:
 def tidy_tasks(directory: Path, key: np.ndarray, num_players: int) -> None:
     """Removes the large files of tasks whose responses are known and stored elsewhere.
 
-    These are the opponents and the checkpoints. Configuration, logs and results stay, so that an outer loop
-    that falls back to an earlier checkpoint finds its programs finished.
+    These are the opponents, the checkpoints and the snapshots. Configuration, logs and results stay, so that
+    an outer loop that falls back to an earlier checkpoint finds its programs finished.
     """
     for player in range(num_players):
         place = task_directory(directory, key, player)
         mixture_files.remove(place / "opponents")
-        if (place / "run" / "checkpoints").exists():
-            shutil.rmtree(place / "run" / "checkpoints")
+        for large in ("checkpoints", "snapshots"):
+            if (place / "run" / large).exists():
+                shutil.rmtree(place / "run" / large)

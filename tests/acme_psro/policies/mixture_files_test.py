@@ -96,6 +96,74 @@ def test_a_joint_distribution_is_drawn_whole(mixture: Mixture, tmp_path: pathlib
     assert set(map(tuple, drawn.tolist())) == {(0, 2), (1, 0)}
 
 
+@pytest.fixture
+def trembling(mixture: Mixture, tree: GameTree, random_table: Any) -> Mixture:
+    """The mixture with a tenth of trembles, and with the policy that it lacks."""
+    own, (first, _, third) = mixture.policies
+    missing = stored_table(tree, 1, random_table(tree, 1))
+    return mixture._replace(policies=(own, (first, missing, third)), trembles=0.1)
+
+
+def test_trembles_are_written_and_old_files_have_none(
+    mixture: Mixture, trembling: Mixture, tmp_path: pathlib.Path
+) -> None:
+    mixture_files.write(tmp_path / "old", mixture)
+    assert "trembles" not in json.loads((tmp_path / "old" / "mixture.json").read_text())
+    assert mixture_files.load(tmp_path / "old").trembles == 0.0
+    mixture_files.write(tmp_path / "new", trembling)
+    loaded = mixture_files.load(tmp_path / "new")
+    assert loaded.trembles == 0.1
+    assert isinstance(loaded.meta_strategy, ProductStrategy)
+    assert [each.tolist() for each in loaded.meta_strategy.marginals] == [[0.25, 0.75], [0.5, 0.0, 0.5]]
+    # Every policy may be drawn, so that every policy is there.
+    assert all(policy is not None for own in loaded.policies for policy in own)
+
+
+def test_only_those_who_ask_for_trembles_meet_them(trembling: Mixture, tmp_path: pathlib.Path) -> None:
+    mixture_files.write(tmp_path, trembling)
+    n = 20_000
+
+    def draw(**options: bool) -> np.ndarray:
+        opponents = mixture_files.read(tmp_path, DECODERS, "kuhn_poker", **options)
+        return opponents.draw(np.random.default_rng(0), n)
+
+    usual = draw()
+    assert set(usual[:, 1]) == {0, 2}
+    shares = np.bincount(draw(trembling=True)[:, 1], minlength=3) / n
+    expected = 0.9 * np.array([0.5, 0.0, 0.5]) + 0.1 / 3
+    assert (np.abs(shares - expected) < 4 * np.sqrt(expected / n)).all()
+    without = mixture_files.opponents_of(trembling._replace(trembles=0.0), DECODERS, trembling=True)
+    np.testing.assert_array_equal(without.draw(np.random.default_rng(0), n), usual)
+
+
+def test_all_players_tremble_in_the_same_episodes(trembling: Mixture) -> None:
+    joint = JointStrategy(np.array([[0, 2], [1, 0]]), np.array([0.5, 0.5]))
+    mixture = trembling._replace(meta_strategy=joint)
+    n = 20_000
+    drawn = mixture_files.opponents_of(mixture, DECODERS, trembling=True).draw(np.random.default_rng(0), n)
+    shares = np.zeros((2, 3))
+    np.add.at(shares, tuple(drawn.T), 1 / n)
+    expected = np.full((2, 3), 0.1 / 6)
+    expected[0, 2] += 0.45
+    expected[1, 0] += 0.45
+    assert (np.abs(shares - expected) < 4 * np.sqrt(expected / n)).all()
+
+
+@pytest.mark.parametrize("trembles", [-0.1, 1.1, float("nan")])
+def test_trembles_that_are_no_share_are_refused(
+    trembles: float, trembling: Mixture, tmp_path: pathlib.Path
+) -> None:
+    with pytest.raises(MixtureError, match=r"^trembles must lie in \[0, 1\], not (-0.1|1.1|nan)\.$"):
+        mixture_files.write(tmp_path, trembling._replace(trembles=trembles))
+    assert not mixture_files.exists(tmp_path)
+
+
+def test_trembles_need_every_policy(mixture: Mixture, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(MixtureError, match=r"^policy 1 of player 1 has weight and is missing: give it\.$"):
+        mixture_files.write(tmp_path, mixture._replace(trembles=0.1))
+    assert not mixture_files.exists(tmp_path)
+
+
 def test_the_player_who_responds_needs_no_policies(mixture: Mixture, tmp_path: pathlib.Path) -> None:
     strategy = ProductStrategy((np.array([]), np.array([0.5, 0.0, 0.5])))
     others = mixture._replace(policies=((), mixture.policies[1]), meta_strategy=strategy)
@@ -103,6 +171,8 @@ def test_the_player_who_responds_needs_no_policies(mixture: Mixture, tmp_path: p
     opponents = mixture_files.read(tmp_path, DECODERS)
     assert opponents.policies[0] == ()
     assert set(opponents.draw(np.random.default_rng(0), 100)[:, 1]) == {0, 2}
+    trembling = mixture_files.opponents_of(others._replace(trembles=0.5), DECODERS, trembling=True)
+    assert set(trembling.draw(np.random.default_rng(0), 100)[:, 1]) == {0, 1, 2}
 
 
 def test_writing_again_replaces_the_mixture(mixture: Mixture, tmp_path: pathlib.Path) -> None:

@@ -22,7 +22,7 @@ from acme.utils import counting
 from acme_psro.agent_runs import directory as run_directory
 from acme_psro.agent_runs.checkpoints import Saved, open_checkpoints
 from acme_psro.agent_runs.config import AgentRunConfig
-from acme_psro.agent_runs.program import learning, starts
+from acme_psro.agent_runs.program import learning, snapshots, starts
 from acme_psro.policies import stored
 from acme_psro.system import tables
 from tests.acme_psro.agent_runs.program.fake_nodes import counter_at, stop_after
@@ -117,6 +117,46 @@ def test_checkpoints_are_made_at_the_start_and_at_intervals(
     config = AgentRunConfig(**CONFIG.to_json() | {"checkpoint_seconds": 0.0})
     learning.LearnerRunner(Learner(), counter, config, tmp_path).run()
     assert found == [["0"], ["0", "10"], ["10", "20"], ["20", "30"]]
+
+
+def test_snapshots_are_taken_while_the_program_learns(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = counting.Counter()
+    monkeypatch.setattr(learning.export, "to_stored", store_steps)
+
+    def wait(seconds: float) -> bool:
+        # 50 steps before the first gradient step, and 150 between any two looks.
+        steps = counter.get_counts().get("actor_steps", 0)
+        counter.increment(actor_steps=150 if steps else 50, learner_gradient_steps=4 if steps else 0)
+        time.sleep(0.05)
+        return steps > 1200
+
+    monkeypatch.setattr(lp, "wait_for_stop", wait)
+    config = AgentRunConfig(**CONFIG.to_json() | {"snapshots": 5})
+    learning.LearnerRunner(Learner(), counter, config, tmp_path).run()
+    found = snapshots.find(tmp_path)
+    assert [path.name for path in found] == [f"policy_{steps:012d}.npz" for steps in (200, 500, 650, 800)]
+    learned = [stored.read(path).about["steps"] for path in found]
+    assert 0 < learned[0] < learned[1] < learned[2] < learned[3]
+
+
+@pytest.mark.parametrize("changes", [{"snapshots": 0}, {"environment": "gymnasium:CartPole-v1"}])
+def test_no_snapshots_are_taken_where_none_are_asked_for(
+    changes: dict[str, Any], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lp, "wait_for_stop", stop_after(3))
+    config = AgentRunConfig(**CONFIG.to_json() | {"snapshots": 5} | changes)
+    counter = counter_at(actor_steps=500, learner_gradient_steps=8)
+    learning.LearnerRunner(Learner(), counter, config, tmp_path).run()
+    assert not (tmp_path / "snapshots").exists()
+
+
+def store_steps(config: AgentRunConfig, variables: Any) -> stored.StoredPolicy:
+    """Returns a policy that names the number of steps of the fake learner."""
+    return stored.StoredPolicy(
+        {"kind": "uniform", "game": "kuhn_poker()", "player": config.player, "steps": variables}, {}
+    )
 
 
 def test_the_learner_says_that_the_program_has_finished_once_it_is_saved(

@@ -23,6 +23,7 @@ if sys.version_info >= (3, 11):
 from acme_psro.agent_runs import directory as run_directory
 from acme_psro.agent_runs import launch
 from acme_psro.agent_runs.config import AgentRunConfig
+from acme_psro.agent_runs.program import snapshots
 from acme_psro.policies import stored
 from acme_psro.system import process_groups, tables
 from acme_psro.system.supervision import Event, Job, Retries, run_all
@@ -103,6 +104,7 @@ def program(
         distributed=True,
         replay_settings={"samples_per_insert": 4.0},
         replay_with_learner=request.node.callspec.params["victim"] != "replay/0",
+        snapshots=20,
     )
     environment = {
         "JAX_COMPILATION_CACHE_DIR": str(compiled),
@@ -130,6 +132,10 @@ def assert_went_on(program: Program, tmp_path: pathlib.Path) -> None:
     for name in ("learner", "actor", "evaluation"):
         steps = [row["actor_steps"] for row in tables.read(program.directory / f"{name}.csv")]
         assert steps == sorted(steps)
+    taken = snapshots.find(program.directory)
+    assert 1 <= len(taken) < program.config.snapshots
+    assert all(stored.read(path).about == policy.about for path in taken)
+    assert int(taken[-1].stem.removeprefix("policy_")) <= finished.counts["actor_steps"]
     assert program.groups
     assert not any(process_groups.is_alive(group) for group in program.groups)
     assert list((tmp_path / "scratch").iterdir()) == []

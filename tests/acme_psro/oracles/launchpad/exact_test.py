@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from acme_psro.evaluation.exact import response_gains
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles import exact
@@ -15,7 +16,7 @@ from acme_psro.oracles.launchpad.exact import make_oracle
 from acme_psro.oracles.launchpad.tasks import Learned, Program
 from acme_psro.policies import decoders, mixture_files, stored
 from acme_psro.policies.meta_strategy import ProductStrategy
-from acme_psro.policies.tabular import make_policy, mixture_plan, uniform_policy
+from acme_psro.policies.tabular import Policy, make_policy, mixture_plan, uniform_policy
 
 Tables = Callable[[GameTree, int], np.ndarray]
 KEY = np.array([7, 0xABC], np.uint32)
@@ -154,6 +155,69 @@ def test_a_response_that_gains_nothing_is_not_kept(
     for response in respond(KEY, tasks_of(kuhn, random_table)):
         assert response.gain < 0 < response.best_gain
         assert response.policy is None
+
+
+def test_of_all_snapshots_the_best_is_taken_and_others_that_gain_are_offered(
+    kuhn: GameTree, random_table: Tables, tmp_path: pathlib.Path
+) -> None:
+    tasks = tasks_of(kuhn, random_table)
+    best = exact.make_oracle(kuhn)(KEY, tasks)
+    order: dict[int, list[np.ndarray]] = {}
+
+    def find(programs: Sequence[Program]) -> list[Learned]:
+        found = []
+        for program in programs:
+            player, snapshots = program.player, []
+            policies = _policies_between(kuhn, player, best[player].policy)
+            order[player] = [policy.table for policy in policies]
+            # The best one is neither the first nor the last, and one is there twice.
+            for index in (-1, 1, 0, 2, 1):
+                path = tmp_path / f"{player}_{len(snapshots)}.npz"
+                stored.write(path, decoders.from_tree_policy(kuhn, player, policies[index]))
+                snapshots.append(path)
+            found.append(Learned(snapshots[-1], Counts(1, 1, 1), snapshots=tuple(snapshots[:-1])))
+        return found
+
+    responses = make_oracle(kuhn, tmp_path / "tasks", find, table_of)(KEY, tasks)
+    for task, response in zip(tasks, responses, strict=True):
+        player = task.player
+        plan = mixture_plan(kuhn, task.populations, task.meta_strategy.marginals)
+        gains = response_gains(
+            kuhn, plan, player, [make_policy(kuhn, player, table) for table in order[player]]
+        )
+        # The test is of something: gains fall along the order, and the last policy loses.
+        assert gains == sorted(gains, reverse=True) and gains[0] > gains[1] > gains[2] > 0 > gains[-1]
+        assert response.policy is not None
+        np.testing.assert_array_equal(response.policy.table, order[player][0])
+        assert response.gain == pytest.approx(gains[0], abs=1e-12)
+        assert len(response.others) == 2
+        for other, expected in zip(response.others, order[player][1:3], strict=True):
+            np.testing.assert_array_equal(other.table, expected)
+
+
+def _policies_between(tree: GameTree, player: int, best: Policy | None) -> list[Policy]:
+    """Returns deterministic policies, each of which deviates from a best response in one state more."""
+    assert best is not None
+    table, policies = best.table.copy(), [best]
+    for row in range(len(table)):
+        # Every decision in Kuhn poker is between two actions.
+        table[row] = table[row][::-1]
+        policies.append(make_policy(tree, player, table))
+    return policies
+
+
+def test_gains_are_over_the_mixture_without_trembles(
+    kuhn: GameTree, random_table: Tables, tmp_path: pathlib.Path
+) -> None:
+    tasks, solve = tasks_of(kuhn, random_table), _Solving(kuhn)
+    found = [
+        make_oracle(kuhn, tmp_path / str(trembles), solve, table_of, trembles=trembles)(KEY, tasks)
+        for trembles in (0.0, 0.3)
+    ]
+    assert [mixture_files.load(program.opponents).trembles for program in solve.programs] == [0, 0, 0.3, 0.3]
+    for without, response in zip(*found, strict=True):
+        assert (response.gain, response.best_gain) == (without.gain, without.best_gain)
+        assert response.gain == pytest.approx(response.best_gain, abs=1e-9)
 
 
 def _worst_of(tree: GameTree, player: int, directory: pathlib.Path) -> pathlib.Path:

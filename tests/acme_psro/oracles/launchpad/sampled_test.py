@@ -14,6 +14,7 @@ from acme_psro.meta_game.estimates import empty
 from acme_psro.meta_game.sampled import SimulationConfig
 from acme_psro.oracles.base import BestResponseTask, Counts, Oracle
 from acme_psro.oracles.launchpad import sampled as launchpad_sampled
+from acme_psro.oracles.launchpad.choice import Choice
 from acme_psro.oracles.launchpad.sampled import make_oracle
 from acme_psro.oracles.launchpad.tasks import Learned, Program, task_directory
 from acme_psro.policies import decoders, mixture_files, stored
@@ -61,7 +62,11 @@ def tasks(tmp_path: pathlib.Path) -> list[BestResponseTask]:
 @pytest.fixture
 def ask(tmp_path: pathlib.Path, tasks: list[BestResponseTask], monkeypatch: pytest.MonkeyPatch) -> Ask:
     def respond(
-        gain: Estimate, about: dict[str, Any] | None = None, tolerance: float = 1e-9
+        gain: Estimate,
+        about: dict[str, Any] | None = None,
+        tolerance: float = 1e-9,
+        snapshots: int = 0,
+        trembles: float = 0.0,
     ) -> tuple[list[Any], Measured, list[Program]]:
         seen: list[Program] = []
 
@@ -70,13 +75,20 @@ def ask(tmp_path: pathlib.Path, tasks: list[BestResponseTask], monkeypatch: pyte
             found = []
             for program in asked:
                 said = {"kind": "network", "game": GAME, "player": program.player, **(about or {})}
-                path = stored.write_file(program.directory / "policy.npz", StoredPolicy(said, {})).path
-                found.append(Learned(path, Counts(5, 6, 7), {"q": 0.5}))
+                names = [f"snapshot {number}" for number in range(snapshots)]
+                *earlier, path = (
+                    stored.write_file(
+                        program.directory / f"{name}.npz",
+                        StoredPolicy(said | ({"name": name} if snapshots else {}), {}),
+                    ).path
+                    for name in (*names, "final" if snapshots else "policy")
+                )
+                found.append(Learned(path, Counts(5, 6, 7), {"q": 0.5}, tuple(earlier)))
             return found
 
         game: Any = Measured(gain)
         monkeypatch.setattr(launchpad_sampled, "estimate_gain", game.estimate_gain)
-        oracle: Oracle = make_oracle(game, tmp_path / "tasks", run_programs, place, tolerance)
+        oracle: Oracle = make_oracle(game, tmp_path / "tasks", run_programs, place, tolerance, trembles)
         return list(oracle(KEY, tasks)), game, seen
 
     def place(player: int, index: int) -> pathlib.Path:
@@ -98,7 +110,41 @@ def test_a_response_is_the_programs_network_made_greedy(ask: Ask, tmp_path: path
         assert response.metrics == {"q": 0.5}
     assert len({seed for *_, seed in game.asked}) == 2
     # What was measured and is kept elsewhere is not left lying.
-    assert not list((tmp_path / "tasks").rglob("response.npz"))
+    assert not list((tmp_path / "tasks").rglob("response*.npz"))
+
+
+def test_the_response_is_the_best_snapshot_measured_in_games_of_its_own(
+    ask: Ask, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[tuple[list[str], int]] = []
+
+    def choose(game: Any, candidates: Sequence[pathlib.Path], player: int, *rest: Any) -> Choice:
+        policies = [stored.read(path) for path in candidates]
+        assert all(policy.about["greedy"] for policy in policies)
+        chosen.append(([policy.about["name"] for policy in policies], rest[-1]))
+        return Choice(1, 300)
+
+    monkeypatch.setattr(launchpad_sampled, "choose", choose)
+    responses, game, _ = ask(Estimate(0.5, 0.1), snapshots=6)
+    for player, response in enumerate(responses):
+        assert stored.read(response.policy.path).about["name"] == "snapshot 3"
+        policy, _, seed = game.asked[player]
+        assert policy.about["name"] == "snapshot 3"
+        names, choosing = chosen[player]
+        # Only the newest ones are worth the games.
+        assert names == ["snapshot 2", "snapshot 3", "snapshot 4", "snapshot 5", "final"]
+        # A gain in the games by which a policy was chosen would be too high.
+        assert choosing != seed
+        assert response.counts == Counts(5 + 300 + 40, 6, 7)
+    assert not list((tmp_path / "tasks").rglob("response*.npz"))
+
+
+def test_opponents_tremble_as_configured(ask: Ask) -> None:
+    with pytest.raises(StoredPolicyError, match="cannot be read"):
+        # Only trembles need the policy without weight, which is not there.
+        ask(Estimate(0.5, 0.1), trembles=0.05)
+    _, _, programs = ask(Estimate(0.5, 0.1))
+    assert [mixture_files.load(program.opponents).trembles for program in programs] == [0, 0]
 
 
 def test_policies_of_other_kinds_are_played_as_they_are(ask: Ask) -> None:
