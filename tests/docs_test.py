@@ -31,10 +31,17 @@ INTERNAL = (
 # Code on a page that is not one of the examples, by its first line, with the reason.
 NOT_RUN = {
     "from acme.jax import experiments": "it needs Acme's main branch",
-    "import runpy": "it needs a game of the reader's own",
 }
 # Lines of output that pages show.
 SHOWN = {
+    "callbacks": (
+        "guides/callbacks.md",
+        [
+            "iteration 1: player 0 gains 0.3750",
+            "stopped: exploitability 0.0833",
+            "resumed: exploitability 0.0000",
+        ],
+    ),
     "exact_psro": ("tutorial/kuhn.md", ["uniform players: exploitability 0.4583", "exploitability 0.0321"]),
     "own_game": ("tutorial/own_game.md", ["numbers 1 to 5: [0.0625 0.3125 0.25 0.3125 0.0625]"]),
     "own_solver": (
@@ -144,10 +151,19 @@ COMMANDS = {
 }
 
 
+# Modules that define further flags of a launcher.
+FLAG_FILES = {
+    "run_psro": ("psro_flags", "config_flag", "settings_flag"),
+    "run_agent": ("config_flag", "settings_flag"),
+    "evaluate": ("config_flag",),
+}
+
+
 def flags_of(launcher: str) -> set[str]:
     """Returns the names of a launcher's flags, from its source."""
-    source = (ROOT / "acme_psro" / "commands" / f"{launcher}.py").read_text()
-    names = set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source))
+    files = (launcher, *FLAG_FILES[launcher])
+    sources = [(ROOT / "acme_psro" / "commands" / f"{name}.py").read_text() for name in files]
+    names = set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', "".join(sources)))
     return names | {f"no{name}" for name in names}
 
 

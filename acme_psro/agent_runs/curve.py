@@ -1,14 +1,58 @@
-"""Learning curve of a run, as a picture."""
+"""Learning curve of a run, as a picture that is renewed while the run goes on."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.display.plain_matplotlib import plain_matplotlib
-from acme_psro.system import files
+from acme_psro.system import files, tables
+
+# Drawing takes a fraction of a second, so that it is not done for every evaluation of a fast run.
+_SECONDS_BETWEEN_PICTURES = 30.0
+
+
+class CurveFile:
+    """The learning curve of a run as `evaluation.png` in its directory.
+
+    Args:
+      config: configuration of the run.
+      directory: output directory of the run.
+
+    Attributes:
+      path: path of the picture.
+    """
+
+    def __init__(self, config: AgentRunConfig, directory: Path) -> None:
+        self.path = directory / "evaluation.png"
+        self._title = f"{config.agent} in {config.environment}"
+        self._directory = directory
+        self._drawn_at = time.monotonic()
+
+    def draw(self) -> bool:
+        """Draws the evaluations that have been made. Returns False if there are none.
+
+        Raises:
+          Exception: the picture cannot be drawn, for many possible reasons.
+        """
+        rows = tables.read(self._directory / "evaluation.csv")
+        if rows:
+            write_curve(self.path, self._title, rows)
+        return bool(rows)
+
+    def renew(self) -> None:
+        """Draws the evaluations if the picture is old. If that fails, the run goes on without it."""
+        if time.monotonic() - self._drawn_at < _SECONDS_BETWEEN_PICTURES:
+            return
+        # At its end, the run draws the picture once more, and then tells why that is impossible.
+        with contextlib.suppress(Exception):
+            self.draw()
+        self._drawn_at = time.monotonic()
 
 
 @plain_matplotlib()

@@ -18,8 +18,11 @@ from pathlib import Path
 from acme_psro.agent_runs import directory as run_directory
 from acme_psro.agent_runs import placement
 from acme_psro.agent_runs.config import AgentRunConfig
+from acme_psro.agent_runs.curve import CurveFile
 from acme_psro.agent_runs.program import compilation
-from acme_psro.agent_runs.progress import Progress
+from acme_psro.agent_runs.progress import Progress, describe_run
+from acme_psro.agent_runs.watch import STARTING, WAITING, ProgramWatch
+from acme_psro.system import surroundings
 from acme_psro.system.process_groups import interruptible
 from acme_psro.system.supervision import BAD_INPUT, Event, Failure, Job, run_all
 
@@ -55,7 +58,10 @@ def run(config: AgentRunConfig, directory: Path, started: float) -> int:
             has_ended = train(config, directory, started, progress)
         except KeyboardInterrupt:
             is_begun = (directory / "config.json").exists()
+            if is_begun:
+                _draw(config, directory, progress, "stopped")
             progress.note("stopped; --resume continues from the last checkpoint" if is_begun else "stopped")
+            progress.enter("stopped")
             return 1
         except (ValueError, RuntimeError) as error:
             if (system_error := find_system_error(error)) is not None:
@@ -63,6 +69,7 @@ def run(config: AgentRunConfig, directory: Path, started: float) -> int:
             return _print_error(error, BAD_INPUT if isinstance(error, ValueError) else 1)
         if has_ended:
             _draw(config, directory, progress)
+        progress.enter("done")
     return 0
 
 
@@ -81,20 +88,18 @@ def _print_error(error: Exception, code: int) -> int:
     return code
 
 
-def _draw(config: AgentRunConfig, directory: Path, progress: Progress) -> None:
+def _draw(config: AgentRunConfig, directory: Path, progress: Progress, state: str = "done") -> None:
     """Plots the learning curve as `evaluation.png`, or warns if that fails: the run itself is stored."""
-    path = directory / "evaluation.png"
     try:
-        from acme_psro.agent_runs import curve
-        from acme_psro.system import tables
-
-        rows = tables.read(directory / "evaluation.csv")
-        curve.write_curve(path, f"{config.agent} in {config.environment}", rows)
+        curve = CurveFile(config, directory)
+        is_drawn = curve.draw()
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        print(f"warning: the run is done, but its curve cannot be drawn: {reason}", file=sys.stderr)
+        print(f"warning: the run is {state}, but its curve cannot be drawn: {reason}", file=sys.stderr)
         return
-    progress.note(f"curve: {path}")
+    # A run that was stopped early may have no evaluation yet.
+    if is_drawn:
+        progress.note(f"curve: {curve.path}")
 
 
 def _train_here(config: AgentRunConfig, directory: Path, started: float, progress: Progress) -> bool:
@@ -124,7 +129,7 @@ def _train_as_program(config: AgentRunConfig, directory: Path, started: float, p
       ValueError: the configuration is refused.
       RuntimeError: the program failed.
     """
-    display = _Display(directory, progress)
+    display = _Display(config, directory, progress)
     job = make_job(config, directory)
     run_all([job], hang_seconds=HANG_SECONDS, on_event=display.note, on_poll=display.update)
     _conclude(config, directory, started, progress)
@@ -162,7 +167,9 @@ def _conclude(config: AgentRunConfig, directory: Path, started: float, progress:
         os.environ.update(placement.environment(config.learner_devices))
         from acme_psro.agent_runs import final
 
-        progress.show(final.evaluate(config, directory, finished.counts, time.monotonic() - started))
+        with progress.during("evaluating the last checkpoint"):
+            row = final.evaluate(config, directory, finished.counts, time.monotonic() - started)
+        progress.show(row)
     if finished.reason == "plateau":
         progress.note(f"ended at a plateau after {finished.counts['actor_steps']:,.0f} steps")
 
@@ -196,6 +203,7 @@ def make_job(config: AgentRunConfig, directory: Path, name: str = "program", sha
         signs=functools.partial(run_directory.signs_of_life, directory, config),
         environment={"PYTHONPATH": os.pathsep.join(filter(None, paths))}
         | compilation.environment()
+        | surroundings.environment()
         | placement.environment(config.learner_devices, sharing_devices),
     )
 
@@ -215,36 +223,46 @@ def _failure(directory: Path, how: str) -> Failure:
 
 
 class _Display:
-    """Display of a program's progress, read from the tables that the program writes.
+    """Display of a program's progress, read from the files that the program writes.
 
     Args:
+      config: configuration of the run.
       directory: output directory of the run.
-      progress: shows the evaluations, the steps and the failures.
+      progress: shows the start, the evaluations, the steps and the failures.
     """
 
-    def __init__(self, directory: Path, progress: Progress) -> None:
+    def __init__(self, config: AgentRunConfig, directory: Path, progress: Progress) -> None:
+        self._config = config
         self._directory = directory
         self._progress = progress
+        self._curve = CurveFile(config, directory)
+        self._watch = ProgramWatch(directory)
         # Evaluations from before the run was resumed are not shown again.
-        self._num_shown = len(self._read("evaluation"))
+        self._num_shown = len(self._watch.rows("evaluation"))
+        self._is_announced = False
 
     def note(self, event: Event) -> None:
-        """Shows a failure of the program."""
+        """Shows a failure of the program, and follows its next launch."""
         if event.kind == "failed":
             self._progress.note(event.message)
+            self._watch.expect_launch()
 
     def update(self) -> None:
-        """Shows the evaluations since the last call, and the current number of steps."""
-        rows = self._read("evaluation")
+        """Shows the evaluations since the last call, and the current work and number of steps."""
+        # The program writes its configuration once it has accepted it.
+        if not self._is_announced and not (self._directory / "config.json").exists():
+            return
+        if not self._is_announced:
+            self._is_announced = True
+            devices = placement.foresee_devices(self._config.learner_devices)
+            self._progress.note(describe_run(self._config, self._directory, devices))
+            self._progress.start(run_directory.newest_checkpoint(self._directory) or 0)
+        rows = self._watch.rows("evaluation")
         for row in rows[self._num_shown :]:
             self._progress.show(row)
+        if len(rows) > self._num_shown:
+            self._curve.renew()
         self._num_shown = len(rows)
-        episodes = self._read("actor")
-        if episodes:
-            last = episodes[-1]
-            self._progress.advance(int(last["actor_steps"]), last["episode_return"])
-
-    def _read(self, name: str) -> list[dict[str, float]]:
-        from acme_psro.system import tables
-
-        return tables.read(self._directory / f"{name}.csv")
+        status = self._watch.status()
+        self._progress.enter(status.phase, announced=status.phase in (STARTING, WAITING))
+        self._progress.advance(status.actor_steps, status.episode_return)

@@ -6,7 +6,7 @@ import contextlib
 import io
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import agents.acme_layer.compat  # noqa: F401
@@ -14,18 +14,22 @@ import agents.acme_layer.compat  # noqa: F401
 # isort: split
 
 import acme
+import jax
+from acme import core
 from acme.utils import counting, loggers
 
 from acme_psro.agent_runs import directory as run_directory
-from acme_psro.agent_runs import export
+from acme_psro.agent_runs import export, placement
 from acme_psro.agent_runs.checkpoints import Checkpoints, Saved, open_checkpoints
 from acme_psro.agent_runs.config import AgentRunConfig
+from acme_psro.agent_runs.curve import CurveFile
 from acme_psro.agent_runs.evaluation import Row, make_evaluation
 from acme_psro.agent_runs.logs import LoggerFactory, TableLogger
-from acme_psro.agent_runs.parts import Parts, make_parts
-from acme_psro.agent_runs.progress import Progress
+from acme_psro.agent_runs.parts import Parts, make_parts, make_replay
+from acme_psro.agent_runs.progress import Progress, describe_run
 from acme_psro.policies import stored
 from acme_psro.system.streams import quiet_stderr
+from agents.acme_layer.devices import describe_split
 from agents.acme_layer.released import LocalAgent, make_local_agent
 
 
@@ -46,14 +50,22 @@ def train(config: AgentRunConfig, directory: Path, started: float, progress: Pro
     parts = make_parts(config)
     run_directory.begin(directory, config)
     counter = counting.Counter(time_delta=0.0)
-    acting = _make_agent(config, directory, parts, counter)
-    with open_checkpoints(directory / "checkpoints") as checkpoints:
+    with (
+        contextlib.closing(LoggerFactory(directory)) as make_logger,
+        open_checkpoints(directory / "checkpoints") as checkpoints,
+    ):
+        acting = _make_agent(config, make_logger, parts, counter)
+        _announce(config, directory, acting.learner, progress)
         saved = checkpoints.restore(acting.learner.save())
         if saved is not None:
             acting.learner.restore(saved.state)
             counter.increment(**saved.counts)
-        run = _Run(config, directory, parts, checkpoints, acting, counter, started)
+        else:
+            # So that the first row of every table has this column, by which rows are dropped on a resumption.
+            counter.increment(actor_steps=0)
+        run = _Run(config, directory, parts, checkpoints, acting, counter, make_logger, started)
         progress.start(run.actor_steps)
+        acting.first_step_inside(progress.compiling)
         try:
             run.train(progress)
         except BaseException:
@@ -66,8 +78,19 @@ def train(config: AgentRunConfig, directory: Path, started: float, progress: Pro
         stored.write(run_directory.policy_file(directory), export.export(directory))
 
 
+def _announce(config: AgentRunConfig, directory: Path, learner: core.Learner, progress: Progress) -> None:
+    """Shows what is run, where, and on which devices."""
+    used, available = getattr(learner, "devices", ()), len(jax.local_devices())
+    devices = placement.name_devices([device.device_kind for device in used])
+    progress.note(describe_run(config, directory, devices))
+    if len(used) < available:
+        replay = make_replay(config)
+        rows = replay.batch_size // replay.sequence_length
+        progress.note(f"{describe_split(len(used), available, rows)}.")
+
+
 def _make_agent(
-    config: AgentRunConfig, directory: Path, parts: Parts, counter: counting.Counter
+    config: AgentRunConfig, make_logger: LoggerFactory, parts: Parts, counter: counting.Counter
 ) -> LocalAgent:
     """Makes Acme's agent, and hides the messages and the temporary files of its Reverb server."""
     with (
@@ -82,7 +105,7 @@ def _make_agent(
                 parts.agent.network_factory,
                 parts.spec,
                 config.seed,
-                logger_fn=LoggerFactory(directory),
+                logger_fn=make_logger,
                 counter=counter,
                 in_process=config.replay == "in_process",
             )
@@ -101,6 +124,7 @@ class _Run:
         checkpoints: Checkpoints,
         acting: LocalAgent,
         counter: counting.Counter,
+        make_logger: LoggerFactory,
         started: float,
     ) -> None:
         """Removes the rows of tables that are newer than the restored state, and opens the tables.
@@ -112,6 +136,7 @@ class _Run:
           checkpoints: checkpoints of the run.
           acting: the agent that acts and learns, with its state already restored.
           counter: counts of the whole run, those of the restored checkpoint included.
+          make_logger: makes the loggers of the run.
           started: `time.monotonic()` when the process began.
         """
         self._config = config
@@ -125,8 +150,9 @@ class _Run:
         self._clock = _Clock(started, counter.get_counts())
         actor_counter = counting.Counter(counter, "actor", time_delta=0.0)
         self._loop = acme.EnvironmentLoop(environment, acting, actor_counter, loggers.NoOpLogger())
-        self._episodes = LoggerFactory(directory)("actor", "actor_steps")
+        self._episodes = make_logger("actor", "actor_steps")
         self._evaluations = TableLogger(directory, "evaluation", "actor_steps")
+        self._curve = CurveFile(config, directory)
         self._saved_at = time.monotonic()
         self._at_plateau = self._is_at_plateau()
 
@@ -139,20 +165,21 @@ class _Run:
         """Trains until all steps are made or the evaluations reach a plateau."""
         config = self._config
         due = (self.actor_steps // config.evaluate_every + 1) * config.evaluate_every
+        progress.enter("collecting experience")
         while not self._has_ended():
             result = self._loop.run_episode()
             self._episodes.write(result)
             progress.advance(self.actor_steps, float(result["episode_return"]))
             if self.actor_steps >= min(due, config.actor_steps):
                 due = (self.actor_steps // config.evaluate_every + 1) * config.evaluate_every
-                progress.show(self._write_evaluation())
+                self._evaluate_and_show(progress)
                 self.save()
             elif time.monotonic() - self._saved_at > config.checkpoint_seconds:
                 self.save()
         if run_directory.evaluated_at(self._directory) < self.actor_steps:
             # A resumed run may be at its end before any episode: if it was stopped during its last evaluation
             # or if the evaluations so far show a plateau under a changed criterion.
-            progress.show(self._write_evaluation())
+            self._evaluate_and_show(progress)
         if self.actor_steps < config.actor_steps:
             progress.note(f"ended at a plateau after {self.actor_steps:,} steps")
 
@@ -169,8 +196,16 @@ class _Run:
         self._checkpoints.save(Saved(self._acting.learner.save(), counts | self._clock.read()))
         self._saved_at = time.monotonic()
 
+    def _evaluate_and_show(self, progress: Progress) -> None:
+        with progress.during("evaluating"):
+            row = self._write_evaluation()
+        progress.show(row)
+        with self._clock.evaluating():
+            self._curve.renew()
+
     def _write_evaluation(self) -> Row:
-        row = self._clock.time_evaluation(self._evaluate)
+        with self._clock.evaluating():
+            row = self._evaluate()
         counts = self._counter.get_counts()
         row |= {
             "actor_steps": float(counts["actor_steps"]),
@@ -195,12 +230,12 @@ class _Clock:
         self._before = before
         self._evaluating = 0.0
 
-    def time_evaluation(self, evaluate: Callable[[], Row]) -> Row:
-        """Evaluates, and counts the time as time of evaluation. Returns the result."""
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Counts the time inside as time of evaluation."""
         began = time.monotonic()
-        row = evaluate()
+        yield
         self._evaluating += time.monotonic() - began
-        return row
 
     def read(self) -> dict[str, float]:
         """Returns both times so far, in seconds, by name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from acme_psro.display.events import EventWriter
 from acme_psro.system.tables import Table
 
 # Shortest time between two rows of a logger. Rows in between are dropped, to keep the tables of long runs
-# small.
+# small, except for the last row of a run.
 SECONDS_BETWEEN_ROWS = 5.0
 
 
@@ -29,17 +30,62 @@ class TableLogger(loggers.Logger):
     """
 
     def __init__(self, directory: Path, label: str, steps_key: str) -> None:
-        self._table = Table(directory / f"{label}.csv", steps_key)
+        self._path = directory / f"{label}.csv"
+        self._table: Table | None = None
         self._events = EventWriter(directory / "events" / label)
         self._steps_key = steps_key
 
     def write(self, data: loggers.LoggingData) -> None:
         row = {name: float(value) for name, value in data.items()}
+        # Opened at the first row, because a resumed run may first remove the rows of an existing table.
+        if self._table is None:
+            self._table = Table(self._path, self._steps_key)
         self._table.write(row)
         self._events.write(int(row.get(self._steps_key, 0)), row, time.time())
 
     def close(self) -> None:
         self._events.close()
+
+
+class ThinnedLogger(loggers.Logger):
+    """Logger that drops rows which follow each other too fast, but never the last one.
+
+    It may be closed by another thread than the one that writes. Rows after the end are dropped.
+
+    Args:
+      to: logger that gets the rows which are kept.
+      seconds: shortest time between two rows, except for the last one.
+    """
+
+    def __init__(self, to: loggers.Logger, seconds: float) -> None:
+        self._to = to
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._written_at: float | None = None
+        self._held_back: loggers.LoggingData | None = None
+        self._closed = False
+
+    def write(self, data: loggers.LoggingData) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            now = time.monotonic()
+            if self._written_at is not None and now - self._written_at < self._seconds:
+                # A copy, because the caller may use its dictionary again.
+                self._held_back = dict(data)
+                return
+            self._to.write(data)
+            self._written_at, self._held_back = now, None
+
+    def close(self) -> None:
+        """Writes the row that was held back last, and closes the other logger. May be called repeatedly."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._held_back is not None:
+                self._to.write(self._held_back)
+            self._to.close()
 
 
 class LoggerFactory:
@@ -51,7 +97,15 @@ class LoggerFactory:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._made: list[loggers.Logger] = []
 
     def __call__(self, label: str, steps_key: str = "steps", instance: int = 0) -> loggers.Logger:
         name = f"{label}_{instance}" if instance else label
-        return loggers.TimeFilter(TableLogger(self._directory, name, steps_key), SECONDS_BETWEEN_ROWS)
+        logger = ThinnedLogger(TableLogger(self._directory, name, steps_key), SECONDS_BETWEEN_ROWS)
+        self._made.append(logger)
+        return logger
+
+    def close(self) -> None:
+        """Closes all loggers that were made, and so writes the last row of each."""
+        for logger in self._made:
+            logger.close()

@@ -6,6 +6,7 @@ separate process instead.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -23,6 +24,10 @@ _USUAL_FRACTION = 0.75
 # Variables with which users change this default. JAX raises an error if both fractions are set.
 _FRACTIONS = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")
 _CHOICES = (*_FRACTIONS, "XLA_PYTHON_CLIENT_PREALLOCATE", "XLA_PYTHON_CLIENT_ALLOCATOR")
+_LIST = """
+import jax
+print(";".join(device.device_kind for device in jax.local_devices()))
+"""
 _COUNT = """
 import jax
 try:
@@ -77,6 +82,32 @@ def check(devices: str) -> None:
         raise ValueError(
             f"--learner_devices={devices} asks for CUDA devices, but JAX shows none here: leave it out."
         )
+
+
+def name_devices(kinds: Sequence[str]) -> str:
+    """Names devices in a few words, such as `cpu` or `2 x NVIDIA H100`.
+
+    Args:
+      kinds: kind of each device, as JAX names it.
+    """
+    counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+    return ", ".join(kind if count == 1 else f"{count} x {kind}" for kind, count in counts.items())
+
+
+def foresee_devices(devices: str) -> str:
+    """Names the devices that a learner in another process will see, without claiming any of them.
+
+    Args:
+      devices: devices that the learner is restricted to, as `parse` takes it; "" means all devices.
+    """
+    if devices:
+        return f"CUDA {'devices' if ',' in devices else 'device'} {devices}"
+    # JAX finds accelerators by its plug-ins. Without any, there is no need to ask it, which takes seconds.
+    plugins = [name for name in ("jax_plugins", "libtpu") if importlib.util.find_spec(name) is not None]
+    if not plugins or os.environ.get("JAX_PLATFORMS") == "cpu":
+        return "cpu"
+    listed = _ask_jax(_LIST)
+    return name_devices(listed.split(";")) if listed else "the devices that JAX finds"
 
 
 def check_actors(flag: str, actors: int, programs: int = 1) -> None:
@@ -170,14 +201,19 @@ def _names(numbers: Sequence[int]) -> list[str]:
 
 def _count_devices() -> int:
     """Counts the CUDA devices that JAX shows in this process's environment; 0 if JAX fails."""
+    return int(_ask_jax(_COUNT) or 0)
+
+
+def _ask_jax(code: str) -> str:
+    """Runs code in a process of its own and returns the last line that it prints, or "" if it fails."""
     asked = subprocess.run(
-        [sys.executable, "-c", _COUNT],
-        # Counting must not allocate the memory of a device that another process uses.
+        [sys.executable, "-c", code],
+        # Asking must not allocate the memory of a device that another process uses.
         env=os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
         capture_output=True,
         text=True,
         check=False,
     )
-    # Plugins may print before the count, so only the last word is read.
-    lines = asked.stdout.split()
-    return int(lines[-1]) if lines and asked.returncode == 0 else 0
+    # Plug-ins may print before the answer.
+    lines = asked.stdout.strip().splitlines()
+    return lines[-1] if lines and asked.returncode == 0 else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Generic
+from typing import Generic, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -83,6 +83,28 @@ class Response(Generic[PolicyT]):
     standard_error: float = 0.0
     own_error: float = 0.0
     others: tuple[PolicyT, ...] = ()
+
+
+# An oracle's memory as arrays by name.
+Memory = Mapping[str, np.ndarray]
+NO_MEMORY: Memory = MappingProxyType({})
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """An oracle that remembers something from one call to the next, which checkpoints keep."""
+
+    def memory(self) -> Memory:
+        """Returns all that it remembers."""
+        ...
+
+    def remember(self, memory: Memory) -> None:
+        """Makes it go on as if it had never stopped.
+
+        Raises:
+          ValueError: this is not the memory of such an oracle for this game.
+        """
+        ...
 
 
 # key `[2]` uint32 (raw bits, split before every use) and tasks in, one response a task out.

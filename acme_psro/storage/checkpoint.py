@@ -26,7 +26,7 @@ from typing import Any, Generic
 import numpy as np
 
 from acme_psro.meta_game.base import PayoffsT, PolicyT
-from acme_psro.oracles.base import Counts
+from acme_psro.oracles.base import NO_MEMORY, Counts, Memory
 from acme_psro.policies.meta_strategy import MetaStrategy
 from acme_psro.psro.loop import PSROState
 from acme_psro.storage import strategies
@@ -63,6 +63,8 @@ __all__ = [
 
 VERSION = 1
 _KEPT = 3
+# Names of the arrays in which an oracle's memory is kept begin with this.
+_MEMORY = "memory_"
 # A running run removes every checkpoint that was listed if reading takes longer than a few iterations.
 _LISTINGS = 5
 
@@ -79,11 +81,13 @@ class Record(Generic[PolicyT, PayoffsT]):
       state: the outer loop's state; its `responses` are not kept, as nothing later needs them.
       metrics: one row an iteration, beginning with the initial populations' row.
       meta_strategies: the meta-strategy of each row.
+      memory: what the oracle remembers after the last iteration.
     """
 
     state: PSROState[PolicyT, PayoffsT]
     metrics: list[dict[str, float]]
     meta_strategies: list[MetaStrategy]
+    memory: Memory = NO_MEMORY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +124,8 @@ def save(directory: Path, record: Record[PolicyT, PayoffsT], form: Format[Policy
     name = f"state_{record.state.iteration:05d}"
     players = len(record.state.populations)
     strategy_arrays = strategies.to_arrays(record.meta_strategies, players)
-    arrays = pack(strategy_arrays | form.pack_payoffs(record.state.payoffs))
+    memory = {f"{_MEMORY}{name}": values for name, values in record.memory.items()}
+    arrays = pack(strategy_arrays | form.pack_payoffs(record.state.payoffs) | memory)
     write_atomically(directory / f"{name}.npz", arrays)
     digests[f"{name}.npz"] = _digest(arrays)
     manifest = {
@@ -260,7 +265,8 @@ def _read(directory: Path, path: Path, form: Format[PolicyT, PayoffsT]) -> Recor
         iteration=manifest["iteration"],
         counts=Counts(**manifest["totals"]),
     )
-    return Record(state, manifest["metrics"], meta_strategies)
+    memory = {name.removeprefix(_MEMORY): arrays[name] for name in arrays if name.startswith(_MEMORY)}
+    return Record(state, manifest["metrics"], meta_strategies, memory)
 
 
 def _digest(data: bytes) -> str:

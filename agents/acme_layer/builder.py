@@ -183,8 +183,7 @@ class CoreBuilder:
           counter: counter of the learner's steps.
 
         Raises:
-          ValueError: no agent of this package supports the environment, or the batch cannot be divided
-            equally among the local devices.
+          ValueError: no agent of this package supports the environment.
         """
         del replay_client
         interface, length = make_interface(environment_spec), self._replay.sequence_length

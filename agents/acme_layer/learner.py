@@ -21,6 +21,7 @@ import reverb
 from acme.utils import counting, loggers
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from agents.acme_layer.devices import choose_devices
 from agents.core import AgentCore, Key, Metrics, Transition
 
 VARIABLES = ("policy",)
@@ -47,7 +48,8 @@ class CoreLearner(acme.core.Learner):
     """Runs `AgentCore.update` on samples from replay.
 
     One `step` takes one sample and runs `gradient_steps` updates in one jitted program. With several local
-    devices, each batch is sharded over them and the state is replicated. Losses and batch statistics are
+    devices, each batch is sharded over as many of them as divide it evenly, see
+    `agents.acme_layer.devices.choose_devices`, and the state is replicated. Losses and batch statistics are
     those of the whole batch.
 
     Args:
@@ -57,8 +59,7 @@ class CoreLearner(acme.core.Learner):
         batches, one after the other. A row of the arrays is either one decision, as in an
         `acme.types.Transition`, or a sequence of decisions.
       to_transition: function from the rows of one batch to the core's `Transition`. It runs inside jit.
-      batch_size: number of decisions in a gradient step, a multiple of `sequence_length` times the number
-        of local devices.
+      batch_size: number of decisions in a gradient step, a multiple of `sequence_length`.
       gradient_steps: number of updates in a learner step.
       sequence_length: number of decisions in a row of the data.
       watched: names of the metrics that must stay finite. Other metrics may be NaN if a core has nothing to
@@ -67,8 +68,11 @@ class CoreLearner(acme.core.Learner):
       logger: logger that receives counts and metrics. A metric is the mean over the updates that reported
         it. If none did, its last mean is repeated.
 
+    Attributes:
+      devices: the devices that the learner uses.
+
     Raises:
-      ValueError: the batch cannot be divided equally among the local devices.
+      ValueError: the batch is not made of whole sequences.
     """
 
     def __init__(
@@ -85,12 +89,12 @@ class CoreLearner(acme.core.Learner):
         counter: counting.Counter | None = None,
         logger: loggers.Logger | None = None,
     ) -> None:
-        mesh = Mesh(np.asarray(jax.local_devices()), ("batch",))
-        if batch_size % (mesh.size * sequence_length):
-            times = f" times the {sequence_length} decisions of a sequence" if sequence_length > 1 else ""
+        if batch_size % sequence_length:
             raise ValueError(
-                f"batch_size {batch_size} must be a multiple of the {mesh.size} local devices{times}."
+                f"batch_size {batch_size} must be a multiple of a sequence's {sequence_length} decisions."
             )
+        self.devices = tuple(choose_devices(jax.local_devices(), batch_size // sequence_length))
+        mesh = Mesh(np.asarray(self.devices), ("batch",))
         self._dataset = dataset
         self._shape = (gradient_steps, batch_size // sequence_length)
         self._counter = counter or counting.Counter(prefix="learner")
@@ -178,6 +182,10 @@ class CoreLearner(acme.core.Learner):
         state = self._copy(jax.device_put(state, self._everywhere))
         with self._lock:
             self._state = state
+
+    def close(self) -> None:
+        """Closes the logger, which may have held back the row of the last step."""
+        self._logger.close()
 
     def _report(self, metrics: Metrics) -> None:
         """Increments the counter and writes a row of metrics and counts to the logger."""

@@ -6,6 +6,7 @@ has `acme.jax.layouts` instead. The builders of these layouts take other argumen
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -132,6 +133,14 @@ class LocalAgent(local_layout.LocalLayout):
         """Stops the Reverb server, for agents that keep their experience elsewhere."""
         self._replay_server.stop()
 
+    def first_step_inside(self, context: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+        """Makes the learner's first step inside a context: it compiles, and so takes as long as many others.
+
+        Args:
+          context: makes the context.
+        """
+        self._learner: core.Learner = _FirstStepInside(self.learner, context)
+
     def learn_when(self, has_sample: Callable[[], bool]) -> None:
         """Learns in `update` as long as a whole sample waits, and then fetches the newest policy.
 
@@ -150,6 +159,30 @@ class LocalAgent(local_layout.LocalLayout):
                 self._actor.update(wait=True)
 
         self._custom_update_fn = update
+
+
+class _FirstStepInside(core.Learner):
+    """A learner whose first step is made inside a context."""
+
+    def __init__(
+        self, learner: core.Learner, context: Callable[[], contextlib.AbstractContextManager[None]]
+    ) -> None:
+        self._learner = learner
+        self._context: Callable[[], contextlib.AbstractContextManager[None]] | None = context
+
+    def step(self) -> None:
+        context, self._context = self._context, None
+        with contextlib.nullcontext() if context is None else context():
+            self._learner.step()
+
+    def get_variables(self, names: list[str]) -> list[Any]:
+        return self._learner.get_variables(names)
+
+    def save(self) -> Any:
+        return self._learner.save()
+
+    def restore(self, state: Any) -> None:
+        self._learner.restore(state)
 
 
 class _ReverbBuilder(ReleasedBuilder):

@@ -263,6 +263,22 @@ PRESETS: dict[str, ConditionalMPOConfig] = {
         alpha_mean=1.0,
         alpha_deviation=1.0,
     ),
+    # The same within tens of thousands of steps. The policy learns from so few decisions only if it moves far
+    # and often: it is copied to its target every few updates, within wider bounds, and learns faster. With
+    # Acme's smooth layers this is unstable.
+    "vmpo_short": dataclasses.replace(
+        _ACME,
+        on_policy=True,
+        rectified=True,
+        learning_rate=1e-3,
+        final_learning_rate=1e-3,
+        target_policy_period=5,
+        epsilon_mean=0.03,
+        epsilon_deviation=1e-3,
+        temperature=1.0,
+        alpha_mean=1.0,
+        alpha_deviation=1.0,
+    ),
     # Games, with the same first temperature. Data is as old as the target policy, so the target policy is
     # renewed more often.
     "vmpo_games": dataclasses.replace(

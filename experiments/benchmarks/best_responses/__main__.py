@@ -29,7 +29,7 @@ from experiments.benchmarks.shared import number_lists, table
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string.")
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Random seeds; each trains a response of every player.")
 flags.DEFINE_list(
-    "agents", list(registry.RESPONSE_AGENTS), f"Agents to measure: {', '.join(registry.RESPONSE_AGENTS)}."
+    "agents", list(registry.response_agents()), f"Agents to measure: {', '.join(registry.response_agents())}."
 )
 flags.DEFINE_integer("mixture_iterations", 5, "Iterations of exact PSRO that produce the mixture.")
 flags.DEFINE_integer("gradient_steps", None, "Updates of a response; the default depends on the game.")

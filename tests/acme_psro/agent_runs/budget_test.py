@@ -23,9 +23,13 @@ REPLAY = {
     ("changes", "replay"),
     [
         ({}, {}),
-        ({}, {"batch_size": 275}),
-        ({}, {"batch_size": 10_000, "samples_per_insert_tolerance_rate": math.inf}),
+        ({}, {"batch_size": 250, "samples_per_insert": 0.1}),
         ({"actor_steps": 1001, "distributed": True}, {}),
+        ({"actor_steps": 1001, "distributed": True}, {"batch_size": 275}),
+        (
+            {"actor_steps": 1001, "distributed": True},
+            {"batch_size": 10_000, "samples_per_insert_tolerance_rate": math.inf},
+        ),
         (
             {"actor_steps": 1, "distributed": True},
             {"min_replay_size": 1, "batch_size": 1, "samples_per_insert": 4.0},
@@ -41,8 +45,17 @@ def test_runs_that_learn_are_allowed(changes: dict[str, Any], replay: dict[str, 
     [
         ({"actor_steps": 999}, {}, "learning begins after 1,000 decisions, and --steps=999 makes 999"),
         ({"distributed": True}, {}, "learning begins after 1,000 decisions, and --steps=1000 makes 1,000"),
-        ({}, {"batch_size": 276}, "first step needs 1,104 samples, and --steps=1000 allows 1,000"),
-        ({}, {"samples_per_insert": 0.3}, "first step needs 400 samples, and --steps=1000 allows 300"),
+        ({}, {"batch_size": 251}, "first step needs 1,004 samples, and --steps=1000 allows 1,000"),
+        (
+            {"actor_steps": 1001, "distributed": True},
+            {"batch_size": 276},
+            "first step needs 1,104 samples, and --steps=1001 allows 1,001",
+        ),
+        (
+            {"actor_steps": 1001, "distributed": True},
+            {"samples_per_insert": 0.3},
+            "first step needs 400 samples, and --steps=1001 allows 300",
+        ),
     ],
 )
 def test_runs_that_learn_nothing_are_refused(

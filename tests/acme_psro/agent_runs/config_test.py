@@ -112,8 +112,8 @@ _PROGRAM = ("num_actors", "games_per_actor", "lp_launch_type", "replay_with_lear
 @pytest.mark.parametrize(
     ("changes", "used", "unused"),
     [
-        ({}, ("replay", "player", "opponent", "learner_devices"), _PROGRAM),
-        ({"distributed": True}, _PROGRAM[:-1], ("replay", "learner_accelerator")),
+        ({}, ("replay", "player", "opponent", "learner_devices"), (*_PROGRAM, "snapshots")),
+        ({"distributed": True}, (*_PROGRAM[:-1], "snapshots"), ("replay", "learner_accelerator")),
         (
             {"distributed": True, "lp_launch_type": "local_mt"},
             _PROGRAM[:3],
@@ -127,7 +127,7 @@ _PROGRAM = ("num_actors", "games_per_actor", "lp_launch_type", "replay_with_lear
         (
             {"environment": "dm_control:cartpole:swingup", "distributed": True},
             ("num_actors",),
-            ("games_per_actor", "player", "opponent"),
+            ("games_per_actor", "player", "opponent", "snapshots"),
         ),
         ({"plateau_patience": 2}, ("plateau_min_improvement",), ()),
         ({"plateau_patience": 0}, (), ("plateau_min_improvement",)),

@@ -469,6 +469,10 @@ def test_ctrl_c_ends_the_program_and_it_goes_on(
     launched.assert_gone()
     assert list(launched.scratch.iterdir()) == []
     saved = assert_good_checkpoint(launched, config, checkpoint_of)
+    # The learner may have made another step after the counts of the checkpoint were read, but not one less.
+    learned = tables.read(launched.directory / "learner.csv")
+    assert learned[-1]["learner_gradient_steps"] >= saved["learner_gradient_steps"]
+    assert (launched.directory / "evaluation.png").exists()
     before = [row for row in files_of(launched).rows if row["actor_steps"] <= saved["actor_steps"]]
     further = dataclasses.replace(config, actor_steps=int(saved["actor_steps"]) + 500)
     resumed = start(further, "--resume")

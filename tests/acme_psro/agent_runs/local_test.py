@@ -1,9 +1,12 @@
 """Tests of training in one process: equal results for equal seeds, and resumed runs."""
 
 import dataclasses
+import json
+import os
 import pathlib
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -34,6 +37,7 @@ MakeConfig = Callable[..., AgentRunConfig]
 Run = Callable[[AgentRunConfig, pathlib.Path], int]
 CheckpointOf = Callable[[pathlib.Path, AgentRunConfig], Saved]
 OwnValue = Callable[[pathlib.Path, AgentRunConfig, np.ndarray], float]
+KUHN = "openspiel:kuhn_poker"
 SECONDS = ("training_seconds", "evaluation_seconds")
 
 
@@ -123,6 +127,56 @@ def test_gradient_steps_keep_to_the_ratio_that_was_asked_for(
     assert saved.state.step == saved.counts["learner_gradient_steps"]
 
 
+def test_the_last_rows_of_the_tables_are_those_of_the_end(
+    finished: pathlib.Path, small: MakeConfig, checkpoint_of: CheckpointOf
+) -> None:
+    """Although rows are thinned out, and the whole run takes less than the time between two."""
+    counts = checkpoint_of(finished, small()).counts
+    learner, actor = (tables.read(finished / f"{name}.csv") for name in ("learner", "actor"))
+    assert [row["learner_steps"] for row in learner] == [1, counts["learner_steps"]]
+    assert [row["actor_steps"] for row in learner] == sorted(row["actor_steps"] for row in learner)
+    assert (actor[0]["actor_episodes"], actor[-1]["actor_steps"]) == (1, counts["actor_steps"])
+
+
+def test_a_run_tells_what_it_does(
+    small: MakeConfig, run: Run, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = tmp_path / "run"
+    assert run(small(), directory) == 0
+    start, first, compiling, *evaluations, curve = capsys.readouterr().out.splitlines()
+    assert start == f"crossq in {KUHN}: 120 steps, learner on cpu, directory {directory}"
+    assert first.split()[:2] in (["40", "steps"], ["41", "steps"])
+    assert compiling == "compiling the learner's update"
+    assert [line.split()[1] for line in evaluations] == ["steps"] * 2
+    assert curve == f"curve: {directory / 'evaluation.png'}"
+
+
+def test_a_learner_tells_how_many_devices_it_uses(tmp_path: pathlib.Path, small: MakeConfig) -> None:
+    """In a process of its own, because JAX fixes the number of devices when it starts."""
+    code = (
+        "import json, pathlib, sys, time\n"
+        "from acme_psro.agent_runs import launch\n"
+        "from acme_psro.agent_runs.config import AgentRunConfig\n"
+        "config = AgentRunConfig.from_json(json.loads(sys.argv[1]))\n"
+        "sys.exit(launch.run(config, pathlib.Path(sys.argv[2]), time.monotonic()))"
+    )
+    config = small(actor_steps=80, evaluate_every=80, evaluation_episodes=2)
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(config.to_json()), str(tmp_path / "run")],
+        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=6", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    start, split, *_ = done.stdout.splitlines()
+    assert "learner on 4 x cpu" in start
+    assert split == (
+        "the learner uses 4 of 6 devices, the most that can share a batch of 16 evenly; "
+        "a multiple of 6 would use all."
+    )
+    assert tables.read(tmp_path / "run" / "learner.csv")[-1]["learner_gradient_steps"] > 0
+
+
 def test_the_directory_holds_what_users_are_promised(finished: pathlib.Path) -> None:
     assert {path.name for path in finished.iterdir()} == {
         "actor.csv",
@@ -190,7 +244,7 @@ def test_a_run_goes_on_for_more_steps(
 ) -> None:
     copy = shutil.copytree(finished, tmp_path / "run")
     assert run(small(actor_steps=240), copy) == 0
-    assert capsys.readouterr().out.splitlines()[0] in ("resuming from 120 steps", "resuming from 121 steps")
+    assert capsys.readouterr().out.splitlines()[1] in ("resuming from 120 steps", "resuming from 121 steps")
     assert rows_of(copy)[:3] == rows_of(finished)
     assert_sane(copy, [40, 80, 120, 160, 200, 240])
     before, after = checkpoint_of(finished, small()), checkpoint_of(copy, small())
@@ -276,13 +330,18 @@ def test_a_stopped_run_says_so_and_goes_on_from_there(
         patch.setattr(launch, "Progress", lambda actor_steps: Interrupted(actor_steps, at))
         assert run(small(), tmp_path / "run") == 1
     said = capsys.readouterr()
-    assert said.out.splitlines()[-1] == "stopped; --resume continues from the last checkpoint"
+    *_, curve, stopped = said.out.splitlines()
+    assert stopped == "stopped; --resume continues from the last checkpoint"
     assert said.err == ""
     assert_sane(tmp_path / "run", [40, 80])
-    assert checkpoint_of(tmp_path / "run", small()).counts["actor_steps"] - at in (0, 1)
+    saved = checkpoint_of(tmp_path / "run", small())
+    assert saved.counts["actor_steps"] - at in (0, 1)
+    # What has been learned so far can be looked at.
+    assert curve == f"curve: {tmp_path / 'run' / 'evaluation.png'}"
+    assert (tmp_path / "run" / "evaluation.png").exists()
+    assert tables.read(tmp_path / "run" / "learner.csv")[-1]["learner_steps"] == saved.counts["learner_steps"]
     assert run(small(), tmp_path / "run") == 0
     assert_sane(tmp_path / "run", [40, 80, 120])
-    assert (tmp_path / "run" / "evaluation.png").exists()
 
 
 def test_a_checkpoint_that_was_cut_short_costs_what_came_after_the_one_before(

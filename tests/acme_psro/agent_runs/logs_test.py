@@ -3,6 +3,7 @@
 import pathlib
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -48,11 +49,38 @@ def test_each_actor_has_files_of_its_own(tmp_path: pathlib.Path) -> None:
     assert tables.read(tmp_path / "actor_2.csv") == [{"actor_steps": 2.0}]
 
 
-def test_rows_that_come_fast_are_thinned_out(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now)
-    logger = LoggerFactory(tmp_path)("learner", "learner_steps")
-    for steps in range(4):
-        logger.write({"learner_steps": steps})
-        now += SECONDS_BETWEEN_ROWS * 0.6
-    assert [row["learner_steps"] for row in tables.read(tmp_path / "learner.csv")] == [0, 2]
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """The time, as a list of one number."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    yield now
+
+
+def test_rows_that_come_fast_are_thinned_out_but_the_last_is_kept(
+    tmp_path: pathlib.Path, clock: list[float]
+) -> None:
+    factory = LoggerFactory(tmp_path)
+    logger, row = factory("learner", "learner_steps"), {}
+    for row["learner_steps"] in range(6):
+        logger.write(row)
+        clock[0] += SECONDS_BETWEEN_ROWS * 0.6
+    assert [row["learner_steps"] for row in tables.read(tmp_path / "learner.csv")] == [0, 2, 4]
+    row["learner_steps"] = 99
+    factory.close()
+    factory.close()
+    logger.write({"learner_steps": 6})
+    assert [row["learner_steps"] for row in tables.read(tmp_path / "learner.csv")] == [0, 2, 4, 5]
+    assert [step for step, *_ in events_in(tmp_path / "events" / "learner")] == [0, 2, 4, 5]
+
+
+def test_a_last_row_that_was_written_already_is_not_written_again(
+    tmp_path: pathlib.Path, clock: list[float]
+) -> None:
+    factory = LoggerFactory(tmp_path)
+    factory("learner", "learner_steps").write({"learner_steps": 3})
+    factory.close()
+    assert tables.read(tmp_path / "learner.csv") == [{"learner_steps": 3.0}]
+    # A logger that got no row leaves no table.
+    LoggerFactory(tmp_path)("actor", "actor_steps").close()
+    assert not (tmp_path / "actor.csv").exists()

@@ -103,7 +103,7 @@ def test_the_replays_settings_are_checked_too(name: str, value: Any, expected: s
     [
         ("crossq", "default, paper, sbx, discrete, games"),
         ("conditional_mpo", "default, acme, games"),
-        ("vmpo", "default, games"),
+        ("vmpo", "default, games, short"),
     ],
 )
 def test_an_unknown_preset_is_refused(agent: str, names: str) -> None:
@@ -128,6 +128,14 @@ def test_mpo_and_v_mpo_have_presets_of_their_own(agent: str, environment: str, p
     scale = 0.5 if environment == KUHN else 1.0
     assert chosen == dataclasses.replace(expected, horizon=1, discount=0.5, reward_scale=scale)
     assert chosen.on_policy == (agent == "vmpo")
+
+
+@pytest.mark.parametrize(("environment", "batch"), [(CONTROL, 64), (KUHN, 256)])
+def test_v_mpo_makes_many_updates_of_the_few_decisions_of_control(environment: str, batch: int) -> None:
+    replay = replay_of(agent="vmpo", environment=environment, replay_settings={})
+    assert (replay.batch_size, replay.min_replay_size, replay.queue) == (batch, batch, True)
+    # Runs of earlier versions that set a batch of their own go on.
+    assert replay_of(agent="vmpo", environment=environment, replay_settings={"batch_size": 256}).queue
 
 
 @pytest.mark.parametrize("environment", [CONTROL, KUHN])

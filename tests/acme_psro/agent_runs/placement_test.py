@@ -132,6 +132,49 @@ def test_jax_is_asked_for_devices_in_a_process_of_its_own(monkeypatch: pytest.Mo
         placement.check("0")
 
 
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        (["cpu"], "cpu"),
+        (["cpu"] * 4, "4 x cpu"),
+        (["NVIDIA H100", "NVIDIA L4", "NVIDIA H100"], "2 x NVIDIA H100, NVIDIA L4"),
+    ],
+)
+def test_devices_have_names(kinds: list[str], expected: str) -> None:
+    assert placement.name_devices(kinds) == expected
+
+
+@pytest.mark.parametrize(
+    ("devices", "plugins", "platforms", "listed", "expected"),
+    [
+        ("0", True, "", "", "CUDA device 0"),
+        ("1,3", True, "", "", "CUDA devices 1,3"),
+        ("", False, "", "never asked", "cpu"),
+        ("", True, "cpu", "never asked", "cpu"),
+        ("", True, "", "NVIDIA H100;NVIDIA H100", "2 x NVIDIA H100"),
+        ("", True, "", "", "the devices that JAX finds"),
+    ],
+)
+def test_the_devices_of_another_process_are_foreseen(
+    devices: str,
+    plugins: bool,
+    platforms: str,
+    listed: str,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(placement.importlib.util, "find_spec", lambda name: object() if plugins else None)
+    monkeypatch.setattr(placement, "_ask_jax", lambda code: listed)
+    monkeypatch.setenv("JAX_PLATFORMS", platforms)
+    assert placement.foresee_devices(devices) == expected
+
+
+def test_jax_lists_the_devices_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=3")
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert placement._ask_jax(placement._LIST) == "cpu;cpu;cpu"
+
+
 def test_the_module_is_light_to_import() -> None:
     script = "import sys; from acme_psro.agent_runs import placement; assert 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

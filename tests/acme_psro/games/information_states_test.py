@@ -10,7 +10,7 @@ from open_spiel.python.algorithms import expected_game_score, exploitability
 
 from acme_psro.games import traverse
 from acme_psro.games.compile import compile_game
-from acme_psro.games.information_states import extend_name, make_namer
+from acme_psro.games.information_states import extend_name, make_namer, make_play_namer
 from acme_psro.games.loading import load_game
 from acme_psro.policies.as_openspiel import table_policy
 
@@ -20,6 +20,14 @@ def test_states_name_what_the_tree_holds(case: Any) -> None:
     for node in np.flatnonzero(tree.infoset >= 0)[:: max(1, tree.num_nodes // 500)]:
         player = int(tree.player[node])
         assert name(case.state_of(int(node)), player) == tree.keys[tree.infoset[node]]
+
+
+def test_names_along_a_play_are_those_of_its_states(case: Any) -> None:
+    name = make_namer(case.game)
+    for seed in range(10):
+        along = make_play_namer(case.game)
+        for state in states_of_a_play(case.game, seed):
+            assert along(state, state.current_player()) == name(state, state.current_player())
 
 
 def test_names_tell_histories_apart() -> None:

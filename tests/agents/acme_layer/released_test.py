@@ -5,6 +5,7 @@ in threads, as Acme's own tests do. These threads cannot be stopped while they w
 so the test runs them in a process of their own, which can be stopped.
 """
 
+import contextlib
 import functools
 import importlib.util
 import json
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -214,6 +216,35 @@ def test_the_evaluator_performs_what_actors_only_try() -> None:
     )
     assert [loop.run_episode()["episode_return"] for _ in range(3)] == [4.0] * 3
     assert labels == [("evaluator", "actor_steps")]
+
+
+def test_the_first_step_is_made_inside_a_context() -> None:
+    """It compiles, which takes as long as many others, and a display may want to say so."""
+    core = AgentCore(
+        init=lambda key: jnp.zeros(()),
+        update=lambda state, batch: (state + 1.0, {"critic_loss": state}),
+        variables=lambda state: state,
+        act=lambda variables, key, observation: jnp.argmax(observation.legal_actions, axis=-1),
+        perform=lambda variables, key, observation: jnp.argmax(observation.legal_actions, axis=-1),
+    )
+    builder = CoreBuilder(lambda networks: core, 1.0, ReplayConfig(batch_size=4, min_replay_size=4))
+    spec, events = acme.make_environment_spec(Game()), list[Any]()
+    agent = released.make_local_agent(builder, lambda spec: None, spec, seed=0, in_process=True)
+    learner = agent.learner
+
+    @contextlib.contextmanager
+    def watched() -> Iterator[None]:
+        events.append(float(learner.save()))
+        yield
+        events.append(float(learner.save()))
+
+    agent.first_step_inside(watched)
+    acme.EnvironmentLoop(Game(), agent, logger=loggers.NoOpLogger()).run(num_episodes=3)
+    assert events == [0.0, 1.0]
+    # What others read is the same learner, which went on.
+    assert float(agent.learner.save()) == float(learner.save()) > 1.0
+    agent.learner.restore(np.float32(7.0))
+    assert agent.learner.get_variables(["policy"]) == [7.0]
 
 
 # Compiling a program takes seconds, so that only some combinations are run.

@@ -155,7 +155,20 @@ def test_presets_are_on_policy_where_their_name_says_so() -> None:
         "games": False,
         "vmpo": True,
         "vmpo_games": True,
+        "vmpo_short": True,
     }
+
+
+def test_v_mpo_for_short_runs_is_the_same_with_wider_bounds_that_start_anew_more_often() -> None:
+    changes = {
+        "rectified": True,
+        "learning_rate": 1e-3,
+        "final_learning_rate": 1e-3,
+        "target_policy_period": 5,
+        "epsilon_mean": 0.03,
+        "epsilon_deviation": 1e-3,
+    }
+    assert PRESETS["vmpo_short"] == dataclasses.replace(PRESETS["vmpo"], **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

@@ -1,8 +1,7 @@
-"""Tests of the cache of compiled code."""
+"""Compiled programs of child processes lie beside the compiled games."""
 
 from __future__ import annotations
 
-import os
 import pathlib
 
 import pytest
@@ -41,13 +40,3 @@ def test_another_processor_has_another_place(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_cache_that_cannot_be_written_is_no_error(cache: pathlib.Path) -> None:
     cache.write_text("a file")
     assert compilation.environment()[DIRECTORY].startswith(str(cache))
-
-
-def test_the_oldest_are_removed_where_there_is_too_much(tmp_path: pathlib.Path) -> None:
-    for age, name in enumerate(["new", "older", "oldest"]):
-        (tmp_path / name).write_bytes(b"x" * 100)
-        os.utime(tmp_path / name, (1000 - age, 1000 - age))
-    compilation.prune(tmp_path, 300)
-    assert len(list(tmp_path.iterdir())) == 3
-    compilation.prune(tmp_path, 299)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "older"]
