@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from acme_psro.games import rollout
 from acme_psro.games.tree import GameTree
+from acme_psro.oracles.device.ring import Ring, add
 from agents.core import AgentCore, Observation, Transition, join
 
 
@@ -76,12 +77,12 @@ class Experience(NamedTuple):
 
     Attributes:
       games: the games in progress.
-      buffer: the replay buffer's state.
+      buffer: the replay buffer, of `Item`.
       episodes: `[]` int32, the number of finished games.
     """
 
     games: rollout.Games
-    buffer: Any
+    buffer: Ring
     episodes: jax.Array
 
 
@@ -198,7 +199,7 @@ def make_batching(
 Act = Callable[[TrainingTask, Any, Experience, jax.Array], Experience]
 
 
-def make_acting(tree: GameTree, game: rollout.GameArrays, core: AgentCore, buffer: Any, num_envs: int) -> Act:
+def make_acting(tree: GameTree, game: rollout.GameArrays, core: AgentCore, num_envs: int) -> Act:
     """Returns (task, agent's state, experience, key) -> experience after one decision in every game.
 
     Rewards are divided by the game's largest return, so that learning rates fit every game.
@@ -207,7 +208,6 @@ def make_acting(tree: GameTree, game: rollout.GameArrays, core: AgentCore, buffe
       tree: the compiled game.
       game: the same as arrays on the device.
       core: the agent.
-      buffer: flashbax's item buffer.
       num_envs: games played side by side.
     """
     choose = make_choice(tree, game, core, num_envs)
@@ -232,7 +232,6 @@ def make_acting(tree: GameTree, game: rollout.GameArrays, core: AgentCore, buffe
             weight=deciding * task.decision_weights[games.profile],
             member=member,
         )
-        added = buffer.add(experience.buffer, item)
-        return Experience(onward, added, experience.episodes + outcome.episodes)
+        return Experience(onward, add(experience.buffer, item), experience.episodes + outcome.episodes)
 
     return act

@@ -1,8 +1,9 @@
 """Best responses by reinforcement learning on the device.
 
-One jitted program (see `training.py`) trains all players' responses of an iteration side by side, each in a
-lane. If some responses are weak, all lanes train further ones for these players. Every response's exact gain
-is measured, and the best response is taken.
+One jitted program trains all players' responses of an iteration side by side, each in a lane. If some
+responses are weak, all lanes train further ones for these players. Every response's exact gain is measured,
+and the best response is taken. Agents learn while they play (`training.py`), or from games that are kept
+(`keeping.py`).
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from acme_psro.evaluation.exact import best_response_gain, response_gains
-from acme_psro.games import rollout, traverse
+from acme_psro.games import rollout
 from acme_psro.games.tree import GameTree
-from acme_psro.oracles.base import BestResponseTask, Counts, Oracle, Response
+from acme_psro.oracles.base import NO_MEMORY, BestResponseTask, Memory, Response
 from acme_psro.oracles.device.experience import observe
-from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Train, Trained, make_train
+from acme_psro.oracles.device.keeping import KeepingTrainer
+from acme_psro.oracles.device.kept_games import KeptGames
+from acme_psro.oracles.device.trainers import Attempt, Question, Trainer, make_playing_trainer
+from acme_psro.oracles.device.training import DeviceConfig
 from acme_psro.policies.tabular import Policy, average_plan, make_policy, meta_strategy_plan
 from agents.core import AgentCore, Observation
 
@@ -28,10 +32,8 @@ from agents.core import AgentCore, Observation
 MakeAgent = Callable[[Observation, int, int], AgentCore]
 
 
-def make_oracle(
-    tree: GameTree, make_agent: MakeAgent, config: DeviceConfig, tolerance: float = 1e-9
-) -> Oracle[Policy, np.ndarray]:
-    """Returns an oracle of learned best responses on a compiled game.
+class DeviceOracle:
+    """An oracle of learned best responses on a compiled game.
 
     A response plays the agent's most probable action everywhere, at the snapshot that gains most exactly.
 
@@ -42,99 +44,118 @@ def make_oracle(
       tolerance: a response is kept if it gains more than this over the mixture. Otherwise it is dropped and
         the population stays as it is. No further responses are trained for a player who cannot gain more.
     """
-    game = rollout.make_arrays(tree)
-    steps = config.num_snapshots * config.rounds_per_snapshot * config.updates_per_round
-    core = make_agent(observe(game, jnp.zeros(1, jnp.int32), jnp.zeros((1, 0))), tree.num_actions, steps)
-    train = jax.jit(jax.vmap(make_training_against(make_train(tree, game, core, config), config)))
-    rounds = config.rounds_before_learning + steps // config.updates_per_round
 
-    def respond(
-        key: np.ndarray, tasks: Sequence[BestResponseTask[Policy, np.ndarray]]
+    def __init__(
+        self, tree: GameTree, make_agent: MakeAgent, config: DeviceConfig, tolerance: float = 1e-9
+    ) -> None:
+        self._tree, self._config, self._tolerance = tree, config, tolerance
+        game = rollout.make_arrays(tree)
+        example = observe(game, jnp.zeros(1, jnp.int32), jnp.zeros((1, 0)))
+        core = make_agent(example, tree.num_actions, config.updates)
+        self._keeping = KeepingTrainer(tree, game, core, config) if config.games_per_response else None
+        self._train: Trainer = self._keeping or make_playing_trainer(tree, game, core, config)
+        # How often the number of games has been doubled for good.
+        self._doublings = 0
+
+    def __call__(
+        self, key: np.ndarray, tasks: Sequence[BestResponseTask[Policy, np.ndarray]]
     ) -> list[Response[Policy]]:
         next_key = jax.random.wrap_key_data(jnp.asarray(key))
-        players = np.array([task.player for task in tasks], np.int32)
-        plans = [meta_strategy_plan(tree, task.populations, task.meta_strategy) for task in tasks]
-        pairs = list(zip(plans, tasks, strict=True))
-        tables = np.stack([_opponents(tree, plan, task) for plan, task in pairs]).astype(np.float32)
+        questions = [
+            Question(
+                task.player,
+                meta_strategy_plan(self._tree, task.populations, task.meta_strategy),
+                average_plan(self._tree, task.populations),
+            )
+            for task in tasks
+        ]
         # Every snapshot gains more than the results before any training.
         responses = [
-            Response[Policy](None, -np.inf, best_response_gain(tree, plan, task.player))
-            for plan, task in pairs
+            Response[Policy](None, -np.inf, best_response_gain(self._tree, question.plan, question.player))
+            for question in questions
         ]
-        weak = list(range(len(tasks)))
-        for _ in range(1 + config.max_extensions):
-            # Always as many lanes as tasks: with another number the program would be compiled again. Weak
-            # players fill the lanes in turn, each lane with its own key.
-            lanes = list(itertools.islice(itertools.cycle(weak), len(tasks)))
+        weak, doublings = list(range(len(tasks))), self._doublings
+        for extension in range(1 + self._config.max_extensions):
+            # Always as many lanes: with another number the program would be compiled again. Weak players fill
+            # the lanes in turn, each lane with its own key.
+            num = len(tasks) * self._config.seeds_per_response
+            lanes = list(itertools.islice(itertools.cycle(weak), num))
             train_key, next_key = jax.random.split(next_key)
-            keys = jax.random.split(train_key, len(lanes))
-            trained = train(keys, jnp.asarray(players[lanes]), jnp.asarray(tables[lanes]))
-            # The agents' states are large and not needed any more, so they are not copied from the device.
-            trained = jax.tree.map(np.asarray, trained._replace(state=None))
-            for lane, task in enumerate(lanes):
-                mine = jax.tree.map(lambda values, lane=lane: values[lane], trained)
-                better = _improve(tree, plans[task], tasks[task].player, responses[task], mine, tolerance)
-                # Work counts even if its response is not the one that is kept.
-                work = Counts(int(mine.episodes), rounds * config.num_envs, steps)
-                responses[task] = dataclasses.replace(better, counts=better.counts + work)
-            weak = [
-                task
-                for task, response in enumerate(responses)
-                if response.gain < config.enough * response.best_gain and response.best_gain > tolerance
-            ]
+            attempts = self._train(train_key, [questions[task] for task in lanes], doublings + extension)
+            for task, attempt in zip(lanes, attempts, strict=True):
+                responses[task] = self._improve(questions[task], responses[task], attempt)
+            weak = [task for task in weak if self._is_weak(responses[task])]
+            if extension == 0 and len(weak) == len(tasks):
+                self._doublings += 1
             if not weak:
                 break
         return responses
 
-    return respond
+    def _is_weak(self, response: Response[Policy]) -> bool:
+        """Returns True if another training may find a response that gains clearly more."""
+        can_gain = response.best_gain > self._tolerance
+        return can_gain and response.gain < self._config.enough * response.best_gain
+
+    def _improve(self, question: Question, response: Response[Policy], attempt: Attempt) -> Response[Policy]:
+        """Returns the response after one more training: the best snapshot, and all others that gain."""
+        tree, player = self._tree, question.player
+        rows = tree.infosets_of(player)
+        legal = tree.legal_actions[rows]
+        # Illegal actions have probability 0, and so may legal ones: -1 keeps argmax on legal actions.
+        choices = [np.where(legal, snapshot[rows], -1.0).argmax(axis=1) for snapshot in attempt.probs]
+        # Snapshots of a policy that has settled are the same.
+        different = np.unique(np.stack(choices), axis=0, return_index=True)[1]
+        policies = [
+            make_policy(tree, player, np.eye(tree.num_actions)[choices[index]]) for index in sorted(different)
+        ]
+        gains = response_gains(tree, question.plan, player, policies)
+        # Work counts even if its response is not the one that is kept.
+        response = dataclasses.replace(response, counts=response.counts + attempt.counts)
+        for policy, gain in zip(policies, gains, strict=True):
+            kept = policy if gain > self._tolerance else None
+            if gain > response.gain:
+                others = _added(response.others, response.policy)
+                response = dataclasses.replace(
+                    response, gain=gain, policy=kept, metrics=attempt.metrics, others=others
+                )
+            elif response.policy is not None and not _same(response.policy, policy):
+                response = dataclasses.replace(response, others=_added(response.others, kept))
+        return response
+
+    def memory(self) -> Memory:
+        """Returns the kept games, if games are kept, and how often their number was doubled."""
+        if self._keeping is None:
+            return NO_MEMORY
+        visits, expected = self._keeping.games
+        return {"visits": visits, "expected": expected, "doublings": np.array(self._doublings)}
+
+    def remember(self, memory: Memory) -> None:
+        """Makes the oracle go on as if it had not stopped.
+
+        Raises:
+          ValueError: the memory is of another game.
+        """
+        if self._keeping is None:
+            return
+        games = KeptGames(memory["visits"], memory["expected"])
+        if any(values.shape != (self._tree.num_nodes,) for values in games):
+            raise ValueError(f"the kept games are of another game than {self._tree.game_string}.")
+        self._keeping.games, self._doublings = games, int(memory["doublings"])
 
 
-def make_training_against(
-    train: Train, config: DeviceConfig
-) -> Callable[[jax.Array, jax.Array, jax.Array], Trained]:
-    """Returns training for a `BestResponseTask`, with an agent that has one member.
-
-    Returns:
-      (key, player, tables `[2, I, A]` of the others' meta-strategy and of their average policy) -> Trained.
-    """
-
-    def train_against(key: jax.Array, player: jax.Array, tables: jax.Array) -> Trained:
-        opponents = OpponentProfiles(
-            tables=tables,
-            weights=jnp.array([1.0 - config.trembles, config.trembles]),
-            members=jnp.zeros(2, jnp.int32),
-            contexts=jnp.zeros((1, 0)),
-            decision_weights=jnp.array([1.0, config.tremble_weight]),
-        )
-        return train(key, player, opponents)
-
-    return train_against
+def _added(policies: tuple[Policy, ...], policy: Policy | None) -> tuple[Policy, ...]:
+    """Returns the policies with one more, unless it is None or one of them."""
+    if policy is None or any(_same(policy, other) for other in policies):
+        return policies
+    return (*policies, policy)
 
 
-def _opponents(tree: GameTree, plan: np.ndarray, task: BestResponseTask[Policy, np.ndarray]) -> np.ndarray:
-    """Returns `[2, I, A]`: tables of the others' meta-strategy, whose plan is given, and average policy."""
-    plans = (plan, average_plan(tree, task.populations))
-    return np.stack([traverse.behaviour(tree, each) for each in plans])
+def _same(policy: Policy, other: Policy) -> bool:
+    return np.array_equal(policy.table, other.table)
 
 
-def _improve(
-    tree: GameTree,
-    plan: np.ndarray,
-    player: int,
-    response: Response[Policy],
-    trained: Trained,
-    tolerance: float,
-) -> Response[Policy]:
-    """Returns the response, or the best snapshot of a training if that gains more."""
-    rows = tree.infosets_of(player)
-    legal = tree.legal_actions[rows]
-    # Illegal actions have probability 0, and so may legal ones: -1 keeps argmax on legal actions.
-    choices = [np.where(legal, snapshot[rows], -1.0).argmax(axis=1) for (snapshot,) in trained.probs]
-    policies = [make_policy(tree, player, np.eye(tree.num_actions)[choice]) for choice in choices]
-    gains = response_gains(tree, plan, player, policies)
-    for policy, gain in zip(policies, gains, strict=True):
-        if gain > response.gain:
-            metrics = {name: float(value) for name, value in trained.metrics.items()}
-            kept = policy if gain > tolerance else None
-            response = dataclasses.replace(response, gain=gain, policy=kept, metrics=metrics)
-    return response
+def make_oracle(
+    tree: GameTree, make_agent: MakeAgent, config: DeviceConfig, tolerance: float = 1e-9
+) -> DeviceOracle:
+    """Returns an oracle of learned best responses on a compiled game, see `DeviceOracle`."""
+    return DeviceOracle(tree, make_agent, config, tolerance)

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import chex
-import flashbax
 import jax
 import jax.numpy as jnp
 
@@ -29,6 +28,7 @@ from acme_psro.oracles.device.experience import (
     make_batching,
     observe_all,
 )
+from acme_psro.oracles.device.ring import make_ring, sample
 from agents.core import AgentCore, Metrics
 
 
@@ -40,7 +40,7 @@ class DeviceConfig:
       gradient_steps: optimiser updates of a response; rounded up to whole rounds and snapshots.
       num_envs: games played side by side, for each player.
       batch_size: transitions in an update.
-      buffer_size: transitions in the replay buffer.
+      buffer_size: transitions in the replay buffer; rounded down to whole rounds of all games.
       updates_per_round: updates in a round, after one decision in every game.
       snapshots: the number of exact evaluations of the policy, evenly spaced through training; the best
         snapshot is taken.
@@ -48,6 +48,14 @@ class DeviceConfig:
         exact response's gain. All players' lanes then train the weak players, and the best response is taken.
         Every training begins with new parameters, because old ones hardly moved when training continued.
       enough: see `max_extensions`.
+      seeds_per_response: trainings of each response side by side, from different initial parameters; the best
+        one is taken.
+      games_per_response: games that are played for a response before it is trained, and kept for all later
+        responses, see `acme_psro.oracles.device.kept_games`. If it is 0, games are played while agents learn,
+        `num_envs` side by side, and forgotten. If it is not, nothing is played meanwhile, and `num_envs` and
+        `buffer_size` do not matter.
+      max_games_per_response: `games_per_response` is doubled for each extension, and for good after an
+        iteration in which no player's response gained `enough`, but never beyond this.
       trembles: share of games against the others' average policy instead of their meta-strategy, so that
         the response is sensible at information states that the meta-strategy never reaches.
       tremble_weight: weight of decisions in these games; low, so that they decide only there.
@@ -61,16 +69,24 @@ class DeviceConfig:
     snapshots: int = 10
     max_extensions: int = 1
     enough: float = 0.8
+    seeds_per_response: int = 1
+    games_per_response: int = 0
+    max_games_per_response: int = 100_000
     trembles: float = 0.2
     tremble_weight: float = 0.1
 
     def __post_init__(self) -> None:
         counts = ("gradient_steps", "num_envs", "batch_size", "buffer_size")
-        for name in (*counts, "updates_per_round", "snapshots"):
+        for name in (*counts, "updates_per_round", "snapshots", "seeds_per_response"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
-        if self.max_extensions < 0:
-            raise ValueError(f"max_extensions must not be negative, not {self.max_extensions}.")
+        for name in ("max_extensions", "games_per_response"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}.")
+        if self.max_games_per_response < self.games_per_response:
+            raise ValueError(
+                f"max_games_per_response must be at least games_per_response, {self.games_per_response}."
+            )
         for name in ("enough", "trembles", "tremble_weight"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)}.")
@@ -87,6 +103,11 @@ class DeviceConfig:
     @property
     def rounds_per_snapshot(self) -> int:
         return -(-self.gradient_steps // (self.updates_per_round * self.num_snapshots))
+
+    @property
+    def updates(self) -> int:
+        """Returns `gradient_steps`, rounded up to whole rounds and snapshots."""
+        return self.num_snapshots * self.rounds_per_snapshot * self.updates_per_round
 
     @property
     def rounds_before_learning(self) -> int:
@@ -162,14 +183,8 @@ def make_train(tree: GameTree, game: rollout.GameArrays, core: AgentCore, config
     The function is pure, to be vmapped over tasks and jitted. Rewards reach the agent divided by the game's
     largest return.
     """
-    buffer = flashbax.make_item_buffer(
-        max_length=config.buffer_size,
-        min_length=config.batch_size,
-        sample_batch_size=config.batch_size,
-        add_batches=True,
-    )
-    act = make_acting(tree, game, core, buffer, config.num_envs)
-    train_to_snapshot = _make_training_to_snapshot(tree, game, core, config, buffer, act)
+    act = make_acting(tree, game, core, config.num_envs)
+    train_to_snapshot = _make_training_to_snapshot(tree, game, core, config, act)
 
     def train(key: jax.Array, player: jax.Array, opponents: OpponentProfiles) -> Trained:
         task = _make_task(game, player, opponents)
@@ -178,9 +193,9 @@ def make_train(tree: GameTree, game: rollout.GameArrays, core: AgentCore, config
         # lax.cond becomes a select, and work that is due every few steps is computed at every step.
         state = core.init(init_key)
         games = rollout.start(game, task.profiles, player, start_key, config.num_envs)
-        experience = Experience(games, buffer.init(example_item(task.role)), jnp.int32(0))
-        # flashbax does not check that the buffer holds `min_length` items when it samples. Acting before the
-        # first update guarantees it.
+        buffer = make_ring(example_item(task.role), config.buffer_size, config.num_envs)
+        experience = Experience(games, buffer, jnp.int32(0))
+        # The first update finds a batch of experience.
         experience, _ = jax.lax.scan(
             lambda experience, key: (act(task, state, experience, key), None),
             experience,
@@ -211,7 +226,6 @@ def _make_training_to_snapshot(
     game: rollout.GameArrays,
     core: AgentCore,
     config: DeviceConfig,
-    buffer: Any,
     act: Act,
 ) -> Callable[[TrainingTask, Progress, jax.Array], tuple[Progress, Snapshot]]:
     """Returns (task, progress, key) -> progress and snapshot after one snapshot's share of the updates."""
@@ -219,7 +233,7 @@ def _make_training_to_snapshot(
     everywhere = jnp.arange(tree.num_infosets)
 
     def update(task: TrainingTask, experience: Experience, state: Any, key: jax.Array) -> tuple[Any, Metrics]:
-        item = buffer.sample(experience.buffer, key).experience
+        item = sample(experience.buffer, key, config.batch_size)
         return core.update(state, make_batch(task.role, item))
 
     def train_round(task: TrainingTask, progress: Progress, key: jax.Array) -> tuple[Progress, Metrics]:

@@ -21,7 +21,7 @@ from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
 from acme_psro.oracles.device import oracle as device_oracle
-from acme_psro.oracles.device import training
+from acme_psro.oracles.device import trainers, training
 from acme_psro.policies.as_openspiel import table_policy
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.tabular import Policy, Population, make_policy, mixture_table, uniform_policy
@@ -261,7 +261,7 @@ def trained() -> tuple[GameTree, training.Trained, list[training.Trained]]:
     tree = _kuhn()
     config = dataclasses.replace(_TINY, num_envs=64, gradient_steps=400, trembles=0.2, tremble_weight=0.25)
     core, game = _noting(tree), rollout.make_arrays(tree)
-    train = device_oracle.make_training_against(training.make_train(tree, game, core, config), config)
+    train = trainers.make_training_against(training.make_train(tree, game, core, config), config)
 
     keys, players = jax.random.split(jax.random.key(0), 2), jnp.arange(2)
     tables = jnp.asarray(
@@ -426,3 +426,164 @@ def test_agents_are_told_of_all_the_steps_to_come() -> None:
     config = dataclasses.replace(_TINY, gradient_steps=10, updates_per_round=4, snapshots=2)
     device_oracle.make_oracle(tree, make_agent, config)
     assert told == [16]
+
+
+def _picked(choices: int) -> AgentCore:
+    """A stub that takes one action for ever, drawn when it is made."""
+
+    def drawn(key: jax.Array) -> _StubState:
+        return _StubState(jax.random.randint(key, (), 0, choices), jnp.int32(0))
+
+    def probs(variables: _StubState, observation: Observation) -> jax.Array:
+        one = jnp.eye(choices)[variables.notes]
+        return jnp.tile(one, (observation.legal_actions.shape[0], 1))
+
+    core = _stub(None, lambda notes, batch: notes)
+    return core._replace(init=drawn, probs=probs)
+
+
+def test_the_best_of_several_seeds_is_taken_and_what_else_gains_is_offered() -> None:
+    """Both players play what loses to rock: rock gains 2, and another action gains 1."""
+    tree = compile_game("matrix_rps", cache=False)
+    config = dataclasses.replace(_TINY, seeds_per_response=8)
+    oracle = device_oracle.make_oracle(tree, lambda *_: _picked(3), config)
+    # The first player's paper loses to scissors, and the second's scissors lose to rock.
+    tables = [np.array([[0.0, 1.0, 0.0]]), np.array([[0.0, 0.0, 1.0]])]
+    populations = [(make_policy(tree, player, table),) for player, table in enumerate(tables)]
+    first, second = oracle(_key(0, 1), _tasks(populations, [[1.0], [1.0]]))
+    assert first.policy is not None
+    np.testing.assert_array_equal(first.policy.table, [[1.0, 0.0, 0.0]])
+    assert (first.gain, first.best_gain) == (pytest.approx(2.0), pytest.approx(2.0))
+    # Scissors draw, which is better than to lose; paper gains nothing over itself. Each is offered once.
+    np.testing.assert_array_equal([policy.table for policy in first.others], [[[0.0, 0.0, 1.0]]])
+    # The second player wins already, so that nothing gains.
+    assert (second.policy, second.others) == (None, ())
+    assert first.counts.gradient_steps == second.counts.gradient_steps == 8 * config.updates
+
+
+@pytest.fixture
+def keeping() -> tuple[GameTree, device_oracle.DeviceOracle]:
+    """Rock, paper, scissors, and an oracle that keeps games and always ends up with rock."""
+    tree = compile_game("matrix_rps", cache=False)
+    config = dataclasses.replace(
+        _TINY,
+        gradient_steps=8,
+        games_per_response=10,
+        max_games_per_response=35,
+        max_extensions=1,
+        enough=0.6,
+    )
+    core = _stub(jnp.float32(0), lambda notes, batch: notes)
+    return tree, device_oracle.make_oracle(tree, lambda *_: core, config)
+
+
+def test_games_are_doubled_for_a_player_who_falls_short(keeping: Any) -> None:
+    """The first player's rock draws with rock where paper would win. The second one's rock wins."""
+    for call in range(2):
+        weak, strong = _respond_to(keeping, [0, 0, 1], [1, 0, 0])
+        assert (weak.gain, weak.best_gain) == (pytest.approx(1.0), pytest.approx(2.0))
+        assert strong.best_gain == pytest.approx(0.0)
+        # Every game has one decision of each player.
+        assert (weak.counts.episodes, weak.counts.env_steps) == (30, 30)
+        assert (strong.counts.episodes, strong.counts.env_steps) == (10, 10)
+        # Both lanes train the weak player, on the same new games.
+        assert weak.counts.gradient_steps == 3 * strong.counts.gradient_steps
+        assert weak.metrics["kept_games"] == 40 * call + 20
+
+
+def test_games_stay_doubled_when_all_fall_short_up_to_the_limit(keeping: Any) -> None:
+    episodes = [[r.counts.episodes for r in _respond_to(keeping, [1, 0, 0], [1, 0, 0])] for _ in range(3)]
+    # 10 and 20 at first; then 20 and 35, and 35 twice.
+    assert episodes == [[30, 30], [55, 55], [70, 70]]
+
+
+@pytest.fixture(scope="module")
+def remembering() -> _Learning:
+    """CrossQ, small, that learns from kept games in Kuhn poker."""
+    tree, traces = _kuhn(), collections.Counter[str]()
+
+    def make_agent(example: Observation, num_actions: int, gradient_steps: int) -> AgentCore:
+        config = dataclasses.replace(
+            crossq.PRESETS["games"],
+            critic_hidden_sizes=(32,),
+            policy_hidden_sizes=(32,),
+            discount=1.0,
+            horizon=gradient_steps,
+            temperature=0.3,
+            final_temperature=0.003,
+            learning_rate=0.02,
+            final_learning_rate=1e-4,
+            renorm_warmup=50,
+            renorm_momentum=0.9,
+        )
+        core = crossq.make_core(crossq.make_networks(example, num_actions, config), config)
+
+        def update(state: Any, batch: Transition) -> Any:
+            traces["update"] += 1
+            return core.update(state, batch)
+
+        return core._replace(update=update)
+
+    config = training.DeviceConfig(
+        gradient_steps=200, batch_size=64, games_per_response=1500, max_extensions=0
+    )
+    return _Learning(tree, device_oracle.make_oracle(tree, make_agent, config), traces)
+
+
+def test_responses_to_new_mixtures_are_learned_from_kept_games(remembering: _Learning) -> None:
+    for iteration, size in enumerate((1, 2, 4, 3)):
+        tasks = _growing(remembering.tree, size)
+        responses = remembering.oracle(_key(2, iteration), tasks)
+        for response in responses:
+            assert response.best_gain > 0.1
+            assert response.gain > 0.9 * response.best_gain
+            assert response.counts.episodes == 1500
+        _assert_gains_are_true(remembering.tree, tasks, responses)
+    # However many games there are and whoever plays, the program is the same.
+    assert remembering.traces["update"] == 1
+
+
+def test_an_oracle_that_remembers_goes_on_as_if_it_had_not_stopped(remembering: _Learning) -> None:
+    tree, oracle, _ = remembering
+    oracle(_key(3, 0), _growing(tree, 1))
+    memory = oracle.memory()
+    following = _growing(tree, 3)
+    first, longer = oracle(_key(3, 1), following), oracle(_key(3, 1), following)
+    oracle.remember(memory)
+    again = oracle(_key(3, 1), following)
+    for one, same, other in zip(first, again, longer, strict=True):
+        assert dict(one.metrics) == dict(same.metrics) != dict(other.metrics)
+        assert one.gain == same.gain
+        np.testing.assert_array_equal(one.policy.table, same.policy.table)
+        assert other.metrics["kept_games"] == one.metrics["kept_games"] + 3000
+
+
+def test_an_oracle_that_keeps_no_games_has_no_memory(rock: Any) -> None:
+    assert not rock[1].memory()
+    rock[1].remember({})
+
+
+def test_a_memory_of_another_game_is_refused(keeping: Any, remembering: _Learning) -> None:
+    with pytest.raises(ValueError, match=r"another game than .*matrix_rps"):
+        keeping[1].remember(remembering.oracle.memory())
+
+
+@pytest.mark.parametrize("batch_size", [1000, 7])
+def test_kept_games_teach_the_games_own_transitions(batch_size: int) -> None:
+    """All outcomes in every update, or some that are drawn."""
+    tree = _kuhn()
+    noting = _noting(tree)
+
+    def update(state: _StubState, batch: Transition) -> tuple[_StubState, dict[str, jax.Array]]:
+        state, _ = noting.update(state, batch)
+        notes = state.notes
+        return state, {"impossible": notes.impossible, "actions": jnp.sum(notes.seen > 0) * 1.0}
+
+    config = dataclasses.replace(
+        _TINY, batch_size=batch_size, gradient_steps=160, games_per_response=300, snapshots=2
+    )
+    oracle = device_oracle.make_oracle(tree, lambda *_: noting._replace(update=update), config)
+    for response in oracle(_key(4, 4), _against_uniform(tree)):
+        assert response.metrics["impossible"] == 0
+        # Each player has six information states with two actions, all seen by the second half of the updates.
+        assert response.metrics["actions"] == 12

@@ -32,6 +32,10 @@ from agents.core import AgentCore, Observation, Transition
             for value in (0, -1)
         ),
         ("max_extensions", -1),
+        ("seeds_per_response", 0),
+        ("games_per_response", -1),
+        ("games_per_response", 100_001),
+        ("max_games_per_response", -1),
         ("enough", -0.1),
         ("enough", 1.1),
         ("trembles", -0.1),
