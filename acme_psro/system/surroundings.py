@@ -26,7 +26,7 @@ KEY = "made_by"
 _VARIABLE = "ACME_PSRO_COMMAND"
 _ROOT = Path(__file__).resolve().parents[2]
 _DISTRIBUTIONS = (
-    *("acme-psro", "open_spiel", "numpy", "scipy", "jax", "jaxlib", "dm-haiku", "optax", "flashbax"),
+    *("acme-psro", "open_spiel", "numpy", "scipy", "jax", "jaxlib", "dm-haiku", "optax"),
     *("dm-acme", "dm-reverb", "dm-launchpad", "dm_control", "gymnasium", "mujoco", "tensorflow-cpu"),
 )
 

@@ -575,7 +575,8 @@ def test_kept_games_teach_the_games_own_transitions(batch_size: int) -> None:
     noting = _noting(tree)
 
     def update(state: _StubState, batch: Transition) -> tuple[_StubState, dict[str, jax.Array]]:
-        state, _ = noting.update(state, batch)
+        # Decisions earn their advantage over the mixture, also if the game goes on.
+        state, _ = noting.update(state, batch._replace(reward=jnp.zeros_like(batch.reward)))
         notes = state.notes
         return state, {"impossible": notes.impossible, "actions": jnp.sum(notes.seen > 0) * 1.0}
 
