@@ -260,7 +260,7 @@ def main() -> None:
         print_equal(peer, seeds, sides)
         shown = {name: [run.points for run in runs] for name, runs in sides.items()} | {_PEER: [peer.points]}
     if FLAGS.figure:
-        curves.write_figure(FLAGS.figure, f"PSRO on {FLAGS.game}", shown)
+        curves.write_figure(FLAGS.figure, FLAGS.game, shown)
         print(f"figure: {FLAGS.figure}")
 
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from acme_psro.system.files import write_atomically
 
+# An equilibrium up to rounding would take most of a logarithmic axis.
+_LEAST = 1e-5
 _COLOURS = ("#0072b2", "#56b4e9", "#d55e00", "#009e73")
 
 
@@ -41,6 +43,8 @@ def latest(points: Sequence[Point], most_seconds: float, most_episodes: float = 
 def write_figure(path: str, title: str, sides: Mapping[str, Sequence[Sequence[Point]]]) -> None:
     """Writes a PNG of exploitability against episodes and against seconds, with logarithmic axes.
 
+    Exploitability below 0.00001 is shown as 0.00001.
+
     Args:
       path: path of the PNG file.
       title: title of the figure.
@@ -56,11 +60,11 @@ def write_figure(path: str, title: str, sides: Mapping[str, Sequence[Sequence[Po
     for axes, quantity in zip(panels, ("episodes", "seconds"), strict=True):
         for colour, (name, runs) in zip(_COLOURS, sides.items(), strict=False):
             for number, points in enumerate(runs):
-                # A logarithmic axis cannot show zero: the start of training, or an exact equilibrium.
-                shown = [p for p in points if getattr(p, quantity) > 0 and p.exploitability > 0]
+                # A logarithmic axis cannot show zero, the start of training.
+                shown = [p for p in points if getattr(p, quantity) > 0]
                 axes.plot(
                     [getattr(point, quantity) for point in shown],
-                    [point.exploitability for point in shown],
+                    [max(point.exploitability, _LEAST) for point in shown],
                     color=colour,
                     marker="." if len(shown) < 30 else None,
                     linewidth=1.4,
