@@ -223,6 +223,9 @@ def _needs_of_flags(config: PSROConfig) -> dict[str, str]:
     needs = {flag: option for group, option in groups.items() for flag in _FLAGS_OF_GROUPS[group]}
     if config.oracle != "device":
         needs["preset"] = "--oracle=device"
+    elif config.device.get("games_per_response"):
+        # Nothing is played while agents learn from kept games.
+        needs |= dict.fromkeys(("num_envs", "buffer_size"), "--set=device.games_per_response=0")
     if not LOOPS[config.loop].uses_solver:
         solving = " or ".join(f"--loop={name}" for name, entry in LOOPS.items() if entry.uses_solver)
         needs["meta_solver"] = solving

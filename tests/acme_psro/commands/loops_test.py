@@ -16,14 +16,12 @@ from acme_psro.system.tables import read_csv
 from tests.acme_psro.commands.launching import Launch, make_launch
 
 _TIMINGS = ("wall_seconds", "iteration_seconds")
-# A budget that learns next to nothing, fast.
-_DEVICE = (
-    "--oracle=device",
-    "--gradient_steps_per_response=20",
-    "--num_envs=32",
-    "--batch_size=32",
-    "--buffer_size=1000",
-)
+# A budget that learns next to nothing, fast. XDO keeps its games, which a checkpoint must hold.
+_DEVICE = ("--oracle=device", "--gradient_steps_per_response=20", "--batch_size=32")
+_GAMES = {
+    "anytime": ("--num_envs=32", "--buffer_size=1000"),
+    "xdo": ("--set=device.games_per_response=40", "--set=device.max_games_per_response=80"),
+}
 
 
 @pytest.fixture
@@ -63,11 +61,11 @@ def test_a_run_is_evaluated_and_loads_with_the_figures_that_it_printed(
 
 # Tests of the command itself kill and resume such a run of PSRO.
 @pytest.mark.usefixtures("quick_compilation", "shared_compilation")
-@pytest.mark.parametrize("loop", sorted(LOOPS.keys() - {"psro"}))
+@pytest.mark.parametrize("loop", sorted(_GAMES))
 def test_a_run_with_learned_responses_goes_on_as_if_it_had_never_stopped(
     launch: Launch, tmp_path: pathlib.Path, loop: str
 ) -> None:
-    run = ("--game=kuhn_poker", f"--loop={loop}", *_DEVICE)
+    run = ("--game=kuhn_poker", f"--loop={loop}", *_DEVICE, *_GAMES[loop])
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert launch(*run, "--iterations=3", f"--output_dir={whole}").code == 0
     assert launch(*run, "--iterations=2", f"--output_dir={parts}").code == 0
@@ -104,6 +102,7 @@ def test_without_a_guarantee_the_outcome_says_so(launch: Launch, tmp_path: pathl
     ("arguments", "named"),
     [
         (("--game=kuhn_poker", "--oracle=exact", "--loop=nxdo"), "anytime, psro, xdo"),
+        (("--game=kuhn_poker", "--loop=xdo", "--num_envs=8"), "--set=device.games_per_response=0"),
         (("--game=kuhn_poker", "--oracle=exact", "--loop=xdo", "--meta_solver=nash"), "--loop=psro"),
         (("--game=kuhn_poker(players=3)", "--oracle=exact", "--loop=anytime"), "psro, xdo"),
         (("--game=matrix_pd", "--oracle=exact", "--loop=anytime"), "general-sum"),
