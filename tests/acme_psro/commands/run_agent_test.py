@@ -49,6 +49,7 @@ def run_agent() -> Iterator[Any]:
     defined = flags.FLAGS
     names = {flag.name for flag in defined.get_flags_for_module("acme_psro.commands.psro_flags")}
     others = {name: defined[name] for name in names | {"lp_launch_type"} if name in defined}
+    owners = {name: defined.find_module_defining_flag(name) for name in others}
     for name in others:
         delattr(defined, name)
     module = importlib.import_module("acme_psro.commands.run_agent")
@@ -60,6 +61,8 @@ def run_agent() -> Iterator[Any]:
         if name in defined:
             delattr(defined, name)
         defined[name] = flag
+        # Otherwise, `--config` would not know later that the flag is its launcher's.
+        defined.register_flag_by_module(owners[name], flag)
 
 
 @pytest.fixture
