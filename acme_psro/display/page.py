@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+from acme_psro.system.nested import flatten
 
 _CSS = """
 :root {
@@ -140,19 +142,12 @@ def make_config_table(config: Mapping[str, object]) -> str:
         config: the configuration. Names and values are text, and mappings may be nested.
     """
     rows = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
-        for name, value in _flatten(config)
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(_describe(value))}</td></tr>"
+        for name, value in flatten(config).items()
     )
     return f'<div class="scroll"><table class="config"><tbody>{rows}</tbody></table></div>'
 
 
-def _flatten(config: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Yields a nested configuration as pairs of a dotted name and a text."""
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, str):
-            yield f"{prefix}{key}", value
-        else:
-            # Values without a form in JSON, such as paths, are shown as `str` writes them.
-            yield f"{prefix}{key}", json.dumps(value, default=str)
+def _describe(value: object) -> str:
+    # Values without a form in JSON, such as paths, are shown as `str` writes them.
+    return value if isinstance(value, str) else json.dumps(value, default=str)

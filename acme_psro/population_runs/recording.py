@@ -25,6 +25,7 @@ from acme_psro.population_runs.callbacks import (
 )
 from acme_psro.storage import checkpoint, run_directory
 from acme_psro.storage.checkpoint import Record
+from acme_psro.system.nested import flatten
 from acme_psro.system.tables import write_csv
 
 # While a run goes on, its report is renewed at most this often, and takes at most this share of the time.
@@ -82,7 +83,7 @@ class TensorBoardWriter(Callback):
 
     def on_start(self, event: RunStarted) -> None:
         self._events = EventWriter(event.run_dir / "events")
-        settings = flatten(event.config)
+        settings = hyperparameters(event.config)
         rows = "".join(f"| {name} | {value} |\n" for name, value in settings.items())
         self._events.write_text("configuration", f"| setting | value |\n| --- | --- |\n{rows}")
         self._events.write_hyperparameters(settings)
@@ -192,15 +193,12 @@ def _marginals(record: Record[Any, Any]) -> list[tuple[np.ndarray, ...]] | None:
     return [require_product(strategy).marginals for strategy in record.meta_strategies]
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Setting]:
-    """Returns all settings of a configuration in one dictionary, nested names joined by dots.
+def hyperparameters(config: Mapping[str, Any]) -> dict[str, Setting]:
+    """Returns all settings of a configuration by name, nested names joined by dots.
 
     Values that are neither numbers, truth values nor texts are shown as text.
     """
-    flat: dict[str, Setting] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value if isinstance(value, bool | int | float | str) else str(value)
-    return flat
+    return {
+        name: value if isinstance(value, bool | int | float | str) else str(value)
+        for name, value in flatten(config).items()
+    }

@@ -21,6 +21,7 @@ from acme_psro.storage import checkpoint, formats
 from acme_psro.storage.checkpoint import Format
 from acme_psro.system import surroundings
 from acme_psro.system.files import write_atomically
+from acme_psro.system.nested import flatten
 from acme_psro.system.tables import write_csv
 
 if TYPE_CHECKING:
@@ -257,8 +258,8 @@ def _differences(old: Config, new: Config, may_differ: Collection[str]) -> list[
     versions recorded settings that a run did not use.
     """
     # Through JSON and back, so that tuples compare equal to the lists they are written as.
-    flat_old = _flatten({name: value for name, value in old.items() if name in new})
-    flat_new = _flatten(json.loads(json.dumps(new)))
+    flat_old = flatten({name: value for name, value in old.items() if name in new})
+    flat_new = flatten(json.loads(json.dumps(new)))
     once = {name: value for name, value in _ONCE.items() if flat_new.get(name) is not None}
     flat_old = once | flat_old
     names = [name for name in {**flat_old, **flat_new} if name not in may_differ]
@@ -267,13 +268,3 @@ def _differences(old: Config, new: Config, may_differ: Collection[str]) -> list[
         for name in names
         if flat_old.get(name) != flat_new.get(name)
     ]
-
-
-def _flatten(config: Config, prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat

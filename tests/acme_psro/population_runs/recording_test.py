@@ -12,7 +12,7 @@ from acme_psro.population_runs import recording
 from acme_psro.population_runs.callbacks import Callback, IterationEnded, StopRun
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.prepare import prepare_run
-from acme_psro.population_runs.recording import ReportWriter, TensorBoardWriter, flatten
+from acme_psro.population_runs.recording import ReportWriter, TensorBoardWriter, hyperparameters
 from acme_psro.population_runs.run import begin
 from acme_psro.population_runs.train import train_population
 from acme_psro.system.tables import read_csv
@@ -158,7 +158,7 @@ def test_events_of_a_run_that_failed_say_so(tmp_path: pathlib.Path) -> None:
 
 def test_nested_settings_get_names_with_dots() -> None:
     config = {"seed": 3, "device": {"enough": 0.97, "net": {"layers": [8, 8]}}, "agent": None, "fast": True}
-    assert flatten(config) == {
+    assert hyperparameters(config) == {
         "seed": 3,
         "device.enough": 0.97,
         "device.net.layers": "[8, 8]",
