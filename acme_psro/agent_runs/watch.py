@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from acme_psro.agent_runs import directory as run_directory
-from acme_psro.agent_runs.pace import Pace
-from acme_psro.agent_runs.progress import COMPILING, HEARTBEAT_SECONDS, TRAINING, describe_steps
+from acme_psro.agent_runs.progress import COMPILING, TRAINING
 from acme_psro.system import tables
 
 STARTING = "starting the processes of the program"
@@ -85,44 +82,6 @@ class ProgramWatch:
     def _signs(self) -> tuple[int | None, int | None]:
         """Returns values that change when the processes begin to work."""
         return run_directory.newest_checkpoint(self._directory), _time_of(self._directory / "actor.csv")
-
-
-def make_heartbeat(
-    programs: Mapping[str, tuple[Path, int]],
-    note: Callable[[str], None],
-    seconds: float = HEARTBEAT_SECONDS,
-) -> Callable[[], None]:
-    """Makes a function that reports the progress of several programs from time to time.
-
-    Args:
-      programs: output directory and number of steps of each program, by its name in the report.
-      note: called with one line for each program that has begun.
-      seconds: time between two reports.
-
-    Returns:
-      A function to be called every second or so, as `acme_psro.system.supervision.run_all` does.
-    """
-    watches = {name: (ProgramWatch(directory), Pace(total)) for name, (directory, total) in programs.items()}
-    reported_at = time.monotonic()
-
-    def beat() -> None:
-        nonlocal reported_at
-        now = time.monotonic()
-        is_due = now - reported_at >= seconds
-        for name, (directory, total) in programs.items():
-            if not (directory / "config.json").exists():
-                continue
-            watch, pace = watches[name]
-            status = watch.status()
-            if status.phase == TRAINING:
-                pace.add(now, status.actor_steps)
-            if is_due:
-                text = describe_steps(status.actor_steps, total, status.phase, pace.left(now))
-                note(f"{name}: {text}")
-        if is_due:
-            reported_at = now
-
-    return beat
 
 
 def _time_of(path: Path) -> int | None:

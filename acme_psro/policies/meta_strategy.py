@@ -91,12 +91,6 @@ def require_product(meta_strategy: MetaStrategy) -> ProductStrategy:
     return meta_strategy
 
 
-def marginals_of(strategies: Sequence[MetaStrategy]) -> list[tuple[np.ndarray, ...]] | None:
-    """Returns the marginals of several meta-strategies, or None if one of them is no product of marginals."""
-    products = [each.marginals for each in strategies if isinstance(each, ProductStrategy)]
-    return products if len(products) == len(strategies) else None
-
-
 def marginal(meta_strategy: PopulationStrategy, player: int, size: int) -> np.ndarray:
     """Returns `[size]`: how often each of the player's policies is drawn.
 

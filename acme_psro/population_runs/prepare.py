@@ -74,8 +74,6 @@ def prepare_run(
     config = check_settings(config)
     if config.oracle == "launchpad":
         _check_launchpad(config, directory)
-    if config.oracle == "device":
-        _check_device(config)
     if config.payoffs != "sampled":
         tree = _compile(config, warn, on_progress)
         if tree is not None:
@@ -86,17 +84,15 @@ def prepare_run(
 
 
 def _check_launchpad(config: PSROConfig, directory: Path) -> None:
-    """Checks the settings of programs and of simulation, and that the packages of programs are installed.
+    """Checks the budget of programs, and that their packages are installed.
 
     The run checks them again, but only after the game is compiled, which may take minutes.
     """
     from acme_psro.agent_runs.budget import check_budget
     from acme_psro.agent_runs.config import AgentRunConfig
-    from acme_psro.meta_game.sampled import SimulationConfig
     from acme_psro.oracles.launchpad.tasks import LaunchpadConfig
 
     settings = LaunchpadConfig(**config.launchpad)
-    SimulationConfig(**config.simulation)
     # Older versions began runs that learn nothing, which can still be resumed.
     if not (directory / "config.json").exists():
         program = AgentRunConfig(
@@ -104,13 +100,6 @@ def _check_launchpad(config: PSROConfig, directory: Path) -> None:
         )
         check_budget(program, program.replay_overrides(), "actor_steps_per_response")
     installed.check_acme_layer("--oracle=launchpad")
-
-
-def _check_device(config: PSROConfig) -> None:
-    """Checks the settings of the device oracle, before the game is compiled."""
-    from acme_psro.oracles.device.training import DeviceConfig
-
-    DeviceConfig(**config.device)
 
 
 def _compile(

@@ -156,14 +156,6 @@ def write_config(directory: Path, config: Config) -> None:
     write_atomically(path, json.dumps(surroundings.add_start(config, before), indent=2) + "\n")
 
 
-def write_record(
-    directory: Path, record: checkpoint.Record[PolicyT, PayoffsT], form: Format[PolicyT, PayoffsT]
-) -> None:
-    """Writes a checkpoint, then `metrics.csv` from it."""
-    checkpoint.save(directory / "checkpoints", record, form)
-    write_csv(directory / "metrics.csv", record.metrics)
-
-
 def resume(
     directory: Path, form: Format[PolicyT, PayoffsT], warn: Callable[[str], None]
 ) -> checkpoint.Record[PolicyT, PayoffsT] | None:

@@ -37,7 +37,7 @@ def _run(directory: pathlib.Path, game: str, solver: str, iterations: int) -> Ev
     *_, state = steps
     run_directory.write_config(directory, {"game": game})
     record = checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy])
-    run_directory.write_record(directory, record, formats.of_tree(tree))
+    checkpoint.save(directory / "checkpoints", record, formats.of_tree(tree))
     return evaluate_mixture(tree, state.populations, state.meta_strategy)
 
 

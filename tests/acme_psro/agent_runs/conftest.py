@@ -139,7 +139,7 @@ def kuhn_mixture(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     )
     run_directory.write_config(directory, {"game": "kuhn_poker"})
     record = checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy])
-    run_directory.write_record(directory, record, formats.of_tree(tree))
+    checkpoint.save(directory / "checkpoints", record, formats.of_tree(tree))
     return directory
 
 

@@ -170,29 +170,6 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return pictures
 
 
-def test_programs_side_by_side_report_from_time_to_time(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now, lines = [100.0], list[str]()
-    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
-    programs = [Program(tmp_path / str(player)) for player in range(3)]
-    for each in programs:
-        each.directory.mkdir()
-    named = {f"player {player}": (each.directory, 1_000) for player, each in enumerate(programs)}
-    beat = watch.make_heartbeat(named, lines.append, seconds=30.0)
-    for each in programs[:2]:
-        each.accept()
-    programs[0].learn(0, 12.5)
-    for second in range(0, 60):
-        programs[0].act(10 * second)
-        beat()
-        now[0] += 1.0
-    assert lines == [
-        "player 0: 300 of 1,000 steps (30%)  training  about 1 min 10 s left",
-        f"player 1: 0 of 1,000 steps (0%)  {STARTING}",
-    ]
-
-
 def test_curves_are_not_drawn_for_every_evaluation_of_a_fast_run(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

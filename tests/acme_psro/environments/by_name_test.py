@@ -286,7 +286,7 @@ def leave_run(directory: pathlib.Path, game: str) -> float:
     *_, state = steps
     run_directory.write_config(directory, {"game": game})
     record = checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy])
-    run_directory.write_record(directory, record, formats.of_tree(tree))
+    checkpoint.save(directory / "checkpoints", record, formats.of_tree(tree))
     # The mixture's plan, in which player 1's part is replaced by the uniform policy's.
     plan = mixture_plan(tree, state.populations, state.meta_strategy.marginals)
     uniform = traverse.realisation_plan(tree, tree.uniform_policy())

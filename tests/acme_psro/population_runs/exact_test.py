@@ -12,7 +12,7 @@ from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.prepare import prepare_run
 from acme_psro.population_runs.train import train_population
 from acme_psro.solvers import SOLVERS, prd
-from acme_psro.storage import run_directory
+from acme_psro.storage import checkpoint, run_directory
 from acme_psro.storage.checkpoint import Record
 from acme_psro.system.tables import read_csv
 
@@ -88,7 +88,7 @@ def test_rows_of_a_run_that_an_earlier_version_began(tmp_path: pathlib.Path) -> 
     form = prepare_run(
         PSROConfig("kuhn_poker", oracle="exact", iterations=2), directory, 0.0, pytest.fail, print
     ).form
-    run_directory.write_record(directory, old, form)  # type: ignore[arg-type]
+    checkpoint.save(directory / "checkpoints", old, form)  # type: ignore[arg-type]
     record, _, _ = train(directory, "kuhn_poker", "nash", 3)
     rows = read_csv(directory / "metrics.csv")
     assert [np.isnan(row["meta_regret"]) for row in rows] == [True, True, True, False]

@@ -16,6 +16,7 @@ from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
 from acme_psro.storage import checkpoint, formats, run_directory
+from acme_psro.system.tables import write_csv
 
 _CONFIG: dict[str, Any] = {
     "game": "kuhn_poker",
@@ -48,7 +49,9 @@ def _record(iteration: int = 0) -> checkpoint.Record:
 def _run(directory: pathlib.Path, iterations: int = 0) -> None:
     run_directory.write_config(directory, _CONFIG)
     for iteration in range(iterations + 1):
-        run_directory.write_record(directory, _record(iteration), _form())
+        record = _record(iteration)
+        checkpoint.save(directory / "checkpoints", record, _form())
+        write_csv(directory / "metrics.csv", record.metrics)
 
 
 def _contents(directory: pathlib.Path) -> dict[pathlib.Path, bytes]:
