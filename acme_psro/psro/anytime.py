@@ -12,12 +12,11 @@ from __future__ import annotations
 import numpy as np
 
 from acme_psro.evaluation.least_exploitable import LeastExploitable, least_exploitable
-from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask
-from acme_psro.policies.tabular import Policy, Population, mixture_plan
+from acme_psro.policies.tabular import Policy, Population
 from acme_psro.psro.loop import Loop, PSROState, Question, Solution
-from acme_psro.psro.outside import split_table, task_against
+from acme_psro.psro.outside import split_table, tasks_against
 
 
 class _Solver:
@@ -42,18 +41,12 @@ def make_loop(tree: GameTree) -> Loop[Policy, np.ndarray]:
         return Solution(answer(question.populations).meta_strategy)
 
     def tasks(state: PSROState[Policy, np.ndarray]) -> list[BestResponseTask[Policy, np.ndarray]]:
-        return [_task(tree, player, state, answer(state.populations)) for player in range(tree.num_players)]
+        # A player responds to its free opponent, and its own policy is its mixture. Whole policies are mixed,
+        # so a response should also be good off the path against what others may draw.
+        opponents = answer(state.populations).free_opponents
+        return [
+            tasks_against(tree, split_table(tree, opponents[player]), state.populations)[player]
+            for player in range(tree.num_players)
+        ]
 
     return Loop(solve, tasks)
-
-
-def _task(
-    tree: GameTree, player: int, state: PSROState[Policy, np.ndarray], answer: LeastExploitable
-) -> BestResponseTask[Policy, np.ndarray]:
-    """Returns the player's task against the free opponent, its own policy being its mixture."""
-    mixture = mixture_plan(tree, state.populations, answer.meta_strategy.marginals)
-    table = answer.free_opponents[player].copy()
-    own = tree.infosets_of(player)
-    table[own] = traverse.behaviour(tree, mixture)[own]
-    # Whole policies are mixed, so a response should also be good off the path against what others may draw.
-    return task_against(tree, player, split_table(tree, table), state.populations)

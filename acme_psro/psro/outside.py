@@ -12,24 +12,23 @@ from acme_psro.policies.meta_strategy import BehaviouralStrategy, ProductStrateg
 from acme_psro.policies.tabular import Policy, Population, make_policy
 
 
-def task_against(
-    tree: GameTree, player: int, strategy: BehaviouralStrategy, beside: Sequence[Population]
-) -> BestResponseTask[Policy, np.ndarray]:
-    """Returns a player's task: a best response to policies from outside of the populations.
+def tasks_against(
+    tree: GameTree, strategy: BehaviouralStrategy, beside: Sequence[Population]
+) -> list[BestResponseTask[Policy, np.ndarray]]:
+    """Returns a task for every player: a best response to policies from outside of the populations.
 
     Args:
       tree: the compiled game.
-      player: the player who responds. Its gain is measured over its own policy in the strategy.
-      strategy: the policies of all players.
+      strategy: the policies of all players. A player's gain is measured over its own one.
       beside: for each player, policies that are not played. Oracles also look at the average of a task's
         policies, to act sensibly at information states off the opponents' path; these are part of it.
     """
     populations = tuple(
-        (make_policy(tree, each, table), *others)
-        for each, (table, others) in enumerate(zip(strategy.tables, beside, strict=True))
+        (make_policy(tree, player, table), *others)
+        for player, (table, others) in enumerate(zip(strategy.tables, beside, strict=True))
     )
     first = ProductStrategy(tuple(np.eye(len(population))[0] for population in populations))
-    return BestResponseTask(player, populations, first)
+    return [BestResponseTask(player, populations, first) for player in range(tree.num_players)]
 
 
 def split_table(tree: GameTree, table: np.ndarray) -> BehaviouralStrategy:

@@ -20,7 +20,7 @@ from acme_psro.oracles.base import BestResponseTask, Response
 from acme_psro.policies.meta_strategy import BehaviouralStrategy
 from acme_psro.policies.tabular import Policy, make_policy
 from acme_psro.psro.loop import Loop, PSROState, Question, Solution
-from acme_psro.psro.outside import split_table, task_against
+from acme_psro.psro.outside import split_table, tasks_against
 from acme_psro.restricted_games.certificate import Solution as RestrictedSolution
 from acme_psro.restricted_games.game import allowed_actions, count_allowed
 from acme_psro.restricted_games.solve import solve
@@ -69,7 +69,7 @@ def make_loop(tree: GameTree, tolerance: float) -> Loop[Policy, np.ndarray]:
         assert isinstance(state.meta_strategy, BehaviouralStrategy)
         strategy = state.meta_strategy
         trembling = tuple((policy,) for policy in _tremble(tree, strategy))
-        return [task_against(tree, player, strategy, trembling) for player in range(tree.num_players)]
+        return tasks_against(tree, strategy, trembling)
 
     return Loop(solve_populations, tasks, takes_others=True)
 
