@@ -14,6 +14,7 @@ from acme_psro.commands.settings_flag import AGENT_GROUP, Groups
 from acme_psro.games.compile import DEFAULT_MAX_NODES
 from acme_psro.population_runs import defaults
 from acme_psro.population_runs.config import ORACLES, PAYOFFS, PSROConfig
+from acme_psro.population_runs.configure import complete
 from acme_psro.psro.registry import LOOPS
 from acme_psro.solvers import SOLVERS
 from agents import registry
@@ -134,42 +135,37 @@ def read_given() -> Given:
 def build_config(given: Given) -> PSROConfig:
     """Builds the run's configuration from the flags, the file, and the defaults of the game and agent.
 
-    Settings that the chosen oracle does not use are left out.
-
     Args:
       given: the values that the user gave beside flags of their own.
 
     Raises:
       ValueError: a flag has an invalid value.
     """
-    game = FLAGS.game.strip()
-    usual = defaults.game_settings(game, FLAGS.agent, FLAGS.loop, FLAGS.preset)
-    # Launchpad programs choose their own agent settings, see `acme_psro.agent_runs.config`.
-    usual_agent = usual.agent_settings if FLAGS.oracle == "device" else {}
-    return PSROConfig(
-        game=game,
+    return complete(
+        FLAGS.game.strip(),
+        loop=FLAGS.loop,
         oracle=FLAGS.oracle,
         agent=FLAGS.agent,
-        loop=FLAGS.loop,
+        preset=FLAGS.preset,
         meta_solver=FLAGS.meta_solver,
-        iterations=usual.iterations if FLAGS.iterations is None else FLAGS.iterations,
+        iterations=FLAGS.iterations,
         seed=FLAGS.seed,
-        max_nodes=FLAGS.max_nodes,
         tolerance=FLAGS.tolerance,
-        device=_settings(given, "device", usual.device) if FLAGS.oracle == "device" else {},
-        launchpad=_settings(given, "launchpad", usual.launchpad) if FLAGS.oracle == "launchpad" else {},
-        agent_settings=_settings(given, AGENT_GROUP, usual_agent) if FLAGS.oracle != "exact" else {},
         payoffs=FLAGS.payoffs,
-        simulation=_settings(given, "simulation", {}) if FLAGS.oracle == "launchpad" else {},
+        max_nodes=FLAGS.max_nodes,
+        device=_settings(given, "device"),
+        launchpad=_settings(given, "launchpad"),
+        agent_settings=_settings(given, AGENT_GROUP),
+        simulation=_settings(given, "simulation"),
     )
 
 
-def _settings(given: Given, group: str, usual: dict[str, Any]) -> dict[str, Any]:
-    """Returns a group's settings: the defaults', the file's, those of flags, and those of `--set`."""
+def _settings(given: Given, group: str) -> dict[str, Any]:
+    """Returns what the user gave of a group: the file's settings, those of flags, and those of `--set`."""
     in_file = {} if group in _for_others(given) else given.file.groups[group]
     names = _FLAGS_OF_GROUPS[group]
     of_flags = {name: FLAGS[flag].value for flag, name in names.items() if FLAGS[flag].value is not None}
-    return {**usual, **in_file, **of_flags, **given.groups[group]}
+    return {**in_file, **of_flags, **given.groups[group]}
 
 
 def _for_others(given: Given) -> set[str]:

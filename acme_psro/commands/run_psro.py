@@ -23,10 +23,8 @@ from acme_psro.commands import psro_flags
 from acme_psro.meta_game.base import PayoffsT, PolicyT
 from acme_psro.population_runs.base import PopulationRun
 from acme_psro.population_runs.exact import ExactRun
-from acme_psro.population_runs.recording import ReportWriter, TensorBoardWriter
-from acme_psro.population_runs.run import begin, opened
-from acme_psro.population_runs.showing import ProgressDisplay
-from acme_psro.population_runs.train import print_warning, train_population
+from acme_psro.population_runs.run import begin, carry_out, opened
+from acme_psro.population_runs.train import print_warning
 
 _STARTED = time.monotonic()
 
@@ -59,17 +57,15 @@ def _run(run: PopulationRun[PolicyT, PayoffsT], directory: Path) -> None:
     """Starts or resumes a prepared run."""
     with command_line.bad_input():
         restored = begin(run, directory, FLAGS.resume, print_warning)
-    report = ReportWriter(run, print_warning)
-    callbacks = [ProgressDisplay(sys.stdout), report, TensorBoardWriter(lambda: report.images)]
     # A ValueError from a Launchpad program means bad input. With other oracles it is a bug of ours, and its
     # traceback must stay visible.
     with command_line.bad_input() if run.config.oracle == "launchpad" else contextlib.nullcontext():
         try:
-            record = train_population(run, directory, restored, callbacks)
+            record, has_report = carry_out(run, directory, restored)
         except run.failures as error:
             sys.exit(f"error: {error}; --resume continues the run.")
     print(run.summary(record))
-    if report.is_final:
+    if has_report:
         print(f"report: {directory / 'report.html'}")
 
 

@@ -53,24 +53,68 @@ def configure(
     _check_used(bool(agent_settings), "agent_settings", oracle != "exact", learned)
     _check_used(max_nodes is not None, "max_nodes", payoffs != "sampled", "--payoffs=exact or --payoffs=auto")
     _check_used(meta_solver is not None, "meta_solver", get_loop(loop).uses_solver, "--loop=psro")
-    agent = "crossq" if agent is None else agent
+    return complete(
+        game,
+        loop=loop,
+        oracle=oracle,
+        agent="crossq" if agent is None else agent,
+        preset=preset,
+        meta_solver="nash" if meta_solver is None else meta_solver,
+        iterations=None if iterations is None else _whole("iterations", iterations),
+        seed=_whole("seed", seed),
+        tolerance=_number("tolerance", tolerance),
+        payoffs=payoffs,
+        max_nodes=DEFAULT_MAX_NODES if max_nodes is None else _whole("max_nodes", max_nodes),
+        device=device or {},
+        launchpad=launchpad or {},
+        agent_settings=agent_settings or {},
+        simulation=simulation or {},
+    )
+
+
+def complete(
+    game: str,
+    *,
+    loop: str,
+    oracle: str,
+    agent: str,
+    preset: str | None,
+    meta_solver: str,
+    iterations: int | None,
+    seed: int,
+    tolerance: float,
+    payoffs: str,
+    max_nodes: int,
+    device: Settings,
+    launchpad: Settings,
+    agent_settings: Settings,
+    simulation: Settings,
+) -> PSROConfig:
+    """Returns a configuration with the defaults of the game and agent for all settings that are not given.
+
+    The arguments are those of `run`. Settings that the oracle does not use are left out.
+
+    Raises:
+      ValueError: a value is not allowed.
+    """
     usual = game_settings(game, agent, loop, preset)
+    # Launchpad programs choose their own agent settings, see `acme_psro.agent_runs.config`.
+    usual_agent = usual.agent_settings if oracle == "device" else {}
     return PSROConfig(
         game=game,
         oracle=oracle,
         agent=agent,
         loop=loop,
-        meta_solver="nash" if meta_solver is None else meta_solver,
-        iterations=usual.iterations if iterations is None else _whole("iterations", iterations),
-        seed=_whole("seed", seed),
-        max_nodes=DEFAULT_MAX_NODES if max_nodes is None else _whole("max_nodes", max_nodes),
-        tolerance=_number("tolerance", tolerance),
-        device=usual.device | dict(device or {}) if oracle == "device" else {},
-        launchpad=usual.launchpad | dict(launchpad or {}) if oracle == "launchpad" else {},
-        # Launchpad programs choose their own agent settings, see `acme_psro.agent_runs.config`.
-        agent_settings=(usual.agent_settings if oracle == "device" else {}) | dict(agent_settings or {}),
+        meta_solver=meta_solver,
+        iterations=usual.iterations if iterations is None else iterations,
+        seed=seed,
+        max_nodes=max_nodes,
+        tolerance=tolerance,
+        device={**usual.device, **device} if oracle == "device" else {},
+        launchpad={**usual.launchpad, **launchpad} if oracle == "launchpad" else {},
+        agent_settings={**usual_agent, **agent_settings} if oracle != "exact" else {},
         payoffs=payoffs,
-        simulation=dict(simulation or {}),
+        simulation=dict(simulation) if oracle == "launchpad" else {},
     )
 
 

@@ -119,9 +119,9 @@ def run(
             raise ValueError("simulation needs --payoffs=sampled, and has no effect otherwise: leave it out.")
         # Both branches do the same, but each tells the type checker which policies go with which payoffs.
         if isinstance(prepared, ExactRun):
-            _carry_out(prepared, directory, resume, callbacks, show_progress)
+            _run(prepared, directory, resume, callbacks, show_progress)
         else:
-            _carry_out(prepared, directory, resume, callbacks, show_progress)
+            _run(prepared, directory, resume, callbacks, show_progress)
         # Imported here, because the command, which shares this module, does without it.
         from acme_psro.population_runs.result import load_run
 
@@ -185,20 +185,41 @@ def begin(
     return restored
 
 
-def _carry_out(
+def carry_out(
+    prepared: PopulationRun[PolicyT, PayoffsT],
+    directory: Path,
+    restored: Record[PolicyT, PayoffsT] | None,
+    callbacks: Sequence[Callback] = (),
+    show_progress: bool = True,
+) -> tuple[Record[PolicyT, PayoffsT], bool]:
+    """Starts or resumes a prepared run with the callbacks of all its files and of the screen.
+
+    Args:
+      prepared: the run, see `opened`.
+      directory: the run's directory.
+      restored: the record from which the run is resumed, see `begin`; None if it is new.
+      callbacks: further callbacks, which come last.
+      show_progress: False to print nothing but warnings.
+
+    Returns:
+      The newest record, and True if the report of the finished run is written.
+    """
+    displays = [ProgressDisplay(sys.stdout)] if show_progress else []
+    report = ReportWriter(prepared, print_warning)
+    listeners = [*displays, report, TensorBoardWriter(lambda: report.images), *callbacks]
+    return train_population(prepared, directory, restored, listeners), report.is_final
+
+
+def _run(
     prepared: PopulationRun[PolicyT, PayoffsT],
     directory: Path,
     resume: bool,
     callbacks: Sequence[Callback],
     show_progress: bool,
 ) -> None:
-    """Starts or resumes a prepared run with all its callbacks."""
     restored = begin(prepared, directory, resume, print_warning)
-    displays = [ProgressDisplay(sys.stdout)] if show_progress else []
-    report = ReportWriter(prepared, print_warning)
-    listeners = [*displays, report, TensorBoardWriter(lambda: report.images), *callbacks]
-    record = train_population(prepared, directory, restored, listeners)
-    if show_progress and report.is_final:
+    record, has_report = carry_out(prepared, directory, restored, callbacks, show_progress)
+    if show_progress and has_report:
         print(prepared.summary(record))
         print(f"report: {directory / 'report.html'}", flush=True)
 
