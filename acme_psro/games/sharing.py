@@ -54,9 +54,8 @@ def describe_shared(tree: GameTree, player: int | None = None) -> str | None:
       None if networks can tell all of them apart.
     """
     players = range(tree.num_players) if player is None else (player,)
-    own = [tree.info_state[tree.infosets_of(each)] for each in players]
-    states = sum(map(len, own))
-    observations = sum(len(np.unique(rows, axis=0)) for rows in own if len(rows))
+    states = sum(len(tree.info_state[tree.infosets_of(each)]) for each in players)
+    observations = sum(map(tree.count_observations, players))
     if observations == states:
         return None
     whose = "the" if player is None else f"player {player}'s"

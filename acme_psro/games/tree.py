@@ -110,8 +110,12 @@ class GameTree:
         If it is smaller than `I`, a network cannot tell all information states apart, although an exact best
         response can.
         """
-        own = [self.info_state[self.infosets_of(player)] for player in range(self.num_players)]
-        return sum(len(np.unique(rows, axis=0)) for rows in own if len(rows))
+        return sum(map(self.count_observations, range(self.num_players)))
+
+    def count_observations(self, player: int) -> int:
+        """Returns the number of different observations of a player."""
+        rows = self.info_state[self.infosets_of(player)]
+        return len(np.unique(rows, axis=0)) if len(rows) else 0
 
     @functools.cached_property
     def action_of_slot(self) -> np.ndarray:

@@ -20,6 +20,7 @@ from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree
 from acme_psro.restricted_games import cfr
 from experiments.benchmarks.shared import table
+from experiments.benchmarks.shared.random_choices import random_choices
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string; a two-player zero-sum game.")
 flags.DEFINE_list("gaps", ["0.01", "0.001"], "NashConv to reach, from large to small.")
@@ -31,16 +32,6 @@ FLAGS = flags.FLAGS
 # The peer's gap is computed whenever it has this many times more iterations, as ours is.
 _CHECK_EVERY = 1.1
 _LEAST_SPEEDUP = 20
-
-
-def random_choices(tree: GameTree, policies: int, seed: int) -> np.ndarray:
-    """Returns the actions that some of several random pure policies take, `[I, A]` bool."""
-    rng = np.random.default_rng(seed)
-    allowed = np.zeros(tree.legal_actions.shape, bool)
-    for _ in range(policies):
-        preference = np.where(tree.legal_actions, rng.random(allowed.shape), -1.0)
-        allowed[np.arange(len(allowed)), preference.argmax(axis=1)] = True
-    return allowed
 
 
 def measure_ours(tree: GameTree, allowed: np.ndarray, gaps: list[float]) -> list[tuple[int, float]]:

@@ -15,6 +15,7 @@ from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.restricted_games import cfr
 from acme_psro.restricted_games.certificate import restricted_nash_conv
+from experiments.benchmarks.shared.random_choices import random_choices
 
 Tables = Callable[[GameTree, int], np.ndarray]
 Compiled = Callable[[str], GameTree]
@@ -23,16 +24,6 @@ TWO_PLAYER_ZERO_SUM = (
     "kuhn", "leduc", "isomorphic_leduc", "liars_dice", "goofspiel", "rock_paper_scissors",
     "coordinated_pennies",
 )  # fmt: skip
-
-
-def random_choices(tree: GameTree, policies: int, seed: int) -> np.ndarray:
-    """Returns the actions that some of several random pure policies take, `[I, A]` bool."""
-    rng = np.random.default_rng(seed)
-    allowed = np.zeros(tree.legal_actions.shape, bool)
-    for _ in range(policies):
-        preference = np.where(tree.legal_actions, rng.random(allowed.shape), -1.0)
-        allowed[np.arange(len(allowed)), preference.argmax(axis=1)] = True
-    return allowed
 
 
 def value_of(tree: GameTree, table: np.ndarray) -> float:

@@ -104,9 +104,8 @@ class _Learning(NamedTuple):
     traces: collections.Counter[str]
 
 
-@pytest.fixture(scope="module")
-def learning() -> _Learning:
-    """CrossQ, small, compiled once for all tests that need an agent that learns."""
+def _learn(config: training.DeviceConfig) -> _Learning:
+    """CrossQ, small, in Kuhn poker."""
     tree, traces = _kuhn(), collections.Counter[str]()
 
     def make_agent(example: Observation, num_actions: int, gradient_steps: int) -> AgentCore:
@@ -136,10 +135,17 @@ def learning() -> _Learning:
 
         return core._replace(update=update, act=act)
 
-    config = training.DeviceConfig(
-        gradient_steps=200, num_envs=128, batch_size=256, buffer_size=20_000, max_extensions=0
-    )
     return _Learning(tree, device_oracle.make_oracle(tree, make_agent, config), traces)
+
+
+@pytest.fixture(scope="module")
+def learning() -> _Learning:
+    """An agent that plays while it learns, compiled once for all tests that need one."""
+    return _learn(
+        training.DeviceConfig(
+            gradient_steps=200, num_envs=128, batch_size=256, buffer_size=20_000, max_extensions=0
+        )
+    )
 
 
 def _growing(tree: GameTree, size: int) -> list[BestResponseTask]:
@@ -499,35 +505,10 @@ def test_games_stay_doubled_when_all_fall_short_up_to_the_limit(keeping: Any) ->
 
 @pytest.fixture(scope="module")
 def remembering() -> _Learning:
-    """CrossQ, small, that learns from kept games in Kuhn poker."""
-    tree, traces = _kuhn(), collections.Counter[str]()
-
-    def make_agent(example: Observation, num_actions: int, gradient_steps: int) -> AgentCore:
-        config = dataclasses.replace(
-            crossq.PRESETS["games"],
-            critic_hidden_sizes=(32,),
-            policy_hidden_sizes=(32,),
-            discount=1.0,
-            horizon=gradient_steps,
-            temperature=0.3,
-            final_temperature=0.003,
-            learning_rate=0.02,
-            final_learning_rate=1e-4,
-            renorm_warmup=50,
-            renorm_momentum=0.9,
-        )
-        core = crossq.make_core(crossq.make_networks(example, num_actions, config), config)
-
-        def update(state: Any, batch: Transition) -> Any:
-            traces["update"] += 1
-            return core.update(state, batch)
-
-        return core._replace(update=update)
-
-    config = training.DeviceConfig(
-        gradient_steps=200, batch_size=64, games_per_response=1500, max_extensions=0
+    """An agent that learns from kept games."""
+    return _learn(
+        training.DeviceConfig(gradient_steps=200, batch_size=64, games_per_response=1500, max_extensions=0)
     )
-    return _Learning(tree, device_oracle.make_oracle(tree, make_agent, config), traces)
 
 
 def test_responses_to_new_mixtures_are_learned_from_kept_games(remembering: _Learning) -> None:
