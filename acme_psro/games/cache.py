@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import io
 import os
 import zipfile
 import zlib
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from acme_psro.games.tree import ARRAYS, GameTree
+from acme_psro.system import archives
 from acme_psro.system.files import write_atomically
 
 # To be raised if the arrays change their meaning, so that files of older versions are no longer found.
@@ -58,11 +58,10 @@ def write(tree: GameTree) -> None:
     arrays["keys"] = np.frombuffer("\0".join(tree.keys).encode(), np.uint8)
     arrays["game_string"] = np.frombuffer(tree.game_string.encode(), np.uint8)
     arrays["digest"] = np.frombuffer(tree.digest.encode(), np.uint8)
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    content = archives.pack(arrays, compressed=False)
     try:
         directory().mkdir(parents=True, exist_ok=True)
-        write_atomically(path_of(tree.game_string), buffer.getvalue())
+        write_atomically(path_of(tree.game_string), content)
     except OSError:
         pass
 

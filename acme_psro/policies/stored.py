@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from acme_psro.system import archives
 from acme_psro.system.files import write_atomically
 
 _VERSION = 1
@@ -60,9 +61,7 @@ def pack(policy: StoredPolicy) -> bytes:
     text = json.dumps(header, sort_keys=True, allow_nan=False).encode()
     arrays: dict[str, Any] = {_HEADER: np.frombuffer(text, np.uint8)}
     arrays |= {_PREFIX + name: np.asarray(policy.arrays[name]) for name in sorted(policy.arrays)}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
+    return archives.pack(arrays)
 
 
 def read(path: Path) -> StoredPolicy:

@@ -38,12 +38,12 @@ from acme_psro.storage.checkpoint_files import (
     find,
     find_manifests,
     iteration_of,
-    pack,
     policy_path,
     read_content,
     strategy_path,
     unpack,
 )
+from acme_psro.system.archives import pack
 from acme_psro.system.files import write_atomically
 
 __all__ = [
@@ -53,7 +53,6 @@ __all__ = [
     "GameChangedError",
     "Record",
     "exists",
-    "pack",
     "policy_path",
     "prune",
     "restore",

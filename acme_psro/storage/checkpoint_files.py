@@ -82,15 +82,8 @@ def read_content(path: Path) -> bytes:
         raise CheckpointError(f"{path.name} cannot be read: {error.strerror}.") from None
 
 
-def pack(arrays: dict[str, np.ndarray]) -> bytes:
-    """Returns arrays by name, compressed; equal arrays give equal bytes."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
-
-
 def unpack(source: Path | io.BytesIO) -> dict[str, np.ndarray]:
-    """Returns the arrays that `pack` wrote, from a file or from its content; never unpickles.
+    """Returns the arrays that `archives.pack` wrote, from a file or from its content; never unpickles.
 
     Raises:
       ValueError: the file holds objects, which would have to be unpickled.

@@ -17,7 +17,8 @@ from acme_psro.policies.meta_strategy import (
     MetaStrategy,
     ProductStrategy,
 )
-from acme_psro.storage.checkpoint_files import pack, strategy_path, unpack
+from acme_psro.storage.checkpoint_files import strategy_path, unpack
+from acme_psro.system.archives import pack
 from acme_psro.system.files import write_atomically
 
 
