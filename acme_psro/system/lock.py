@@ -103,10 +103,10 @@ def _acquire(path: Path, directory: Path) -> FileLock | None:
             file=sys.stderr,
         )
         return None
-    # Only a help for others: without it, the lock holds just as well. Without locks of the file system, the
-    # library has written the same there already, in its own form.
+    # Only a help for others: without it, the lock holds just as well. A killed holder may have left its own
+    # name. Without locks of the file system, the library has written this process there already, in its form.
     with contextlib.suppress(OSError):
-        if path.stat().st_size == 0:
+        if path.read_text(encoding="utf-8").split("\n", 1)[0] != str(os.getpid()):
             path.write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
     return lock
 

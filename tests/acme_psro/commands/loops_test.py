@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -107,9 +108,13 @@ def test_without_a_guarantee_the_outcome_says_so(launch: Launch, tmp_path: pathl
         (("--game=kuhn_poker(players=3)", "--oracle=exact", "--loop=anytime"), "psro, xdo"),
         (("--game=matrix_pd", "--oracle=exact", "--loop=anytime"), "general-sum"),
         (("--game=kuhn_poker", "--oracle=launchpad", "--payoffs=sampled", "--loop=xdo"), "--loop=psro"),
-        (
+        pytest.param(
             ("--game=kuhn_poker", "--oracle=launchpad", "--max_nodes=10", "--loop=xdo"),
             "--loop=xdo needs a game that compiles",
+            # Whether the game compiles is known only after the Acme layer was looked for.
+            marks=pytest.mark.skipif(
+                sys.version_info >= (3, 11), reason="the Acme layer ends at Python 3.10"
+            ),
         ),
     ],
 )

@@ -9,8 +9,6 @@ import sys
 import threading
 from typing import Any
 
-import jax
-import jax.experimental
 import numpy as np
 import pyspiel
 import pytest
@@ -23,6 +21,7 @@ from acme_psro.population_runs.callbacks import Callback, IterationEnded, Respon
 from acme_psro.system.lock import locked
 from tests.acme_psro.commands.launching import ROOT, contents, exit_code
 from tests.acme_psro.population_runs.fakes import untimed
+from tests.precision import double_precision
 
 KUHN: dict[str, Any] = {"game": "kuhn_poker", "oracle": "exact"}
 
@@ -170,10 +169,10 @@ def test_a_directory_that_holds_a_run_is_left_alone(command: pathlib.Path) -> No
 
 def test_double_precision_is_refused_where_it_harms(tmp_path: pathlib.Path) -> None:
     arguments = {"game": "kuhn_poker", "oracle": "device", "output_dir": tmp_path / "run"}
-    with jax.experimental.enable_x64(), pytest.raises(ValueError, match="jax_enable_x64 is on"):
+    with double_precision(), pytest.raises(ValueError, match="jax_enable_x64 is on"):
         acme_psro.run(**arguments)
     assert list(tmp_path.iterdir()) == []
-    with jax.experimental.enable_x64():
+    with double_precision():
         acme_psro.run(**KUHN, iterations=1, output_dir=tmp_path, show_progress=False)
 
 

@@ -101,8 +101,9 @@ def test_a_run_goes_on_from_any_state_as_if_it_had_never_stopped(case: Any, name
 def test_xdo_ends_in_an_equilibrium_after_few_iterations(case: Any) -> None:
     states = run(case.tree, "xdo", 20)
     assert evaluate(case.tree, states[-1]).exploitability <= TOLERANCE
-    # PSRO takes 164 in Leduc poker.
-    assert states[-1].iteration <= 13
+    # PSRO takes 164 in Leduc poker. Which of many equilibria the solver returns depends on its version, so
+    # that the same games have taken 11 to 14.
+    assert states[-1].iteration <= 16
 
 
 @pytest.mark.games("leduc")

@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 from agents import actions
 from agents.core import Transition
 from agents.crossq import Bounds, CrossQConfig, base, continuous, make_networks, networks
+from tests.precision import double_precision
 
 # Compilation takes most of these tests' time, so XLA is asked to optimise as little as it can.
 _jit: Any = functools.partial(
@@ -108,10 +109,6 @@ def test_the_joint_pass_is_one_plain_pass_and_not_two(warm: bool) -> None:
         assert np.abs(extra.stats["batch_renorm_inputs"]["mean"] - other).max() > 1e-3
 
 
-def _enable_x64() -> Any:
-    return jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64()
-
-
 def _double(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf.astype(jnp.float64) if leaf.dtype == jnp.float32 else leaf, tree)
 
@@ -124,7 +121,7 @@ def _differences(function: Callable[[jax.Array], jax.Array], at: jax.Array) -> j
 
 def test_critic_gradient_agrees_with_finite_differences() -> None:
     """The target is a constant, computed with the parameters at which the gradient is taken."""
-    with _enable_x64():
+    with double_precision():
         batch, (critics, _) = _double((_batch(), _fitted()))
         following = _double(_following())
         flat, unravel = ravel_pytree(critics.params)
@@ -166,7 +163,7 @@ def test_policy_gradient_agrees_with_finite_differences() -> None:
     """The gradient flows through the policy's normalisation in training mode, the noise and the critics."""
     smooth = _NETWORKS._replace(critic=networks.Network(_NETWORKS.critic.init, _smooth_critic))
     model, key = base.Model(smooth, _CONFIG), jax.random.key(2)
-    with _enable_x64():
+    with double_precision():
         batch, (_, policy) = _double((_batch(), _fitted()))
         weights = jnp.asarray(np.random.default_rng(7).normal(size=(2, 5, 1)))
         flat, unravel = ravel_pytree(policy.params)

@@ -10,13 +10,10 @@ import pytest
 import scipy.stats
 
 from agents.crossq import Bounds, CrossQConfig, CrossQNetworks, base, continuous, networks
+from tests.precision import double_precision
 
 _BOUNDS = Bounds(jnp.array([-1.0, 0.0, -0.1]), jnp.array([1.0, 5.0, 0.3]))
 _sample = jax.jit(continuous.sample)
-
-
-def _double() -> Any:
-    return jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64()
 
 
 def _output(num: int) -> np.ndarray:
@@ -28,7 +25,7 @@ def _output(num: int) -> np.ndarray:
 def test_the_density_is_the_slope_of_the_distribution_function() -> None:
     """P(action <= a) is the normal distribution function at arctanh(a); differences give its slope."""
     output = _output(200)
-    with _double():
+    with double_precision():
         action, log_prob = (np.asarray(part) for part in _sample(jax.random.key(0), jnp.asarray(output)))
     mean, deviation = output[:, :2], np.exp(output[:, 2:])
     step = 1e-4 * (1 - np.abs(action))
@@ -83,7 +80,7 @@ def test_the_gradient_of_a_sample_agrees_with_finite_differences() -> None:
     """The gradients of the reparametrised action and of its log density, along random directions."""
     rng, key, output = np.random.default_rng(1), jax.random.key(3), _output(4)
     by_action, by_log_prob = rng.normal(size=(4, 2)), rng.normal(size=4)
-    with _double():
+    with double_precision():
 
         def scalar(output: jax.Array) -> jax.Array:
             action, log_prob = continuous.sample(key, output)

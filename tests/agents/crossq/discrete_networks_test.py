@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 from agents.core import Observation, Transition, join
 from agents.crossq import PRESETS, base, discrete, make_networks, networks
 from agents.networks import masked_log_probs
+from tests.precision import double_precision
 
 # Compilation takes most of these tests' time, so XLA is asked to optimise as little as it can.
 _jit: Any = functools.partial(
@@ -177,7 +178,7 @@ def test_critic_gradient_agrees_with_finite_differences() -> None:
     """The target is a constant, computed with the parameters at which the gradient is taken."""
     learner, batch = _prepare(0), _joined(_shared_batch())
     log_probs = _jit(_log_probs)(learner, batch.observation)
-    with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
+    with double_precision():
         learner, batch, log_probs = _double((learner, batch, log_probs))
         flat, unravel = ravel_pytree(learner.params)
         weight = jnp.concatenate([batch.weight, batch.weight * (batch.discount > 0)])
