@@ -51,11 +51,13 @@ class Agent(NamedTuple):
       core: imports the agent and returns its parts.
       acme: imports the agent and Acme, and returns the parts for Acme.
       finds_responses: True if population runs may use it to find best responses.
+      takes_contexts: True if one network of it may be many policies, told apart by their contexts.
     """
 
     core: Callable[[], CoreParts]
     acme: Callable[[], AcmeParts]
     finds_responses: bool
+    takes_contexts: bool = False
 
 
 def _crossq() -> CoreParts:
@@ -93,8 +95,8 @@ def _mpo_in_acme() -> AcmeParts:
 
 AGENTS: dict[str, Agent] = {
     "crossq": Agent(_crossq, _crossq_in_acme, finds_responses=True),
-    "conditional_mpo": Agent(_mpo, _mpo_in_acme, finds_responses=True),
-    "vmpo": Agent(_v_mpo, _mpo_in_acme, finds_responses=False),
+    "conditional_mpo": Agent(_mpo, _mpo_in_acme, finds_responses=True, takes_contexts=True),
+    "vmpo": Agent(_v_mpo, _mpo_in_acme, finds_responses=False, takes_contexts=True),
 }
 
 

@@ -24,6 +24,8 @@ from acme_psro.games.tree import CHANCE, TERMINAL
 
 # Larger than every uniform number, so that rounding can never select an impossible slot.
 _UNREACHABLE = 2.0
+# Comparing a number with all sums at once is faster than a binary search up to about this many sums.
+_FEW = 32
 
 
 class Profiles(NamedTuple):
@@ -32,10 +34,13 @@ class Profiles(NamedTuple):
     Attributes:
       cumulative: `[K, I, A]` float32, cumulative probabilities over the slots of each information state.
       weights: `[K]` float32, cumulative probabilities of the profiles. One profile is sampled per game.
+      table: `[K]` int32, the row of `cumulative`, then `[T, I, A]`, that each profile plays by, if several
+        profiles share one; None if each has its own.
     """
 
     cumulative: jax.Array
     weights: jax.Array
+    table: jax.Array | None = None
 
 
 class Games(NamedTuple):
@@ -249,7 +254,8 @@ def random_move(game: GameArrays, profiles: Profiles, games: Games, uniform: jax
     node = games.node
     first = game.first_child[node]
     # Policies are sampled by inversion of their cumulative sums.
-    sums = profiles.cumulative[games.profile, game.infoset[node]]
+    table = games.profile if profiles.table is None else profiles.table[games.profile]
+    sums = profiles.cumulative[table, game.infoset[node]]
     chosen = first + jnp.sum(uniform[:, None] >= sums, axis=1, dtype=jnp.int32)
     # Chance is sampled by the alias method. The integer part of the scaled number selects a child uniformly,
     # and the fraction, which is independent of it, decides between the child and its alias.
@@ -268,6 +274,8 @@ def _sample_profiles(profiles: Profiles, key: jax.Array, num: int) -> jax.Array:
     if profiles.weights.shape[0] == 1:
         return jnp.zeros(num, jnp.int32)
     uniform = jax.random.uniform(key, (num, 1))
+    if profiles.weights.shape[0] > _FEW:
+        return jnp.searchsorted(profiles.weights, uniform[:, 0], side="right").astype(jnp.int32)
     return jnp.sum(uniform >= profiles.weights, axis=1, dtype=jnp.int32)
 
 

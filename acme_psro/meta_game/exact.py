@@ -16,13 +16,16 @@ class ExactMetaGame:
 
     Args:
       tree: the compiled game.
+      first: the players' first policies; None for uniform ones.
     """
 
-    def __init__(self, tree: GameTree) -> None:
-        self._tree = tree
+    def __init__(self, tree: GameTree, first: tuple[Policy, ...] | None = None) -> None:
+        self._tree, self._first = tree, first
 
     def first(self) -> tuple[Policy, ...]:
-        """Returns uniform policies."""
+        """Returns the policies that populations begin with."""
+        if self._first is not None:
+            return self._first
         return tuple(uniform_policy(self._tree, player) for player in range(self._tree.num_players))
 
     def extend(self, populations: Sequence[Population], known: np.ndarray | None) -> np.ndarray:

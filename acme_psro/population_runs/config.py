@@ -8,7 +8,7 @@ from typing import Any
 from acme_psro.games.compile import DEFAULT_MAX_NODES
 from acme_psro.psro.registry import get_loop
 from acme_psro.solvers import get_solver
-from agents.registry import response_agents
+from agents.registry import AGENTS, response_agents
 from agents.settings import check_at_least_zero, check_known
 
 ORACLES = ("exact", "device", "launchpad")
@@ -41,6 +41,7 @@ class PSROConfig:
       payoffs: one of `PAYOFFS`. "exact" payoffs need a compiled game. "sampled" payoffs are estimated by
         simulation, in games of any size. "auto" means exact if the game compiles, and sampled if it does not.
       simulation: settings of sampled payoffs, see `acme_psro.meta_game.sampled.SimulationConfig`.
+      neupl: settings of the loop "neupl", see `acme_psro.neupl.config.NeuPLConfig`.
 
     Raises:
       ValueError: an option is unknown or out of its range. The message names the command-line flag.
@@ -60,6 +61,7 @@ class PSROConfig:
     agent_settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     payoffs: str = "auto"
     simulation: dict[str, Any] = dataclasses.field(default_factory=dict)
+    neupl: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_known("oracle", self.oracle, ORACLES)
@@ -73,6 +75,8 @@ class PSROConfig:
             raise ValueError(
                 f"--loop={self.loop} needs a compiled game: use --payoffs=exact, or --loop=psro."
             )
+        if entry.trains_members:
+            self._check_trains_members()
         for name in ("iterations", "max_nodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, not {getattr(self, name)}.")
@@ -85,6 +89,16 @@ class PSROConfig:
             raise ValueError(f"--seed must not be negative, not {self.seed}.")
         check_at_least_zero("tolerance", self.tolerance)
 
+    def _check_trains_members(self) -> None:
+        if self.oracle == "launchpad":
+            raise ValueError(f"--loop={self.loop} needs --oracle=device or --oracle=exact, not launchpad.")
+        if self.oracle != "exact" and not AGENTS[self.agent].takes_contexts:
+            fitting = ", ".join(name for name in response_agents() if AGENTS[name].takes_contexts)
+            raise ValueError(
+                f"--loop={self.loop} needs an agent whose network is told which member it is: "
+                f"use --agent={fitting}, not {self.agent}."
+            )
+
     def to_json(self) -> dict[str, Any]:
         """Returns the configuration as it is stored in `config.json`: all settings that are in use."""
         unused = {oracle for oracle in ("device", "launchpad") if oracle != self.oracle}
@@ -92,6 +106,8 @@ class PSROConfig:
             unused |= {"agent", "agent_settings"}
         if not get_loop(self.loop).uses_solver:
             unused.add("meta_solver")
+        # What the loop trains has a budget of its own.
+        unused.add("device" if get_loop(self.loop).trains_members else "neupl")
         if self.payoffs == "exact" or self.oracle != "launchpad":
             unused.add("simulation")
         if self.payoffs == "sampled":

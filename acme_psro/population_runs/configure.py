@@ -10,7 +10,7 @@ from acme_psro.games.compile import DEFAULT_MAX_NODES
 from acme_psro.games.loading import GameError, load_game, openspiel_errors
 from acme_psro.games.plays import random_plays, repeats
 from acme_psro.population_runs.config import PSROConfig
-from acme_psro.population_runs.defaults import game_settings
+from acme_psro.population_runs.defaults import default_agent, game_settings
 from acme_psro.psro.registry import get_loop
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def configure(
     launchpad: Settings | None,
     agent_settings: Settings | None,
     simulation: Settings | None,
+    neupl: Settings | None,
 ) -> PSROConfig:
     """Returns a run's configuration: what is given, and the defaults of the game and agent for the rest.
 
@@ -46,7 +47,10 @@ def configure(
     """
     _check_used(agent is not None, "agent", oracle != "exact", "--oracle=device or --oracle=launchpad")
     _check_used(preset is not None, "preset", oracle == "device", "--oracle=device")
+    trains_members = get_loop(loop).trains_members
     _check_used(bool(device), "device", oracle == "device", "--oracle=device")
+    _check_used(bool(device), "device", not trains_members, "--loop=psro")
+    _check_used(bool(neupl), "neupl", trains_members, "--loop=neupl")
     _check_used(bool(launchpad), "launchpad", oracle == "launchpad", "--oracle=launchpad")
     _check_used(bool(simulation), "simulation", oracle == "launchpad", "--oracle=launchpad")
     learned = "--oracle=device or --oracle=launchpad"
@@ -57,7 +61,7 @@ def configure(
         game,
         loop=loop,
         oracle=oracle,
-        agent="crossq" if agent is None else agent,
+        agent=default_agent(loop) if agent is None else agent,
         preset=preset,
         meta_solver="nash" if meta_solver is None else meta_solver,
         iterations=None if iterations is None else _whole("iterations", iterations),
@@ -69,6 +73,7 @@ def configure(
         launchpad=launchpad or {},
         agent_settings=agent_settings or {},
         simulation=simulation or {},
+        neupl=neupl or {},
     )
 
 
@@ -89,6 +94,7 @@ def complete(
     launchpad: Settings,
     agent_settings: Settings,
     simulation: Settings,
+    neupl: Settings,
 ) -> PSROConfig:
     """Returns a configuration with the defaults of the game and agent for all settings that are not given.
 
@@ -100,6 +106,7 @@ def complete(
     usual = game_settings(game, agent, loop, preset)
     # Launchpad programs choose their own agent settings, see `acme_psro.agent_runs.config`.
     usual_agent = usual.agent_settings if oracle == "device" else {}
+    trains_members = get_loop(loop).trains_members
     return PSROConfig(
         game=game,
         oracle=oracle,
@@ -110,11 +117,12 @@ def complete(
         seed=seed,
         max_nodes=max_nodes,
         tolerance=tolerance,
-        device={**usual.device, **device} if oracle == "device" else {},
+        device={**usual.device, **device} if oracle == "device" and not trains_members else {},
         launchpad={**usual.launchpad, **launchpad} if oracle == "launchpad" else {},
         agent_settings={**usual_agent, **agent_settings} if oracle != "exact" else {},
         payoffs=payoffs,
         simulation=dict(simulation) if oracle == "launchpad" else {},
+        neupl=dict(neupl) if trains_members else {},
     )
 
 

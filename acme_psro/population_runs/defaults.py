@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from acme_psro.psro.registry import get_loop
 from agents.registry import response_agents
 from agents.settings import check_known
 
@@ -84,6 +85,17 @@ PRESETS: dict[str, dict[str, Any]] = {
 XDO_PRESET = "fast"
 
 
+# In a network of many members, values change with the graph for as long as the run lasts: the learning rate
+# stays high enough to follow them.
+_NEUPL = {**_MPO, "learning_rate": 0.005, "final_learning_rate": 0.0005}
+_NEUPL_EPOCHS = 100
+
+
+def default_agent(loop: str) -> str:
+    """Returns the name of the agent that learns in a loop if none is named."""
+    return "conditional_mpo" if get_loop(loop).trains_members else "crossq"
+
+
 def game_settings(game: str, agent: str, loop: str = "psro", preset: str | None = None) -> GameSettings:
     """Returns the agent's defaults for a game, or its general defaults if the game has none of its own.
 
@@ -102,6 +114,8 @@ def game_settings(game: str, agent: str, loop: str = "psro", preset: str | None 
     # Agents of a user's own have the budgets of the others, and the settings of their preset.
     general = SETTINGS["default"].get(agent, GameSettings(20, _DEVICE, {}, _LAUNCHPAD))
     found = named.get(agent, general)
+    if get_loop(loop).trains_members:
+        found = GameSettings(_NEUPL_EPOCHS, {}, _NEUPL, {})
     if preset is None and loop == "xdo":
         preset = XDO_PRESET
     if preset is None:

@@ -14,6 +14,8 @@ from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
 from acme_psro.games.sharing import describe_shared
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import ExactMetaGame
+from acme_psro.neupl.config import NeuPLConfig
+from acme_psro.neupl.members import make_sinks
 from acme_psro.policies.tabular import Policy
 from acme_psro.population_runs.base import PopulationRun, count_iterations
 from acme_psro.population_runs.config import PSROConfig
@@ -61,9 +63,12 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
         if self._entry.uses_solver:
             check_solver_fits(config.meta_solver, tree.num_players, tree.zero_sum)
         self.config = config
-        self.form = formats.of_tree(tree)
-        self.meta_game = ExactMetaGame(tree)
-        parts = registry.Parts(tree, self.meta_game, get_solver(config.meta_solver), config.tolerance)
+        self.form = formats.of_tree(tree, lasting=not self._entry.trains_members)
+        members = NeuPLConfig(**config.neupl)
+        first = make_sinks(tree, members) if self._entry.trains_members else None
+        self.meta_game = ExactMetaGame(tree, first)
+        solve = get_solver(config.meta_solver)
+        parts = registry.Parts(tree, self.meta_game, solve, config.tolerance, members)
         self.loop = self._entry.make(parts)
         self.oracle = prepare_oracle(config, directory, warn)(tree)
         self.is_repeatable = config.oracle == "exact"

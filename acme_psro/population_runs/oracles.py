@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from acme_psro.games import cache
 from acme_psro.games.tree import GameTree
+from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.oracles.base import Oracle
 from acme_psro.policies.tabular import Policy
 from acme_psro.population_runs.config import PSROConfig
+from acme_psro.psro.registry import get_loop
 from acme_psro.system import compiled_programs
 from agents import settings
 from agents.registry import AGENTS
@@ -39,6 +42,8 @@ def prepare_oracle(
     Raises:
       ValueError: a setting is not allowed.
     """
+    if get_loop(config.loop).trains_members:
+        return _prepare_members(config)
     if config.oracle == "exact":
         from acme_psro.oracles import exact
 
@@ -72,15 +77,36 @@ def prepare_oracle(
     )
 
 
-def make_agent(config: PSROConfig) -> MakeAgent:
+def _prepare_members(config: PSROConfig) -> Callable[[GameTree], Oracle[Policy, np.ndarray]]:
+    """Returns a function that makes the oracle of a loop that trains whole populations."""
+    members = NeuPLConfig(**config.neupl)
+    if config.oracle == "exact":
+        from acme_psro.neupl import exact
+
+        return functools.partial(exact.make_oracle, config=members)
+    from acme_psro.neupl.oracle import NeuPLOracle
+    from acme_psro.neupl.training import context_size
+
+    compiled_programs.keep_here(cache.directory() / "xla")
+    settings = {"mixture_size": context_size(members)}
+    return functools.partial(
+        NeuPLOracle, make_agent=make_agent(config, settings), config=members, epochs=config.iterations
+    )
+
+
+def make_agent(config: PSROConfig, conditioning: Mapping[str, Any] = MappingProxyType({})) -> MakeAgent:
     """Returns a function that makes the configured agent for a game.
+
+    Args:
+      config: the run's configuration.
+      conditioning: the agent's settings that tell what its policies are conditioned on.
 
     Raises:
       ValueError: a setting is unknown to the agent or not allowed.
     """
     agent = AGENTS[config.agent].core()
     preset = agent.presets.get("games", agent.presets["default"])
-    chosen = settings.replace(config.agent, preset, config.agent_settings)
+    chosen = settings.replace(config.agent, preset, {**config.agent_settings, **conditioning})
 
     def make(example: Observation, num_actions: int, gradient_steps: int) -> AgentCore:
         # Schedules of learning rate and temperature end with the budget of one response, which is known only

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from acme_psro.population_runs.config import PSROConfig
+from acme_psro.psro.registry import get_loop
 from agents.registry import AGENTS
 from agents.settings import check_names, replace
 
@@ -24,6 +25,11 @@ def check_settings(config: PSROConfig) -> PSROConfig:
         given = getattr(config, group)
         checked = replace(config.agent if group == "agent_settings" else group, owner, given)
         typed[group] = {name: getattr(checked, name) for name in given}
+    # A network of many members is conditioned on their mixtures, whose number is that of the members.
+    if "neupl" in owners:
+        for name in ("horizon", "num_members", "mixture_size"):
+            if name in config.agent_settings:
+                raise ValueError(f"agent_settings.{name} follows from the population: leave it out.")
     # Decaying learning rates and temperatures must end with the budget of a response.
     if config.oracle == "device" and "horizon" in config.agent_settings:
         raise ValueError("agent_settings.horizon follows from device.gradient_steps: leave it out.")
@@ -36,7 +42,11 @@ def _owners(config: PSROConfig) -> dict[str, Any]:
     What is imported for them is imported by such a run anyway.
     """
     owners: dict[str, Any] = {}
-    if config.oracle == "device":
+    if get_loop(config.loop).trains_members:
+        from acme_psro.neupl.config import NeuPLConfig
+
+        owners["neupl"] = NeuPLConfig()
+    elif config.oracle == "device":
         from acme_psro.oracles.device.training import DeviceConfig
 
         owners["device"] = DeviceConfig()

@@ -39,12 +39,14 @@ class Question(Generic[PolicyT, PayoffsT]):
       payoffs: payoffs of all profiles of the populations.
       responses: the responses that have just joined the populations; empty before the first iteration.
       before: the meta-strategy to which they respond; None before the first iteration.
+      known: payoffs of the populations before; None before the first iteration.
     """
 
     populations: tuple[tuple[PolicyT, ...], ...]
     payoffs: PayoffsT
     responses: tuple[Response[PolicyT], ...] = ()
     before: MetaStrategy | None = None
+    known: PayoffsT | None = None
 
 
 class Solution(NamedTuple):
@@ -101,18 +103,22 @@ class Loop(Generic[PolicyT, PayoffsT]):
         it had never stopped.
       tasks: returns the oracle's tasks in the next iteration, one a player.
       takes_others: True if further responses to the same task join the population beside the best one.
+      population_size: the number of policies of each player, if populations do not grow: a response's
+        `others` are the player's whole population then, and take the place of the one before. None if they
+        grow.
     """
 
     solve: Callable[[Question[PolicyT, PayoffsT]], Solution]
     tasks: Callable[[PSROState[PolicyT, PayoffsT]], list[BestResponseTask[PolicyT, PayoffsT]]] = tasks_of
     takes_others: bool = False
+    population_size: int | None = None
 
 
 def initialise(
     meta_game: MetaGame[PolicyT, PayoffsT], loop: Loop[PolicyT, PayoffsT]
 ) -> PSROState[PolicyT, PayoffsT]:
-    """Returns the state before the first iteration: one policy a player."""
-    populations = tuple((policy,) for policy in meta_game.first())
+    """Returns the state before the first iteration: one policy a player, which fills its population."""
+    populations = tuple((policy,) * (loop.population_size or 1) for policy in meta_game.first())
     payoffs = meta_game.extend(populations, None)
     solution = loop.solve(Question(populations, payoffs))
     return PSROState(populations, payoffs, solution.meta_strategy, figures=solution.figures)
@@ -140,13 +146,17 @@ def step(
     # All players respond to the same old meta-strategy, so that the order of players does not matter and an
     # oracle may train the responses in parallel (Lanctot et al. 2017, algorithm 1).
     responses = tuple(oracle(key, loop.tasks(state)))
-    # A policy is only ever appended: indices in old payoffs stay valid, and only new cells are computed.
-    populations = tuple(
-        _grow(population, response, loop.takes_others, holds)
-        for population, response in zip(state.populations, responses, strict=True)
-    )
-    payoffs = meta_game.extend(populations, state.payoffs)
-    solution = loop.solve(Question(populations, payoffs, responses, state.meta_strategy))
+    if loop.population_size is None:
+        # A policy is only ever appended: indices in old payoffs stay valid, and only new cells are computed.
+        populations = tuple(
+            _grow(population, response, loop.takes_others, holds)
+            for population, response in zip(state.populations, responses, strict=True)
+        )
+        payoffs = meta_game.extend(populations, state.payoffs)
+    else:
+        populations = tuple(response.others for response in responses)
+        payoffs = meta_game.extend(populations, None)
+    solution = loop.solve(Question(populations, payoffs, responses, state.meta_strategy, state.payoffs))
     return PSROState(
         populations=populations,
         payoffs=payoffs,
@@ -207,11 +217,20 @@ def run(
     while state.iteration < iterations and not converged(state):
         key = iteration_key(seed, state.iteration)
         following = step(state, key, oracle=oracle, meta_game=meta_game, loop=loop, holds=holds)
-        if is_repeatable and _sizes(following) == _sizes(state):
+        if is_repeatable and not _has_changed(state, following, meta_game, loop):
             return
         state = following
         yield state
 
 
-def _sizes(state: PSROState[PolicyT, PayoffsT]) -> list[int]:
-    return [len(population) for population in state.populations]
+def _has_changed(
+    before: PSROState[PolicyT, PayoffsT],
+    after: PSROState[PolicyT, PayoffsT],
+    meta_game: MetaGame[PolicyT, PayoffsT],
+    loop: Loop[PolicyT, PayoffsT],
+) -> bool:
+    """Returns True if an iteration has changed the populations."""
+    if loop.population_size is None:
+        return [len(own) for own in before.populations] != [len(own) for own in after.populations]
+    # Equal payoffs lead to the same tasks.
+    return not np.array_equal(meta_game.tensor(before.payoffs), meta_game.tensor(after.payoffs))

@@ -9,6 +9,7 @@ import numpy as np
 
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.base import MetaGame
+from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.policies.tabular import Policy
 from acme_psro.psro.loop import Loop
 from acme_psro.psro.meta_solving import SolveMetaGame
@@ -22,12 +23,14 @@ class Parts(NamedTuple):
       meta_game: knows exact payoffs.
       solve: the run's meta-solver.
       tolerance: the run ends once no player gains more than this, in utility units.
+      neupl: the population of the loop "neupl".
     """
 
     tree: GameTree
     meta_game: MetaGame[Policy, np.ndarray]
     solve: SolveMetaGame
     tolerance: float
+    neupl: NeuPLConfig = NeuPLConfig()
 
 
 class LoopEntry(NamedTuple):
@@ -39,6 +42,7 @@ class LoopEntry(NamedTuple):
       needs_tree: True if the game must be compiled.
       uses_solver: True if the loop asks the meta-solver.
       zero_sum_only: True if it needs a two-player zero-sum game.
+      trains_members: True if its oracles train whole populations, see `acme_psro.neupl`.
     """
 
     summary: str
@@ -46,6 +50,7 @@ class LoopEntry(NamedTuple):
     needs_tree: bool = True
     uses_solver: bool = False
     zero_sum_only: bool = False
+    trains_members: bool = False
 
 
 def _make_psro(parts: Parts) -> Loop[Policy, np.ndarray]:
@@ -67,6 +72,14 @@ def _make_anytime(parts: Parts) -> Loop[Policy, np.ndarray]:
     return anytime.make_loop(parts.tree)
 
 
+def _make_neupl(parts: Parts) -> Loop[Policy, np.ndarray]:
+    from acme_psro.neupl.members import make_graph_maker
+    from acme_psro.psro import neupl
+
+    make_graph = make_graph_maker(parts.tree, parts.neupl)
+    return neupl.make_loop(parts.meta_game, parts.solve, parts.neupl, make_graph)
+
+
 LOOPS: dict[str, LoopEntry] = {
     "psro": LoopEntry(
         "mixes whole policies by a meta-solver", _make_psro, needs_tree=False, uses_solver=True
@@ -76,6 +89,13 @@ LOOPS: dict[str, LoopEntry] = {
         "mixes whole policies so that nobody exploits them more than before",
         _make_anytime,
         zero_sum_only=True,
+    ),
+    "neupl": LoopEntry(
+        "trains all members of populations of a fixed size in one network",
+        _make_neupl,
+        uses_solver=True,
+        zero_sum_only=True,
+        trains_members=True,
     ),
 }
 

@@ -6,6 +6,7 @@ from acme_psro.meta_game.payoffs import check_payoffs
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.solvers import nash
 from acme_psro.solvers.certificates import typical_gaps
+from acme_psro.system.cores import one_blas_thread
 
 _LARGEST_SLACK = 0.1
 # The barrier falls by this factor from 1 to the end, at which entries of the answer are exact to about 1e-9.
@@ -55,7 +56,9 @@ def solve(payoffs: np.ndarray, *, slack: float = 5e-6) -> ProductStrategy:
     vertex = nash.solve_unit(unit)
     # Row i: what the player's policies earn against the other player's policy i, in typical gaps.
     rows, columns = vertex.marginals
-    return ProductStrategy((_spread(unit[0].T / gap, rows, slack), _spread(unit[1] / gap, columns, slack)))
+    with one_blas_thread():
+        spread = _spread(unit[0].T / gap, rows, slack), _spread(unit[1] / gap, columns, slack)
+    return ProductStrategy(spread)
 
 
 def _spread(payoffs: np.ndarray, secure: np.ndarray, slack: float) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 Layout, version 1:
 
-    policies/player_P_KKKKK.npz    policy K of player P, written once
-    strategies/strategy_IIIII.npz  a meta-strategy after iteration I that is one policy a player, written once
-    state_IIIII.npz                everything else after iteration I
+    policies/player_P_KKKKK.npz    policy K of player P, written once; if policies change, with a digest in
+    its name strategies/strategy_IIIII.npz  a meta-strategy after iteration I that is one policy a player,
+    written once state_IIIII.npz                everything else after iteration I
     state_IIIII.json               the manifest: SHA-256 of every file that the state needs, and of itself
 
 Files are written to a temporary name and renamed, the manifest last, so a run killed at any moment leaves
@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import zipfile
 from collections.abc import Callable, Mapping
@@ -29,9 +30,8 @@ from acme_psro.meta_game.base import PayoffsT, PolicyT
 from acme_psro.oracles.base import NO_MEMORY, Counts, Memory
 from acme_psro.policies.meta_strategy import MetaStrategy
 from acme_psro.psro.loop import PSROState
-from acme_psro.storage import strategies
+from acme_psro.storage import policy_files, strategies
 from acme_psro.storage.checkpoint_files import (
-    POLICY,
     STRATEGY,
     UNFINISHED,
     CheckpointError,
@@ -99,6 +99,8 @@ class Format(Generic[PolicyT, PayoffsT]):
       read_policy: (file, player) -> policy; raises a ValueError or KeyError if the file does not fit.
       pack_payoffs: payoffs -> arrays by name, "payoffs" among them.
       unpack_payoffs: those arrays, among others -> payoffs; raises a KeyError if one is missing.
+      lasting: True if a policy never changes once it has its index. Otherwise the names of files tell what is
+        in them, so that earlier checkpoints stay whole.
     """
 
     game: str
@@ -106,18 +108,22 @@ class Format(Generic[PolicyT, PayoffsT]):
     read_policy: Callable[[Path, int], PolicyT]
     pack_payoffs: Callable[[PayoffsT], dict[str, np.ndarray]]
     unpack_payoffs: Callable[[Mapping[str, np.ndarray]], PayoffsT]
+    lasting: bool = True
 
 
 def save(directory: Path, record: Record[PolicyT, PayoffsT], form: Format[PolicyT, PayoffsT]) -> None:
     """Writes a checkpoint; keeps the last few."""
     (directory / "policies").mkdir(parents=True, exist_ok=True)
     digests = {}
-    for player, population in enumerate(record.state.populations):
-        for index, policy in enumerate(population):
-            path = policy_path(directory, player, index)
-            if not path.exists():
-                write_atomically(path, form.pack_policy(policy, player))
-            digests[str(path.relative_to(directory))] = _digest(path.read_bytes())
+    policies = [
+        [
+            policy_files.write(directory, policy, player, index, form.pack_policy, form.lasting)
+            for index, policy in enumerate(population)
+        ]
+        for player, population in enumerate(record.state.populations)
+    ]
+    for path in itertools.chain(*policies):
+        digests[str(path.relative_to(directory))] = _digest(path.read_bytes())
     for path in strategies.write_files(directory, record.meta_strategies):
         digests[str(path.relative_to(directory))] = _digest(path.read_bytes())
     name = f"state_{record.state.iteration:05d}"
@@ -132,6 +138,7 @@ def save(directory: Path, record: Record[PolicyT, PayoffsT], form: Format[Policy
         "game": form.game,
         "iteration": record.state.iteration,
         "populations": [len(population) for population in record.state.populations],
+        "policies": [[str(path.relative_to(directory)) for path in own] for own in policies],
         "totals": dataclasses.asdict(record.state.counts),
         "metrics": record.metrics,
         "files": digests,
@@ -141,6 +148,8 @@ def save(directory: Path, record: Record[PolicyT, PayoffsT], form: Format[Policy
     for old in find_manifests(directory)[_KEPT:]:
         old.unlink()
         old.with_suffix(".npz").unlink(missing_ok=True)
+    if not form.lasting:
+        policy_files.remove_others(directory, policy_files.in_use(directory))
 
 
 def exists(directory: Path) -> bool:
@@ -200,13 +209,12 @@ def prune(directory: Path, record: Record[PolicyT, PayoffsT]) -> None:
         for player, population in enumerate(record.state.populations)
         for index in range(len(population))
     }
-    needed |= {strategy_path(directory, row) for row in range(len(record.meta_strategies))}
-    folders = {directory / "policies": POLICY, directory / "strategies": STRATEGY}
-    for folder, names in folders.items():
-        for path in find(folder, names):
-            if path not in needed:
-                path.unlink()
-    for folder in (*folders, directory):
+    policy_files.remove_others(directory, needed | policy_files.in_use(directory))
+    strategies_needed = {strategy_path(directory, row) for row in range(len(record.meta_strategies))}
+    for path in find(directory / "strategies", STRATEGY):
+        if path not in strategies_needed:
+            path.unlink()
+    for folder in (directory / "policies", directory / "strategies", directory):
         for unfinished in find(folder, UNFINISHED):
             unfinished.unlink()
 
@@ -242,10 +250,14 @@ def _read(directory: Path, path: Path, form: Format[PolicyT, PayoffsT]) -> Recor
         if _digest(packed if name == state_file else read_content(directory / name)) != digest:
             raise CheckpointError(f"{name} is missing, truncated or altered.")
     sizes = manifest["populations"]
+    # Checkpoints of earlier versions have policies that never change alone, in files of known names.
+    files = manifest.get("policies") or [
+        [policy_path(directory, player, index) for index in range(size)] for player, size in enumerate(sizes)
+    ]
     try:
         populations = tuple(
-            tuple(form.read_policy(policy_path(directory, player, index), player) for index in range(size))
-            for player, size in enumerate(sizes)
+            tuple(form.read_policy(directory / path, player) for path in own)
+            for player, own in enumerate(files)
         )
         arrays = unpack(io.BytesIO(packed))
         payoffs = form.unpack_payoffs(arrays)

@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 
 MANIFEST = re.compile(r"state_\d{5,}\.json", re.ASCII)
-POLICY = re.compile(r"player_\d+_\d{5,}\.npz", re.ASCII)
+POLICY = re.compile(r"player_\d+_\d{5,}(_[0-9a-f]{16})?\.npz", re.ASCII)
 STRATEGY = re.compile(r"strategy_\d{5,}\.npz", re.ASCII)
 # Files that `acme_psro.system.files.write_atomically` has not finished.
 UNFINISHED = re.compile(
-    r"\.(state_\d{5,}\.(json|npz)|player_\d+_\d{5,}\.npz|strategy_\d{5,}\.npz)\.[0-9a-f]+\.tmp", re.ASCII
+    r"\.(state_\d{5,}\.(json|npz)|player_\d+_\d{5,}(_[0-9a-f]{16})?\.npz|strategy_\d{5,}\.npz)"
+    r"\.[0-9a-f]+\.tmp",
+    re.ASCII,
 )
 
 
@@ -26,9 +28,17 @@ class CheckpointError(ValueError):
     """No checkpoint can be used; the message is one line for the user."""
 
 
-def policy_path(directory: Path, player: int, index: int) -> Path:
-    """Returns the file of a player's policy."""
-    return directory / "policies" / f"player_{player}_{index:05d}.npz"
+def policy_path(directory: Path, player: int, index: int, digest: str = "") -> Path:
+    """Returns the file of a player's policy.
+
+    Args:
+      directory: the directory of checkpoints.
+      player: the player.
+      index: the policy's index in its population.
+      digest: hexadecimal digest of the file, if another policy may have the same index later.
+    """
+    end = f"_{digest[:16]}" if digest else ""
+    return directory / "policies" / f"player_{player}_{index:05d}{end}.npz"
 
 
 def strategy_path(directory: Path, row: int) -> Path:

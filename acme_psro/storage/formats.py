@@ -24,8 +24,13 @@ if TYPE_CHECKING:
     from acme_psro.meta_game.estimates import SampledPayoffs
 
 
-def of_tree(tree: GameTree) -> Format[Policy, np.ndarray]:
-    """Returns the format of a compiled game: policies are tables on it, payoffs one array."""
+def of_tree(tree: GameTree, lasting: bool = True) -> Format[Policy, np.ndarray]:
+    """Returns the format of a compiled game: policies are tables on it, payoffs one array.
+
+    Args:
+      tree: the compiled game.
+      lasting: False if policies change after they have joined their populations.
+    """
 
     def pack(policy: Policy, player: int) -> bytes:
         return stored.pack(decoders.from_tree_policy(tree, player, policy))
@@ -43,6 +48,7 @@ def of_tree(tree: GameTree) -> Format[Policy, np.ndarray]:
         read_policy=read,
         pack_payoffs=lambda payoffs: {"payoffs": payoffs},
         unpack_payoffs=lambda arrays: arrays["payoffs"],
+        lasting=lasting,
     )
 
 

@@ -1,8 +1,14 @@
-"""Number of processor cores that are available to this process."""
+"""Processor cores: how many are available to this process, and how many linear algebra takes."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 def count() -> int:
@@ -14,3 +20,20 @@ def count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def one_blas_thread() -> contextlib.AbstractContextManager[object]:
+    """Returns a context in which NumPy's linear algebra uses one thread.
+
+    Many solutions of small systems take 30 to 80 times longer with several threads if other threads or
+    processes keep the cores busy, as JAX does: every call waits for all of its threads to get a core.
+    """
+    return _blas().limit(limits=1, user_api="blas")
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """Returns the controller of the libraries that are loaded; looking for them takes some milliseconds."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -12,6 +12,8 @@ from acme_psro.evaluation.least_exploitable import least_exploitable
 from acme_psro.games.sequence_form import own_reach
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import ExactMetaGame
+from acme_psro.neupl import exact as members
+from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.oracles import exact
 from acme_psro.oracles.base import BestResponseTask, Response
 from acme_psro.policies.meta_strategy import ProductStrategy
@@ -32,11 +34,17 @@ def evaluate(tree: GameTree, state: loop.PSROState) -> Evaluation:
     return evaluate_mixture(tree, state.populations, state.meta_strategy)
 
 
+def exact_oracle(tree: GameTree, name: str) -> Any:
+    if LOOPS[name].trains_members:
+        return members.make_oracle(tree, NeuPLConfig())
+    return exact.make_oracle(tree)
+
+
 def run(tree: GameTree, name: str, iterations: int, oracle: Any = None) -> list[loop.PSROState]:
     """Returns all states of a run, the initial one first."""
     parts = {"meta_game": ExactMetaGame(tree), "loop": make(tree, name)}
     start = loop.initialise(parts["meta_game"], parts["loop"])
-    oracle = oracle or exact.make_oracle(tree)
+    oracle = oracle or exact_oracle(tree, name)
 
     def converged(state: loop.PSROState) -> bool:
         return bool(evaluate(tree, state).per_player_gain.max() <= TOLERANCE)
@@ -80,11 +88,14 @@ def test_every_loop_solves_kuhn_poker(case: Any, name: str) -> None:
 @pytest.mark.games("leduc")
 def test_a_run_goes_on_from_any_state_as_if_it_had_never_stopped(case: Any, name: str) -> None:
     """A checkpoint keeps populations, payoffs, meta-strategy and counts, but no responses and no figures."""
-    whole = run(case.tree, name, 4, noisy_oracle(case.tree))
+    def oracle() -> Any:
+        return exact_oracle(case.tree, name) if LOOPS[name].trains_members else noisy_oracle(case.tree)
+
+    whole = run(case.tree, name, 4, oracle())
     stored = dataclasses.replace(whole[2], responses=(), figures={})
     parts = {"meta_game": ExactMetaGame(case.tree), "loop": make(case.tree, name)}
     resumed = list(
-        loop.run(stored, 0, 4, oracle=noisy_oracle(case.tree), converged=lambda state: False, **parts)
+        loop.run(stored, 0, 4, oracle=oracle(), converged=lambda state: False, **parts)
     )
     assert [state.iteration for state in resumed] == [3, 4]
     for ours, theirs in zip(resumed, whole[3:], strict=True):
@@ -174,7 +185,7 @@ def test_tasks_of_xdo_are_against_the_equilibrium(case: Any) -> None:
 
 
 def test_unknown_loops_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="anytime, psro, xdo"):
+    with pytest.raises(ValueError, match="anytime, neupl, psro, xdo"):
         get_loop("nxdo")
 
 

@@ -1,0 +1,87 @@
+"""Configuration of neural population learning, as one frozen dataclass that validates itself."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from acme_psro.neupl.interaction_graph import get_graph
+
+SINKS = ("uniform", "first_actions")
+
+
+@dataclasses.dataclass(frozen=True)
+class NeuPLConfig:
+    """Configuration of NeuPL (Liu et al. 2022) and of Simplex-NeuPL (Liu et al. 2022b).
+
+    Attributes:
+      population_size: members of each player, the sink included.
+      graph: name of the interaction graph's maker, a key of `acme_psro.neupl.interaction_graph.GRAPHS`.
+      row_tolerance: rows of the graph are the same member if the sum of their differences is at most this.
+      sink: the fixed policy of member 0: "uniform", or "first_actions", which prefers actions of low index.
+      rounds: rounds of an epoch. In each, members' tables are computed, games are played, and the network is
+        updated; the graph is made anew after each epoch.
+      num_envs: games that each player learns from in a round, side by side.
+      updates_per_round: gradient steps of a round.
+      batch_size: decisions in an update, of both players.
+      buffer_size: decisions that are kept for updates; rounded down to whole rounds.
+      trembles: share of games against a member drawn evenly instead of by the graph, so that members are
+        sensible at information states that their mixtures never reach.
+      tremble_weight: weight of decisions in these games.
+      freezing: whether members are frozen from below: a member whose exact gain has not grown for `patience`
+        epochs stays what it was at its best, and the next ones go on.
+      patience: epochs; see `freezing`.
+      enough: a member that gains this share of an exact response's gain is frozen at once.
+      active_members: number of members of each player, the first that are not frozen, that learn at the same
+        time; 0 for all of them.
+      simplex: share of training games that are played for a mixture drawn evenly from the simplex of all
+        members, instead of a row of the graph (Simplex-NeuPL's epsilon).
+      simplex_mixtures: mixtures that are drawn in each round for each player.
+    """
+
+    population_size: int = 8
+    graph: str = "psro_nash"
+    row_tolerance: float = 1e-3
+    sink: str = "uniform"
+    rounds: int = 5
+    num_envs: int = 512
+    updates_per_round: int = 20
+    batch_size: int = 2048
+    buffer_size: int = 100_000
+    trembles: float = 0.2
+    tremble_weight: float = 0.1
+    freezing: bool = False
+    patience: int = 2
+    enough: float = 0.97
+    active_members: int = 0
+    simplex: float = 0.0
+    simplex_mixtures: int = 16
+
+    def __post_init__(self) -> None:
+        if self.population_size < 2:
+            raise ValueError(
+                f"--population_size must be at least 2, a sink and a member that learns, not "
+                f"{self.population_size}."
+            )
+        get_graph(self.graph)
+        if self.sink not in SINKS:
+            raise ValueError(f"sink must be one of {', '.join(SINKS)}, not {self.sink}.")
+        counts = ("rounds", "num_envs", "updates_per_round", "batch_size", "buffer_size", "patience")
+        for name in (*counts, "simplex_mixtures"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        for name in ("row_tolerance", "active_members"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}.")
+        for name in ("trembles", "tremble_weight", "enough", "simplex"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)}.")
+
+    @property
+    def updates(self) -> int:
+        """Returns the gradient steps of an epoch."""
+        return self.rounds * self.updates_per_round
+
+    @property
+    def num_drawn(self) -> int:
+        """Returns the number of mixtures that are drawn in a round for each player."""
+        return self.simplex_mixtures if self.simplex else 0

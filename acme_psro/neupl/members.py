@@ -1,0 +1,97 @@
+"""Members of a population: which of them learn, and their policies as tables.
+
+Dimensions: `P` = 2 players, `N` members, `I` information states over all players, `A` actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from acme_psro.games.tree import GameTree
+from acme_psro.neupl.config import NeuPLConfig
+from acme_psro.neupl.interaction_graph import first_of_same, make_graph
+from acme_psro.neupl.symmetry import find_counterparts
+from acme_psro.policies.tabular import Policy, Population, make_policy
+
+# Preferences of the sink "first_actions" for the first legal action over the others, as logits.
+_FIRST, _OTHERS = 3.0, -1.0
+
+
+def make_sink(tree: GameTree, name: str) -> np.ndarray:
+    """Returns the policy `[I, A]` of the sinks, for all players.
+
+    Args:
+      tree: the compiled game.
+      name: one of `acme_psro.neupl.config.SINKS`.
+    """
+    if name == "uniform":
+        return tree.uniform_policy()
+    is_first = np.cumsum(tree.legal_actions, axis=1) == 1
+    preference = np.exp(np.where(is_first, _FIRST, _OTHERS)) * tree.legal_actions
+    return preference / preference.sum(axis=1, keepdims=True)
+
+
+def make_sinks(tree: GameTree, config: NeuPLConfig) -> tuple[Policy, ...]:
+    """Returns the players' sinks, with which populations begin."""
+    sink = make_sink(tree, config.sink)
+    return tuple(make_policy(tree, player, sink[tree.infosets_of(player)]) for player in range(2))
+
+
+def share_of_learning(config: NeuPLConfig, graph: np.ndarray, is_fixed: np.ndarray) -> np.ndarray:
+    """Returns `[P, N]`: each player's distribution over its members that learn.
+
+    It is uniform over members with different rows (Liu et al. 2022, algorithm 4) that are not fixed. If there
+    are none, the last member learns, so that a program for some of them can run; it stays fixed.
+
+    Args:
+      config: `active_members` limits how many members learn.
+      graph: `[P, N, N]`, with rows that agree made the same.
+      is_fixed: `[P, N]` bool.
+    """
+    share = np.zeros(is_fixed.shape)
+    for player, rows in enumerate(graph):
+        is_first = first_of_same(rows) == np.arange(len(rows))
+        learning = np.flatnonzero(is_first & ~is_fixed[player])
+        if config.active_members:
+            learning = learning[: config.active_members]
+        share[player, learning if len(learning) else -1] = 1.0
+    return share / share.sum(axis=1, keepdims=True)
+
+
+def make_populations(tree: GameTree, tables: np.ndarray) -> tuple[Population, ...]:
+    """Returns one population a player from policies `[N, I, A]` for all players."""
+    # Probabilities of networks are float32, whose sums are 1 only up to rounding.
+    whole = np.asarray(tables, np.float64)
+    whole = whole / whole.sum(axis=2, keepdims=True)
+    return tuple(
+        tuple(make_policy(tree, player, member[tree.infosets_of(player)]) for member in whole)
+        for player in range(tree.num_players)
+    )
+
+
+def to_tables(populations: tuple[Population, ...]) -> np.ndarray:
+    """Returns policies `[N, I, A]` for all players."""
+    return np.concatenate([np.stack([policy.table for policy in own]) for own in populations], axis=1)
+
+
+def make_graph_maker(tree: GameTree, config: NeuPLConfig) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function of payoffs `[2, N, N]` that makes the interaction graph `[2, N, N]` of a game.
+
+    In a symmetric game, members of the same index are the same policy, so that both players have the same
+    rows.
+    """
+    is_symmetric = find_counterparts(tree) is not None
+
+    def make(payoffs: np.ndarray) -> np.ndarray:
+        payoffs = symmetrise(payoffs) if is_symmetric else payoffs
+        return make_graph(config.graph, payoffs, config.row_tolerance)
+
+    return make
+
+
+def symmetrise(payoffs: np.ndarray) -> np.ndarray:
+    """Returns payoffs `[2, N, N]` in which both players are in the same position: `(U - U^T) / 2`."""
+    own = (payoffs[0] - payoffs[0].T) / 2
+    return np.stack([own, -own])
