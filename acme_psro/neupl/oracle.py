@@ -42,7 +42,13 @@ class NeuPLOracle:
       make_agent: makes the agent that learns, whose policies depend on their contexts.
       config: the population and the budget of an epoch.
       epochs: the number of epochs planned, over which the agent's schedules run.
+
+    Attributes:
+      state: the agent and its experience; None before the first epoch.
+      traces: how often the training of an epoch was traced.
     """
+
+    traces: int = 0
 
     def __init__(self, tree: GameTree, make_agent: MakeAgent, config: NeuPLConfig, epochs: int) -> None:
         self._tree, self._config = tree, config
@@ -53,8 +59,8 @@ class NeuPLOracle:
         example = Observation(game.info_state[:1], game.legal_actions[:1], context)
         core = make_agent(example, tree.num_actions, epochs * config.updates)
         self._parts = training.make_parts(tree, game, seats, core, config)
-        self._train = jax.jit(functools.partial(training.train_epoch, self._parts))
-        self._state: training.NeuPLState | None = None
+        self._train = jax.jit(self._traced)
+        self.state: training.NeuPLState | None = None
         sink = make_sink(tree, config.sink)
         sinks = [sink[tree.infosets_of(player)] for player in range(2)]
         self._freezing = freezing.start(sinks, config.population_size)
@@ -62,8 +68,8 @@ class NeuPLOracle:
 
     def __call__(self, key: np.ndarray, tasks: Sequence[Task]) -> list[Response[Policy]]:
         init_key, epoch_key = jax.random.split(jax.random.wrap_key_data(jnp.asarray(key)))
-        if self._state is None:
-            self._state = training.init(self._parts, init_key)
+        if self.state is None:
+            self.state = training.init(self._parts, init_key)
         graph = self._make_graph(payoffs_of(tasks))
         fixed = self._freezing.mask(self._config.population_size)
         share = share_of_learning(self._config, graph, fixed)
@@ -73,8 +79,8 @@ class NeuPLOracle:
             jnp.asarray(fixed),
             jnp.asarray(np.concatenate(self._freezing.tables, axis=1), jnp.float32),
         )
-        epoch = self._train(epoch_key, self._state, plan)
-        self._state = epoch.state
+        epoch = self._train(epoch_key, self.state, plan)
+        self.state = epoch.state
         probs = np.asarray(epoch.probs)
         populations = make_populations(self._tree, self._restore_fixed(probs))
         values = self._assess(populations, graph)
@@ -91,11 +97,15 @@ class NeuPLOracle:
             for index, (task, population) in enumerate(zip(tasks, populations, strict=True))
         ]
 
+    def _traced(self, key: jax.Array, state: training.NeuPLState, plan: training.Plan) -> training.Epoch:
+        self.traces += 1
+        return training.train_epoch(self._parts, key, state, plan)
+
     def memory(self) -> Memory:
         """Returns the agent, the buffer and what is frozen."""
-        if self._state is None:
+        if self.state is None:
             return {}
-        leaves = jax.tree.leaves(self._state)
+        leaves = jax.tree.leaves(self.state)
         arrays = {f"leaf_{index}": np.asarray(leaf) for index, leaf in enumerate(leaves)}
         for start, named in (
             (_FREEZING, freezing.to_arrays(self._freezing)),
@@ -120,7 +130,7 @@ class NeuPLOracle:
             for found, leaf in zip(stored, leaves, strict=True)
         ):
             raise ValueError(f"the network is of another game or population than {self._tree.game_string}.")
-        self._state = jax.tree.unflatten(structure, [jnp.asarray(values) for values in stored])
+        self.state = jax.tree.unflatten(structure, [jnp.asarray(values) for values in stored])
         self._freezing = freezing.from_arrays(_part(memory, _FREEZING))
         self._history = history.from_arrays(_part(memory, _HISTORY))
 
