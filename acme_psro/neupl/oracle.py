@@ -18,7 +18,7 @@ import numpy as np
 from acme_psro.games import rollout
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import exact_payoffs
-from acme_psro.neupl import freezing, history, training
+from acme_psro.neupl import freezing, history, simplex, training
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.members import make_graph_maker, make_populations, make_sink, share_of_learning
 from acme_psro.neupl.symmetry import find_counterparts
@@ -30,6 +30,9 @@ from agents.core import AgentCore, Observation
 # (example observation `[1, ..]`, number of actions, gradient steps planned) -> the agent.
 MakeAgent = Callable[[Observation, int, int], AgentCore]
 Task = BestResponseTask[Policy, np.ndarray]
+# Mixtures by which Simplex-NeuPL is evaluated, and epochs between two evaluations, which take long.
+MIXTURES = 100
+_EPOCHS_TO_EXPLOIT = 10
 # Names of arrays in the memory begin with these.
 _FREEZING, _HISTORY = "freezing_", history.PREFIX
 
@@ -60,6 +63,7 @@ class NeuPLOracle:
         core = make_agent(example, tree.num_actions, epochs * config.updates)
         self._parts = training.make_parts(tree, game, seats, core, config)
         self._train = jax.jit(self._traced)
+        self._condition = jax.jit(lambda agent, rows: training.policies(self._parts, agent, rows)[1])
         self.state: training.NeuPLState | None = None
         sink = make_sink(tree, config.sink)
         sinks = [sink[tree.infosets_of(player)] for player in range(2)]
@@ -92,10 +96,22 @@ class NeuPLOracle:
         )
         metrics = {name: float(value) for name, value in epoch.metrics.items()}
         metrics["frozen"] = float(self._freezing.mask(self._config.population_size).sum(axis=1).min())
+        if self._config.simplex and self._history.done % _EPOCHS_TO_EXPLOIT == 0:
+            exploitation = self.exploit_mixtures(np.random.default_rng(key), populations)
+            metrics["simplex_gap"] = exploitation.relative_gap
         return [
             response_of(population, values, task.player, counts if index == 0 else NO_WORK, metrics)
             for index, (task, population) in enumerate(zip(tasks, populations, strict=True))
         ]
+
+    def exploit_mixtures(
+        self, rng: np.random.Generator, populations: tuple[Population, ...]
+    ) -> simplex.Exploitation:
+        """Evaluates the network against `MIXTURES` mixtures drawn evenly from the simplex of members."""
+        assert self.state is not None, "there is a network after the first epoch"
+        mixtures = simplex.draw_mixtures(rng, MIXTURES, self._config.population_size)
+        tables = self._condition(self.state.agent, jnp.asarray(np.stack([mixtures, mixtures])))
+        return simplex.exploit(self._tree, populations, mixtures, np.asarray(tables))
 
     def _traced(self, key: jax.Array, state: training.NeuPLState, plan: training.Plan) -> training.Epoch:
         self.traces += 1

@@ -28,7 +28,9 @@ def make_loop(
     Its figures are the effective size of the population, the drift of payoffs (the mean change of the payoffs
     between members whose rows stayed as they were: a population that forgets nothing has none once its
       members
-    have learned), and the members that are frozen.
+    have learned), and the members that are frozen. Simplex-NeuPL has one more: the mean gap to exact
+    responses to mixtures drawn from the simplex, as a share of what there is to gain; NaN in epochs that are
+    not evaluated.
 
     Args:
       meta_game: knows payoffs.
@@ -44,8 +46,11 @@ def make_loop(
         if question.known is not None:
             known = meta_game.tensor(question.known)
             figures["payoff_drift"] = _drift(known, payoffs, make_graph(known), graph, config.row_tolerance)
-        frozen = question.responses[0].metrics.get("frozen", 0.0) if question.responses else 0.0
-        return Solution(solve(payoffs), figures | {"frozen_members": float(frozen)})
+        learned = question.responses[0].metrics if question.responses else {}
+        figures["frozen_members"] = float(learned.get("frozen", 0.0))
+        if config.simplex:
+            figures["simplex_gap"] = float(learned.get("simplex_gap", float("nan")))
+        return Solution(solve(payoffs), figures)
 
     return Loop(solve_members, population_size=config.population_size)
 
