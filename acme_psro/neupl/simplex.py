@@ -1,5 +1,6 @@
-"""Simplex-NeuPL: how well the network exploits any mixture of the members (Liu et al. 2022,
-arXiv:2205.15879).
+"""Simplex-NeuPL: how well the network exploits any mixture of the members.
+
+Liu et al. 2022, "Simplex neural population learning", arXiv:2205.15879.
 
 Dimensions: `P` = 2 players, `N` members, `M` mixtures; others as in `acme_psro.games.tree`.
 """
