@@ -19,6 +19,8 @@ _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 _MARKERS = "osD^v*"
 # Curves with more points are drawn without markers, which would hide the line.
 _MOST_MARKERS = 40
+# Quantities on an x axis that are whole numbers.
+_COUNTED = ("iteration", "epoch")
 # Letters in a row of a legend with three columns.
 _LONGEST_LEGEND = 30
 
@@ -64,28 +66,56 @@ def draw_convergence(name: str, lines: Sequence[Line], x_label: str, y_label: st
     """
 
     def draw(figure: Figure) -> None:
-        axes = _add_axes(figure, x_label, y_label)
+        axes = add_axes(figure, x_label, y_label)
         _draw_lines(axes, lines)
         values = [value for line in lines for value in line.y]
         if suits_log_scale(values):
-            _use_log_axis(axes, values)
+            use_log_axis(axes, values)
         else:
             # Leave room for the upper ends of the error bars.
             errors = [error for line in lines for error in line.error or [0.0] * len(line.y)]
-            _start_at_zero(axes, [*values, *np.add(values, errors).tolist()])
-        if x_label == "iteration":
+            start_at_zero(axes, [*values, *np.add(values, errors).tolist()])
+        if x_label in _COUNTED:
             svg.use_whole_numbers(axes.xaxis)
 
     return svg.render(name, f"{y_label} over {x_label}", _HEIGHT, draw)
 
 
-def draw_gaps(name: str, lines: Sequence[Line], target: float) -> str:
+def draw_counts(name: str, lines: Sequence[Line], x_label: str, y_label: str, top: float) -> str:
+    """Draws numbers of things on a linear axis from 0.
+
+    Args:
+        name: as in `draw_convergence`.
+        lines: the curves.
+        x_label: the quantity on the x axis.
+        y_label: the things that are counted.
+        top: the largest number that is possible.
+
+    Returns:
+        One `<svg>` element.
+    """
+
+    def draw(figure: Figure) -> None:
+        axes = add_axes(figure, x_label, y_label)
+        _draw_lines(axes, lines)
+        start_at_zero(axes, [top])
+        svg.use_whole_numbers(axes.xaxis, axes.yaxis)
+
+    return svg.render(name, f"{y_label} over {x_label}", _HEIGHT, draw)
+
+
+def draw_gaps(
+    name: str, lines: Sequence[Line], target: float, x_label: str = "iteration", joined: bool = False
+) -> str:
     """Draws relative best-response gaps over iterations, with a horizontal line at the target.
 
     Args:
         name: as in `draw_convergence`.
         lines: the points of each player; `x` is the iteration, `y` the gap in percent.
         target: the target of the gaps, in percent.
+        x_label: the quantity on the x axis.
+        joined: True to join a player's points by a line, if all are of one network. By default each point is
+            the result of a separate training run, so no line joins them.
 
     Returns:
         One `<svg>` element. If a gap exceeds 10 times the target, the axis is linear up to 3 % and
@@ -94,17 +124,16 @@ def draw_gaps(name: str, lines: Sequence[Line], target: float) -> str:
     y_label = "best-response gap (%)"
 
     def draw(figure: Figure) -> None:
-        axes = _add_axes(figure, "iteration", y_label)
+        axes = add_axes(figure, x_label, y_label)
         axes.axhline(target, color=svg.INK, linewidth=1.0, linestyle=(0, (2, 2)))
-        # Each point is the result of a separate training run, so no line joins them.
-        _draw_lines(axes, lines, joined=False)
+        _draw_lines(axes, lines, joined)
         values = [value for line in lines for value in line.y if math.isfinite(value)]
         if max(values, default=0.0) > 10 * target:
             # A symmetric logarithm, because a gap of zero has no logarithm.
             axes.set_yscale("symlog", linthresh=_LINEAR_GAP)
             _label_ticks(axes, [0, 1, 3, 10, 30, 100, 300, 1000], values)
         else:
-            _start_at_zero(axes, [*values, 1.3 * target])
+            start_at_zero(axes, [*values, 1.3 * target])
         axes.annotate(
             f"{target:g} %",
             (1, target),
@@ -115,10 +144,10 @@ def draw_gaps(name: str, lines: Sequence[Line], target: float) -> str:
         )
         svg.use_whole_numbers(axes.xaxis)
 
-    return svg.render(name, f"{y_label} over iteration", _HEIGHT, draw)
+    return svg.render(name, f"{y_label} over {x_label}", _HEIGHT, draw)
 
 
-def _add_axes(figure: Figure, x_label: str, y_label: str) -> Axes:
+def add_axes(figure: Figure, x_label: str, y_label: str) -> Axes:
     """Adds axes with horizontal grid lines and no frame except for the x axis."""
     axes = figure.add_subplot()
     axes.set(xlabel=x_label, ylabel=y_label)
@@ -160,7 +189,7 @@ def _draw_lines(axes: Axes, lines: Sequence[Line], joined: bool = True) -> None:
     )
 
 
-def _use_log_axis(axes: Axes, values: Sequence[float]) -> None:
+def use_log_axis(axes: Axes, values: Sequence[float]) -> None:
     """Makes the y axis logarithmic and labels it in plain decimal numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -175,7 +204,7 @@ def _use_log_axis(axes: Axes, values: Sequence[float]) -> None:
     axes.tick_params(which="minor", length=0)
 
 
-def _start_at_zero(axes: Axes, values: Sequence[float]) -> None:
+def start_at_zero(axes: Axes, values: Sequence[float]) -> None:
     """Starts a linear y axis at zero, or below the lowest value if that is negative."""
     finite = [value for value in values if math.isfinite(value)]
     low, high = min([0.0, *finite]), max([0.0, *finite])

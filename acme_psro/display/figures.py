@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,26 @@ MetaStrategies = Sequence[Sequence[np.ndarray]]
 
 # A learned best response is good if it misses at most this share of the exact gain.
 TARGET_GAP = 0.03
+
+
+class Words(NamedTuple):
+    """Words in figures of populations.
+
+    Attributes:
+        policy: a policy of a population.
+        policies: several of them.
+        iteration: a round of the loop.
+        grows: True if policies join populations in the course of a run.
+    """
+
+    policy: str
+    policies: str
+    iteration: str
+    grows: bool
+
+
+POLICIES = Words("policy", "policies", "iteration", grows=True)
+MEMBERS = Words("member", "members", "epoch", grows=False)
 
 _POPULATION_EXPLOITABILITY = (
     "Population exploitability is that of the best mixture of the populations, the one that anyone can "
@@ -45,7 +66,7 @@ def make_convergence(metrics: Sequence[Row]) -> list[str]:
     # Rows of earlier versions lack it, and runs with exact responses know it only at the end.
     of_population = [float(row.get("population_exploitability", math.nan)) for row in metrics]
     has_population = any(map(math.isfinite, of_population))
-    is_log = curves.suits_log_scale([*exploitability, *nash_conv])
+    is_log = curves.suits_log_scale([*exploitability, *nash_conv, *(of_population if has_population else ())])
     explained = _explain_convergence(metrics[-1], is_log)
     if has_population:
         explained += f" {_POPULATION_EXPLOITABILITY}"
@@ -83,16 +104,22 @@ def make_restricted_game(metrics: Sequence[Row]) -> str | None:
     return page.make_figure("Size of the restricted game", svg, caption)
 
 
-def make_gaps(metrics: Sequence[Row]) -> str | None:
-    """Returns the figure of the relative best-response gaps as HTML, or None if no gap is known."""
+def gap_lines(metrics: Sequence[Row]) -> list[curves.Line] | None:
+    """Returns the players' relative best-response gaps in percent, or None if no gap is known."""
     iterations = _column(metrics, "iteration")
     lines = [
         curves.Line(f"player {p}", iterations, [100 * formats.relative_gap(row, p) for row in metrics])
         for p in range(formats.count_players(metrics[-1]))
     ]
-    gaps = [gap for line in lines for gap in line.y if math.isfinite(gap)]
-    if not gaps:
+    return lines if any(math.isfinite(gap) for line in lines for gap in line.y) else None
+
+
+def make_gaps(metrics: Sequence[Row]) -> str | None:
+    """Returns the figure of the relative best-response gaps as HTML, or None if no gap is known."""
+    lines = gap_lines(metrics)
+    if lines is None:
         return None
+    gaps = [gap for line in lines for gap in line.y if math.isfinite(gap)]
     target = 100 * TARGET_GAP
     svg = curves.draw_gaps("gaps", lines, target)
     within = sum(gap <= target for gap in gaps)
@@ -103,43 +130,47 @@ def make_gaps(metrics: Sequence[Row]) -> str | None:
     return page.make_figure("Gap of the learned best responses", svg, caption)
 
 
-def make_meta_strategies(meta_strategies: MetaStrategies) -> list[str]:
+def make_meta_strategies(meta_strategies: MetaStrategies, words: Words = POLICIES) -> list[str]:
     """Returns one figure for each player as HTML: its meta-strategy over the iterations."""
+    absent = "; grey: not found yet" if words.grows else ""
     parts = []
     for player in range(len(meta_strategies[-1])):
         strategies = [marginals[player] for marginals in meta_strategies]
         final = np.asarray(strategies[-1])
-        svg = heat_maps.draw_meta_strategy(f"meta-strategy-{player}", strategies, player)
+        svg = heat_maps.draw_meta_strategy(
+            f"meta-strategy-{player}", strategies, player, words.iteration, words.policy
+        )
         caption = (
-            f"Probability of each policy after each iteration; grey: not found yet. At the end "
-            f"{np.count_nonzero(final > 0.01)} of {len(final)} policies have more than 1&nbsp;%."
+            f"Probability of each {words.policy} after each {words.iteration}{absent}. At the end "
+            f"{np.count_nonzero(final > 0.01)} of {len(final)} {words.policies} have more than 1&nbsp;%."
         )
         parts.append(page.make_figure(f"Meta-strategy of player {player}", svg, caption))
     return parts
 
 
-def make_payoffs(payoffs: np.ndarray, final: Sequence[np.ndarray]) -> str:
+def make_payoffs(payoffs: np.ndarray, final: Sequence[np.ndarray], words: Words = POLICIES) -> str:
     """Returns the figure of player 0's payoffs against player 1's policies as HTML.
 
     Args:
         payoffs: `[P, n_0, .., n_{P-1}]` payoff tensor in the game's units; nan if unknown.
         final: the final meta-strategy of each player, `[n_p]` probabilities.
+        words: the words for policies.
     """
     matrix = np.asarray(payoffs[0], dtype=np.float64)
-    caption = "Expected return of player 0 for each pair of policies"
+    caption = f"Expected return of player 0 for each pair of {words.policies}"
     if matrix.ndim > 2:
         # The product contracts the last axis, so the last player's meta-strategy comes first.
         for marginal in reversed(final[2:]):
             matrix = matrix @ np.asarray(marginal, dtype=np.float64)
         others = " and ".join(f"player {p}" for p in range(2, len(final)))
         caption += f", averaged over the final meta-strategy of {others}"
-    columns = "policy of player 1" if matrix.ndim == 2 else ""
+    columns = f"{words.policy} of player 1" if matrix.ndim == 2 else ""
     if matrix.ndim == 1:
         # A game of one player: a heat map of a single column.
         matrix = matrix[:, None]
-        caption = "Expected return of player 0 for each policy"
+        caption = f"Expected return of player 0 for each {words.policy}"
     missing = "; grey: unknown" if np.isnan(matrix).any() else ""
-    svg = heat_maps.draw_payoffs("payoffs", matrix, "policy of player 0", columns)
+    svg = heat_maps.draw_payoffs("payoffs", matrix, f"{words.policy} of player 0", columns)
     caption += f". Blue: player 0 gains; orange: player 0 loses{missing}."
     return page.make_figure("Payoffs of player 0", svg, caption)
 

@@ -78,6 +78,21 @@ def format_gaps(row: Row) -> str:
     return " / ".join(texts) + (" %" if any(map(math.isfinite, gaps)) else "")
 
 
+def has_members(row: Row) -> bool:
+    """Returns True if a metrics row is of populations of a fixed size, whose members all keep learning."""
+    return "effective_size" in row
+
+
+def describe_sizes(row: Row) -> tuple[str, str]:
+    """Returns the name and the text of what a row says of its populations' sizes, for headings and cells.
+
+    Populations that do not grow have the number of different members instead, e.g. `5 of 8`.
+    """
+    if has_members(row):
+        return "effective size", f"{row['effective_size']:.0f} of {row['population_0']:.0f}"
+    return "populations", format_populations(row)
+
+
 def format_populations(row: Row) -> str:
     """Returns the population size of each player, e.g. `10 / 10`."""
     return " / ".join(f"{row[f'population_{player}']:.0f}" for player in range(count_players(row)))

@@ -130,7 +130,7 @@ def _make_table(rows: collections.deque[Row]) -> Table:
     for title in ("iteration", "NashConv", "exploitability"):
         table.add_column(title, justify="right", no_wrap=True)
     # These two grow with the number of players. They may wrap, so that no number is cut off.
-    for title in ("best-response gap", "populations"):
+    for title in ("best-response gap", formats.describe_sizes(rows[-1])[0]):
         table.add_column(title, justify="right", overflow="fold")
     table.add_column("time", justify="right", no_wrap=True)
     # Rich redraws in a thread of its own, so iterate over a copy: `update` may change the rows meanwhile.
@@ -140,7 +140,7 @@ def _make_table(rows: collections.deque[Row]) -> Table:
             formats.format_bound(row, "nash_conv"),
             formats.format_bound(row, "exploitability"),
             formats.format_gaps(row),
-            formats.format_populations(row),
+            formats.describe_sizes(row)[1],
             formats.format_duration(row["wall_seconds"]),
         )
     return table

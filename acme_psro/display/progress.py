@@ -124,7 +124,10 @@ class PlainProgress(Progress):
         # Every line must have the same columns. A gap takes at most 5 characters (999.9) and " / " takes 3;
         # the last gap is followed by " %". A population size has at most one digit more than the iterations.
         gaps = f"  best-response gap {formats.format_gaps(row):>{8 * players - 1}}"
-        populations = f"{formats.format_populations(row):>{(width + 4) * players - 3}}"
+        name, sizes = formats.describe_sizes(row)
+        sizes_width = (width + 4) * players - 3
+        if formats.has_members(row):
+            sizes_width = 2 * len(f"{row['population_0']:.0f}") + len(" of ")
         bounded = formats.is_bounded(row)
         # 9 characters for a value, or for a value and its error with ">= " and " ± " before them.
         value_width = 24 if bounded else 9
@@ -133,7 +136,7 @@ class PlainProgress(Progress):
             f"  NashConv {formats.format_bound(row, 'nash_conv'):>{value_width}}"
             f"  exploitability {formats.format_bound(row, 'exploitability'):>{value_width}}"
             f"{'' if bounded else gaps}"
-            f"  populations {populations}"
+            f"  {name} {sizes:>{sizes_width}}"
             f"  {formats.format_duration(row['wall_seconds']):>12}"
             f"{self._remaining.text('  ')}"
         )

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from acme_psro.display import figures, formats, page
+from acme_psro.display import figures, formats, members, page
 from acme_psro.display.figures import MetaStrategies
 from acme_psro.display.formats import Row
+from acme_psro.neupl.history import History
 from acme_psro.system import surroundings
 from acme_psro.system.files import write_atomically
 
@@ -19,6 +20,10 @@ _LATEST_ROWS = 10
 _NO_GAPS = "No best response was learned, so there are no gaps to show."
 _UNKNOWN_GAPS = (
     "The game was not compiled: what a best response gains is not known, so there are no gaps to show."
+)
+_EPOCHS = (
+    "An epoch is an iteration of this loop: the interaction graph is made from the members’ payoffs, and "
+    "then all members learn."
 )
 
 
@@ -30,6 +35,7 @@ def write_report(
     payoffs: np.ndarray,
     meta_strategies: MetaStrategies | None,
     outcome: str,
+    history: History | None = None,
 ) -> None:
     """Writes a run's report as one HTML file that needs no other file, script or network.
 
@@ -45,6 +51,8 @@ def write_report(
             probabilities for each player; at least one entry. None if they are not distributions over
             populations, as those of restricted games.
         outcome: one or two sentences on how the run ended.
+        history: the interaction graphs of a population whose members all keep learning; None if there are
+            none.
 
     Raises:
         ValueError: there are no rows or no meta-strategies, or the shape of the payoff tensor does not
@@ -54,6 +62,29 @@ def write_report(
     _check(metrics, payoffs, meta_strategies)
     # The exact oracle learns nothing: its responses are exact, and their gaps are zero.
     is_learned = config.get("oracle") != "exact"
+    title = str(config.get("game", "unnamed game"))
+    settings = {name: value for name, value in config.items() if name != surroundings.KEY}
+    made_by = dict(surroundings.describe_surroundings(config))
+    sections = [
+        page.make_head(title, _describe(config), outcome, _make_tiles(metrics, is_learned)),
+        "<h2>Convergence</h2>",
+        page.make_grid(figures.make_convergence(metrics)),
+        *(
+            _make_members(metrics, payoffs, meta_strategies, history)
+            if formats.has_members(metrics[-1]) and meta_strategies is not None
+            else _make_responses(metrics, payoffs, meta_strategies, is_learned)
+        ),
+        f"<h2>Latest iterations</h2>{_make_latest(metrics)}",
+        f"<h2>Configuration</h2>{page.make_config_table(settings)}",
+        f"<h2>Surroundings</h2>{page.make_config_table(made_by)}" if made_by else "",
+    ]
+    write_atomically(path, page.make_page(f"{title}: report", sections))
+
+
+def _make_responses(
+    metrics: Sequence[Row], payoffs: np.ndarray, meta_strategies: MetaStrategies | None, is_learned: bool
+) -> list[str]:
+    """Returns the sections of a run whose populations grow by best responses."""
     gaps = figures.make_gaps(metrics) if is_learned else None
     no_gaps = _UNKNOWN_GAPS if formats.is_bounded(metrics[-1]) else _NO_GAPS
     meta_game = (
@@ -64,21 +95,28 @@ def write_report(
             figures.make_payoffs(payoffs, meta_strategies[-1]),
         ]
     )
-    title = str(config.get("game", "unnamed game"))
-    settings = {name: value for name, value in config.items() if name != surroundings.KEY}
-    made_by = dict(surroundings.describe_surroundings(config))
-    sections = [
-        page.make_head(title, _describe(config), outcome, _make_tiles(metrics, is_learned)),
-        "<h2>Convergence</h2>",
-        page.make_grid(figures.make_convergence(metrics)),
+    return [
         f"<h2>{'Restricted game' if meta_strategies is None else 'Meta-game'} and best responses</h2>",
         page.make_grid(meta_game if gaps is None else [*meta_game, gaps]),
         page.make_note(no_gaps) if gaps is None else "",
-        f"<h2>Latest iterations</h2>{_make_latest(metrics)}",
-        f"<h2>Configuration</h2>{page.make_config_table(settings)}",
-        f"<h2>Surroundings</h2>{page.make_config_table(made_by)}" if made_by else "",
     ]
-    write_atomically(path, page.make_page(f"{title}: report", sections))
+
+
+def _make_members(
+    metrics: Sequence[Row], payoffs: np.ndarray, meta_strategies: MetaStrategies, history: History | None
+) -> list[str]:
+    """Returns the sections of a run whose members all keep learning."""
+    meta_game = [
+        *figures.make_meta_strategies(meta_strategies, figures.MEMBERS),
+        figures.make_payoffs(payoffs, meta_strategies[-1], figures.MEMBERS),
+    ]
+    return [
+        "<h2>Members</h2>",
+        page.make_grid(members.make_members(metrics, history)),
+        page.make_note(_EPOCHS),
+        "<h2>Meta-game</h2>",
+        page.make_grid(meta_game),
+    ]
 
 
 def _check(metrics: Sequence[Row], payoffs: np.ndarray, meta_strategies: MetaStrategies | None) -> None:
@@ -134,9 +172,15 @@ def _make_tiles(metrics: Sequence[Row], is_learned: bool) -> list[page.Tile]:
         page.Tile("Episodes", _count(last["episodes"]), f"{_count(last['env_steps'])} env steps"),
     ]
     gaps = [gap for p in range(players) if math.isfinite(gap := formats.relative_gap(last, p))]
-    if gaps and is_learned:
+    if formats.has_members(last):
+        tiles.append(page.Tile("Effective size", formats.describe_sizes(last)[1], "members of each player"))
+    # Even exact responses have gaps if all members move at the same time.
+    if gaps and (is_learned or formats.has_members(last)):
         worst = formats.format_percent(max(gaps))
-        tiles.append(page.Tile("Best-response gap", worst, "largest of the last iteration"))
+        detail = (
+            "mean of a player’s members" if formats.has_members(last) else "largest of the last iteration"
+        )
+        tiles.append(page.Tile("Best-response gap", worst, detail))
     return tiles
 
 
@@ -146,7 +190,7 @@ def _make_latest(metrics: Sequence[Row]) -> str:
     header = (
         ["iteration", "wall time", "episodes", "NashConv", "exploitability", "meta-regret"]
         + [f"gain {p}" for p in players]
-        + ["best-response gap", "populations"]
+        + ["best-response gap", formats.describe_sizes(metrics[-1])[0]]
     )
     rows = [
         [
@@ -159,7 +203,7 @@ def _make_latest(metrics: Sequence[Row]) -> str:
             formats.format_value(row.get("meta_regret", math.nan)),
             *(_value(row, f"gain_{p}") for p in players),
             formats.format_gaps(row),
-            formats.format_populations(row),
+            formats.describe_sizes(row)[1],
         ]
         for row in metrics[-_LATEST_ROWS:]
     ]

@@ -87,12 +87,12 @@ def render(name: str, description: str, height: int, draw: Callable[[Figure], No
         return svg
 
 
-def use_whole_numbers(*axes: Axis) -> None:
-    """Labels each axis at whole numbers only, as for iterations and policies."""
+def use_whole_numbers(*axes: Axis, most: int = 7) -> None:
+    """Labels each axis at whole numbers only, at `most` of them, as for iterations and policies."""
     from matplotlib.ticker import MaxNLocator
 
     for axis in axes:
-        axis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
+        axis.set_major_locator(MaxNLocator(nbins=most, integer=True, min_n_ticks=1))
 
 
 def _to_svg(figure: Figure, name: str, description: str) -> str:

@@ -6,50 +6,68 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import exact_payoffs
+from acme_psro.neupl import history
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.members import make_graph_maker, make_sink
-from acme_psro.neupl.oracle import Task, payoffs_of, response_of
+from acme_psro.neupl.responses import Task, payoffs_of, response_of
 from acme_psro.neupl.values import member_values
-from acme_psro.oracles.base import NO_WORK, Response
-from acme_psro.policies.tabular import Policy, combine, make_policy
+from acme_psro.oracles.base import NO_WORK, Memory, Response
+from acme_psro.policies.tabular import Policy, Population, combine, make_policy
 
 
-def make_oracle(
-    tree: GameTree, config: NeuPLConfig
-) -> Callable[[np.ndarray, Sequence[Task]], list[Response[Policy]]]:
-    """Returns an oracle whose members are exact best responses.
+class ExactNeuPLOracle:
+    """An oracle whose members are exact best responses. Its memory is the history of the graph.
 
     Args:
       tree: the compiled game, two-player and zero-sum.
       config: the population; settings of networks have no effect.
     """
-    sink = make_sink(tree, config.sink)
-    make_graph = make_graph_maker(tree, config)
 
-    def respond(key: np.ndarray, tasks: Sequence[Task]) -> list[Response[Policy]]:
+    def __init__(self, tree: GameTree, config: NeuPLConfig) -> None:
+        self._tree = tree
+        self._sink = make_sink(tree, config.sink)
+        self._make_graph = make_graph_maker(tree, config)
+        self._history = history.start(config.population_size)
+
+    def __call__(self, key: np.ndarray, tasks: Sequence[Task]) -> list[Response[Policy]]:
         del key
-        graph = make_graph(payoffs_of(tasks))
+        graph = self._make_graph(payoffs_of(tasks))
         old = tasks[0].populations
-        populations = []
-        for player in range(2):
-            rows = tree.infosets_of(player)
-            plans = np.stack([policy.plan for policy in old[1 - player]])
-            mine = old[player][0].plan
-            members = [make_policy(tree, player, sink[rows])]
-            for row in graph[player, 1:]:
-                both = (mine, row @ plans) if player == 0 else (row @ plans, mine)
-                best = traverse.best_response(tree, combine(tree, both), player)
-                members.append(make_policy(tree, player, best.table[rows]))
-            populations.append(tuple(members))
-        new = tuple(populations)
-        values = member_values(tree, new, graph, exact_payoffs(tree, new))
+        new = self._respond(0, old, graph[0]), self._respond(1, old, graph[1])
+        values = member_values(self._tree, new, graph, exact_payoffs(self._tree, new))
+        self._history = history.record(self._history, graph, values)
         return [response_of(new[task.player], values, task.player, NO_WORK, {}) for task in tasks]
 
-    return respond
+    def memory(self) -> Memory:
+        """Returns the history."""
+        arrays = history.to_arrays(self._history)
+        return {f"{history.PREFIX}{name}": values for name, values in arrays.items()}
+
+    def remember(self, memory: Memory) -> None:
+        """Goes on with a history."""
+        self._history = history.read_history(memory) or self._history
+
+    def _respond(self, player: int, old: Sequence[Population], rows: np.ndarray) -> Population:
+        """Returns a player's sink, and its best responses to the mixtures in `rows` `[N, N]`."""
+        tree = self._tree
+        infosets = tree.infosets_of(player)
+        plans = np.stack([policy.plan for policy in old[1 - player]])
+        mine = old[player][0].plan
+        members = [make_policy(tree, player, self._sink[infosets])]
+        for row in rows[1:]:
+            both = (mine, row @ plans) if player == 0 else (row @ plans, mine)
+            best = traverse.best_response(tree, combine(tree, both), player)
+            members.append(make_policy(tree, player, best.table[infosets]))
+        return tuple(members)
+
+
+def make_oracle(tree: GameTree, config: NeuPLConfig) -> ExactNeuPLOracle:
+    """Returns an oracle whose members are exact best responses; see `ExactNeuPLOracle`."""
+    return ExactNeuPLOracle(tree, config)

@@ -15,7 +15,7 @@ from acme_psro.oracles.base import Memory
 
 # Names of a history's arrays in an oracle's memory begin with this.
 PREFIX = "history_"
-# When there are as many graphs, every second one is dropped, and from then on half as many are recorded.
+# If there are more graphs, every second one is dropped, and from then on half as many are recorded.
 _MOST = 32
 
 
@@ -46,14 +46,17 @@ def start(num: int) -> History:
 
 
 def record(history: History, graph: np.ndarray, values: Values) -> History:
-    """Returns the history with one more epoch, whose members learned by a graph `[P, N, N]`."""
-    epochs, graphs, stride = history.epochs, history.graphs, history.stride
-    done = history.done + 1
-    if (done - 1) % stride == 0:
-        epochs = np.append(epochs, done)
-        graphs = np.concatenate([graphs, graph[None].astype(np.float32)])
-    if len(epochs) >= _MOST:
-        epochs, graphs, stride = epochs[::2], graphs[::2], 2 * stride
+    """Returns the history with one more epoch, whose members learned by a graph `[P, N, N]`.
+
+    The newest graph is always there; earlier ones stay if their epochs fit the stride.
+    """
+    stride, done = history.stride, history.done + 1
+    epochs = np.append(history.epochs, done)
+    graphs = np.concatenate([history.graphs, graph[None].astype(np.float32)])
+    if len(epochs) > _MOST:
+        stride *= 2
+    stays = ((epochs - 1) % stride == 0) | (epochs == done)
+    epochs, graphs = epochs[stays], graphs[stays]
     return History(epochs, graphs, stride, done, values.gap, values.best - values.before)
 
 

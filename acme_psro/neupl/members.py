@@ -5,6 +5,7 @@ Dimensions: `P` = 2 players, `N` members, `I` information states over all player
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -84,11 +85,16 @@ def make_graph_maker(tree: GameTree, config: NeuPLConfig) -> Callable[[np.ndarra
     """
     is_symmetric = find_counterparts(tree) is not None
 
-    def make(payoffs: np.ndarray) -> np.ndarray:
+    # The loop and its oracle ask for the same graphs, which take long to make if there are many members.
+    @functools.lru_cache(maxsize=2)
+    def make_of(content: bytes, num: int) -> np.ndarray:
+        payoffs = np.frombuffer(content).reshape(2, num, num)
         payoffs = symmetrise(payoffs) if is_symmetric else payoffs
-        return make_graph(config.graph, payoffs, config.row_tolerance)
+        graph = make_graph(config.graph, payoffs, config.row_tolerance)
+        graph.flags.writeable = False
+        return graph
 
-    return make
+    return lambda payoffs: make_of(np.asarray(payoffs, np.float64).tobytes(), payoffs.shape[1])
 
 
 def symmetrise(payoffs: np.ndarray) -> np.ndarray:

@@ -6,10 +6,8 @@ learned is its memory, which checkpoints keep.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,15 +19,15 @@ from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.neupl import freezing, history, simplex, training
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.members import make_graph_maker, make_populations, make_sink, share_of_learning
+from acme_psro.neupl.responses import Task, payoffs_of, response_of
 from acme_psro.neupl.symmetry import find_counterparts
 from acme_psro.neupl.values import Values, member_values
-from acme_psro.oracles.base import NO_WORK, BestResponseTask, Counts, Memory, Response
+from acme_psro.oracles.base import NO_WORK, Counts, Memory, Response
 from acme_psro.policies.tabular import Policy, Population
 from agents.core import AgentCore, Observation
 
 # (example observation `[1, ..]`, number of actions, gradient steps planned) -> the agent.
 MakeAgent = Callable[[Observation, int, int], AgentCore]
-Task = BestResponseTask[Policy, np.ndarray]
 # Mixtures by which Simplex-NeuPL is evaluated, and epochs between two evaluations, which take long.
 MIXTURES = 100
 _EPOCHS_TO_EXPLOIT = 10
@@ -187,36 +185,3 @@ class NeuPLOracle:
 def _part(memory: Memory, start: str) -> dict[str, np.ndarray]:
     """Returns the arrays whose names begin with `start`, by the rest of their names."""
     return {name.removeprefix(start): values for name, values in memory.items() if name.startswith(start)}
-
-
-def response_of(
-    population: Population, values: Values, player: int, counts: Counts, metrics: dict[str, Any]
-) -> Response[Policy]:
-    """Returns a player's response: its population, and the mean gains of its members.
-
-    Gains are over the best one of the members before, against the mixture that a member learns to exploit.
-
-    Args:
-      population: the player's members.
-      values: of all members.
-      player: the player.
-      counts: the work that is counted for this player.
-      metrics: the learner's own figures.
-    """
-    own, before, best = (each[player, 1:] for each in values)
-    gain = float((own - before).mean())
-    return dataclasses.replace(
-        Response[Policy](None, gain, float((best - before).mean()), counts, metrics), others=population
-    )
-
-
-def payoffs_of(tasks: Sequence[Task]) -> np.ndarray:
-    """Returns the payoffs `[2, N, N]` of the populations.
-
-    Raises:
-      ValueError: the tasks have none.
-    """
-    payoffs = tasks[0].payoffs
-    if payoffs is None:
-        raise ValueError("NeuPL needs the payoffs of its members: the interaction graph follows from them.")
-    return payoffs

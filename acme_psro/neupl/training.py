@@ -132,7 +132,7 @@ def make_matches(config: NeuPLConfig, graph: jax.Array, share: jax.Array, drawn:
 
 
 class Parts(NamedTuple):
-    """What an epoch is made of, and does not change.
+    """Parts of an epoch that do not change.
 
     Attributes:
       game: the compiled game.

@@ -175,6 +175,12 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
             )
         if done < self.config.iterations:
             # The loop ends before the last iteration for one other reason only.
+            if self._entry.trains_members:
+                return (
+                    f"Stopped after {count_iterations(done)}: the members are best responses to their "
+                    "mixtures and change no more; another graph, or more members, may come closer to an "
+                    "equilibrium."
+                )
             return (
                 f"Stopped after {count_iterations(done)}: no oracle finds a new policy. Best responses to "
                 "the mixture are in the populations already; a meta-solver with less meta_regret may come "

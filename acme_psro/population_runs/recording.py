@@ -13,6 +13,7 @@ import numpy as np
 from acme_psro.display import png
 from acme_psro.display.events import EventWriter, Setting
 from acme_psro.meta_game.base import PayoffsT, PolicyT
+from acme_psro.neupl.history import read_history
 from acme_psro.policies.meta_strategy import BehaviouralStrategy, require_product
 from acme_psro.population_runs.base import PopulationRun, count_iterations
 from acme_psro.population_runs.callbacks import (
@@ -178,6 +179,7 @@ class ReportWriter(Callback, Generic[PolicyT, PayoffsT]):
                 payoffs=self._run.meta_game.tensor(record.state.payoffs),
                 meta_strategies=_marginals(record),
                 outcome=outcome,
+                history=read_history(record.memory),
             )
         except OSError as error:
             return f"cannot write {error.filename or directory}: {error.strerror or error}"

@@ -55,7 +55,8 @@ class ProgressDisplay(Callback):
 
     def on_iteration_start(self, event: IterationStarted) -> None:
         oracle = self._config["oracle"]
-        text = "computing best responses" if oracle == "exact" else f"training best responses ({oracle})"
+        sought = "members" if self._config["loop"] == "neupl" else "best responses"
+        text = f"computing {sought}" if oracle == "exact" else f"training {sought} ({oracle})"
         if oracle == "device" and not self._is_compiled:
             # XLA's compiler may take nearly all of the first iteration.
             text = f"compiling, then {text}"

@@ -79,3 +79,10 @@ def test_errors_are_drawn_as_bars_without_warnings_if_given() -> None:
     assert "nan" not in barred
     # Bars that reach below zero leave the axis logarithmic.
     assert {"0.01", "0.1", "1"} <= set(_texts(barred))
+
+
+def test_counts_have_a_linear_axis_of_whole_numbers_up_to_the_largest_possible() -> None:
+    lines = [curves.Line("effective size", [0, 1, 2], [1.0, 2.0, 8.0])]
+    texts = _texts(curves.draw_counts("c", lines, "epoch", "members", 8.0))
+    assert {"effective size", "epoch", "members", "0", "2", "4", "6", "8"} <= set(texts)
+    assert not any("." in text for text in texts)

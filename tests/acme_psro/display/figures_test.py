@@ -54,3 +54,11 @@ def test_unit_of_work_follows_the_largest(episodes: float, label: str) -> None:
 def test_one_players_payoffs_are_one_column() -> None:
     figure = figures.make_payoffs(np.zeros((1, 3)), [np.full(3, 1 / 3)])
     assert "Expected return of player 0 for each policy." in figure
+
+
+def test_the_caption_says_of_the_axis_what_was_drawn() -> None:
+    rows = _rows([0.0] * 4)
+    assert "is logarithmic" in figures.make_convergence(rows)[0]
+    # A value of 0 has no logarithm.
+    rows[-1]["population_exploitability"] = 0.0
+    assert "is linear" in figures.make_convergence(rows)[0]

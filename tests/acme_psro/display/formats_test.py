@@ -66,3 +66,10 @@ def test_format_gaps(gaps: tuple[float, ...], text: str) -> None:
 )
 def test_format_bound(row: dict[str, float], text: str) -> None:
     assert formats.format_bound(row, "gain") == text
+
+
+def test_sizes_are_those_of_populations_that_grow_or_of_members_that_differ() -> None:
+    row = {"population_0": 8.0, "population_1": 9.0}
+    assert formats.describe_sizes(row) == ("populations", "8 / 9")
+    assert formats.describe_sizes(row | {"effective_size": 5.0}) == ("effective size", "5 of 8")
+    assert not formats.has_members(row)

@@ -52,3 +52,20 @@ def test_payoffs_draws_zero_and_unknown_matrices(
 def test_large_heat_maps_are_small_files() -> None:
     matrix = np.random.default_rng(0).normal(size=(100, 100))
     assert len(heat_maps.draw_payoffs("p", matrix, "y", "x")) < 60_000
+
+
+def test_graphs_share_one_scale_and_rows_without_opponents_are_grey() -> None:
+    first = np.array([[0.0, 0.0], [1.0, 0.0]])
+    *pictures, bar = _pictures(heat_maps.draw_graphs("g", [first, first / 4 + 0.25], ["a", "b"], "y", "x"))
+    assert bar.shape[:2] == (128, 1)
+    np.testing.assert_allclose(pictures[0][..., 3], [[0.125, 0.125], [1.0, 0.0]], atol=0.01)
+    np.testing.assert_allclose(pictures[1][..., 3], np.sqrt([[0.25, 0.25], [0.5, 0.25]]), atol=0.01)
+
+
+@pytest.mark.parametrize(("count", "panels_below"), [(1, 1), (2, 2), (3, 2), (4, 2)])
+def test_names_of_axes_stand_at_the_edges_only(count: int, panels_below: int) -> None:
+    graph = np.eye(64)
+    svg = heat_maps.draw_graphs("g", [graph] * count, [f"epoch {i}" for i in range(count)], "row", "column")
+    assert len(_pictures(svg)) == count + 1
+    assert svg.count(">column<") == panels_below
+    assert svg.count(">row<") == -(-count // 2)

@@ -51,6 +51,15 @@ def test_live_table_shows_the_latest_rows_and_the_bar(monkeypatch: pytest.Monkey
     assert "done" in last
 
 
+def test_populations_of_a_fixed_size_show_how_many_members_differ() -> None:
+    stream = Terminal()
+    with progress.make_progress(20, stream, True) as display:
+        fixed = {"effective_size": 5.0, "population_0": 8, "population_1": 8}
+        display.update(make_row(3) | fixed)
+    last = _last_frame(stream)
+    assert "effective size" in last and "5 of 8" in last and "populations" not in last
+
+
 def test_live_note_and_text_are_not_read_as_markup() -> None:
     stream = Terminal()
     with progress.make_progress(2, stream, True) as display:

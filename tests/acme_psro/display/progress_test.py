@@ -42,6 +42,17 @@ def test_plain_lines_show_the_numbers_aligned_without_escape_codes() -> None:
     assert len({line.index("populations") for line in lines}) == 1
 
 
+def test_populations_of_a_fixed_size_show_how_many_members_differ() -> None:
+    stream = io.StringIO()
+    with progress.make_progress(20, stream) as display:
+        for iteration, size in ((1, 5.0), (12, 64.0)):
+            fixed = {"effective_size": size, "population_0": 64, "population_1": 64}
+            display.update(make_row(iteration) | fixed)
+    lines = stream.getvalue().splitlines()
+    assert "effective size  5 of 64 " in lines[0] and "effective size 64 of 64 " in lines[1]
+    assert "populations" not in stream.getvalue()
+
+
 def _wait_for(stream: io.StringIO, pattern: str) -> None:
     deadline = time.monotonic() + 60
     while not re.search(pattern, stream.getvalue()):

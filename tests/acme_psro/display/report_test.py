@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from acme_psro.display.report import write_report
+from acme_psro.neupl import history
+from acme_psro.neupl.values import Values
 
 _ROOT = str(pathlib.Path(__file__).parents[3])
 _VOID = {"meta", "br"}
@@ -269,3 +271,43 @@ def test_figures_that_are_not_known_yet_are_left_out(
         assert "Exploitability - lower bound" in page.text
         assert "nan" not in text
     assert not recwarn.list
+
+
+def _of_members(metrics: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Returns the rows of `metrics` as a run whose eight members all keep learning would write them."""
+    figures = {"effective_size": 5.0, "payoff_drift": 0.25, "frozen_members": 1.0}
+    return [row | figures | {"population_0": 8, "population_1": 8} for row in metrics]
+
+
+@pytest.mark.parametrize("oracle", ["device", "exact"])
+def test_members_have_a_section_of_their_own(tmp_path: pathlib.Path, oracle: str) -> None:
+    rng = np.random.default_rng(0)
+    kept = history.start(8)
+    for _ in range(3):
+        graph = np.tril(rng.uniform(0.1, 1.0, (2, 8, 8)), -1)
+        graph /= np.maximum(graph.sum(axis=2, keepdims=True), 1e-9)
+        kept = history.record(kept, graph, Values(*rng.uniform(size=(3, 2, 8))))
+    text, page = _write(
+        tmp_path,
+        config={"game": "kuhn_poker", "oracle": oracle, "loop": "neupl"},
+        metrics=_of_members(_metrics(3)),
+        payoffs=rng.normal(size=(2, 8, 8)),
+        meta_strategies=[[np.full(8, 1 / 8)] * 2] * 4,
+        history=kept,
+    )
+    for words in (
+        "Members Interaction graph of player 0",
+        "Gap of each member",
+        "An epoch is an iteration of this loop",
+        "Effective size 5 of 8 members of each player",
+        "Best-response gap 2.0 % mean of a player’s members",
+        "best-response gap effective size 0 1.0 s",
+        "Probability of each member after each epoch. At the end 8 of 8 members",
+        "Expected return of player 0 for each pair of members",
+    ):
+        assert words in page.text
+    assert "not found yet" not in page.text and "No best response was learned" not in page.text
+    assert page.tags.count("figure") == page.tags.count("svg") == 2 + 6 + 3
+    ids = [value for name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert "policy of player" not in text

@@ -36,7 +36,7 @@ def evaluate(tree: GameTree, state: loop.PSROState) -> Evaluation:
 
 def exact_oracle(tree: GameTree, name: str) -> Any:
     if LOOPS[name].trains_members:
-        return members.make_oracle(tree, NeuPLConfig())
+        return members.ExactNeuPLOracle(tree, NeuPLConfig())
     return exact.make_oracle(tree)
 
 
