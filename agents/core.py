@@ -129,6 +129,30 @@ def _no_choice(variables: Variables, key: Key, observation: Any) -> Choice:
     raise ValueError("this agent never draws an action beyond its bounds, so there is nothing to record.")
 
 
+class Left(NamedTuple):
+    """Parameters that a member leaves behind, both nested arrays.
+
+    Attributes:
+      network: what later members begin with.
+      member: what is the member's own. Weighted means of several members' are allowed in its place.
+    """
+
+    network: Any
+    member: Any
+
+
+class Joining(NamedTuple):
+    """Functions by which a new member joins a network that earlier ones have learned.
+
+    Attributes:
+      leave: State -> Left.
+      join: (Key, Left) -> State before learning.
+    """
+
+    leave: Callable[[State], Left]
+    join: Callable[[Key, Left], State]
+
+
 class AgentCore(NamedTuple):
     """Functions of an agent.
 
@@ -149,6 +173,8 @@ class AgentCore(NamedTuple):
         if the agent does not implement it.
       choose: (Variables, Key, Observation) -> `Choice`, the action of `act` and the action before it was
         clipped, both in the environment's units. Raises ValueError if the agent does not clip actions.
+      joining: begins members in a network that is there already; None if the agent has no single member whose
+        parameters could be told from the others'.
     """
 
     init: Callable[[Key], State]
@@ -160,3 +186,4 @@ class AgentCore(NamedTuple):
     probs: Callable[[Variables, Observation], jax.Array] = _no_probabilities
     log_prob: Callable[[Variables, Any, Action], jax.Array] = _no_log_prob
     choose: Callable[[Variables, Key, Any], Choice] = _no_choice
+    joining: Joining | None = None

@@ -146,6 +146,7 @@ def test_code_on_pages_comes_from_examples(page: pathlib.Path) -> None:
 
 COMMANDS = {
     "run": "run_psro",
+    "neupl": "run_neupl",
     "agent": "run_agent",
     "evaluate": "evaluate",
 }
@@ -153,7 +154,8 @@ COMMANDS = {
 
 # Modules that define further flags of a launcher.
 FLAG_FILES = {
-    "run_psro": ("psro_flags", "config_flag", "settings_flag"),
+    "run_psro": ("psro_flags", "neupl_flags", "config_flag", "settings_flag"),
+    "run_neupl": ("psro_flags", "neupl_flags", "config_flag", "settings_flag"),
     "run_agent": ("config_flag", "settings_flag"),
     "evaluate": ("config_flag",),
 }
@@ -171,7 +173,9 @@ def commands_on(page: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
     """Yields the launcher and the flags of every command on a page."""
     text = page.read_text().replace("\\\n", " ")
     for word, name, rest in re.findall(
-        r"(?:acme-psro (run|agent|evaluate)|-m experiments\.(run_psro|run_agent|evaluate))\b([^\n`]*)", text
+        r"(?:acme-psro (run|neupl|agent|evaluate)|-m experiments\.(run_psro|run_neupl|run_agent|evaluate))"
+        r"\b([^\n`]*)",
+        text,
     ):
         yield COMMANDS.get(word, name), re.findall(r"--(\w+)", rest.split("#")[0])
 

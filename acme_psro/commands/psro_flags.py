@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from absl import flags
 
 from acme_psro.agent_runs.config import LOCAL_LAUNCH_TYPES
-from acme_psro.commands import command_line, config_flag, settings_flag
+from acme_psro.commands import command_line, config_flag, neupl_flags, settings_flag
 from acme_psro.commands.config_flag import FileValues
+from acme_psro.commands.psro_places import first_directory as first_directory
+from acme_psro.commands.psro_places import output_directory as output_directory
 from acme_psro.commands.settings_flag import AGENT_GROUP, Groups
 from acme_psro.games.compile import DEFAULT_MAX_NODES
 from acme_psro.population_runs import defaults
-from acme_psro.population_runs.config import ORACLES, PAYOFFS, PSROConfig
+from acme_psro.population_runs.config import ORACLES, PAYOFFS, WARM_STARTS, PSROConfig
 from acme_psro.population_runs.configure import complete
 from acme_psro.psro.registry import LOOPS
 from acme_psro.solvers import SOLVERS
@@ -22,7 +23,10 @@ from agents import registry
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string, including parameters.")
 flags.DEFINE_string("oracle", "device", f"Oracle that computes best responses: {', '.join(ORACLES)}.")
 flags.DEFINE_string(
-    "agent", "crossq", f"Agent that learns best responses: {', '.join(registry.response_agents())}."
+    "agent",
+    None,
+    f"Agent that learns best responses: {', '.join(registry.response_agents())}; by default crossq, and "
+    "conditional_mpo with --loop=neupl.",
 )
 flags.DEFINE_string("loop", "psro", f"How best responses become a solution: {', '.join(LOOPS)}.")
 flags.DEFINE_string(
@@ -31,9 +35,23 @@ flags.DEFINE_string(
     f"Named budget of the device oracle: {', '.join(defaults.PRESETS)}; by default {defaults.XDO_PRESET} "
     "with --loop=xdo, and that of the game otherwise.",
 )
+flags.DEFINE_string(
+    "warm_start",
+    "none",
+    f"What a best response begins with: {', '.join(WARM_STARTS)}; with population, the network that its "
+    "player's earlier responses learned.",
+)
 flags.DEFINE_string("meta_solver", "nash", f"Meta-solver: {', '.join(SOLVERS)}.")
 flags.DEFINE_integer("iterations", None, "Maximum number of iterations; the default depends on the game.")
 flags.DEFINE_integer("seed", 0, "Random seed of the run.")
+flags.DEFINE_integer(
+    "num_seeds",
+    1,
+    "Number of seeds, from --seed on, that run side by side, each in its own directory in --output_dir.",
+)
+flags.DEFINE_string(
+    "devices", None, "Local devices on which best responses are trained, such as 0,1; by default all."
+)
 flags.DEFINE_string("output_dir", None, "Run directory; by default runs/GAME-ORACLE-SEED.")
 flags.DEFINE_boolean("resume", False, "Resume the run in the output directory.")
 flags.DEFINE_integer("max_nodes", DEFAULT_MAX_NODES, "Games with more nodes are not compiled.")
@@ -71,7 +89,7 @@ flags.DEFINE_integer(
 flags.DEFINE_integer("gain_episodes", None, "Episodes that estimate the gain of a response.")
 flags.DEFINE_integer("payoff_workers", None, "Simulation processes; by default one for each core.")
 
-for _shared in (config_flag, settings_flag):
+for _shared in (config_flag, settings_flag, neupl_flags):
     flags.adopt_module_key_flags(_shared)
 
 FLAGS = flags.FLAGS
@@ -104,6 +122,7 @@ _FLAGS_OF_GROUPS: dict[str, dict[str, str]] = {
     "device": _DEVICE,
     "launchpad": _LAUNCHPAD,
     "simulation": _SIMULATION,
+    "neupl": neupl_flags.SETTINGS,
     AGENT_GROUP: {},
 }
 
@@ -145,7 +164,7 @@ def build_config(given: Given) -> PSROConfig:
         FLAGS.game.strip(),
         loop=FLAGS.loop,
         oracle=FLAGS.oracle,
-        agent=FLAGS.agent,
+        agent=FLAGS.agent or defaults.default_agent(FLAGS.loop),
         preset=FLAGS.preset,
         meta_solver=FLAGS.meta_solver,
         iterations=FLAGS.iterations,
@@ -157,6 +176,8 @@ def build_config(given: Given) -> PSROConfig:
         launchpad=_settings(given, "launchpad"),
         agent_settings=_settings(given, AGENT_GROUP),
         simulation=_settings(given, "simulation"),
+        neupl=_settings(given, "neupl"),
+        warm_start=FLAGS.warm_start,
     )
 
 
@@ -201,7 +222,11 @@ def warn_of_unused(given: Given, config: PSROConfig) -> None:
 def _needs_of_groups(config: PSROConfig) -> dict[str, str]:
     """Returns the groups of settings that this run does not use, each with the option that it needs."""
     needs = {}
-    if config.oracle != "device":
+    if not LOOPS[config.loop].trains_members:
+        needs["neupl"] = "--loop=neupl"
+    if LOOPS[config.loop].trains_members:
+        needs["device"] = "--loop=psro"
+    elif config.oracle != "device":
         needs["device"] = "--oracle=device"
     if config.oracle != "launchpad":
         needs["launchpad"] = "--oracle=launchpad"
@@ -217,11 +242,14 @@ def _needs_of_flags(config: PSROConfig) -> dict[str, str]:
     """Returns the flags that this run does not use, each with the option that it needs."""
     groups = _needs_of_groups(config)
     needs = {flag: option for group, option in groups.items() for flag in _FLAGS_OF_GROUPS[group]}
-    if config.oracle != "device":
-        needs["preset"] = "--oracle=device"
+    if "device" in groups:
+        needs |= dict.fromkeys(("preset", "devices"), groups["device"])
     elif config.device.get("games_per_response"):
         # Nothing is played while agents learn from kept games.
         needs |= dict.fromkeys(("num_envs", "buffer_size"), "--set=device.games_per_response=0")
+    if LOOPS[config.loop].trains_members:
+        for name in ("num_envs", "batch_size", "buffer_size"):
+            needs[name] = f"--loop=psro (in NeuPL it is --set=neupl.{name})"
     if not LOOPS[config.loop].uses_solver:
         solving = " or ".join(f"--loop={name}" for name, entry in LOOPS.items() if entry.uses_solver)
         needs["meta_solver"] = solving
@@ -230,16 +258,3 @@ def _needs_of_flags(config: PSROConfig) -> dict[str, str]:
     if FLAGS.payoffs == "sampled":
         needs["max_nodes"] = "--payoffs=exact or --payoffs=auto"
     return needs
-
-
-def output_directory() -> Path:
-    """Returns the run's directory.
-
-    Raises:
-      ValueError: the flag names the home directory of a user who does not exist.
-    """
-    if FLAGS.output_dir:
-        return command_line.path_of("output_dir", FLAGS.output_dir)
-    name = "".join(c if c.isalnum() or c in "_-" else "_" for c in FLAGS.game.strip())
-    loop = "" if FLAGS.loop == "psro" else f"{FLAGS.loop}-"
-    return Path("runs", command_line.shorten(f"{name}-{loop}{FLAGS.oracle}-{FLAGS.seed}"))

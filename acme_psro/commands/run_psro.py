@@ -19,9 +19,11 @@ from pathlib import Path
 
 from absl import flags
 
-from acme_psro.commands import psro_flags
+from acme_psro.commands import psro_flags, psro_places
+from acme_psro.commands.psro_flags import Given
 from acme_psro.meta_game.base import PayoffsT, PolicyT
 from acme_psro.population_runs.base import PopulationRun
+from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.exact import ExactRun
 from acme_psro.population_runs.run import begin, carry_out, opened
 from acme_psro.population_runs.train import print_warning
@@ -35,25 +37,53 @@ FLAGS = flags.FLAGS
 
 def main() -> None:
     """Checks the flags and the run directory, runs PSRO and writes the report."""
+    with command_line.bad_input():
+        given = psro_flags.read_given()
+        config = psro_flags.build_config(given)
+        psro_flags.check_flags(given, config)
+        directory = psro_places.output_directory()
+    (_run_one if FLAGS.num_seeds == 1 else _run_seeds)(given, config, directory)
+
+
+def _run_one(given: Given, config: PSROConfig, directory: Path) -> None:
+    """Opens the directory of one run, and starts or resumes the run."""
     with contextlib.ExitStack() as held:
         with command_line.bad_input(), _cleared_line():
-            given = psro_flags.read_given()
-            config = psro_flags.build_config(given)
             check = functools.partial(psro_flags.check_flags, given)
-            check(config)
-            directory = psro_flags.output_directory()
             opening = opened(config, directory, FLAGS.resume, _STARTED, print_warning, _say_nodes, check)
             run = held.enter_context(opening)
+            devices = psro_places.find_devices()
             psro_flags.warn_of_unused(given, run.config)
         # Both branches call the same function, but each tells the type checker which policies go with
         # which payoffs.
         if isinstance(run, ExactRun):
-            _run(run, directory)
+            _run(run, directory, devices)
         else:
-            _run(run, directory)
+            _run(run, directory, devices)
 
 
-def _run(run: PopulationRun[PolicyT, PayoffsT], directory: Path) -> None:
+def _run_seeds(given: Given, config: PSROConfig, directory: Path) -> None:
+    """Opens the directories of several seeds, and starts or resumes their runs."""
+    # Imported here, because most runs have one seed.
+    from acme_psro.population_runs import seeds as side_by_side
+
+    with contextlib.ExitStack() as held:
+        with command_line.bad_input(), _cleared_line():
+            opening = side_by_side.opened_seeds(
+                config, FLAGS.num_seeds, directory, FLAGS.resume, _STARTED, print_warning, _say_nodes
+            )
+            seeds = held.enter_context(opening)
+            devices = psro_places.find_devices()
+            psro_flags.warn_of_unused(given, seeds[0].run.config)
+            restored = side_by_side.begin_seeds(seeds, print_warning)
+        overview = side_by_side.carry_out_seeds(seeds, directory, restored, devices=devices)
+    for line in overview.summary():
+        print(line)
+    if overview.is_final:
+        print(f"report: {directory / 'report.html'}")
+
+
+def _run(run: PopulationRun[PolicyT, PayoffsT], directory: Path, devices: tuple[int, ...] | None) -> None:
     """Starts or resumes a prepared run."""
     with command_line.bad_input():
         restored = begin(run, directory, FLAGS.resume, print_warning)
@@ -61,7 +91,7 @@ def _run(run: PopulationRun[PolicyT, PayoffsT], directory: Path) -> None:
     # traceback must stay visible.
     with command_line.bad_input() if run.config.oracle == "launchpad" else contextlib.nullcontext():
         try:
-            record, has_report = carry_out(run, directory, restored)
+            record, has_report = carry_out(run, directory, restored, devices=devices)
         except run.failures as error:
             sys.exit(f"error: {error}; --resume continues the run.")
     print(run.summary(record))
@@ -89,4 +119,4 @@ def _say_nodes(count: int) -> None:
 
 def start() -> None:
     """Starts the launcher with the process's arguments."""
-    command_line.run(main, psro_flags.output_directory)
+    command_line.run(main, psro_places.first_directory)

@@ -85,16 +85,22 @@ def make_graph_maker(tree: GameTree, config: NeuPLConfig) -> Callable[[np.ndarra
     """
     is_symmetric = find_counterparts(tree) is not None
 
-    # The loop and its oracle ask for the same graphs, which take long to make if there are many members.
-    @functools.lru_cache(maxsize=2)
-    def make_of(content: bytes, num: int) -> np.ndarray:
-        payoffs = np.frombuffer(content).reshape(2, num, num)
-        payoffs = symmetrise(payoffs) if is_symmetric else payoffs
-        graph = make_graph(config.graph, payoffs, config.row_tolerance)
-        graph.flags.writeable = False
-        return graph
+    def make(payoffs: np.ndarray) -> np.ndarray:
+        payoffs = symmetrise(payoffs) if is_symmetric else np.asarray(payoffs, np.float64)
+        return _make_once(config.graph, config.row_tolerance, payoffs.shape, payoffs.tobytes())
 
-    return lambda payoffs: make_of(np.asarray(payoffs, np.float64).tobytes(), payoffs.shape[1])
+    return make
+
+
+@functools.lru_cache(maxsize=8)
+def _make_once(name: str, tolerance: float, shape: tuple[int, ...], payoffs: bytes) -> np.ndarray:
+    """Returns a graph, not to be written to, from the content of payoffs.
+
+    The loop and its oracle ask for the same graphs, which take long to make if there are many members.
+    """
+    graph = make_graph(name, np.frombuffer(payoffs).reshape(shape), tolerance)
+    graph.flags.writeable = False
+    return graph
 
 
 def symmetrise(payoffs: np.ndarray) -> np.ndarray:

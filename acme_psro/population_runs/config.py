@@ -13,6 +13,7 @@ from agents.settings import check_at_least_zero, check_known
 
 ORACLES = ("exact", "device", "launchpad")
 PAYOFFS = ("auto", "exact", "sampled")
+WARM_STARTS = ("none", "population")
 # Settings of the device oracle that have a flag of their own, by name of the setting.
 _DEVICE_FLAGS = {
     "gradient_steps": "gradient_steps_per_response",
@@ -42,6 +43,9 @@ class PSROConfig:
         simulation, in games of any size. "auto" means exact if the game compiles, and sampled if it does not.
       simulation: settings of sampled payoffs, see `acme_psro.meta_game.sampled.SimulationConfig`.
       neupl: settings of the loop "neupl", see `acme_psro.neupl.config.NeuPLConfig`.
+      warm_start: one of `WARM_STARTS`. With "none" a response begins in a fresh network, with "population" in
+        the one that its player's earlier responses learned, see
+        `acme_psro.oracles.device.population_start`.
 
     Raises:
       ValueError: an option is unknown or out of its range. The message names the command-line flag.
@@ -62,6 +66,7 @@ class PSROConfig:
     payoffs: str = "auto"
     simulation: dict[str, Any] = dataclasses.field(default_factory=dict)
     neupl: dict[str, Any] = dataclasses.field(default_factory=dict)
+    warm_start: str = "none"
 
     def __post_init__(self) -> None:
         check_known("oracle", self.oracle, ORACLES)
@@ -77,6 +82,9 @@ class PSROConfig:
             )
         if entry.trains_members:
             self._check_trains_members()
+        check_known("warm start", self.warm_start, WARM_STARTS)
+        if self.warm_start != "none":
+            self._check_warm_start(entry.trains_members)
         for name in ("iterations", "max_nodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, not {getattr(self, name)}.")
@@ -92,10 +100,24 @@ class PSROConfig:
     def _check_trains_members(self) -> None:
         if self.oracle == "launchpad":
             raise ValueError(f"--loop={self.loop} needs --oracle=device or --oracle=exact, not launchpad.")
-        if self.oracle != "exact" and not AGENTS[self.agent].takes_contexts:
+        if self.oracle != "exact":
+            self._check_takes_contexts(f"--loop={self.loop}")
+
+    def _check_warm_start(self, trains_members: bool) -> None:
+        option = f"--warm_start={self.warm_start}"
+        if trains_members:
+            raise ValueError(
+                f"{option} needs --loop=psro: --loop={self.loop} has one network for all members."
+            )
+        if self.oracle != "device":
+            raise ValueError(f"{option} needs --oracle=device, not {self.oracle}.")
+        self._check_takes_contexts(option)
+
+    def _check_takes_contexts(self, option: str) -> None:
+        if not AGENTS[self.agent].takes_contexts:
             fitting = ", ".join(name for name in response_agents() if AGENTS[name].takes_contexts)
             raise ValueError(
-                f"--loop={self.loop} needs an agent whose network is told which member it is: "
+                f"{option} needs an agent whose network is told which member it is: "
                 f"use --agent={fitting}, not {self.agent}."
             )
 
@@ -112,4 +134,7 @@ class PSROConfig:
             unused.add("simulation")
         if self.payoffs == "sampled":
             unused.add("max_nodes")
+        # Runs of earlier versions do not have it.
+        if self.warm_start == "none":
+            unused.add("warm_start")
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in unused}

@@ -10,7 +10,7 @@ from acme_psro.games.compile import DEFAULT_MAX_NODES
 from acme_psro.games.loading import GameError, load_game, openspiel_errors
 from acme_psro.games.plays import random_plays, repeats
 from acme_psro.population_runs.config import PSROConfig
-from acme_psro.population_runs.defaults import default_agent, game_settings
+from acme_psro.population_runs.defaults import WARM_START, default_agent, game_settings
 from acme_psro.psro.registry import get_loop
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def configure(
     agent_settings: Settings | None,
     simulation: Settings | None,
     neupl: Settings | None,
+    warm_start: str = "none",
 ) -> PSROConfig:
     """Returns a run's configuration: what is given, and the defaults of the game and agent for the rest.
 
@@ -74,6 +75,7 @@ def configure(
         agent_settings=agent_settings or {},
         simulation=simulation or {},
         neupl=neupl or {},
+        warm_start=warm_start,
     )
 
 
@@ -95,6 +97,7 @@ def complete(
     agent_settings: Settings,
     simulation: Settings,
     neupl: Settings,
+    warm_start: str = "none",
 ) -> PSROConfig:
     """Returns a configuration with the defaults of the game and agent for all settings that are not given.
 
@@ -106,6 +109,8 @@ def complete(
     usual = game_settings(game, agent, loop, preset)
     # Launchpad programs choose their own agent settings, see `acme_psro.agent_runs.config`.
     usual_agent = usual.agent_settings if oracle == "device" else {}
+    if warm_start == "population" and oracle == "device":
+        usual_agent = {**usual_agent, **WARM_START.get(agent, {})}
     trains_members = get_loop(loop).trains_members
     return PSROConfig(
         game=game,
@@ -123,6 +128,7 @@ def complete(
         payoffs=payoffs,
         simulation=dict(simulation) if oracle == "launchpad" else {},
         neupl=dict(neupl) if trains_members else {},
+        warm_start=warm_start,
     )
 
 

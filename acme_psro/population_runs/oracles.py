@@ -69,11 +69,13 @@ def prepare_oracle(
     # Compilation takes most of the start of a run.
     compiled_programs.keep_here(cache.directory() / "xla")
     settings = training.DeviceConfig(**config.device)
+    starts_warm = config.warm_start == "population"
     return functools.partial(
         device_oracle.make_oracle,
-        make_agent=oracles.make_agent(config),
+        make_agent=oracles.make_member(config) if starts_warm else oracles.make_agent(config),
         config=settings,
         tolerance=config.tolerance,
+        warm_start=starts_warm,
     )
 
 
@@ -113,5 +115,28 @@ def make_agent(config: PSROConfig, conditioning: Mapping[str, Any] = MappingProx
         # to the oracle.
         planned = dataclasses.replace(chosen, horizon=gradient_steps)
         return agent.make_core(agent.make_networks(example, num_actions, planned), planned)
+
+    return make
+
+
+def make_member(config: PSROConfig) -> MakeAgent:
+    """Returns a function that makes the configured agent as one member of a population.
+
+    Its observations have no context, as those of other agents.
+
+    Args:
+      config: the run's configuration, with an agent that takes contexts.
+
+    Raises:
+      ValueError: a setting is unknown to the agent or not allowed.
+    """
+    from acme_psro.oracles.device.population_start import add_context, see_member
+
+    # However many members there will be, only one learns at a time.
+    make_one = make_agent(config, {"num_members": 1})
+
+    def make(example: Observation, num_actions: int, gradient_steps: int) -> AgentCore:
+        seen = add_context(example)
+        return see_member(make_one(seen, num_actions, gradient_steps))
 
     return make

@@ -6,7 +6,7 @@ Nothing is written to the run's directory before the checks have passed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +81,43 @@ def prepare_run(
     from acme_psro.population_runs.sampled import SampledRun
 
     return SampledRun(dataclasses.replace(config, payoffs="sampled"), directory, started, warn)
+
+
+def prepare_seeds(
+    config: PSROConfig,
+    directories: Mapping[int, Path],
+    started: float,
+    warn: Callable[[str], None],
+    on_progress: Callable[[int], None],
+) -> list[ExactRun]:
+    """Checks all settings and returns a run for each seed, without writing anything.
+
+    The game is compiled once. The arguments are those of `prepare_run`, but for the directories.
+
+    Args:
+      config: the configuration of the runs, with any seed and exact payoffs.
+      directories: the directory of each seed's run.
+      started: the value of `time.monotonic()` when the process began.
+      warn: called with one line for each failure; a line that several runs have is passed on once.
+      on_progress: called with the number of nodes compiled so far.
+
+    Raises:
+      ValueError: a setting is not allowed, or the game is unknown or does not compile.
+    """
+    config = check_settings(config)
+    tree = _compile(config, warn, on_progress)
+    assert tree is not None, "games with exact payoffs compile, or an error says why not"
+    said: set[str] = set()
+
+    def warn_once(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            warn(line)
+
+    return [
+        ExactRun(dataclasses.replace(config, seed=seed), tree, directory, started, warn_once)
+        for seed, directory in directories.items()
+    ]
 
 
 def _check_launchpad(config: PSROConfig, directory: Path) -> None:

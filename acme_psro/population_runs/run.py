@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acme_psro.meta_game.base import PayoffsT, PolicyT
+from acme_psro.population_runs import seed_directories
 from acme_psro.population_runs.base import PopulationRun
 from acme_psro.population_runs.callbacks import Callback
 from acme_psro.population_runs.config import PSROConfig
@@ -51,6 +52,8 @@ def run(
     launchpad: Settings | None = None,
     agent_settings: Settings | None = None,
     simulation: Settings | None = None,
+    neupl: Settings | None = None,
+    warm_start: str = "none",
     callbacks: Sequence[Callback] = (),
     output_dir: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -64,7 +67,8 @@ def run(
       game: an OpenSpiel game string, or a game of OpenSpiel.
       loop: the loop's name, a key of `acme_psro.psro.registry.LOOPS`.
       oracle: "exact", "device" or "launchpad".
-      agent: the agent that learns best responses; None for "crossq", or if the oracle is exact.
+      agent: the agent that learns best responses; None for "crossq" ("conditional_mpo" if the loop trains
+        whole populations), or if the oracle is exact.
       preset: a named budget of the device oracle, a key of `acme_psro.population_runs.defaults.PRESETS`; None
         for the default.
       meta_solver: a key of `acme_psro.solvers.SOLVERS`; None for "nash".
@@ -79,6 +83,9 @@ def run(
         `acme_psro.oracles.launchpad.tasks.LaunchpadConfig`.
       agent_settings: the same of the agent, by field of its configuration.
       simulation: settings of sampled payoffs, by field of `acme_psro.meta_game.sampled.SimulationConfig`.
+      neupl: settings of the loop "neupl", by field of `acme_psro.neupl.config.NeuPLConfig`.
+      warm_start: "population" for responses that begin in the network of their player's earlier ones, which
+        needs the device oracle and the agent "conditional_mpo"; "none" for fresh networks.
       callbacks: listeners to the run's events, in addition to checkpoints, metrics.csv, TensorBoard events,
         the report and the display.
       output_dir: the run's directory; None for a new temporary directory, which `Result.run_dir` names.
@@ -110,6 +117,8 @@ def run(
             launchpad=launchpad,
             agent_settings=agent_settings,
             simulation=simulation,
+            neupl=neupl,
+            warm_start=warm_start,
         )
         if config.oracle != "exact":
             _use_single_precision()
@@ -153,6 +162,7 @@ def opened(
       ValueError: a setting is not allowed, or the directory cannot be used.
     """
     config = settle_payoffs(config, directory)
+    seed_directories.check_for_one(directory)
     run_directory.check(directory, config.to_json(), resume)
     if config.oracle != "exact":
         jax_settings.check_platforms()
@@ -191,6 +201,7 @@ def carry_out(
     restored: Record[PolicyT, PayoffsT] | None,
     callbacks: Sequence[Callback] = (),
     show_progress: bool = True,
+    devices: Sequence[int] | None = None,
 ) -> tuple[Record[PolicyT, PayoffsT], bool]:
     """Starts or resumes a prepared run with the callbacks of all its files and of the screen.
 
@@ -200,6 +211,7 @@ def carry_out(
       restored: the record from which the run is resumed, see `begin`; None if it is new.
       callbacks: further callbacks, which come last.
       show_progress: False to print nothing but warnings.
+      devices: numbers of the local devices on which responses are trained; None for all.
 
     Returns:
       The newest record, and True if the report of the finished run is written.
@@ -207,7 +219,8 @@ def carry_out(
     displays = [ProgressDisplay(sys.stdout)] if show_progress else []
     report = ReportWriter(prepared, print_warning)
     listeners = [*displays, report, TensorBoardWriter(lambda: report.images), *callbacks]
-    return train_population(prepared, directory, restored, listeners), report.is_final
+    record = train_population(prepared, directory, restored, listeners, devices=devices)
+    return record, report.is_final
 
 
 def _run(

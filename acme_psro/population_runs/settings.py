@@ -30,6 +30,10 @@ def check_settings(config: PSROConfig) -> PSROConfig:
         for name in ("horizon", "num_members", "mixture_size"):
             if name in config.agent_settings:
                 raise ValueError(f"agent_settings.{name} follows from the population: leave it out.")
+    if config.warm_start != "none":
+        for name in ("num_members", "mixture_size"):
+            if name in config.agent_settings:
+                raise ValueError(f"agent_settings.{name} follows from the warm start: leave it out.")
     # Decaying learning rates and temperatures must end with the budget of a response.
     if config.oracle == "device" and "horizon" in config.agent_settings:
         raise ValueError("agent_settings.horizon follows from device.gradient_steps: leave it out.")

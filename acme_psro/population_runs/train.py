@@ -6,13 +6,12 @@ import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from acme_psro.meta_game.base import PayoffsT, PolicyT
-from acme_psro.oracles.base import NO_MEMORY, BestResponseTask, Oracle, Remembering, Response
+from acme_psro.oracles.asking import AskingOracle, Lanes, Results, answer
+from acme_psro.oracles.base import NO_MEMORY, Remembering
 from acme_psro.population_runs.base import PopulationRun
 from acme_psro.population_runs.callbacks import (
     Callback,
@@ -43,6 +42,7 @@ def train_population(
     restored: Record[PolicyT, PayoffsT] | None,
     callbacks: Sequence[Callback] = (),
     warn: Callable[[str], None] = print_warning,
+    devices: Sequence[int] | None = None,
 ) -> Record[PolicyT, PayoffsT]:
     """Runs PSRO from its beginning or from a record, and returns the newest record.
 
@@ -55,26 +55,54 @@ def train_population(
       restored: the record from which the run is resumed; None to start a new run.
       callbacks: listeners to the run's events. Checkpoints and `metrics.csv` are always written.
       warn: called with one line if a callback fails.
+      devices: numbers of the local devices on which an oracle with a program of its own trains; None for all.
 
     Raises:
       Exception: one of the run's `failures`; the run can be resumed.
+      ValueError: there is no such device.
+    """
+    program = run.oracle.make_program(1, devices) if isinstance(run.oracle, AskingOracle) else None
+    with interruptible():
+        return answer(training(run, directory, restored, callbacks, warn), program)
+
+
+def training(
+    run: PopulationRun[PolicyT, PayoffsT],
+    directory: Path,
+    restored: Record[PolicyT, PayoffsT] | None,
+    callbacks: Sequence[Callback] = (),
+    warn: Callable[[str], None] = print_warning,
+) -> Generator[Lanes, Results, Record[PolicyT, PayoffsT]]:
+    """Returns a generator that runs PSRO and leaves its oracle's work to the caller.
+
+    It yields what an `AskingOracle` asks for and is sent the results; with other oracles it yields nothing.
+    The arguments, and what it returns and raises in the end, are those of `train_population`.
     """
     # The record comes first: a process killed in between loses no work, and the next one tidies up.
     told = Callbacks([CheckpointWriter(run, directory), MetricsWriter()], callbacks, warn)
     record = restored
-    with interruptible(), contextlib.closing(run):
+    with contextlib.closing(run):
         if restored is not None and isinstance(run.oracle, Remembering):
             run.oracle.remember(restored.memory)
         try:
             config, iterations = run.config.to_json(), run.config.iterations
             told.on_start(RunStarted(directory, config, run.describe(), iterations, restored))
-            for after in _iterate(run, directory, restored, told):
-                before, record = record, after
+            began = time.monotonic()
+            if record is None:
+                record = _extend(run, None, loop.initialise(run.meta_game, run.loop), 0.0)
+                began = time.monotonic()
+                told.on_iteration(IterationEnded(directory, None, record))
+            while told.stop is None:
+                state = yield from _advance(run, directory, record, told)
+                if state is None:
+                    break
+                before, record = record, _extend(run, record, state, time.monotonic() - began)
+                # What callbacks do with the record counts for the next iteration.
+                began = time.monotonic()
                 told.on_iteration(IterationEnded(directory, before, record))
-                if told.stop is not None:
-                    told.on_stop(RunStopped(directory, record, told.stop))
-                    return record
-            assert record is not None, "the first record is yielded or given"
+            if told.stop is not None:
+                told.on_stop(RunStopped(directory, record, told.stop))
+                return record
             concluded = run.conclude(record)
             if concluded is not record:
                 before, record = record, dataclasses.replace(concluded, metrics=align(concluded.metrics))
@@ -87,64 +115,42 @@ def train_population(
     return record
 
 
-def _iterate(
+def _advance(
     run: PopulationRun[PolicyT, PayoffsT],
     directory: Path,
-    restored: Record[PolicyT, PayoffsT] | None,
+    record: Record[PolicyT, PayoffsT],
     told: Callbacks,
-) -> Iterator[Record[PolicyT, PayoffsT]]:
-    """Yields the record after each iteration. That of a new run's initial populations comes first."""
-    if restored is None:
-        record = _extend(run, None, loop.initialise(run.meta_game, run.loop), 0.0)
-        yield record
+) -> Generator[Lanes, Results, PSROState[PolicyT, PayoffsT] | None]:
+    """Returns a generator of the state after one more iteration; None if the run is done.
+
+    Callbacks are told of the iteration's beginning, and of each response.
+    """
+    state, seed = record.state, run.config.seed
+    # Tested before the oracle is asked, so that a resumed run that has already converged does no more work.
+    if state.iteration >= run.config.iterations or run.converged(state):
+        return None
+    iteration = state.iteration + 1
+    told.on_iteration_start(IterationStarted(directory, iteration, record))
+    key, tasks = loop.iteration_key(seed, state.iteration), run.loop.tasks(state)
+    if isinstance(run.oracle, AskingOracle):
+        responses = yield from run.oracle.ask(key, tasks)
     else:
-        record = restored
+        responses = run.oracle(key, tasks)
+    for task, response in zip(tasks, responses, strict=True):
+        told.on_response(ResponseFound(directory, iteration, task.player, response))
     states = loop.run(
-        record.state,
-        run.config.seed,
-        run.config.iterations,
-        oracle=_announcing(run.oracle, directory, told, lambda: record),
+        state,
+        seed,
+        iteration,
+        oracle=lambda key, tasks: responses,
         meta_game=run.meta_game,
         loop=run.loop,
-        converged=run.converged,
+        converged=lambda state: False,
         holds=run.holds,
         is_repeatable=run.is_repeatable,
     )
-    began = time.monotonic()
-    for state in states:
-        record = _extend(run, record, state, time.monotonic() - began)
-        # What callbacks do with the record counts for the next iteration.
-        began = time.monotonic()
-        yield record
-
-
-def _announcing(
-    oracle: Oracle[PolicyT, PayoffsT],
-    directory: Path,
-    told: Callbacks,
-    newest: Callable[[], Record[PolicyT, PayoffsT]],
-) -> Oracle[PolicyT, PayoffsT]:
-    """Returns the oracle with its callbacks: they are told of each call, and of each response.
-
-    Args:
-      oracle: the oracle.
-      directory: the run's directory.
-      told: the callbacks.
-      newest: returns the record before the iteration.
-    """
-
-    def announce(
-        key: np.ndarray, tasks: Sequence[BestResponseTask[PolicyT, PayoffsT]]
-    ) -> Sequence[Response[PolicyT]]:
-        record = newest()
-        iteration = record.state.iteration + 1
-        told.on_iteration_start(IterationStarted(directory, iteration, record))
-        responses = oracle(key, tasks)
-        for task, response in zip(tasks, responses, strict=True):
-            told.on_response(ResponseFound(directory, iteration, task.player, response))
-        return responses
-
-    return announce
+    # No state follows if the oracle finds nothing that is new.
+    return next(states, None)
 
 
 def _extend(

@@ -36,8 +36,8 @@ _MAY_DIFFER = (
 )
 # Bytes in a name that every usual file system allows.
 _LONGEST_NAME = 255
-# Values of settings that did not exist when older runs were begun.
-_ONCE = {"payoffs": "exact", "loop": "psro"}
+# Values of settings that did not exist when older runs were begun, or that are written only if they differ.
+_ONCE = {"payoffs": "exact", "loop": "psro", "warm_start": "none"}
 
 Config = Mapping[str, Any]
 
@@ -250,10 +250,9 @@ def _differences(old: Config, new: Config, may_differ: Collection[str]) -> list[
     versions recorded settings that a run did not use.
     """
     # Through JSON and back, so that tuples compare equal to the lists they are written as.
-    flat_old = flatten({name: value for name, value in old.items() if name in new})
-    flat_new = flatten(json.loads(json.dumps(new)))
-    once = {name: value for name, value in _ONCE.items() if flat_new.get(name) is not None}
-    flat_old = once | flat_old
+    once = {name: value for name, value in _ONCE.items() if name in old or name in new}
+    flat_old = once | flatten({name: value for name, value in old.items() if name in {**new, **once}})
+    flat_new = once | flatten(json.loads(json.dumps(new)))
     names = [name for name in {**flat_old, **flat_new} if name not in may_differ]
     return [
         f"{name} is {flat_old.get(name)}, not {flat_new.get(name)}"

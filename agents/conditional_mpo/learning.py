@@ -29,6 +29,7 @@ from agents.conditional_mpo.config import ConditionalMPOConfig
 from agents.conditional_mpo.critic import critic_loss
 from agents.conditional_mpo.duals import Duals
 from agents.conditional_mpo.e_step import temperature_loss
+from agents.conditional_mpo.joining import make_joining
 from agents.conditional_mpo.m_step import penalties
 from agents.conditional_mpo.networks import MPONetworks
 from agents.conditional_mpo.state import MPOState, PolicyPart, init_state, policy_part
@@ -82,14 +83,17 @@ def make_core(networks: MPONetworks, config: ConditionalMPOConfig) -> AgentCore:
     clipped = optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), adam)
     method = _on_policy(module.ACTIONS) if config.on_policy else _off_policy(module.ACTIONS)
     parts = _Parts(model, module.ACTIONS, method, clipped, optax.adam(config.dual_learning_rate))
+    init = functools.partial(init_state, model, parts.optimiser, parts.duals_optimiser)
     core = AgentCore(
-        init=functools.partial(init_state, model, parts.optimiser, parts.duals_optimiser),
+        init=init,
         update=functools.partial(_update, parts),
         # The target policy acts, as in Acme's MPO. V-MPO needs this: its data must come from the prior.
         variables=lambda state: state.target_policy,
         act=functools.partial(continuous.act, model),
         perform=functools.partial(continuous.perform, model),
         log_prob=functools.partial(module.log_prob, model),
+        # With several members in the network, it is not said which of them has learned.
+        joining=make_joining(init) if config.num_members == 1 else None,
     )
     if networks.bounds is not None:
         return core._replace(choose=functools.partial(continuous.choose, model))

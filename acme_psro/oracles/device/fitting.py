@@ -33,11 +33,23 @@ class Lesson(NamedTuple):
     batches: jax.Array | None
 
 
-Fit = Callable[[jax.Array, jax.Array, Lesson], Snapshot]
+class Fitted(NamedTuple):
+    """Result of a training on a lesson.
+
+    Attributes:
+      state: the agent's state.
+      snapshots: the policy in the course of training, with an axis `[snapshots]` in front.
+    """
+
+    state: Any
+    snapshots: Snapshot
+
+
+Fit = Callable[[jax.Array, jax.Array, Lesson], Fitted]
 
 
 def make_fit(tree: GameTree, game: rollout.GameArrays, core: AgentCore, config: DeviceConfig) -> Fit:
-    """Returns fit(key, player `[]` int32, lesson) -> snapshots with an axis `[snapshots]` in front.
+    """Returns fit(key, player `[]` int32, lesson) -> Fitted.
 
     The function is pure, to be vmapped over tasks and jitted.
     """
@@ -45,7 +57,7 @@ def make_fit(tree: GameTree, game: rollout.GameArrays, core: AgentCore, config: 
     everywhere = jnp.arange(tree.num_infosets)
     updates = config.rounds_per_snapshot * config.updates_per_round
 
-    def fit(key: jax.Array, player: jax.Array, lesson: Lesson) -> Snapshot:
+    def fit(key: jax.Array, player: jax.Array, lesson: Lesson) -> Fitted:
         chex.assert_rank(player, 0)
         role = Role(player, jnp.zeros((1, 0)))
 
@@ -63,9 +75,9 @@ def make_fit(tree: GameTree, game: rollout.GameArrays, core: AgentCore, config: 
             # Metrics are NaN at updates at which they were not due.
             return state, Snapshot(probs[None], jax.tree.map(jnp.nanmean, metrics))
 
-        _, snapshots = jax.lax.scan(
+        state, snapshots = jax.lax.scan(
             fit_to_snapshot, core.init(key), lesson.batches, length=config.num_snapshots
         )
-        return snapshots
+        return Fitted(state, snapshots)
 
     return fit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +10,15 @@ import numpy as np
 
 from acme_psro.games import rollout, traverse
 from acme_psro.games.tree import GameTree
+from acme_psro.oracles.asking import Results
 from acme_psro.oracles.base import NO_WORK, Counts
 from acme_psro.oracles.device import kept_games
 from acme_psro.oracles.device.experience import Item
-from acme_psro.oracles.device.fitting import Lesson, make_fit
+from acme_psro.oracles.device.fitting import Fitted, Lesson, make_fit
 from acme_psro.oracles.device.kept_games import Outcomes
-from acme_psro.oracles.device.trainers import Attempt, Question
+from acme_psro.oracles.device.lanes import Lane
+from acme_psro.oracles.device.population_start import begin, leave, stack, unstack
+from acme_psro.oracles.device.trainers import Attempt, Question, make_lanes
 from acme_psro.oracles.device.training import DeviceConfig
 from agents.core import AgentCore
 
@@ -43,12 +46,21 @@ class KeepingTrainer:
         self, tree: GameTree, game: rollout.GameArrays, core: AgentCore, config: DeviceConfig
     ) -> None:
         self.games = kept_games.no_games(tree)
-        self._tree, self._config = tree, config
-        self._fit = jax.jit(jax.vmap(make_fit(tree, game, core, config)))
+        self._tree, self._game, self._core, self._config = tree, game, core, config
         self._outcomes = [kept_games.find_outcomes(tree, player) for player in range(tree.num_players)]
         self._most = max(len(each.infoset) for each in self._outcomes)
 
-    def __call__(self, key: jax.Array, lanes: Sequence[Question], doublings: int) -> list[Attempt]:
+    def train_lane(self, lane: Lane) -> Fitted:
+        """Returns a training on a lesson, with what the agent leaves behind in place of its state."""
+        lesson, start = lane.material
+        fit = make_fit(self._tree, self._game, begin(self._core, start), self._config)
+        fitted = fit(jax.random.wrap_key_data(lane.key), lane.player, lesson)
+        return fitted._replace(state=leave(self._core, start, fitted.state))
+
+    def __call__(
+        self, key: jax.Array, lanes: Sequence[Question], doublings: int
+    ) -> Generator[Lane, Results, list[Attempt]]:
+        """Returns a generator of the lanes' trainings, see `acme_psro.oracles.device.trainers.Trainer`."""
         fit_key, play_key = jax.random.split(key)
         rng = np.random.default_rng(np.asarray(jax.random.key_data(play_key)))
         num = min(self._config.games_per_response * 2**doublings, self._config.max_games_per_response)
@@ -56,17 +68,15 @@ class KeepingTrainer:
         played = {player: self._play(question, num, rng) for player, question in asked.items()}
         taught = [self._teach(lane, rng) for lane in lanes]
         lessons = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(each for each, _ in taught))
-        players = jnp.asarray([lane.player for lane in lanes], jnp.int32)
-        snapshots = jax.tree.map(
-            np.asarray, self._fit(jax.random.split(fit_key, len(lanes)), players, lessons)
-        )
+        fitted: Fitted = yield make_lanes(fit_key, lanes, (lessons, stack([lane.start for lane in lanes])))
+        snapshots, left = fitted.snapshots, unstack(fitted.state, len(lanes))
         attempts = []
         for lane, (question, (_, effective)) in enumerate(zip(lanes, taught, strict=True)):
             # Games are counted in the first lane of their player, although all players may learn from them.
             counts = played.pop(question.player, NO_WORK) + Counts(gradient_steps=self._config.updates)
             metrics = {name: float(values[lane, -1]) for name, values in snapshots.metrics.items()}
             metrics |= {"kept_games": float(self.games.num), "effective_decisions": effective}
-            attempts.append(Attempt(snapshots.probs[lane, :, 0], metrics, counts))
+            attempts.append(Attempt(np.asarray(snapshots.probs)[lane, :, 0], metrics, counts, left[lane]))
         return attempts
 
     def _play(self, question: Question, num: int, rng: np.random.Generator) -> Counts:

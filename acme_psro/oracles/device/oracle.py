@@ -1,16 +1,16 @@
 """Best responses by reinforcement learning on the device.
 
-One jitted program trains all players' responses of an iteration side by side, each in a lane. If some
-responses are weak, all lanes train further ones for these players. Every response's exact gain is measured,
-and the best response is taken. Agents learn while they play (`training.py`), or from games that are kept
-(`keeping.py`).
+One compiled program trains all players' responses of an iteration side by side, each in a lane (`lanes.py`).
+If some responses are weak, all lanes train further ones for these players. Every response's exact gain is
+measured, and the best response is taken. Agents learn while they play (`training.py`), or from games that are
+kept (`keeping.py`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +19,17 @@ import numpy as np
 from acme_psro.evaluation.exact import best_response_gain, response_gains
 from acme_psro.games import rollout
 from acme_psro.games.tree import GameTree
+from acme_psro.oracles.asking import Results, answer
 from acme_psro.oracles.base import NO_MEMORY, BestResponseTask, Memory, Response
 from acme_psro.oracles.device.experience import observe
 from acme_psro.oracles.device.keeping import KeepingTrainer
 from acme_psro.oracles.device.kept_games import KeptGames
-from acme_psro.oracles.device.trainers import Attempt, Question, Trainer, make_playing_trainer
+from acme_psro.oracles.device.lanes import Lane, LaneProgram, make_program
+from acme_psro.oracles.device.population_start import PopulationStart
+from acme_psro.oracles.device.trainers import Attempt, PlayingTrainer, Question, Trainer
 from acme_psro.oracles.device.training import DeviceConfig
 from acme_psro.policies.tabular import Policy, average_plan, make_policy, meta_strategy_plan
-from agents.core import AgentCore, Observation
+from agents.core import AgentCore, Left, Observation
 
 # (example observation `[1, ..]`, number of actions, gradient steps planned) -> the agent.
 MakeAgent = Callable[[Observation, int, int], AgentCore]
@@ -43,32 +46,73 @@ class DeviceOracle:
       config: the budget of a response.
       tolerance: a response is kept if it gains more than this over the mixture. Otherwise it is dropped and
         the population stays as it is. No further responses are trained for a player who cannot gain more.
+      warm_start: True if responses begin in the population, see `population_start.py`. Their extensions begin
+        in fresh networks all the same.
+
+    Raises:
+      ValueError: `warm_start`, and the agent is none that members can join.
     """
 
     def __init__(
-        self, tree: GameTree, make_agent: MakeAgent, config: DeviceConfig, tolerance: float = 1e-9
+        self,
+        tree: GameTree,
+        make_agent: MakeAgent,
+        config: DeviceConfig,
+        tolerance: float = 1e-9,
+        warm_start: bool = False,
     ) -> None:
         self._tree, self._config, self._tolerance = tree, config, tolerance
         game = rollout.make_arrays(tree)
         example = observe(game, jnp.zeros(1, jnp.int32), jnp.zeros((1, 0)))
         core = make_agent(example, tree.num_actions, config.updates)
+        self._population = PopulationStart(core) if warm_start else None
         self._keeping = KeepingTrainer(tree, game, core, config) if config.games_per_response else None
-        self._train: Trainer = self._keeping or make_playing_trainer(tree, game, core, config)
+        self._train: Trainer = self._keeping or PlayingTrainer(tree, game, core, config)
+        # Oracles with the same settings train lanes by the same function.
+        self.train_lane = self._train.train_lane
+        self._program: LaneProgram | None = None
         # How often the number of games has been doubled for good.
         self._doublings = 0
 
     def __call__(
         self, key: np.ndarray, tasks: Sequence[BestResponseTask[Policy, np.ndarray]]
     ) -> list[Response[Policy]]:
+        if self._program is None:
+            self._program = self.make_program()
+        return answer(self.ask(key, tasks), self._program)
+
+    def make_program(self, runs: int = 1, devices: Sequence[int] | None = None) -> LaneProgram:
+        """Returns the program that trains lanes of this oracle, and of others with the same settings.
+
+        Args:
+          runs: the number of runs that share the program.
+          devices: numbers of local devices, over which lanes are spread; None for all.
+
+        Raises:
+          ValueError: there is no such device.
+        """
+        return make_program(self.train_lane, runs, devices)
+
+    def ask(
+        self, key: np.ndarray, tasks: Sequence[BestResponseTask[Policy, np.ndarray]]
+    ) -> Generator[Lane, Results, list[Response[Policy]]]:
+        """Returns a generator of the tasks' responses, which leaves the training of lanes to its caller.
+
+        It yields lanes, always as many, and is sent what the program returns for them, see
+        `acme_psro.oracles.asking`.
+        """
         next_key = jax.random.wrap_key_data(jnp.asarray(key))
+        population = self._population
         questions = [
             Question(
                 task.player,
                 meta_strategy_plan(self._tree, task.populations, task.meta_strategy),
                 average_plan(self._tree, task.populations),
+                population.start(task) if population is not None else None,
             )
             for task in tasks
         ]
+        left: list[Left | None] = [None] * len(tasks)
         # Every snapshot gains more than the results before any training.
         responses = [
             Response[Policy](None, -np.inf, best_response_gain(self._tree, question.plan, question.player))
@@ -81,14 +125,22 @@ class DeviceOracle:
             num = len(tasks) * self._config.seeds_per_response
             lanes = list(itertools.islice(itertools.cycle(weak), num))
             train_key, next_key = jax.random.split(next_key)
-            attempts = self._train(train_key, [questions[task] for task in lanes], doublings + extension)
+            asked = [questions[task] for task in lanes]
+            if extension > 0 and population is not None:
+                asked = [question._replace(start=population.start(None)) for question in asked]
+            attempts = yield from self._train(train_key, asked, doublings + extension)
             for task, attempt in zip(lanes, attempts, strict=True):
-                responses[task] = self._improve(questions[task], responses[task], attempt)
+                improved = self._improve(questions[task], responses[task], attempt)
+                if improved.gain > responses[task].gain:
+                    left[task] = attempt.left
+                responses[task] = improved
             weak = [task for task in weak if self._is_weak(responses[task])]
             if extension == 0 and len(weak) == len(tasks):
                 self._doublings += 1
             if not weak:
                 break
+        if population is not None:
+            population.add(tasks, left)
         return responses
 
     def _is_weak(self, response: Response[Policy]) -> bool:
@@ -123,18 +175,22 @@ class DeviceOracle:
         return response
 
     def memory(self) -> Memory:
-        """Returns the kept games, if games are kept, and how often their number was doubled."""
+        """Returns the kept games, if games are kept, how often their number was doubled, and the networks."""
+        networks = NO_MEMORY if self._population is None else self._population.memory()
         if self._keeping is None:
-            return NO_MEMORY
+            return networks
         visits, expected = self._keeping.games
-        return {"visits": visits, "expected": expected, "doublings": np.array(self._doublings)}
+        doublings = np.array(self._doublings)
+        return {"visits": visits, "expected": expected, "doublings": doublings, **networks}
 
     def remember(self, memory: Memory) -> None:
         """Makes the oracle go on as if it had not stopped.
 
         Raises:
-          ValueError: the memory is of another game.
+          ValueError: the memory is of another game or agent.
         """
+        if self._population is not None:
+            self._population.remember(memory)
         if self._keeping is None:
             return
         games = KeptGames(memory["visits"], memory["expected"])
@@ -155,7 +211,11 @@ def _same(policy: Policy, other: Policy) -> bool:
 
 
 def make_oracle(
-    tree: GameTree, make_agent: MakeAgent, config: DeviceConfig, tolerance: float = 1e-9
+    tree: GameTree,
+    make_agent: MakeAgent,
+    config: DeviceConfig,
+    tolerance: float = 1e-9,
+    warm_start: bool = False,
 ) -> DeviceOracle:
     """Returns an oracle of learned best responses on a compiled game, see `DeviceOracle`."""
-    return DeviceOracle(tree, make_agent, config, tolerance)
+    return DeviceOracle(tree, make_agent, config, tolerance, warm_start)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,12 @@ import numpy as np
 
 from acme_psro.games import rollout, traverse
 from acme_psro.games.tree import GameTree
+from acme_psro.oracles.asking import Results
 from acme_psro.oracles.base import Counts
+from acme_psro.oracles.device.lanes import Lane
+from acme_psro.oracles.device.population_start import Start, begin, leave, stack, unstack
 from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Train, Trained, make_train
-from agents.core import AgentCore
+from agents.core import AgentCore, Left
 
 
 class Question(NamedTuple):
@@ -23,11 +26,13 @@ class Question(NamedTuple):
       player: the player who responds.
       plan: `[S]`, the realisation plan of all players' meta-strategies.
       average: `[S]`, that of their average policies.
+      start: what the response begins with, if it begins in the population; None if its network is fresh.
     """
 
     player: int
     plan: np.ndarray
     average: np.ndarray
+    start: Start | None = None
 
 
 class Attempt(NamedTuple):
@@ -37,24 +42,45 @@ class Attempt(NamedTuple):
       probs: `[snapshots, I, A]`, the policy in the course of training.
       metrics: the learner's own figures at the end.
       counts: the work done.
+      left: the parameters that it leaves behind; None if the question has no start.
     """
 
     probs: np.ndarray
     metrics: Mapping[str, float]
     counts: Counts
+    left: Left | None = None
 
 
 class Trainer(Protocol):
     """Trains one response a lane; the number of lanes is always the same, or programs are compiled again."""
 
-    def __call__(self, key: jax.Array, lanes: Sequence[Question], doublings: int) -> list[Attempt]:
-        """Returns a training for every lane.
+    def train_lane(self, lane: Lane) -> Any:
+        """Returns one lane's results, nested arrays. It is pure, to be vmapped and jitted."""
+        ...
+
+    def __call__(
+        self, key: jax.Array, lanes: Sequence[Question], doublings: int
+    ) -> Generator[Lane, Results, list[Attempt]]:
+        """Returns a generator that yields lanes, is sent their results, and returns a training for each.
 
         Args:
           key: the random key.
           lanes: one question a lane; the same one may come several times, for as many seeds.
           doublings: how often the number of games is to be doubled, if it can be.
         """
+        ...
+
+
+def make_lanes(key: jax.Array, questions: Sequence[Question], material: object) -> Lane:
+    """Returns a lane for every question, each with a key of its own.
+
+    Args:
+      key: the random key, which is split.
+      questions: `[L]`, the questions.
+      material: nested arrays `[L, ..]`.
+    """
+    keys = np.asarray(jax.random.key_data(jax.random.split(key, len(questions))))
+    return Lane(keys, np.array([question.player for question in questions], np.int32), material)
 
 
 def make_training_against(
@@ -79,32 +105,50 @@ def make_training_against(
     return train_against
 
 
-def make_playing_trainer(
-    tree: GameTree, game: rollout.GameArrays, core: AgentCore, config: DeviceConfig
-) -> Trainer:
-    """Returns a trainer whose agents play while they learn, and whose games are then forgotten."""
-    train = jax.jit(jax.vmap(make_training_against(make_train(tree, game, core, config), config)))
-    rounds = config.rounds_before_learning + config.updates // config.updates_per_round
+class PlayingTrainer:
+    """A trainer whose agents play while they learn, and whose games are then forgotten.
 
-    def answer(key: jax.Array, lanes: Sequence[Question], doublings: int) -> list[Attempt]:
+    Args:
+      tree: the compiled game.
+      game: the same as arrays on the device.
+      core: the agent.
+      config: the budget of a response.
+    """
+
+    def __init__(
+        self, tree: GameTree, game: rollout.GameArrays, core: AgentCore, config: DeviceConfig
+    ) -> None:
+        self._tree, self._game, self._core, self._config = tree, game, core, config
+
+    def train_lane(self, lane: Lane) -> Trained:
+        """Returns a training, with what the agent leaves behind in place of its state, which is large."""
+        tables, start = lane.material
+        train = make_train(self._tree, self._game, begin(self._core, start), self._config)
+        key = jax.random.wrap_key_data(lane.key)
+        trained = make_training_against(train, self._config)(key, lane.player, tables)
+        return trained._replace(state=leave(self._core, start, trained.state))
+
+    def __call__(
+        self, key: jax.Array, lanes: Sequence[Question], doublings: int
+    ) -> Generator[Lane, Results, list[Attempt]]:
+        """Returns a generator of the lanes' trainings, see `Trainer`."""
         # Games side by side are a shape of the compiled program.
         del doublings
-        tables = np.stack([_opponents(tree, lane) for lane in lanes]).astype(np.float32)
-        players = np.array([lane.player for lane in lanes], np.int32)
-        trained = train(jax.random.split(key, len(lanes)), jnp.asarray(players), jnp.asarray(tables))
-        # The agents' states are large and not needed any more, so they are not copied from the device.
-        trained = jax.tree.map(np.asarray, trained._replace(state=None))
+        config = self._config
+        tables = np.stack([_opponents(self._tree, lane) for lane in lanes]).astype(np.float32)
+        trained: Trained = yield make_lanes(key, lanes, (tables, stack([lane.start for lane in lanes])))
+        left = unstack(trained.state, len(lanes))
+        rounds = config.rounds_before_learning + config.updates // config.updates_per_round
         return [
             Attempt(
                 # The only member's policy.
-                trained.probs[lane, :, 0],
+                np.asarray(trained.probs)[lane, :, 0],
                 {name: float(values[lane]) for name, values in trained.metrics.items()},
                 Counts(int(trained.episodes[lane]), rounds * config.num_envs, config.updates),
+                left[lane],
             )
             for lane in range(len(lanes))
         ]
-
-    return answer
 
 
 def _opponents(tree: GameTree, question: Question) -> np.ndarray:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from acme_psro.agent_runs import installed
-from acme_psro.population_runs import prepare
+from acme_psro.population_runs import exact, prepare
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.exact import ExactRun
-from acme_psro.population_runs.prepare import prepare_run, settle_payoffs
+from acme_psro.population_runs.prepare import prepare_run, prepare_seeds, settle_payoffs
 from acme_psro.population_runs.sampled import SampledRun
 
 
@@ -92,3 +92,32 @@ def test_programs_without_their_packages_are_refused_first(
     with pytest.raises(ValueError, match=r"^--oracle=launchpad needs acme$"):
         prepared(config(payoffs), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_seeds_share_a_game_that_is_compiled_once(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[str] = []
+    compile_game, shared = prepare.compile_game, "networks cannot tell states apart."
+
+    def counting(game: str, *arguments: Any, **options: Any) -> Any:
+        compiled.append(game)
+        return compile_game(game, *arguments, **options)
+
+    monkeypatch.setattr(prepare, "compile_game", counting)
+    monkeypatch.setattr(exact, "describe_shared", lambda tree: shared)
+    directories = {seed: tmp_path / f"seed_{seed}" for seed in (5, 6, 7)}
+    warnings: list[str] = []
+    given = config("exact", oracle="device", seed=5)
+    runs = prepare_seeds(given, directories, 0.0, warnings.append, print)
+    assert [run.config.seed for run in runs] == [5, 6, 7]
+    assert compiled == ["kuhn_poker"]
+    # What all runs have to say is said once.
+    assert warnings == [shared]
+    assert not list(tmp_path.iterdir())
+
+
+def test_settings_of_seeds_are_checked(tmp_path: pathlib.Path) -> None:
+    given = config("exact", oracle="device", device={"gradient_step": 5})
+    with pytest.raises(ValueError, match="gradient_step"):
+        prepare_seeds(given, {0: tmp_path}, 0.0, pytest.fail, print)

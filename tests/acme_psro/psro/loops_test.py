@@ -88,15 +88,14 @@ def test_every_loop_solves_kuhn_poker(case: Any, name: str) -> None:
 @pytest.mark.games("leduc")
 def test_a_run_goes_on_from_any_state_as_if_it_had_never_stopped(case: Any, name: str) -> None:
     """A checkpoint keeps populations, payoffs, meta-strategy and counts, but no responses and no figures."""
+
     def oracle() -> Any:
         return exact_oracle(case.tree, name) if LOOPS[name].trains_members else noisy_oracle(case.tree)
 
     whole = run(case.tree, name, 4, oracle())
     stored = dataclasses.replace(whole[2], responses=(), figures={})
     parts = {"meta_game": ExactMetaGame(case.tree), "loop": make(case.tree, name)}
-    resumed = list(
-        loop.run(stored, 0, 4, oracle=oracle(), converged=lambda state: False, **parts)
-    )
+    resumed = list(loop.run(stored, 0, 4, oracle=oracle(), converged=lambda state: False, **parts))
     assert [state.iteration for state in resumed] == [3, 4]
     for ours, theirs in zip(resumed, whole[3:], strict=True):
         plans = [

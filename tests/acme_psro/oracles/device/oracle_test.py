@@ -22,6 +22,7 @@ from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
 from acme_psro.oracles.device import oracle as device_oracle
 from acme_psro.oracles.device import trainers, training
+from acme_psro.oracles.device.lanes import LaneProgram
 from acme_psro.policies.as_openspiel import table_policy
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.tabular import Policy, Population, make_policy, mixture_table, uniform_policy
@@ -183,6 +184,21 @@ def test_nothing_is_traced_again_as_populations_grow(learning: _Learning) -> Non
     for size in (2, 3, 5, 8):
         learning.oracle(_key(0, size), _growing(learning.tree, size))
     assert dict(learning.traces) == before
+
+
+def test_an_oracle_that_asks_gets_the_same_from_any_program_of_its_settings(learning: _Learning) -> None:
+    tasks = _growing(learning.tree, 2)
+    alone = learning.oracle(_key(1, 1), tasks)
+    assert isinstance(learning.oracle, device_oracle.DeviceOracle)
+    # Another oracle's lanes are in the same call.
+    program = LaneProgram(learning.oracle.train_lane, jax.local_devices()[:1], most_requests=2)
+    asking = [learning.oracle.ask(_key(bits, 1), tasks) for bits in (1, 2)]
+    answers = program([next(generator) for generator in asking])
+    with pytest.raises(StopIteration) as ended:
+        asking[0].send(answers[0])
+    for one, same in zip(alone, ended.value.value, strict=True):
+        assert (one.gain, one.counts, one.metrics) == (same.gain, same.counts, same.metrics)
+        np.testing.assert_array_equal(one.policy.table, same.policy.table)
 
 
 def _assert_gains_are_true(

@@ -1,0 +1,199 @@
+"""Seeds side by side: several runs that differ in their seeds only, in one process and with one program.
+
+Each seed's directory is that of a run of its own, which can be resumed, evaluated and loaded alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acme_psro.display.progress import Progress, make_progress
+from acme_psro.oracles.asking import AskingOracle
+from acme_psro.policies.tabular import Policy
+from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.exact import ExactRun
+from acme_psro.population_runs.overview import Overview
+from acme_psro.population_runs.prepare import prepare_seeds, settle_payoffs
+from acme_psro.population_runs.recording import ReportWriter, TensorBoardWriter
+from acme_psro.population_runs.run import begin
+from acme_psro.population_runs.seed_directories import check_for_seeds, directory_of, is_begun
+from acme_psro.population_runs.showing import describe_work
+from acme_psro.population_runs.together import run_together
+from acme_psro.population_runs.train import print_warning, training
+from acme_psro.storage import run_directory
+from acme_psro.storage.checkpoint import Record
+from acme_psro.system import jax_settings
+from acme_psro.system.lock import locked
+from acme_psro.system.process_groups import interruptible
+
+_ExactRecord = Record[Policy, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SeedRun:
+    """A prepared run of one seed.
+
+    Attributes:
+      seed: the seed.
+      directory: the run's directory.
+      run: the run.
+      resume: True if the run is resumed.
+    """
+
+    seed: int
+    directory: Path
+    run: ExactRun
+    resume: bool
+
+
+@contextlib.contextmanager
+def opened_seeds(
+    config: PSROConfig,
+    num_seeds: int,
+    root: Path,
+    resume: bool,
+    started: float,
+    warn: Callable[[str], None],
+    on_progress: Callable[[int], None] = lambda nodes: None,
+) -> Iterator[list[SeedRun]]:
+    """Context manager that makes all checks, locks the directories and provides the runs; writes nothing.
+
+    Args:
+      config: the configuration of the first seed's run; others have the seeds that follow.
+      num_seeds: the number of seeds.
+      root: the directory of the seeds' directories, which need not exist.
+      resume: True to resume those runs that have begun, and to begin the others.
+      started: the value of `time.monotonic()` when the runs were asked for.
+      warn: called with one line for each failure.
+      on_progress: called with the number of nodes compiled so far.
+
+    Raises:
+      ValueError: a setting is not allowed, or a directory cannot be used.
+    """
+    check_num_seeds(config, num_seeds)
+    config = settle_payoffs(config, root)
+    directories = {seed: directory_of(root, seed) for seed in range(config.seed, config.seed + num_seeds)}
+
+    def check() -> None:
+        check_for_seeds(root, list(directories), resume)
+        for seed, directory in directories.items():
+            settings = dataclasses.replace(config, seed=seed).to_json()
+            run_directory.check(directory, settings, resume and is_begun(directory))
+
+    check()
+    jax_settings.check_platforms()
+    runs = prepare_seeds(config, directories, started, warn, on_progress)
+    with contextlib.ExitStack() as locks:
+        for directory in (root, *directories.values()):
+            locks.enter_context(locked(directory))
+        # Another process may have written to a directory before this one acquired the locks.
+        check()
+        yield [
+            SeedRun(run.config.seed, directory, run, resume and is_begun(directory))
+            for run, directory in zip(runs, directories.values(), strict=True)
+        ]
+
+
+def check_num_seeds(config: PSROConfig, num_seeds: int) -> None:
+    """Checks that runs with this configuration may be run side by side.
+
+    Raises:
+      ValueError: they may not.
+    """
+    if num_seeds < 1:
+        raise ValueError(f"--num_seeds must be at least 1, not {num_seeds}.")
+    if config.oracle == "exact":
+        raise ValueError("--num_seeds needs --oracle=device: exact responses are the same for every seed.")
+    if config.oracle != "device":
+        raise ValueError(
+            f"--num_seeds needs --oracle=device, not {config.oracle}: start a command for each --seed."
+        )
+
+
+def carry_out_seeds(
+    seeds: Sequence[SeedRun],
+    root: Path,
+    restored: Sequence[_ExactRecord | None],
+    show_progress: bool = True,
+    devices: Sequence[int] | None = None,
+) -> Overview:
+    """Starts or resumes prepared runs, with all their files, and writes the report of all of them.
+
+    Args:
+      seeds: the runs, see `opened_seeds`.
+      root: the directory of their directories.
+      restored: the record from which each is resumed, see `begin_seeds`; None if it is new.
+      show_progress: False to print nothing but warnings.
+      devices: numbers of the local devices on which responses are trained; None for all.
+
+    Returns:
+      The overview of the finished runs.
+
+    Raises:
+      ValueError: there is no such device.
+    """
+    first = seeds[0].run
+    config = first.config.to_json()
+    oracle = first.oracle
+    program = oracle.make_program(len(seeds), devices) if isinstance(oracle, AskingOracle) else None
+    numbers = [each.seed for each in seeds]
+    with contextlib.ExitStack() as held:
+        progress = None
+        if show_progress:
+            progress = held.enter_context(_shown(config, first.describe(), root, numbers, restored))
+        overview = Overview(root / "report.html", config, numbers, progress, print_warning)
+        held.enter_context(interruptible())
+        trainings = [
+            training(each.run, each.directory, record, _listeners(each, overview))
+            for each, record in zip(seeds, restored, strict=True)
+        ]
+        try:
+            run_together(trainings, program)
+        except BaseException:
+            overview.stop()
+            raise
+        overview.finish()
+    return overview
+
+
+def begin_seeds(seeds: Sequence[SeedRun], warn: Callable[[str], None]) -> list[_ExactRecord | None]:
+    """Writes each run's configuration, and returns the record from which each is resumed; None if it is new.
+
+    Args:
+      seeds: the runs, see `opened_seeds`.
+      warn: called with one line for each checkpoint that is skipped.
+
+    Raises:
+      ValueError: no checkpoint of a run is whole, or the game has changed.
+    """
+    return [begin(each.run, each.directory, each.resume, warn) for each in seeds]
+
+
+def _listeners(each: SeedRun, overview: Overview) -> list[Any]:
+    """Returns the callbacks of one seed's run: those of a run alone, with the overview as its display."""
+    report = ReportWriter(each.run, print_warning)
+    return [overview.follower(each.seed), report, TensorBoardWriter(lambda: report.images)]
+
+
+@contextlib.contextmanager
+def _shown(
+    config: dict[str, Any],
+    description: str,
+    root: Path,
+    seeds: Sequence[int],
+    restored: Sequence[_ExactRecord | None],
+) -> Iterator[Progress]:
+    """Context manager that prints what is run, and provides the display of the means over seeds."""
+    print(description)
+    print(f"seeds {', '.join(map(str, seeds))}; {describe_work(config, root)}", flush=True)
+    done = max((record.state.iteration for record in restored if record is not None), default=0)
+    with make_progress(max(config["iterations"], done), sys.stdout) as progress:
+        progress.start_iteration(0, "computing payoffs of the first policies")
+        yield progress
