@@ -19,7 +19,7 @@ _AXIS = "lanes"
 
 
 class Lane(NamedTuple):
-    """What one training is given; several of them, side by side, have an axis `[L]` in front.
+    """Input of one training; several of them, side by side, have an axis `[L]` in front.
 
     Attributes:
       key: `[2]` uint32, the raw bits of its random key.
