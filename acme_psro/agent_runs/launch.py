@@ -198,7 +198,7 @@ def make_job(config: AgentRunConfig, directory: Path, name: str = "program", sha
         name,
         command,
         is_done=lambda: run_directory.read_finished(directory, config) is not None,
-        failure=functools.partial(_failure, directory),
+        failure=functools.partial(failure_of, directory),
         landmark=functools.partial(run_directory.newest_checkpoint, directory),
         signs=functools.partial(run_directory.signs_of_life, directory, config),
         environment={"PYTHONPATH": os.pathsep.join(filter(None, paths))}
@@ -208,7 +208,7 @@ def make_job(config: AgentRunConfig, directory: Path, name: str = "program", sha
     )
 
 
-def _failure(directory: Path, how: str) -> Failure:
+def failure_of(directory: Path, how: str) -> Failure:
     """Returns the failure that the program recorded, or one that describes how its process ended.
 
     Args:

@@ -107,5 +107,14 @@ class Remembering(Protocol):
         ...
 
 
+@runtime_checkable
+class Closing(Protocol):
+    """An oracle that keeps processes of its own."""
+
+    def close(self) -> None:
+        """Ends them, and returns when none is left."""
+        ...
+
+
 # key `[2]` uint32 (raw bits, split before every use) and tasks in, one response a task out.
 Oracle = Callable[[np.ndarray, Sequence[BestResponseTask[PolicyT, PayoffsT]]], Sequence[Response[PolicyT]]]

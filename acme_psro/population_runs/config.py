@@ -98,8 +98,6 @@ class PSROConfig:
         check_at_least_zero("tolerance", self.tolerance)
 
     def _check_trains_members(self) -> None:
-        if self.oracle == "launchpad":
-            raise ValueError(f"--loop={self.loop} needs --oracle=device or --oracle=exact, not launchpad.")
         if self.oracle != "exact":
             self._check_takes_contexts(f"--loop={self.loop}")
 

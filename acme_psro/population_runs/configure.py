@@ -108,10 +108,10 @@ def complete(
     """
     usual = game_settings(game, agent, loop, preset)
     # Launchpad programs choose their own agent settings, see `acme_psro.agent_runs.config`.
-    usual_agent = usual.agent_settings if oracle == "device" else {}
+    trains_members = get_loop(loop).trains_members
+    usual_agent = usual.agent_settings if oracle == "device" or trains_members else {}
     if warm_start == "population" and oracle == "device":
         usual_agent = {**usual_agent, **WARM_START.get(agent, {})}
-    trains_members = get_loop(loop).trains_members
     return PSROConfig(
         game=game,
         oracle=oracle,

@@ -16,6 +16,7 @@ from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.members import make_sinks
+from acme_psro.oracles.base import Closing
 from acme_psro.policies.tabular import Policy
 from acme_psro.population_runs.base import PopulationRun, count_iterations
 from acme_psro.population_runs.config import PSROConfig
@@ -82,6 +83,10 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
         if shared is not None:
             warn(shared)
 
+    def close(self) -> None:
+        if isinstance(self.oracle, Closing):
+            self.oracle.close()
+
     def describe(self) -> str:
         tree = self._tree
         return (
@@ -145,7 +150,7 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
         return least_exploitable(self._tree, state.populations).exploitability
 
     def tidy(self, iteration: int) -> None:
-        if self.config.oracle == "launchpad":
+        if self.config.oracle == "launchpad" and not self._entry.trains_members:
             # Imported here so that other oracles do not pay for the import.
             from acme_psro.oracles.launchpad.tasks import tidy_tasks
 

@@ -43,7 +43,7 @@ def prepare_oracle(
       ValueError: a setting is not allowed.
     """
     if get_loop(config.loop).trains_members:
-        return _prepare_members(config)
+        return _prepare_members(config, directory, warn)
     if config.oracle == "exact":
         from acme_psro.oracles import exact
 
@@ -79,9 +79,30 @@ def prepare_oracle(
     )
 
 
-def _prepare_members(config: PSROConfig) -> Callable[[GameTree], Oracle[Policy, np.ndarray]]:
+def _prepare_members(
+    config: PSROConfig, directory: Path, warn: Callable[[str], None]
+) -> Callable[[GameTree], Oracle[Policy, np.ndarray]]:
     """Returns a function that makes the oracle of a loop that trains whole populations."""
     members = NeuPLConfig(**config.neupl)
+    if config.oracle == "launchpad":
+        from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
+        from acme_psro.agent_runs.neupl_program.oracle import ProgramOracle
+
+        program = NeuPLProgramConfig(
+            game=config.game,
+            epochs=config.iterations,
+            seed=config.seed,
+            agent=config.agent,
+            neupl=config.neupl,
+            agent_settings=config.agent_settings,
+            **({"max_nodes": config.max_nodes} | config.launchpad),
+        )
+        return functools.partial(
+            ProgramOracle,
+            config=program,
+            directory=directory / "program",
+            on_event=lambda event: warn(f"{event.job}: {event.message}") if event.message else None,
+        )
     if config.oracle == "exact":
         from acme_psro.neupl import exact
 

@@ -73,7 +73,10 @@ def prepare_run(
     """
     config = check_settings(config)
     if config.oracle == "launchpad":
-        _check_launchpad(config, directory)
+        # What trains whole populations is one program, whose budget is that of its epochs.
+        if not get_loop(config.loop).trains_members:
+            _check_budget(config, directory)
+        installed.check_acme_layer("--oracle=launchpad")
     if config.payoffs != "sampled":
         tree = _compile(config, warn, on_progress)
         if tree is not None:
@@ -120,10 +123,10 @@ def prepare_seeds(
     ]
 
 
-def _check_launchpad(config: PSROConfig, directory: Path) -> None:
-    """Checks the budget of programs, and that their packages are installed.
+def _check_budget(config: PSROConfig, directory: Path) -> None:
+    """Checks the budget of programs.
 
-    The run checks them again, but only after the game is compiled, which may take minutes.
+    The run checks it again, but only after the game is compiled, which may take minutes.
     """
     from acme_psro.agent_runs.budget import check_budget
     from acme_psro.agent_runs.config import AgentRunConfig
@@ -136,7 +139,6 @@ def _check_launchpad(config: PSROConfig, directory: Path) -> None:
             config.agent, f"openspiel:{config.game}", settings.actor_steps, distributed=True
         )
         check_budget(program, program.replay_overrides(), "actor_steps_per_response")
-    installed.check_acme_layer("--oracle=launchpad")
 
 
 def _compile(

@@ -50,11 +50,15 @@ def _owners(config: PSROConfig) -> dict[str, Any]:
         from acme_psro.neupl.config import NeuPLConfig
 
         owners["neupl"] = NeuPLConfig()
+        if config.oracle == "launchpad":
+            from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
+
+            owners["launchpad"] = NeuPLProgramConfig(config.game, config.iterations)
     elif config.oracle == "device":
         from acme_psro.oracles.device.training import DeviceConfig
 
         owners["device"] = DeviceConfig()
-    if config.oracle == "launchpad":
+    elif config.oracle == "launchpad":
         from acme_psro.meta_game.sampled import SimulationConfig
         from acme_psro.oracles.launchpad.tasks import LaunchpadConfig
 

@@ -85,7 +85,8 @@ class ProgressDisplay(Callback):
 
     def _programs(self, record: Record[Any, Any]) -> Details:
         """Returns a function that describes the programs which train responses to a record's mixture."""
-        if self._config["oracle"] != "launchpad":
+        # NeuPL has one program for all members.
+        if self._config["oracle"] != "launchpad" or self._config["loop"] == "neupl":
             return no_details
         # Imported here so that other oracles do not pay for the import.
         from acme_psro.oracles.launchpad.tasks import task_directory

@@ -33,8 +33,8 @@ from acme_psro.system import supervision
 
 # A node that is asked to stop ends within ten seconds. With an equally short time here, Launchpad would kill
 # this process together with its nodes.
-_NOTICE_SECONDS = 30
-_STOP_SECONDS = _NOTICE_SECONDS + 2.0
+NOTICE_SECONDS = 30
+_STOP_SECONDS = NOTICE_SECONDS + 2.0
 # Time to wait for the request to stop after the first node has ended. A program that stops itself makes the
 # request before any of its nodes ends, but it may arrive a little later.
 _REQUEST_SECONDS = 2.0
@@ -49,9 +49,9 @@ def main(config_json: str, directory: Path) -> None:
       config_json: configuration of the run, as JSON.
       directory: output directory of the run.
     """
-    _end_with_parent()
+    end_with_parent()
     starts.begin()
-    flags.FLAGS([sys.argv[0], f"--lp_termination_notice_secs={_NOTICE_SECONDS}"])
+    flags.FLAGS([sys.argv[0], f"--lp_termination_notice_secs={NOTICE_SECONDS}"])
     config = AgentRunConfig.from_json(json.loads(config_json))
     if config.lp_launch_type == "local_mp":
         # The accelerators belong to the learner's process, so this one must not reserve their memory.
@@ -62,7 +62,7 @@ def main(config_json: str, directory: Path) -> None:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(supervision.BAD_INPUT)
     run_directory.begin(directory, config)
-    _log_to(directory / "program.log")
+    log_to(directory / "program.log")
     with open_checkpoints(directory / "checkpoints") as checkpoints:
         resumed_from = checkpoints.read_counts().get("actor_steps", 0)
     run_directory.rewind(directory, resumed_from)
@@ -76,8 +76,8 @@ def main(config_json: str, directory: Path) -> None:
             local_resources=resources if config.lp_launch_type == "local_mp" else None,
             terminal="current_terminal",
         )
-        threading.Thread(target=_bound_stopping, args=(manager.stop_event(),), daemon=True).start()
-        code = _wait(manager, directory)
+        threading.Thread(target=bound_stopping, args=(manager.stop_event(),), daemon=True).start()
+        code = wait(manager, directory)
     except BaseException as error:
         traceback.print_exc()
         run_directory.write_failure(directory, error)
@@ -88,14 +88,14 @@ def main(config_json: str, directory: Path) -> None:
     os._exit(code)
 
 
-def _log_to(path: Path) -> None:
+def log_to(path: Path) -> None:
     """Appends all further output of this process and of its child processes to a file."""
     with open(path, "ab") as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
 
 
-def _wait(manager: Any, directory: Path) -> int:
+def wait(manager: Any, directory: Path) -> int:
     """Waits until all nodes have ended.
 
     Launchpad itself would continue without a lost process, and would end all others at once after a lost
@@ -121,14 +121,14 @@ def _wait(manager: Any, directory: Path) -> int:
     return 0 if asked else 1
 
 
-def _bound_stopping(stopping: threading.Event) -> None:
+def bound_stopping(stopping: threading.Event) -> None:
     """Ends this process with code 1 if its nodes are still running a fixed time after the request to stop."""
     stopping.wait()
     time.sleep(_STOP_SECONDS)
     os._exit(1)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Starts a thread that kills this process's group once the parent process no longer exists."""
     parent = os.getppid()
 

@@ -5,6 +5,7 @@ import pathlib
 import re
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +22,7 @@ from acme_psro.system.tables import read_csv
 from tests.acme_psro.commands.launching import Launch, exit_code, make_launch, start
 from tests.acme_psro.display.events_test import read_events
 
+needs_acme = pytest.mark.skipif(sys.version_info >= (3, 11), reason="the Acme layer ends at Python 3.10")
 _TIMINGS = ("wall_seconds", "iteration_seconds")
 _EXACT = ("--game=kuhn_poker", "--oracle=exact")
 # A budget that learns next to nothing, fast.
@@ -246,7 +248,20 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path: pathlib.Path) -> 
         (("--simplex=1.5",), ["simplex must lie in [0, 1]"]),
         (("--active_members=-1",), ["active_members must not be negative"]),
         (("--agent=crossq", "--oracle=device"), ["--agent=conditional_mpo, not crossq"]),
-        (("--oracle=launchpad",), ["needs --oracle=device or --oracle=exact, not launchpad"]),
+        pytest.param(
+            ("--oracle=launchpad", "--freezing"), ["freezing is not for NeuPL's program"], marks=needs_acme
+        ),
+        pytest.param(
+            ("--oracle=launchpad", "--sink=first_actions"),
+            ["sink of NeuPL's program is uniform"],
+            marks=needs_acme,
+        ),
+        pytest.param(
+            ("--oracle=launchpad", "--set=launchpad.epoch_steps=0"), ["epoch_steps must be"], marks=needs_acme
+        ),
+        pytest.param(
+            ("--oracle=launchpad", "--game=phantom_ttt"), ["needs a game that compiles"], marks=needs_acme
+        ),
         (("--game=kuhn_poker(players=3)",), ["--loop=neupl is for two-player zero-sum games", "3-player"]),
         (("--game=matrix_pd",), ["general-sum"]),
         (("--max_nodes=10",), ["10"]),

@@ -1,0 +1,137 @@
+"""Launch of NeuPL's program in a child process, which is started again if it fails.
+
+The imports are kept light: JAX and Acme are imported only by the program's own processes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Hashable
+from pathlib import Path
+
+from acme_psro.agent_runs import directory as run_directory
+from acme_psro.agent_runs import launch as agent_launch
+from acme_psro.agent_runs import placement
+from acme_psro.agent_runs.neupl_program import population_files
+from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
+from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
+from acme_psro.agent_runs.program import compilation
+from acme_psro.system import surroundings
+from acme_psro.system.supervision import Event, Job, Retries, run_all
+
+_ROOT = Path(__file__).resolve().parents[3]
+
+
+def run(
+    config: NeuPLProgramConfig,
+    directory: Path,
+    *,
+    on_epoch: Callable[[NeuPLPopulation], None] = lambda population: None,
+    on_event: Callable[[Event], None] = lambda event: None,
+    on_poll: Callable[[], None] = lambda: None,
+    retries: Retries | None = None,
+) -> NeuPLPopulation:
+    """Runs the program until its last epoch, and returns the last population.
+
+    A program that was killed in this directory goes on from its checkpoints. However this function ends, no
+    process of the program is left.
+
+    Args:
+      config: configuration of the program.
+      directory: its directory, which is made if it does not exist.
+      on_epoch: called with the population that the directory holds, if any, and then with each new one, while
+        the program runs on; if several epochs pass between two looks, only with the last one.
+      on_event: called when the program starts, fails or is done.
+      on_poll: called at each look at the directory; an error of it ends the program.
+      retries: see `acme_psro.system.supervision.run_all`.
+
+    Raises:
+      ValueError: the configuration is refused.
+      JobError: the program failed too often, or in a way that starting it again cannot mend.
+      KeyboardInterrupt: Ctrl-C was pressed, or SIGTERM was received.
+    """
+    watch = _Watch(directory, on_epoch)
+
+    def poll() -> None:
+        watch.look()
+        on_poll()
+
+    run_all(
+        [make_job(config, directory)],
+        retries=retries,
+        hang_seconds=agent_launch.HANG_SECONDS,
+        on_event=on_event,
+        on_poll=poll,
+    )
+    watch.look()
+    return population_files.read(directory)
+
+
+def make_job(config: NeuPLProgramConfig, directory: Path) -> Job:
+    """Makes the job that runs the program; see `acme_psro.system.supervision`."""
+    command = (
+        sys.executable,
+        "-m",
+        "acme_psro.agent_runs.neupl_program.child",
+        json.dumps(config.to_json()),
+        str(directory),
+    )
+    paths = [str(_ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return Job(
+        "program",
+        command,
+        is_done=functools.partial(is_done, config, directory),
+        failure=functools.partial(agent_launch.failure_of, directory),
+        landmark=functools.partial(_landmark, directory),
+        signs=functools.partial(run_directory.signs_of_life, directory, config.run),
+        environment={"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        | compilation.environment()
+        | surroundings.environment()
+        | placement.environment(config.learner_devices),
+    )
+
+
+def is_done(config: NeuPLProgramConfig, directory: Path) -> bool:
+    """Returns True if the program has ended itself after all epochs of this configuration."""
+    if not (run_directory.has_finished(directory) and population_files.exists(directory)):
+        return False
+    return population_files.read(directory).epoch >= config.epochs
+
+
+def _landmark(directory: Path) -> Hashable:
+    """Returns the point from which another launch would go on."""
+    graph = directory / "graph.npz"
+    changed = graph.stat().st_mtime_ns if graph.exists() else None
+    return run_directory.newest_checkpoint(directory), changed
+
+
+@dataclasses.dataclass
+class _Watch:
+    """Finds new populations in a program's directory.
+
+    Attributes:
+      directory: the directory.
+      on_epoch: called with each new population.
+      epoch: the epoch of the last one.
+    """
+
+    directory: Path
+    on_epoch: Callable[[NeuPLPopulation], None]
+    epoch: int = 0
+    changed: int | None = None
+
+    def look(self) -> None:
+        """Calls `on_epoch` if there is a new population."""
+        path = self.directory / "population.npz"
+        changed = path.stat().st_mtime_ns if path.exists() else None
+        if changed == self.changed:
+            return
+        self.changed = changed
+        population = population_files.read(self.directory)
+        if population.epoch > self.epoch:
+            self.epoch = population.epoch
+            self.on_epoch(population)

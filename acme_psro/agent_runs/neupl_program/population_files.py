@@ -1,0 +1,118 @@
+"""Populations of NeuPL as files: the network once, with the rows and the payoffs of all members.
+
+    population.npz                the newest population, written whole after each epoch
+    policies/player_P_KKKKK.npz   its members as stored policies, written when the program ends
+
+Dimensions: `P` = 2 players, `N` members.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from acme_psro.agent_runs.neupl_program.members import make_contexts
+from acme_psro.oracles.base import NO_WORK, Counts
+from acme_psro.policies import decoders, stored
+from acme_psro.policies.stored import PolicyFile, StoredPolicy, StoredPolicyError
+
+_KIND = "neupl_population"
+_VARIABLE = "variables/"
+
+
+class NeuPLPopulation(NamedTuple):
+    """All members of both players after an epoch.
+
+    Attributes:
+      epoch: the number of epochs so far.
+      about: description of the network, see `acme_psro.policies.networks.about_network`, without a context.
+      variables: the network's arrays by name.
+      graph: `[P, N, N]`, the rows that the members learned to respond to.
+      payoffs: `[P, N, N]`, those that the next graph is made from, estimated or exact, in utility units.
+      counts: the work done so far, evaluation games included.
+    """
+
+    epoch: int
+    about: dict[str, Any]
+    variables: dict[str, np.ndarray]
+    graph: np.ndarray
+    payoffs: np.ndarray
+    counts: Counts = NO_WORK
+
+
+def exists(directory: Path) -> bool:
+    """Returns True if the program in a directory has stored a population."""
+    return _file(directory).is_file()
+
+
+def write(directory: Path, population: NeuPLPopulation) -> None:
+    """Writes a population, whole or not at all."""
+    about = {"kind": _KIND, "epoch": population.epoch, "network": population.about}
+    # Of both players, but every stored policy names one.
+    about |= {"game": population.about["game"], "player": 0, "counts": dataclasses.asdict(population.counts)}
+    arrays = {_VARIABLE + name: array for name, array in population.variables.items()}
+    arrays |= {"graph": population.graph, "payoffs": population.payoffs}
+    stored.write(_file(directory), StoredPolicy(about, arrays))
+
+
+def read(directory: Path) -> NeuPLPopulation:
+    """Reads the newest population.
+
+    Raises:
+      StoredPolicyError: there is none, or its file was truncated or altered.
+    """
+    about, arrays = stored.read(_file(directory))
+    if about["kind"] != _KIND:
+        raise StoredPolicyError(
+            f"{_file(directory)} holds a policy of kind {about['kind']!r}, no population."
+        )
+    begins = len(_VARIABLE)
+    variables = {name[begins:]: array for name, array in arrays.items() if name.startswith(_VARIABLE)}
+    counts = Counts(**about["counts"])
+    return NeuPLPopulation(
+        about["epoch"], about["network"], variables, arrays["graph"], arrays["payoffs"], counts
+    )
+
+
+def member(population: NeuPLPopulation, player: int, index: int) -> StoredPolicy:
+    """Returns a member as a stored policy: the network with the member's context, or uniform for the sink."""
+    game = population.about["game"]
+    if index == 0:
+        return decoders.uniform(game, player)
+    context = make_contexts(population.graph[player, index], player)
+    about = {**population.about, "player": player, "context": context.tolist()}
+    return StoredPolicy(about, dict(population.variables))
+
+
+def write_members(
+    population: NeuPLPopulation, place: Callable[[int, int], Path]
+) -> tuple[tuple[PolicyFile, ...], ...]:
+    """Writes all members as stored policies.
+
+    Args:
+      population: the population.
+      place: (player, index) -> the member's file.
+
+    Returns:
+      The files of each player's members.
+    """
+    return tuple(
+        tuple(
+            stored.write_file(place(player, index), member(population, player, index))
+            for index in range(len(rows))
+        )
+        for player, rows in enumerate(population.graph)
+    )
+
+
+def place_in(directory: Path) -> Callable[[int, int], Path]:
+    """Returns a function (player, index) -> the member's file in a program's directory."""
+    return lambda player, index: directory / "policies" / f"player_{player}_{index:05d}.npz"
+
+
+def _file(directory: Path) -> Path:
+    return Path(directory) / "population.npz"

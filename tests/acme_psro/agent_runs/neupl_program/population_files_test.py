@@ -1,0 +1,105 @@
+"""Tests of populations as files: what is read plays as what was written."""
+
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from acme_psro.agent_runs.neupl_program import population_files
+from acme_psro.agent_runs.neupl_program.members import make_contexts
+from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
+from acme_psro.games.tree import GameTree
+from acme_psro.oracles.base import Counts
+from acme_psro.policies import decoders, networks, stored
+from acme_psro.policies.as_table import make_table
+from agents import conditional_mpo as mpo
+from agents.core import Observation
+
+COUNTS = Counts(episodes=70, env_steps=120, gradient_steps=9)
+CONFIG = mpo.ConditionalMPOConfig(policy_hidden_sizes=(8,), critic_hidden_sizes=(8,), mixture_size=5)
+
+
+@pytest.fixture
+def core(tree: GameTree) -> Any:
+    arrays: Any = (tree.info_state[:1], tree.legal_actions[:1], np.zeros((1, 5), np.float32))
+    return mpo.make_core(mpo.make_networks(Observation(*arrays), 2, CONFIG), CONFIG)
+
+
+@pytest.fixture
+def variables(core: Any) -> Any:
+    # The head begins near 0, with which all members would play alike.
+    noise = np.random.default_rng(0)
+    made = core.variables(core.init(jax.random.PRNGKey(0)))
+    return jax.tree.map(lambda leaf: leaf + noise.normal(size=leaf.shape).astype(np.float32), made)
+
+
+@pytest.fixture
+def population(variables: Any, graph: np.ndarray) -> NeuPLPopulation:
+    about = networks.about_network("kuhn_poker()", 0, "conditional_mpo", CONFIG)
+    payoffs = np.random.default_rng(1).normal(size=(2, 4, 4))
+    return NeuPLPopulation(3, about, networks.to_arrays(variables), graph, payoffs, COUNTS)
+
+
+def test_a_population_is_read_as_it_was_written(population: NeuPLPopulation, tmp_path: pathlib.Path) -> None:
+    assert not population_files.exists(tmp_path)
+    population_files.write(tmp_path, population)
+    assert population_files.exists(tmp_path)
+    found = population_files.read(tmp_path)
+    assert (found.epoch, found.about, found.counts) == (3, population.about, COUNTS)
+    np.testing.assert_array_equal(found.graph, population.graph)
+    np.testing.assert_array_equal(found.payoffs, population.payoffs)
+    assert found.variables.keys() == population.variables.keys()
+    for name, array in found.variables.items():
+        np.testing.assert_array_equal(array, population.variables[name])
+
+
+@pytest.mark.parametrize("player", [0, 1])
+def test_members_play_by_their_contexts(
+    player: int, population: NeuPLPopulation, core: Any, variables: Any, tree: GameTree
+) -> None:
+    rows = tree.infosets_of(player)
+    tables = []
+    for index in range(4):
+        policy = population_files.member(population, player, index)
+        tables.append(make_table(tree, policy))
+        context = np.tile(make_contexts(population.graph[player, index], player), (len(tables[-1]), 1))
+        arrays: Any = (tree.info_state[rows], tree.legal_actions[rows], context)
+        own = tree.uniform_policy()[rows] if index == 0 else core.probs(variables, Observation(*arrays))
+        np.testing.assert_allclose(tables[-1], own, atol=1e-5)
+    assert np.abs(tables[1] - tables[2]).max() > 0.01
+
+
+def test_members_are_written_as_policies(population: NeuPLPopulation, tmp_path: pathlib.Path) -> None:
+    files = population_files.write_members(population, population_files.place_in(tmp_path))
+    assert [len(own) for own in files] == [4, 4]
+    assert files[1][2].path == tmp_path / "policies" / "player_1_00002.npz"
+    for player, own in enumerate(files):
+        for each in own:
+            policy = stored.read(each.path)
+            stored.check_fits(policy, "kuhn_poker()", player, "the member")
+            decoders.decode(policy, decoders.DECODERS)
+
+
+def test_files_that_hold_no_population_are_refused(
+    population: NeuPLPopulation, tmp_path: pathlib.Path
+) -> None:
+    with pytest.raises(ValueError, match=r"population\.npz cannot be read: No such file"):
+        population_files.read(tmp_path)
+    path = tmp_path / "population.npz"
+    stored.write(path, decoders.uniform("kuhn_poker()", 0))
+    with pytest.raises(ValueError, match="kind 'uniform', no population"):
+        population_files.read(tmp_path)
+    population_files.write(tmp_path, population)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="was truncated or altered"):
+        population_files.read(tmp_path)
+
+
+def test_a_population_is_no_policy(population: NeuPLPopulation, tmp_path: pathlib.Path) -> None:
+    population_files.write(tmp_path, population)
+    with pytest.raises(ValueError, match="no decoder for policies of kind 'neupl_population'"):
+        decoders.decode(stored.read(tmp_path / "population.npz"), decoders.DECODERS)

@@ -1,0 +1,201 @@
+"""Tests of programs in which a process is killed: they are launched again and go on.
+
+Each test launches a real program at least once, so all of them are slow.
+"""
+
+import dataclasses
+import os
+import pathlib
+import signal
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import psutil
+import pytest
+
+if sys.version_info >= (3, 11):
+    pytest.skip("the Acme layer ends at Python 3.10", allow_module_level=True)
+
+from acme_psro.agent_runs import directory as run_directory
+from acme_psro.agent_runs.neupl_program import launch, population_files
+from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
+from acme_psro.agent_runs.neupl_program.oracle import ProgramOracle
+from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
+from acme_psro.games.tree import GameTree
+from acme_psro.meta_game.exact import ExactMetaGame
+from acme_psro.neupl.members import make_graph_maker, make_sinks
+from acme_psro.policies import decoders, stored
+from acme_psro.psro import loop
+from acme_psro.psro.neupl import make_loop
+from acme_psro.solvers import max_entropy_nash
+from acme_psro.system import process_groups, tables
+from acme_psro.system.supervision import Event, Retries
+
+pytestmark = pytest.mark.slow
+
+Make = Callable[..., NeuPLProgramConfig]
+
+
+class Program:
+    """A program of which one process is killed after its first epoch."""
+
+    def __init__(self, config: NeuPLProgramConfig, directory: pathlib.Path, victim: str) -> None:
+        self.config, self.directory, self.victim = config, directory, victim
+        self.events: list[Event] = []
+        self.epochs: list[int] = []
+        self.groups: set[int] = set()
+        self.outcomes_before = 0.0
+
+    def run(self) -> NeuPLPopulation:
+        """Runs the program to its end."""
+        return launch.run(
+            self.config,
+            self.directory,
+            on_epoch=self._interfere,
+            on_event=self.events.append,
+            retries=Retries(most=1, first_wait=0.1),
+        )
+
+    def _interfere(self, population: NeuPLPopulation) -> None:
+        self.epochs.append(population.epoch)
+        found = self._processes()
+        if not self.outcomes_before:
+            self.outcomes_before = tables.read(self.directory / "epochs.csv")[-1]["evaluation_games"]
+            if self.victim:
+                found[0].send_signal(signal.SIGKILL)
+
+    def _processes(self) -> list[psutil.Process]:
+        """Returns the victim's processes, and records the group of all."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                words, group = process.cmdline(), os.getpgid(process.pid)
+                parent = process.parent()
+            except (psutil.Error, ProcessLookupError):
+                continue
+            if "acme_psro.agent_runs.neupl_program.child" in words and str(self.directory) in words:
+                self.groups.add(group)
+                if self.victim == "child":
+                    found.append(process)
+            is_node = any("process_entry" in word for word in words[:2])
+            if is_node and parent is not None and self.victim in parent.cmdline()[:4]:
+                found.append(process)
+        return [each for each in found if os.getpgid(each.pid) in self.groups]
+
+
+@pytest.fixture
+def start(
+    tmp_path: pathlib.Path,
+    small: Make,
+    compiled: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Program]:
+    """`(victim, **changes) -> Program`."""
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(compiled))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+    def make(victim: str, **changes: object) -> Program:
+        settings = {"epochs": 4, "epoch_steps": 300, "checkpoint_seconds": 1.0, "max_nodes": 1000} | changes
+        return Program(small(**settings), tmp_path / "run", victim)
+
+    return make
+
+
+def assert_ended_well(program: Program, population: NeuPLPopulation, scratch: pathlib.Path) -> None:
+    """Asserts the files of a finished program, and that no process and no temporary file is left."""
+    directory, config = program.directory, program.config
+    assert population.epoch == config.epochs
+    assert program.epochs == sorted(set(program.epochs)) and program.epochs[-1] == config.epochs
+    rows = tables.read(directory / "epochs.csv")
+    assert [row["epoch"] for row in rows] == list(range(1, config.epochs + 1))
+    games = [row["evaluation_games"] for row in rows]
+    assert games == sorted(games) and games[0] >= config.min_outcomes
+    assert launch.is_done(config, directory)
+    assert run_directory.read_failure(directory) is None
+    for player in range(2):
+        for index in range(4):
+            path = population_files.place_in(directory)(player, index)
+            policy = stored.read(path)
+            expected = population_files.member(population, player, index)
+            assert stored.digest(policy) == stored.digest(expected)
+            decoders.decode(policy, decoders.DECODERS)
+    assert program.groups
+    assert not any(process_groups.is_alive(group) for group in program.groups)
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("victim", ["graph/0", "learner/0", "actor/0", "child"])
+def test_a_program_goes_on_of_which_something_was_killed(
+    victim: str, start: Callable[..., Program], tmp_path: pathlib.Path
+) -> None:
+    program = start(victim)
+    population = program.run()
+    assert [event.kind for event in program.events] == ["started", "failed", "started", "done"]
+    assert_ended_well(program, population, tmp_path / "scratch")
+    first, second = tables.read(program.directory / "starts.csv")
+    assert first["actor_steps"] == 0 < second["actor_steps"]
+    # What was learned about payoffs was not lost.
+    last = tables.read(program.directory / "epochs.csv")[-1]
+    assert last["evaluation_games"] > program.outcomes_before > 0
+
+
+def test_a_game_that_does_not_compile_is_learned(
+    start: Callable[..., Program], tmp_path: pathlib.Path
+) -> None:
+    program = start("graph/0", game="phantom_ttt", epochs=2, epoch_steps=100)
+    assert_ended_well(program, program.run(), tmp_path / "scratch")
+
+
+def test_a_finished_program_goes_on_if_it_is_given_more_epochs(
+    start: Callable[..., Program], tmp_path: pathlib.Path
+) -> None:
+    program = start("", epochs=1)
+    assert program.run().epoch == 1
+    assert program.epochs == [1]
+    # The population that is there is seen again.
+    program.epochs = []
+    program.config = dataclasses.replace(program.config, epochs=2)
+    population = program.run()
+    assert_ended_well(program, population, tmp_path / "scratch")
+    steps = [row["gradient_steps"] for row in tables.read(program.directory / "epochs.csv")]
+    assert steps[0] >= 300 and steps[1] - steps[0] >= 300
+
+
+def test_a_loop_runs_on_the_programs_epochs(
+    start: Callable[..., Program], tree: GameTree, tmp_path: pathlib.Path
+) -> None:
+    config = start("", epochs=3).config
+    meta_game = ExactMetaGame(tree, make_sinks(tree, config.members))
+    neupl = make_loop(
+        meta_game, max_entropy_nash.solve, config.members, make_graph_maker(tree, config.members)
+    )
+    oracle = ProgramOracle(tree, config, tmp_path / "run")
+    states = loop.run(
+        loop.initialise(meta_game, neupl),
+        seed=0,
+        iterations=3,
+        oracle=oracle,
+        meta_game=meta_game,
+        loop=neupl,
+        converged=lambda state: False,
+    )
+    first = next(states)
+    assert first.iteration == 1
+    assert [len(population) for population in first.populations] == [4, 4]
+    assert first.counts.gradient_steps >= 300 and first.counts.episodes > 100
+    # As if the loop had been killed now.
+    memory = oracle.memory()
+    oracle.close()
+    again = ProgramOracle(tree, config, tmp_path / "run")
+    again.remember(memory)
+    state = loop.step(first, np.zeros(2, np.uint32), oracle=again, meta_game=meta_game, loop=neupl)
+    again.close()
+    assert state.iteration == 2
+    assert state.counts.gradient_steps >= 600
+    assert np.abs(state.payoffs - first.payoffs).max() > 0
+    assert again.memory()["epoch"] > memory["epoch"]
+    assert list((tmp_path / "scratch").iterdir()) == []
