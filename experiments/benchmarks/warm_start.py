@@ -15,8 +15,6 @@ old actions, and must first be unlearned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from absl import flags
 
@@ -27,15 +25,8 @@ from acme_psro.population_runs import defaults
 from acme_psro.psro.registry import LOOPS
 from agents.settings import check_known
 from experiments.benchmarks.shared import number_lists, table
-from experiments.benchmarks.shared.beginnings import (
-    FRESH,
-    POPULATION,
-    WHOLE,
-    Side,
-    Way,
-    count_steps,
-    record_tasks,
-)
+from experiments.benchmarks.shared.beginnings import FRESH, POPULATION, WHOLE, Side, Way, record_tasks
+from experiments.benchmarks.shared.beginnings_table import FRESH_SIDE, WARM_SIDE, print_sides
 from experiments.benchmarks.shared.many_responses import AGENT
 
 # Loops whose populations grow, so that there are responses.
@@ -52,36 +43,6 @@ flags.DEFINE_integer(
 )
 
 FLAGS = flags.FLAGS
-
-_FRESH, _WARM = "fresh networks", "from the population"
-_GAP = 0.03
-_MOST_STEPS = 0.5
-_COLUMNS = (
-    "responses begin",
-    f"steps to {100 * _GAP:.0f} %, median",
-    "quartiles",
-    "% reach it",
-    "gap % after a sixth, median",
-    "at the end, median",
-    "mean",
-)
-
-
-def print_sides(sides: Mapping[str, np.ndarray], updates: int) -> None:
-    """Prints a row for each side's gaps `[seeds, tasks, players, snapshots]`, and the bar."""
-    rows, medians = [], {}
-    for name, gaps in sides.items():
-        steps = count_steps(gaps, updates, _GAP)
-        low, medians[name], high = steps.quartiles
-        later = 100 * np.maximum(gaps[:, 1:], 0.0)
-        early, late = later[..., max(gaps.shape[-1] // 6 - 1, 0)], later[..., -1]
-        cells = [f"{medians[name]:.0f}", f"{low:.0f} to {high:.0f}", f"{100 * steps.reached:.0f}"]
-        shown = (np.nanmedian(early), np.nanmedian(late), np.nanmean(late))
-        rows.append([name, *cells, *(f"{gap:.1f}" for gap in shown)])
-    table.print_table(_COLUMNS, rows)
-    ratio = medians[_WARM] / medians[_FRESH]
-    what = f"median steps from the population, {ratio:.2f} of fresh networks', {_MOST_STEPS} at most"
-    table.print_bar(what, bool(ratio <= _MOST_STEPS))
 
 
 def make_device(game: str) -> DeviceConfig:
@@ -120,9 +81,9 @@ def main() -> None:
     table.print_machine()
     warm_settings = {**settings, **defaults.WARM_START[AGENT]}
     ways = {
-        _FRESH: Way(FRESH, settings),
+        FRESH_SIDE: Way(FRESH, settings),
         "fresh networks, its settings": Way(FRESH, warm_settings),
-        _WARM: Way(POPULATION, warm_settings),
+        WARM_SIDE: Way(POPULATION, warm_settings),
         "whole network": Way(WHOLE, warm_settings),
     }
     sides = {}

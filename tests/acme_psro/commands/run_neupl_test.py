@@ -211,6 +211,7 @@ def _arrays(directory: pathlib.Path, epochs: int) -> dict[str, np.ndarray]:
         return dict(archive)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path: pathlib.Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     # Learning rates end with the epochs planned, so that the killed run must be asked for all of them.

@@ -181,6 +181,7 @@ def test_one_seed_is_resumed_alone_and_all_go_on_from_there(both: Any, tmp_path:
 
 
 @_played
+@pytest.mark.slow
 def test_lanes_of_all_seeds_in_one_call_give_the_same_runs(
     both: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

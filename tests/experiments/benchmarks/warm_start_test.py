@@ -19,7 +19,6 @@ from acme_psro.policies.tabular import meta_strategy_plan
 from acme_psro.population_runs import oracles
 from acme_psro.population_runs.config import PSROConfig
 from agents.core import Observation
-from experiments.benchmarks import warm_start
 from experiments.benchmarks.shared.beginnings import (
     FRESH,
     POPULATION,
@@ -30,6 +29,7 @@ from experiments.benchmarks.shared.beginnings import (
     record_tasks,
     take_whole,
 )
+from experiments.benchmarks.shared.beginnings_table import print_sides
 from experiments.benchmarks.shared.many_responses import mixtures
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -57,7 +57,7 @@ def test_a_run_that_converges_has_fewer_questions(tree: GameTree) -> None:
     assert 2 < len(record_tasks(tree, "psro", 100)) < 30
 
 
-@pytest.mark.parametrize("games", [0, 1000])
+@pytest.mark.parametrize("games", [pytest.param(0, marks=pytest.mark.slow), 1000])
 def test_later_responses_depend_on_the_population_alone(tree: GameTree, games: int) -> None:
     recorded = record_tasks(tree, "psro", 2)
     device = DeviceConfig(**{**vars(DEVICE), "games_per_response": games, "num_envs": 64})
@@ -92,7 +92,7 @@ def test_steps_are_those_of_the_first_snapshot_within_the_gap() -> None:
 
 def test_the_table_has_a_row_a_side_and_the_bar(capsys: pytest.CaptureFixture[str]) -> None:
     slow, fast = (np.tile(np.arange(24) < first, (2, 3, 2, 1)).astype(float) for first in (11, 5))
-    warm_start.print_sides({"fresh networks": slow, "from the population": fast}, 240)
+    print_sides({"fresh networks": slow, "from the population": fast}, 240)
     printed = capsys.readouterr().out
     rows = {line.partition("  ")[0]: line.split() for line in printed.splitlines()}
     assert rows["fresh networks"][2:] == ["120", "120", "to", "120", "100", "100.0", "0.0", "0.0"]
