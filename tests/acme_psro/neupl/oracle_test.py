@@ -99,8 +99,6 @@ def test_members_learn_kuhn_poker(case: Any) -> None:
     history = read_history(run.oracle.memory())
     assert history is not None
     assert list(history.epochs) == list(range(1, 13))
-    # Members are stochastic, and their payoffs follow from probabilities, not from most probable actions.
-    assert any(0.05 < policy.table.max(axis=1).min() < 0.95 for policy in run.populations[0][1:])
     with pytest.raises(ValueError, match="the network is of another game or population"):
         make_oracle(case.tree, SMALL).remember(run.oracle.memory() | {"leaf_0": np.zeros(3)})
 
@@ -128,6 +126,8 @@ def test_members_with_equal_rows_are_one_policy(case: Any) -> None:
         for member in range(2, 4):
             np.testing.assert_array_equal(table[member], table[1])
         assert np.abs(table[1] - table[0]).max() > 0.01
+        # Members are what the network says, with its probabilities, not its most probable actions.
+        assert (table[1].max(axis=1) < 0.99).any()
 
 
 @pytest.mark.games("rock_paper_scissors")
