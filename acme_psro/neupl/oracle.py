@@ -16,7 +16,7 @@ import numpy as np
 from acme_psro.games import rollout
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import exact_payoffs
-from acme_psro.neupl import freezing, history, simplex, training
+from acme_psro.neupl import freezing, history, seats, simplex, training
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.members import make_graph_maker, make_populations, make_sink, share_of_learning
 from acme_psro.neupl.responses import Task, payoffs_of, response_of
@@ -55,11 +55,11 @@ class NeuPLOracle:
         self._tree, self._config = tree, config
         self._make_graph = make_graph_maker(tree, config)
         game = rollout.make_arrays(tree)
-        seats = training.make_seats(tree, find_counterparts(tree))
-        context = jnp.zeros((1, training.context_size(config)))
+        seen = seats.make_seats(tree, find_counterparts(tree))
+        context = jnp.zeros((1, seats.context_size(config)))
         example = Observation(game.info_state[:1], game.legal_actions[:1], context)
         core = make_agent(example, tree.num_actions, epochs * config.updates)
-        self._parts = training.make_parts(tree, game, seats, core, config)
+        self._parts = training.make_parts(tree, game, seen, core, config)
         self._train = jax.jit(self._traced)
         self._condition = jax.jit(lambda agent, rows: training.policies(self._parts, agent, rows)[1])
         self.state: training.NeuPLState | None = None

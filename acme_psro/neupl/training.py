@@ -13,29 +13,14 @@ from typing import Any, NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from acme_psro.games import rollout
 from acme_psro.games.tree import GameTree
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.playing import Decisions, Matches, make_tables, play
+from acme_psro.neupl.seats import Seats, make_contexts
 from acme_psro.oracles.device.ring import Ring, add, make_ring, sample
 from agents.core import AgentCore, Metrics, Observation, Transition, join
-
-
-class Seats(NamedTuple):
-    """The players as the network sees them.
-
-    Attributes:
-      player: `[I]` int32, the player to move at each information state.
-      seen: `[I]` int32, the information state whose observation the network sees; in a symmetric game that of
-        player 0 in both seats, and otherwise itself.
-      context: `[I]` float32, the player in the context; 0 for both players in a symmetric game.
-    """
-
-    player: jax.Array
-    seen: jax.Array
-    context: jax.Array
 
 
 class Plan(NamedTuple):
@@ -84,31 +69,6 @@ class Epoch(NamedTuple):
     probs: jax.Array
     episodes: jax.Array
     metrics: Metrics
-
-
-def context_size(config: NeuPLConfig) -> int:
-    """Returns the numbers of a context: a row of the graph, and the player."""
-    return config.population_size + 1
-
-
-def make_contexts(rows: jax.Array, seat: jax.Array) -> jax.Array:
-    """Returns contexts `[.., N + 1]` of mixtures `[.., N]` and players `[..]`, see `Seats.context`."""
-    return jnp.concatenate([rows, seat[..., None]], axis=-1)
-
-
-def make_seats(tree: GameTree, counterpart: np.ndarray | None) -> Seats:
-    """Returns the seats of a game.
-
-    Args:
-      tree: the compiled game.
-      counterpart: `[I]`, player 0's information state for each one, if the game is symmetric.
-    """
-    player = np.zeros(tree.num_infosets, np.int32)
-    player[tree.infosets_of(1)] = 1
-    own = np.arange(tree.num_infosets)
-    seen = own if counterpart is None else counterpart
-    context = player if counterpart is None else np.zeros_like(player)
-    return Seats(jnp.asarray(player), jnp.asarray(seen, jnp.int32), jnp.asarray(context, jnp.float32))
 
 
 def make_matches(config: NeuPLConfig, graph: jax.Array, share: jax.Array, drawn: jax.Array) -> Matches:

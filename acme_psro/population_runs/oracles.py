@@ -108,7 +108,7 @@ def _prepare_members(
 
         return functools.partial(exact.make_oracle, config=members)
     from acme_psro.neupl.oracle import NeuPLOracle
-    from acme_psro.neupl.training import context_size
+    from acme_psro.neupl.seats import context_size
 
     compiled_programs.keep_here(cache.directory() / "xla")
     settings = {"mixture_size": context_size(members)}
