@@ -38,6 +38,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return root
 
 
+@pytest.mark.slow
 def test_seeds_go_on_together_and_say_how_they_ended(seeds: pathlib.Path, launch: Launch) -> None:
     flags = ("--num_seeds=2", "--seed=8", "--iterations=3", f"--output_dir={seeds}")
     ended = launch(*_DEVICE, *flags, "--resume")

@@ -73,7 +73,11 @@ def _run_one(directory: pathlib.Path, config: PSROConfig, resume: bool = False) 
     )
 
 
-@pytest.fixture(scope="module", params=list(_LOOPS))
+# Both loops take the same way through the code of several seeds; XDO's games are kept besides.
+_PARAMS = {loop: pytest.param(loop, marks=pytest.mark.slow if loop == "xdo" else ()) for loop in _LOOPS}
+
+
+@pytest.fixture(scope="module", params=list(_PARAMS.values()))
 def both(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, pathlib.Path, str]:
     """Runs seeds 3 and 4 side by side, and each alone; returns both directories and the loop."""
     together, alone = (tmp_path_factory.mktemp("seeds") / name for name in ("together", "alone"))
@@ -84,7 +88,7 @@ def both(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[pathli
     return together, alone, request.param
 
 
-_played, _kept = (pytest.mark.parametrize("both", [loop], indirect=True) for loop in _LOOPS)
+_played, _kept = (pytest.mark.parametrize("both", [_PARAMS[loop]], indirect=True) for loop in _LOOPS)
 
 
 def _names(directory: pathlib.Path) -> set[str]:

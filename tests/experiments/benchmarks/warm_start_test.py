@@ -71,6 +71,7 @@ def test_later_responses_depend_on_the_population_alone(tree: GameTree, games: i
     assert not np.array_equal(gaps[FRESH][1], gaps[WHOLE][1])
 
 
+@pytest.mark.slow
 def test_responses_from_the_population_are_learned(tree: GameTree) -> None:
     side = Side(tree, Way(POPULATION, SETTINGS), DEVICE)
     recorded = record_tasks(tree, "psro", 3)

@@ -186,6 +186,7 @@ def test_nothing_is_traced_again_as_populations_grow(learning: _Learning) -> Non
     assert dict(learning.traces) == before
 
 
+@pytest.mark.slow
 def test_an_oracle_that_asks_gets_the_same_from_any_program_of_its_settings(learning: _Learning) -> None:
     tasks = _growing(learning.tree, 2)
     alone = learning.oracle(_key(1, 1), tasks)
