@@ -13,7 +13,9 @@ import os
 import re
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from acme_psro.agent_runs import directory as run_directory
 from acme_psro.agent_runs import placement
@@ -186,26 +188,37 @@ def make_job(config: AgentRunConfig, directory: Path, name: str = "program", sha
       sharing_devices: number of learners that may use the learner's devices at the same time, including this
         one.
     """
-    command = (
-        sys.executable,
-        "-m",
-        "acme_psro.agent_runs.program.child",
-        json.dumps(config.to_json()),
-        str(directory),
-    )
-    paths = [str(_ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     return Job(
         name,
-        command,
+        command_of("acme_psro.agent_runs.program.child", config.to_json(), directory),
         is_done=lambda: run_directory.read_finished(directory, config) is not None,
         failure=functools.partial(failure_of, directory),
         landmark=functools.partial(run_directory.newest_checkpoint, directory),
         signs=functools.partial(run_directory.signs_of_life, directory, config),
-        environment={"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        | compilation.environment()
-        | surroundings.environment()
-        | placement.environment(config.learner_devices, sharing_devices),
+        environment=environment_of(config.learner_devices, sharing_devices),
     )
+
+
+def command_of(module: str, config: Mapping[str, Any], directory: Path) -> tuple[str, ...]:
+    """Returns the command of a program's child process.
+
+    Args:
+      module: the module that is run.
+      config: its configuration, for JSON.
+      directory: its directory.
+    """
+    return (sys.executable, "-m", module, json.dumps(config), str(directory))
+
+
+def environment_of(learner_devices: str, sharing_devices: int = 1) -> dict[str, str]:
+    """Returns the environment variables of a program's child process; see `make_job`."""
+    paths = [str(_ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return {
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        **compilation.environment(),
+        **surroundings.environment(),
+        **placement.environment(learner_devices, sharing_devices),
+    }
 
 
 def failure_of(directory: Path, how: str) -> Failure:

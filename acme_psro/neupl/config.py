@@ -82,6 +82,11 @@ class NeuPLConfig:
         return self.rounds * self.updates_per_round
 
     @property
+    def context_size(self) -> int:
+        """Returns the numbers of a context: a row of the graph, and the player."""
+        return self.population_size + 1
+
+    @property
     def num_drawn(self) -> int:
         """Returns the number of mixtures that are drawn in a round for each player."""
         return self.simplex_mixtures if self.simplex else 0

@@ -66,8 +66,3 @@ class ExactNeuPLOracle:
             best = traverse.best_response(tree, combine(tree, both), player)
             members.append(make_policy(tree, player, best.table[infosets]))
         return tuple(members)
-
-
-def make_oracle(tree: GameTree, config: NeuPLConfig) -> ExactNeuPLOracle:
-    """Returns an oracle whose members are exact best responses; see `ExactNeuPLOracle`."""
-    return ExactNeuPLOracle(tree, config)

@@ -72,11 +72,6 @@ def make_populations(tree: GameTree, tables: np.ndarray) -> tuple[Population, ..
     )
 
 
-def to_tables(populations: tuple[Population, ...]) -> np.ndarray:
-    """Returns policies `[N, I, A]` for all players."""
-    return np.concatenate([np.stack([policy.table for policy in own]) for own in populations], axis=1)
-
-
 def make_graph_maker(tree: GameTree, config: NeuPLConfig) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function of payoffs `[2, N, N]` that makes the interaction graph `[2, N, N]` of a game.
 

@@ -24,6 +24,7 @@ from acme_psro.neupl.symmetry import find_counterparts
 from acme_psro.neupl.values import Values, member_values
 from acme_psro.oracles.base import NO_WORK, Counts, Memory, Response
 from acme_psro.policies.tabular import Policy, Population
+from acme_psro.system import pytrees
 from agents.core import AgentCore, Observation
 
 # (example observation `[1, ..]`, number of actions, gradient steps planned) -> the agent.
@@ -56,7 +57,7 @@ class NeuPLOracle:
         self._make_graph = make_graph_maker(tree, config)
         game = rollout.make_arrays(tree)
         seen = seats.make_seats(tree, find_counterparts(tree))
-        context = jnp.zeros((1, seats.context_size(config)))
+        context = jnp.zeros((1, config.context_size))
         example = Observation(game.info_state[:1], game.legal_actions[:1], context)
         core = make_agent(example, tree.num_actions, epochs * config.updates)
         self._parts = training.make_parts(tree, game, seen, core, config)
@@ -119,8 +120,7 @@ class NeuPLOracle:
         """Returns the agent, the buffer and what is frozen."""
         if self.state is None:
             return {}
-        leaves = jax.tree.leaves(self.state)
-        arrays = {f"leaf_{index}": np.asarray(leaf) for index, leaf in enumerate(leaves)}
+        arrays = pytrees.to_arrays(self.state)
         for start, named in (
             (_FREEZING, freezing.to_arrays(self._freezing)),
             (_HISTORY, history.to_arrays(self._history)),
@@ -137,14 +137,8 @@ class NeuPLOracle:
         if not memory:
             return
         example = jax.eval_shape(functools.partial(training.init, self._parts), jax.random.key(0))
-        leaves, structure = jax.tree.flatten(example)
-        stored = [memory.get(f"leaf_{index}") for index in range(len(leaves))]
-        if f"leaf_{len(leaves)}" in memory or any(
-            found is None or (found.shape, found.dtype) != (leaf.shape, leaf.dtype)
-            for found, leaf in zip(stored, leaves, strict=True)
-        ):
-            raise ValueError(f"the network is of another game or population than {self._tree.game_string}.")
-        self.state = jax.tree.unflatten(structure, [jnp.asarray(values) for values in stored])
+        otherwise = f"the network is of another game or population than {self._tree.game_string}."
+        self.state = pytrees.from_arrays(example, memory, otherwise)
         self._freezing = freezing.from_arrays(_part(memory, _FREEZING))
         self._history = history.from_arrays(_part(memory, _HISTORY))
 

@@ -23,6 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from acme_psro.system import pytrees
+
 
 @dataclasses.dataclass(frozen=True)
 class EstimatorConfig:
@@ -177,7 +179,7 @@ def make_estimator(
 
 def to_arrays(state: EstimatorState) -> dict[str, np.ndarray]:
     """Returns the state as arrays by name, for checkpoints."""
-    return {f"leaf_{index}": np.asarray(leaf) for index, leaf in enumerate(jax.tree.leaves(state))}
+    return pytrees.to_arrays(state)
 
 
 def from_arrays(estimator: Estimator, arrays: Mapping[str, np.ndarray]) -> EstimatorState:
@@ -190,12 +192,7 @@ def from_arrays(estimator: Estimator, arrays: Mapping[str, np.ndarray]) -> Estim
     Raises:
       ValueError: the arrays are of another network or population.
     """
-    leaves, structure = jax.tree.flatten(jax.eval_shape(estimator.init, jax.random.key(0)))
-    found = [arrays.get(f"leaf_{index}") for index in range(len(leaves))]
-    if f"leaf_{len(leaves)}" in arrays or any(
-        array is None or (array.shape, array.dtype) != (leaf.shape, leaf.dtype)
-        for array, leaf in zip(found, leaves, strict=True)
-    ):
-        raise ValueError("the payoff estimator's arrays are of another network or population: start again.")
-    state: EstimatorState = jax.tree.unflatten(structure, [jnp.asarray(array) for array in found])
+    example = jax.eval_shape(estimator.init, jax.random.key(0))
+    otherwise = "the payoff estimator's arrays are of another network or population: start again."
+    state: EstimatorState = pytrees.from_arrays(example, arrays, otherwise)
     return state

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from acme_psro.games.tree import GameTree
-from acme_psro.neupl.config import NeuPLConfig
 
 
 class Seats(NamedTuple):
@@ -28,11 +27,6 @@ class Seats(NamedTuple):
     player: jax.Array
     seen: jax.Array
     context: jax.Array
-
-
-def context_size(config: NeuPLConfig) -> int:
-    """Returns the numbers of a context: a row of the graph, and the player."""
-    return config.population_size + 1
 
 
 def make_contexts(rows: jax.Array, seat: jax.Array) -> jax.Array:

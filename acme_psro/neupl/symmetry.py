@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import numpy as np
@@ -15,6 +16,8 @@ _ROUNDING = 1e-9
 _DIGITS = 9
 
 
+# A run asks several times for its one game.
+@functools.lru_cache(maxsize=1)
 def find_counterparts(tree: GameTree) -> np.ndarray | None:
     """Returns `[I]`: player 0's counterpart of each information state; None if the game is not symmetric.
 
@@ -38,6 +41,7 @@ def find_counterparts(tree: GameTree) -> np.ndarray | None:
     exchanged = payoffs[:, order]
     if abs(exchanged + exchanged.T).max() > _ROUNDING * tree.utility_scale:
         return None
+    counterparts.flags.writeable = False
     return counterparts
 
 

@@ -106,12 +106,11 @@ def _prepare_members(
     if config.oracle == "exact":
         from acme_psro.neupl import exact
 
-        return functools.partial(exact.make_oracle, config=members)
+        return functools.partial(exact.ExactNeuPLOracle, config=members)
     from acme_psro.neupl.oracle import NeuPLOracle
-    from acme_psro.neupl.seats import context_size
 
     compiled_programs.keep_here(cache.directory() / "xla")
-    settings = {"mixture_size": context_size(members)}
+    settings = {"mixture_size": members.context_size}
     return functools.partial(
         NeuPLOracle, make_agent=make_agent(config, settings), config=members, epochs=config.iterations
     )

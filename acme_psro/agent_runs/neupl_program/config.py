@@ -132,7 +132,7 @@ class NeuPLProgramConfig:
     @property
     def context_size(self) -> int:
         """Numbers of a context: a row of the graph, and the player."""
-        return self.members.population_size + 1
+        return self.members.context_size
 
     @property
     def gradient_steps(self) -> int:

@@ -7,23 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
-import os
-import sys
 from collections.abc import Callable, Hashable
 from pathlib import Path
 
 from acme_psro.agent_runs import directory as run_directory
 from acme_psro.agent_runs import launch as agent_launch
-from acme_psro.agent_runs import placement
 from acme_psro.agent_runs.neupl_program import population_files
 from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
 from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
-from acme_psro.agent_runs.program import compilation
-from acme_psro.system import surroundings
 from acme_psro.system.supervision import Event, Job, Retries, run_all
-
-_ROOT = Path(__file__).resolve().parents[3]
 
 
 def run(
@@ -73,25 +65,14 @@ def run(
 
 def make_job(config: NeuPLProgramConfig, directory: Path) -> Job:
     """Makes the job that runs the program; see `acme_psro.system.supervision`."""
-    command = (
-        sys.executable,
-        "-m",
-        "acme_psro.agent_runs.neupl_program.child",
-        json.dumps(config.to_json()),
-        str(directory),
-    )
-    paths = [str(_ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     return Job(
         "program",
-        command,
+        agent_launch.command_of("acme_psro.agent_runs.neupl_program.child", config.to_json(), directory),
         is_done=functools.partial(is_done, config, directory),
         failure=functools.partial(agent_launch.failure_of, directory),
         landmark=functools.partial(_landmark, directory),
         signs=functools.partial(run_directory.signs_of_life, directory, config.run),
-        environment={"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        | compilation.environment()
-        | surroundings.environment()
-        | placement.environment(config.learner_devices),
+        environment=agent_launch.environment_of(config.learner_devices),
     )
 
 

@@ -12,8 +12,9 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import agents.acme_layer.compat  # noqa: F401
 
@@ -30,6 +31,8 @@ from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.parts import make_parts
 from acme_psro.agent_runs.program import layout, snapshots, starts
 from acme_psro.system import supervision
+
+PartsT = TypeVar("PartsT")
 
 # A node that is asked to stop ends within ten seconds. With an equally short time here, Launchpad would kill
 # this process together with its nodes.
@@ -49,31 +52,56 @@ def main(config_json: str, directory: Path) -> None:
       config_json: configuration of the run, as JSON.
       directory: output directory of the run.
     """
-    end_with_parent()
-    starts.begin()
-    flags.FLAGS([sys.argv[0], f"--lp_termination_notice_secs={NOTICE_SECONDS}"])
+    begin()
     config = AgentRunConfig.from_json(json.loads(config_json))
-    if config.lp_launch_type == "local_mp":
-        # The accelerators belong to the learner's process, so this one must not reserve their memory.
-        jax.config.update("jax_platforms", "cpu")
-    try:
-        parts = make_parts(config)
-    except ValueError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(supervision.BAD_INPUT)
+    parts = make_or_refuse(lambda: make_parts(config), config.lp_launch_type)
     run_directory.begin(directory, config)
     log_to(directory / "program.log")
     with open_checkpoints(directory / "checkpoints") as checkpoints:
         resumed_from = checkpoints.read_counts().get("actor_steps", 0)
     run_directory.rewind(directory, resumed_from)
     snapshots.rewind(directory, resumed_from)
-    made = layout.make_program(config, parts, directory)
+    run_and_exit(layout.make_program(config, parts, directory), config.lp_launch_type, directory)
+
+
+def begin() -> None:
+    """Prepares this process: it ends with its parent, counts as a start, and leaves nodes time to stop."""
+    end_with_parent()
+    starts.begin()
+    flags.FLAGS([sys.argv[0], f"--lp_termination_notice_secs={NOTICE_SECONDS}"])
+
+
+def make_or_refuse(make: Callable[[], PartsT], launch_type: str) -> PartsT:
+    """Returns what a program is made of; exits with code 2 and one line if its configuration is refused.
+
+    Args:
+      make: makes the parts; may raise a ValueError.
+      launch_type: Launchpad's launch type.
+    """
+    if launch_type == "local_mp":
+        # The accelerators belong to the learner's process, so this one must not reserve their memory.
+        jax.config.update("jax_platforms", "cpu")
+    try:
+        return make()
+    except ValueError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(supervision.BAD_INPUT)
+
+
+def run_and_exit(made: lp.Program, launch_type: str, directory: Path) -> NoReturn:
+    """Runs a program to its end, and exits with 0 if it stopped itself, and with 1 if it failed.
+
+    Args:
+      made: the program; the node labelled "learner" may use accelerators.
+      launch_type: Launchpad's launch type.
+      directory: output directory of the run.
+    """
     resources = {label: PythonProcess(env=layout.ON_CPU) for label in made.groups if label != "learner"}
     try:
         manager = lp.launch(
             made,
-            launch_type=config.lp_launch_type,
-            local_resources=resources if config.lp_launch_type == "local_mp" else None,
+            launch_type=launch_type,
+            local_resources=resources if launch_type == "local_mp" else None,
             terminal="current_terminal",
         )
         threading.Thread(target=bound_stopping, args=(manager.stop_event(),), daemon=True).start()

@@ -15,7 +15,6 @@ from acme_psro.neupl.members import (
     make_sink,
     make_sinks,
     share_of_learning,
-    to_tables,
 )
 from acme_psro.neupl.symmetry import find_counterparts
 from acme_psro.neupl.values import member_values
@@ -53,7 +52,8 @@ def test_members_that_learn_share_evenly_in_different_rows_that_are_not_fixed() 
 @pytest.mark.games("leduc")
 def test_tables_become_populations_and_back(case: Any) -> None:
     tables = random_tables(case.tree, 3)
-    again = to_tables(make_populations(case.tree, tables.astype(np.float32)))
+    populations = make_populations(case.tree, tables.astype(np.float32))
+    again = np.concatenate([np.stack([policy.table for policy in own]) for own in populations], axis=1)
     np.testing.assert_allclose(again, tables, atol=1e-6)
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from acme_psro.evaluation.least_exploitable import least_exploitable
 from acme_psro.meta_game.exact import exact_payoffs
-from acme_psro.neupl import seats
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.history import read_history
 from acme_psro.neupl.members import make_sinks
@@ -32,7 +31,7 @@ def make_oracle(tree: Any, config: NeuPLConfig, epochs: int = 10) -> NeuPLOracle
         "target_critic_period": 5,
         "learning_rate": 0.01,
         "final_learning_rate": 0.001,
-        "mixture_size": seats.context_size(config),
+        "mixture_size": config.context_size,
     }
     chosen = settings.replace("conditional_mpo", parts.presets["games"], changes)
 
