@@ -99,24 +99,29 @@ def lay_out(walked: WalkedGame) -> GameTree:
         depth_offsets=np.searchsorted(depth, np.arange(depth.max() + 2)),
         level_offsets=(),
         legal_actions=legal,
-        info_state=_one_hot(walked) if walked.observations is None else walked.observations,
+        info_state=one_hot(walked.game_string, walked.owner)
+        if walked.observations is None
+        else walked.observations,
         keys=walked.keys,
     )
     return _order_infosets(tree, walked.owner)
 
 
-def _one_hot(walked: WalkedGame) -> np.ndarray:
+def one_hot(name: str, owner: np.ndarray) -> np.ndarray:
     """Returns one-hot observations `[I, D]` float32: each player's information states are numbered from 0.
+
+    Args:
+      name: the game's name, for messages.
+      owner: `[I]` int, the player of each information state.
 
     Raises:
       GameError: there are too many information states.
     """
-    owner = walked.owner
     counts = np.bincount(owner)
     width = int(counts.max())
     if len(owner) * width > _MAX_ONE_HOT:
         raise GameError(
-            f"{walked.game_string} offers no tensors, and its {len(owner):,} information states are too many "
+            f"{name} offers no tensors, and its {len(owner):,} information states are too many "
             "for one-hot observations: choose smaller game parameters."
         )
     rank = np.zeros(len(owner), int)

@@ -1,10 +1,13 @@
-"""Simulation of a `GameTree` on the device: many games in parallel, one learner against policy tables.
+"""Simulation of a compiled game on the device: many games in parallel, one learner against policy tables.
 
 All functions are pure, and all state is explicit. Each function can be jitted and vmapped (over players,
 opponents or seeds). The learner's number is an int32 array and the opponents are arrays too, so nothing is
 traced again when the learner changes or a population grows within its padding.
 
-Dimensions: `B` games played in parallel, `K` opponent profiles; the others are those of `tree.py`. A profile
+Trees and graphs are simulated alike: a move leads over an edge, which pays, to the node behind it. In a graph
+that node may be the same one.
+
+Dimensions: `B` games played in parallel, `K` opponent profiles; others as in `device_arrays.py`. A profile
 is one `[I, A]` table that holds a policy for each player. For a product of meta-strategies one profile is
 enough: the behaviour policy of each player's mixture. A correlated meta-strategy needs one profile per joint
 choice.
@@ -49,10 +52,12 @@ class Games(NamedTuple):
     Attributes:
       node: `[B]` int32, the current node.
       profile: `[B]` int32, the profile that was sampled for the game.
+      moves: `[B]` int32, the moves since the game began, or None if the game has no horizon.
     """
 
     node: jax.Array
     profile: jax.Array
+    moves: jax.Array | None = None
 
 
 class Outcome(NamedTuple):
@@ -122,10 +127,39 @@ def start(game: GameArrays, profiles: Profiles, player: jax.Array, key: jax.Arra
     """
     chex.assert_rank(player, 0)
     profile_key, key = jax.random.split(key)
-    games = Games(jnp.zeros(num, jnp.int32), _sample_profiles(profiles, profile_key, num))
+    games = begin(game, _sample_profiles(profiles, profile_key, num))
     # Rewards before the first decision cannot depend on the learner's actions, and are dropped.
     games, _ = _play_on(game, profiles, player, games, jnp.zeros(num), key)
     return games
+
+
+def begin(game: GameArrays, profile: jax.Array) -> Games:
+    """Returns games at their roots, with given profiles `[B]` int32."""
+    node = jnp.zeros_like(profile)
+    return Games(node, profile, None if game.horizon is None else node)
+
+
+def follow(game: GameArrays, games: Games, edge: jax.Array) -> Games:
+    """Moves each game over an edge `[B]` int32. At the horizon of a cyclic graph, it ends.
+
+    Raises:
+      AssertionError: `edge` has a wrong shape.
+      ValueError: the graph is cyclic, and the games do not count their moves.
+    """
+    chex.assert_equal_shape([edge, games.node])
+    node = edge if game.successor is None else game.successor[edge]
+    if game.horizon is None:
+        return games._replace(node=node)
+    if games.moves is None:
+        raise ValueError("games on a cyclic graph must count their moves: make them by begin or start.")
+    moves = games.moves + 1
+    return games._replace(node=jnp.where(moves < game.horizon.moves, node, game.horizon.node), moves=moves)
+
+
+def _choose(condition: jax.Array, one: Games, other: Games) -> Games:
+    """Returns the games of `one` if the condition `[B]` holds, and those of `other` if not."""
+    chosen: Games = jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
+    return chosen
 
 
 def step(
@@ -160,11 +194,11 @@ def step(
     chex.assert_equal_shape([action, games.node, games.profile])
     infoset = game.infoset[games.node]
     slot = game.slot_of_action[infoset, action]
-    moved = game.first_child[games.node] + slot
+    edge = game.first_child[games.node] + slot
     decides = deciding(game, player, games)
-    node = jnp.where(decides, moved, games.node)
-    paid = jnp.where(decides, game.reward[node, player], 0.0)
-    return _play_on(game, profiles, player, games._replace(node=node), paid, key)
+    edge = jnp.where(decides, edge, games.node)
+    paid = jnp.where(decides, game.reward[edge, player], 0.0)
+    return _play_on(game, profiles, player, _choose(decides, follow(game, games, edge), games), paid, key)
 
 
 def deciding(game: GameArrays, player: jax.Array, games: Games) -> jax.Array:
@@ -211,17 +245,18 @@ def _play_on(
         games = carry.games
         key, move_key, profile_key = jax.random.split(carry.key, 3)
         ended = game.player[games.node] == TERMINAL
-        uniform = jax.random.uniform(move_key, (num,))
-        onward = random_move(game, profiles, games, uniform)
-        profile = _sample_profiles(profiles, profile_key, num)
-        node = jnp.where(ended, 0, onward)
         # Games that have reached the learner's decision stand still until all others have.
-        node = jnp.where(game.player[games.node] == player, games.node, node)
-        moved = node != games.node
+        stands = game.player[games.node] == player
+        uniform = jax.random.uniform(move_key, (num,))
+        edge = random_move(game, profiles, games, uniform)
+        # Any edge will do if a game stands still. This one is the node itself in a tree, which is faster.
+        edge = jnp.where(stands, games.node, edge)
+        dealt = begin(game, _sample_profiles(profiles, profile_key, num))
+        onward = _choose(ended, dealt, follow(game, games, edge))
         # Rewards of a new game, before its first decision, do not belong to the learner's last action.
-        gained = jnp.where(moved & ~(carry.done | ended), game.reward[node, player], 0.0)
+        gained = jnp.where(stands | carry.done | ended, 0.0, game.reward[edge, player])
         return _StepCarry(
-            games=Games(node, jnp.where(ended, profile, games.profile)),
+            games=_choose(stands, games, onward),
             key=key,
             done=carry.done | ended,
             reward=carry.reward + gained,
@@ -244,7 +279,7 @@ def random_move(game: GameArrays, profiles: Profiles, games: Games, uniform: jax
       uniform: `[B]` float32 in [0, 1), the only source of randomness.
 
     Returns:
-      `[B]` int32, the node after the move. The value is arbitrary for games at a terminal node.
+      `[B]` int32, the edge of the move. The value is arbitrary for games at a terminal node.
 
     Raises:
       AssertionError: an array has a wrong shape.
@@ -314,20 +349,21 @@ def play(
     def move(carry: _PlayCarry) -> _PlayCarry:
         games, left = carry.games, carry.left
         key, move_key, profile_key = jax.random.split(carry.key, 3)
-        onward = random_move(game, profiles, games, jax.random.uniform(move_key, (num_lanes,)))
-        node = jnp.where(left > 0, onward, games.node)
-        total = carry.total + jnp.where((left > 0)[:, None], game.reward[node], 0.0)
-        ended = game.player[node] == TERMINAL
-        profile = _sample_profiles(profiles, profile_key, num_lanes)
+        edge = random_move(game, profiles, games, jax.random.uniform(move_key, (num_lanes,)))
+        edge = jnp.where(left > 0, edge, games.node)
+        onward = _choose(left > 0, follow(game, games, edge), games)
+        total = carry.total + jnp.where((left > 0)[:, None], game.reward[edge], 0.0)
+        ended = game.player[onward.node] == TERMINAL
+        dealt = begin(game, _sample_profiles(profiles, profile_key, num_lanes))
         return _PlayCarry(
-            games=Games(jnp.where(ended, 0, node), jnp.where(ended, profile, games.profile)),
+            games=_choose(ended, dealt, onward),
             key=key,
             total=total,
             left=left - (ended & (left > 0)),
         )
 
     key, profile_key = jax.random.split(key)
-    games = Games(jnp.zeros(num_lanes, jnp.int32), _sample_profiles(profiles, profile_key, num_lanes))
+    games = begin(game, _sample_profiles(profiles, profile_key, num_lanes))
     total = jnp.zeros((num_lanes, game.reward.shape[1]))
     left = jnp.full(num_lanes, games_per_lane, jnp.int32)
     final = jax.lax.while_loop(is_playing, move, _PlayCarry(games, key, total, left))

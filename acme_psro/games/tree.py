@@ -93,6 +93,15 @@ class GameTree:
         offsets = self.level_offsets[player]
         return slice(int(offsets[0]), int(offsets[-1]))
 
+    @property
+    def num_rows(self) -> int:
+        """The rows of a policy table, `I`, see `acme_psro.games.compiled`."""
+        return self.num_infosets
+
+    def rows_of(self, player: int) -> slice:
+        """Returns the player's rows in a policy table, see `acme_psro.games.compiled`."""
+        return self.infosets_of(player)
+
     @functools.cached_property
     def digest(self) -> str:
         """A digest of all arrays: the identity of the compiled game, whatever its name is."""

@@ -12,6 +12,7 @@ import pyspiel
 from acme_psro.games.information_states import extend_name, has_strings
 from acme_psro.games.layout import WalkedGame, lay_out
 from acme_psro.games.loading import GameError, openspiel_errors
+from acme_psro.games.moves import chance_outcomes, legal_actions
 from acme_psro.games.tree import CHANCE, NO_INFOSET, TERMINAL, GameTree
 
 _PROGRESS_EVERY = 100_000
@@ -20,8 +21,6 @@ _PROGRESS_EVERY = 100_000
 _BYTES_PER_NODE, _LEAST_BYTES = 800, 64 << 20
 # Longer plays are of games without an end, and each state on the way keeps its whole history.
 _MOST_MOVES = 2_000
-# Largest difference between a sum of chance probabilities and 1 that is explained by rounding.
-_ROUNDING = 1e-6
 _MOST_CHARACTERS = 100
 
 
@@ -195,11 +194,10 @@ class _Walk:
             return [], []
         if player == pyspiel.PlayerId.CHANCE:
             self.player[node] = CHANCE
-            return self._chance_moves(state)
+            outcomes = chance_outcomes(self.name, state)
+            return [action for action, _ in outcomes], [probability for _, probability in outcomes]
         self.player[node] = player
-        actions = state.legal_actions()
-        if not actions:
-            raise GameError(f"{self.name} has a decision without any legal action: {_tell(state)}.")
+        actions = legal_actions(self.name, state)
         identity = (player, self._identity(node, state, player))
         infoset = self.index.setdefault(identity, len(self.legal))
         if infoset == len(self.legal):
@@ -208,23 +206,6 @@ class _Walk:
             raise self._different_actions(identity[1])
         self.infoset[node] = infoset
         return actions, []
-
-    def _chance_moves(self, state: Any) -> tuple[list[int], list[float]]:
-        """Returns the outcomes of a chance node and their probabilities.
-
-        Raises:
-          GameError: the probabilities are no distribution.
-        """
-        outcomes = state.chance_outcomes()
-        actions = [action for action, _ in outcomes]
-        probabilities = [probability for _, probability in outcomes]
-        # Written so that NaN is caught.
-        if not (all(p >= 0 for p in probabilities) and abs(sum(probabilities) - 1) < _ROUNDING):
-            raise GameError(
-                f"{self.name} has a chance event whose probabilities are negative or add up to "
-                f"{sum(probabilities):g}, not to 1: {_tell(state)}."
-            )
-        return actions, probabilities
 
     def _add_infoset(self, name: str, actions: list[int], state: Any, player: int) -> None:
         """Adds an information state that is met for the first time.
@@ -267,12 +248,6 @@ class _Walk:
         infoset = self.infoset[parent]
         action = self.legal[infoset][self.slot[child]]
         return extend_name(self.names[infoset], action, state.observation_string(player))
-
-
-def _tell(state: Any) -> str:
-    """Returns the moves that lead to a state, for a message."""
-    history = state.history()
-    return f"after the moves {history}" if history else "at its start"
 
 
 def _observer(game: pyspiel.Game) -> Callable[[Any, int], list[float]] | None:

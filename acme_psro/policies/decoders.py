@@ -1,6 +1,6 @@
 """Decoders: functions that make playable policies of stored ones, by kind.
 
-Dimensions: `n` states, `I_p` information states of player p, `A` actions.
+Dimensions: `n` states, `I_p` information states and `O_p` observations of player p, `A` actions.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyspiel
 
+from acme_psro.games.graph import GameGraph
 from acme_psro.games.information_states import make_namer
-from acme_psro.games.loading import load_game
+from acme_psro.games.loading import GameError, load_game
 from acme_psro.games.tree import GameTree
+from acme_psro.games.views import make_labeller
 from acme_psro.policies.stored import StoredPolicy, StoredPolicyError
 from acme_psro.policies.tabular import Policy
 
@@ -62,17 +64,36 @@ def decode_uniform(policy: StoredPolicy) -> BatchPolicy:
 
 def from_tree_policy(tree: GameTree, player: int, policy: Policy) -> StoredPolicy:
     """Returns a policy of kind "table" from one on a compiled game."""
-    texts = [key.encode() for key in tree.keys[tree.infosets_of(player)]]
-    arrays: dict[str, np.ndarray] = {
-        "keys": np.frombuffer(b"".join(texts), np.uint8),
-        "offsets": np.cumsum([0, *map(len, texts)], dtype=np.int64),
-        "table": np.asarray(policy.table, np.float64),
-    }
+    arrays = _with_keys(tree.keys[tree.infosets_of(player)], policy.table)
     return StoredPolicy({"kind": "table", "game": tree.game_string, "player": player}, arrays)
 
 
+def from_graph_policy(graph: GameGraph, player: int, table: np.ndarray) -> StoredPolicy:
+    """Returns a policy of kind "graph_table", from one on a graph of merged states.
+
+    Args:
+      graph: the compiled game.
+      player: the policy's player.
+      table: `[O_p, A]`, its probabilities.
+    """
+    about = {"kind": "graph_table", "game": graph.game_string, "player": player, "seen_by": graph.seen_by}
+    return StoredPolicy(about, _with_keys(graph.keys[graph.observations_of(player)], table))
+
+
+def _with_keys(keys: Sequence[str], table: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the arrays of a table and of its rows' names."""
+    texts = [key.encode() for key in keys]
+    return {
+        "keys": np.frombuffer(b"".join(texts), np.uint8),
+        "offsets": np.cumsum([0, *map(len, texts)], dtype=np.int64),
+        "table": np.asarray(table, np.float64),
+    }
+
+
 def table_of(policy: StoredPolicy) -> tuple[dict[str, int], np.ndarray]:
-    """Returns each information state string's row, and the rows `[I_p, A]`, of a policy of kind "table".
+    """Returns each key's row, and the rows, of a policy of kind "table" or "graph_table".
+
+    The keys are names of information states, or of what the player observes.
 
     Raises:
       StoredPolicyError: its arrays are not a table.
@@ -126,15 +147,53 @@ def _has_numbered_keys(stored: Sequence[str], keys: Sequence[str]) -> bool:
     )
 
 
+def table_on_graph(graph: GameGraph, policy: StoredPolicy) -> np.ndarray:
+    """Returns `[O_p, A]`: a policy of kind "graph_table", its rows in the order of a compiled graph.
+
+    Raises:
+      StoredPolicyError: its arrays are not a table, or lack observations of the graph.
+    """
+    rows, table = table_of(policy)
+    keys = graph.keys[graph.observations_of(policy.about["player"])]
+    unknown = [key for key in keys if key not in rows]
+    if unknown:
+        raise StoredPolicyError(
+            f"the table lacks {len(unknown)} observations of {graph.game_string}, such as "
+            f"{unknown[0][:_MOST_CHARACTERS]!r}: it is of another version of the game."
+        )
+    return table[[rows[key] for key in keys]]
+
+
 def decode_table(policy: StoredPolicy) -> BatchPolicy:
     """Decodes a policy of kind "table", which raises a StoredPolicyError at states that the table lacks.
 
     Raises:
       StoredPolicyError: the arrays are not a table.
     """
+    return _look_up(policy, make_namer(load_game(policy.about["game"])), "information state")
+
+
+def decode_graph_table(policy: StoredPolicy) -> BatchPolicy:
+    """Decodes a policy of kind "graph_table", which raises a StoredPolicyError at states that it lacks.
+
+    Raises:
+      StoredPolicyError: the arrays are not a table, or the game offers no such observations.
+    """
+    game, seen_by = policy.about["game"], policy.about.get("seen_by")
+    try:
+        labeller = make_labeller(load_game(game), str(seen_by))
+    except GameError as error:
+        raise StoredPolicyError(f"a policy of {game} cannot be used: {error}") from None
+    return _look_up(policy, labeller, "observation")
+
+
+def _look_up(policy: StoredPolicy, name: Callable[[pyspiel.State, int], str], what: str) -> BatchPolicy:
+    """Returns the policy that looks up the names of states in a table.
+
+    Raises:
+      StoredPolicyError: the arrays are not a table.
+    """
     rows, table = table_of(policy)
-    game = policy.about["game"]
-    name = make_namer(load_game(game))
 
     def play(states: Sequence[pyspiel.State], player: int) -> np.ndarray:
         try:
@@ -142,8 +201,8 @@ def decode_table(policy: StoredPolicy) -> BatchPolicy:
         except KeyError as error:
             unknown = repr(error.args[0])[:_MOST_CHARACTERS]
             raise StoredPolicyError(
-                f"player {player}'s table, of {game}, does not have the information state {unknown}: it is "
-                "of another game or another player."
+                f"player {player}'s table, of {policy.about['game']}, does not have the {what} {unknown}: it "
+                "is of another game or another player."
             ) from None
 
     return play
@@ -160,4 +219,9 @@ def decode_network(policy: StoredPolicy) -> BatchPolicy:
     return networks.decode(policy)
 
 
-DECODERS: dict[str, Decoder] = {"uniform": decode_uniform, "table": decode_table, "network": decode_network}
+DECODERS: dict[str, Decoder] = {
+    "uniform": decode_uniform,
+    "table": decode_table,
+    "graph_table": decode_graph_table,
+    "network": decode_network,
+}

@@ -11,8 +11,11 @@ import pytest
 
 from acme_psro.games import cache, walk
 from acme_psro.games.compile import compile_game
+from acme_psro.games.compile_graph import compile_graph
+from acme_psro.games.graph import GameGraph
 from acme_psro.games.loading import GameError
 from acme_psro.games.tree import GameTree
+from tests.acme_psro.games.graphs import ACYCLIC, CYCLIC, graph_of, tree_of
 
 
 @pytest.fixture(autouse=True)
@@ -195,3 +198,66 @@ def test_directory(variables: dict[str, str], expected: str, monkeypatch: pytest
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert cache.directory() == Path(expected)
+
+
+# Graphs.
+
+
+@pytest.mark.parametrize("game", [*ACYCLIC, *CYCLIC])
+def test_every_field_of_a_graph_survives(game: str) -> None:
+    graph = graph_of(game)
+    cache.write_graph(graph)
+    kept = cache.read_graph(graph.game_string)
+    assert kept is not None
+    for field in dataclasses.fields(GameGraph):
+        mine, theirs = getattr(graph, field.name), getattr(kept, field.name)
+        if isinstance(mine, np.ndarray):
+            assert mine.dtype == theirs.dtype
+            np.testing.assert_array_equal(mine, theirs)
+        else:
+            assert mine == theirs
+    assert kept.digest == graph.digest
+
+
+def test_trees_and_graphs_of_a_game_are_different_files() -> None:
+    cache.write_graph(graph_of("kuhn_poker"))
+    assert cache.read("kuhn_poker()") is None
+    assert cache.path_of("kuhn_poker()") != cache.path_of_graph("kuhn_poker()")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "altered", "of another game", "a tree", "empty"])
+def test_damaged_graphs_are_ignored(damage: str) -> None:
+    graph = graph_of("kuhn_poker")
+    cache.write_graph(graph)
+    path = cache.path_of_graph(graph.game_string)
+    content = path.read_bytes()
+    match damage:
+        case "truncated":
+            path.write_bytes(content[: len(content) // 2])
+        case "altered":
+            # A byte in the middle of the file's arrays.
+            at = content.index(graph.reward.tobytes())
+            path.write_bytes(content[: at + 6] + bytes([content[at + 6] ^ 1]) + content[at + 7 :])
+        case "of another game":
+            cache.write_graph(graph_of("coordinated_mp"))
+            path.write_bytes(cache.path_of_graph(graph_of("coordinated_mp").game_string).read_bytes())
+        case "a tree":
+            cache.write(tree_of("kuhn_poker"))
+            path.write_bytes(cache.path_of("kuhn_poker()").read_bytes())
+        case "empty":
+            path.write_bytes(b"")
+    assert cache.read_graph(graph.game_string) is None
+    # It is compiled and stored again.
+    assert compile_graph("kuhn_poker").digest == graph.digest
+    assert cache.read_graph(graph.game_string) is not None
+
+
+def test_a_kept_graph_that_does_not_play_like_the_game_is_not_used() -> None:
+    graph = graph_of("kuhn_poker")
+    for spoiled in (
+        dataclasses.replace(graph, reward=2 * graph.reward),
+        dataclasses.replace(graph, seen_by="observations of the moon"),
+    ):
+        cache.write_graph(spoiled)
+        assert cache.read_graph(graph.game_string) is not None
+        assert compile_graph("kuhn_poker").digest == graph.digest
