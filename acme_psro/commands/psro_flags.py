@@ -26,7 +26,7 @@ flags.DEFINE_string(
     "agent",
     None,
     f"Agent that learns best responses: {', '.join(registry.response_agents())}; by default crossq, and "
-    "conditional_mpo with --loop=neupl.",
+    f"conditional_mpo with --loop=neupl, which takes {' and '.join(registry.member_agents())}.",
 )
 flags.DEFINE_string("loop", "psro", f"How best responses become a solution: {', '.join(LOOPS)}.")
 flags.DEFINE_string(
@@ -40,6 +40,12 @@ flags.DEFINE_string(
     "none",
     f"What a best response begins with: {', '.join(WARM_STARTS)}; with population, the network that its "
     "player's earlier responses learned.",
+)
+flags.DEFINE_integer(
+    "exact_every",
+    1,
+    "Iterations from one exact evaluation to the next in games that compile to graphs, in which it takes "
+    "from seconds to minutes.",
 )
 flags.DEFINE_string("meta_solver", "nash", f"Meta-solver: {', '.join(SOLVERS)}.")
 flags.DEFINE_integer("iterations", None, "Maximum number of iterations; the default depends on the game.")
@@ -178,6 +184,7 @@ def build_config(given: Given) -> PSROConfig:
         simulation=_settings(given, "simulation"),
         neupl=_settings(given, "neupl"),
         warm_start=FLAGS.warm_start,
+        exact_every=FLAGS.exact_every,
     )
 
 
@@ -243,10 +250,12 @@ def _needs_of_flags(config: PSROConfig) -> dict[str, str]:
     groups = _needs_of_groups(config)
     needs = {flag: option for group, option in groups.items() for flag in _FLAGS_OF_GROUPS[group]}
     if "device" in groups:
-        needs |= dict.fromkeys(("preset", "devices"), groups["device"])
+        needs["preset"] = groups["device"]
     elif config.device.get("games_per_response"):
         # Nothing is played while agents learn from kept games.
         needs |= dict.fromkeys(("num_envs", "buffer_size"), "--set=device.games_per_response=0")
+    if config.oracle != "device":
+        needs["devices"] = "--oracle=device"
     if LOOPS[config.loop].trains_members:
         for name in ("num_envs", "batch_size", "buffer_size"):
             needs[name] = f"--loop=psro (in NeuPL it is --set=neupl.{name})"

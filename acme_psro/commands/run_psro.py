@@ -25,6 +25,7 @@ from acme_psro.meta_game.base import PayoffsT, PolicyT
 from acme_psro.population_runs.base import PopulationRun
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.exact import ExactRun
+from acme_psro.population_runs.on_graph import GraphRun
 from acme_psro.population_runs.run import begin, carry_out, opened
 from acme_psro.population_runs.train import print_warning
 
@@ -54,9 +55,11 @@ def _run_one(given: Given, config: PSROConfig, directory: Path) -> None:
             run = held.enter_context(opening)
             devices = psro_places.find_devices()
             psro_flags.warn_of_unused(given, run.config)
-        # Both branches call the same function, but each tells the type checker which policies go with
+        # All branches call the same function, but each tells the type checker which policies go with
         # which payoffs.
-        if isinstance(run, ExactRun):
+        if isinstance(run, ExactRun):  # noqa: SIM114
+            _run(run, directory, devices)
+        elif isinstance(run, GraphRun):
             _run(run, directory, devices)
         else:
             _run(run, directory, devices)
@@ -75,8 +78,8 @@ def _run_seeds(given: Given, config: PSROConfig, directory: Path) -> None:
             seeds = held.enter_context(opening)
             devices = psro_places.find_devices()
             psro_flags.warn_of_unused(given, seeds[0].run.config)
-            restored = side_by_side.begin_seeds(seeds, print_warning)
-        overview = side_by_side.carry_out_seeds(seeds, directory, restored, devices=devices)
+            begun = side_by_side.begin_seeds(seeds, print_warning)
+        overview = side_by_side.carry_out_seeds(begun, directory, devices=devices)
     for line in overview.summary():
         print(line)
     if overview.is_final:

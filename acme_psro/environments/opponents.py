@@ -78,8 +78,11 @@ def _find(directory: Path, game: str, trembling: bool) -> Policy | batched.Oppon
         return table_policy(run.tree, run.mixture_table())
     # A policy that plays like the mixture would weigh all policies by their reach probabilities, at every
     # decision. If a policy is drawn for each episode, a decision needs only this one.
-    state = run.record.state
-    loaded = mixture_files.of_populations(run.game, state.populations, require_weights(state.meta_strategy))
+    strategy = require_weights(run.record.state.meta_strategy)
+    if isinstance(run, run_directory.StoredGraphRun):
+        loaded = mixture_files.of_graph(run.graph, run.record.state.populations, strategy)
+    else:
+        loaded = mixture_files.of_populations(run.game, run.record.state.populations, strategy)
     return mixture_files.opponents_of(loaded, DECODERS)
 
 

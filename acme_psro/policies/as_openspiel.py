@@ -21,8 +21,10 @@ from acme_psro.policies.stored import PolicyFile, StoredPolicyError
 
 if TYPE_CHECKING:
     from acme_psro.games.batched import BatchPolicy
+    from acme_psro.games.graph import GameGraph
     from acme_psro.policies.decoders import Decoder
     from acme_psro.policies.mixture_files import Mixture
+    from acme_psro.policies.on_graph import GraphPopulation
 
 # OpenSpiel announces optional modules that it lacks.
 with contextlib.redirect_stdout(io.StringIO()):
@@ -184,7 +186,25 @@ def mixture_policy(
     from acme_psro.policies.decoders import DECODERS
 
     known = DECODERS if decoders is None else decoders
-    loaded = mixture_files.of_populations(game, populations, meta_strategy)
+    return stored_mixture(mixture_files.of_populations(game, populations, meta_strategy), known)
+
+
+def graph_mixture_policy(
+    graph: GameGraph, populations: Sequence[GraphPopulation], meta_strategy: ProductStrategy
+) -> StoredMixturePolicy:
+    """Returns the mixture of populations on a graph as an OpenSpiel policy."""
+    from acme_psro.policies import mixture_files
+    from acme_psro.policies.decoders import DECODERS
+
+    return stored_mixture(mixture_files.of_graph(graph, populations, meta_strategy), DECODERS)
+
+
+def stored_mixture(loaded: Mixture, known: Mapping[str, Decoder]) -> StoredMixturePolicy:
+    """Returns a mixture of stored policies as an OpenSpiel policy.
+
+    Raises:
+      StoredPolicyError: no decoder takes a policy.
+    """
     kinds = {policy.about["kind"] for own in loaded.policies for policy in own if policy is not None}
     unknown = sorted(kinds - known.keys())
     if unknown:

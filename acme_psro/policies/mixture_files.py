@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from acme_psro.games.batched import BatchPolicy, Opponents
+from acme_psro.games.graph import GameGraph
 from acme_psro.games.identity import content_digest, name_game
 from acme_psro.policies import stored
-from acme_psro.policies.decoders import Decoder, decode
+from acme_psro.policies.decoders import Decoder, decode, from_graph_policy
 from acme_psro.policies.meta_strategy import (
     Draw,
     MixtureError,
@@ -36,6 +37,7 @@ from acme_psro.policies.meta_strategy import (
     meta_strategy_from_json,
     meta_strategy_to_json,
 )
+from acme_psro.policies.on_graph import GraphPopulation
 from acme_psro.policies.stored import PolicyFile, StoredPolicy
 from acme_psro.system.files import write_atomically
 
@@ -224,6 +226,16 @@ def of_populations(
     for player, index in drawn_policies(meta_strategy, populations):
         policies[player][index] = stored.read(populations[player][index].path)
     return Mixture(game, tuple(map(tuple, policies)), meta_strategy)
+
+
+def of_graph(
+    graph: GameGraph, populations: Sequence[GraphPopulation], meta_strategy: PopulationStrategy
+) -> Mixture:
+    """Returns the mixture of populations on a graph; policies without weight are left out."""
+    policies: list[list[StoredPolicy | None]] = [[None] * len(population) for population in populations]
+    for player, index in drawn_policies(meta_strategy, populations):
+        policies[player][index] = from_graph_policy(graph, player, populations[player][index].table)
+    return Mixture(graph.game_string, tuple(map(tuple, policies)), meta_strategy)
 
 
 def _never(states: Sequence[Any], player: int) -> np.ndarray:

@@ -39,7 +39,23 @@ def make_policy(tree: GameTree, player: int, table: np.ndarray) -> Policy:
       ValueError: a row is not a distribution over legal actions.
     """
     rows = tree.infosets_of(player)
-    legal = tree.legal_actions[rows]
+    table = check_table(tree.legal_actions[rows], player, table)
+    whole = np.zeros_like(tree.legal_actions, np.float64)
+    whole[rows] = table
+    return Policy(table, _own_plan(tree, player, traverse.realisation_plan(tree, whole)))
+
+
+def check_table(legal: np.ndarray, player: int, table: np.ndarray) -> np.ndarray:
+    """Returns a player's probabilities, `[rows, A]` float64, after checking them.
+
+    Args:
+      legal: `[rows, A]` bool, the legal actions.
+      player: the player, for messages.
+      table: the probabilities.
+
+    Raises:
+      ValueError: a row is not a distribution over legal actions.
+    """
     if table.shape != legal.shape:
         raise ValueError(f"player {player}'s policy has shape {table.shape}, not {legal.shape}.")
     table = np.array(table, np.float64)
@@ -47,9 +63,7 @@ def make_policy(tree: GameTree, player: int, table: np.ndarray) -> Policy:
         raise ValueError(f"player {player}'s policy has probabilities that are negative or illegal.")
     if np.abs(table.sum(axis=1) - 1).max(initial=0.0) > 1e-6:
         raise ValueError(f"player {player}'s policy has rows that do not sum to 1.")
-    whole = np.zeros_like(tree.legal_actions, np.float64)
-    whole[rows] = table
-    return Policy(table, _own_plan(tree, player, traverse.realisation_plan(tree, whole)))
+    return table
 
 
 def uniform_policy(tree: GameTree, player: int) -> Policy:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from acme_psro.games.compile import DEFAULT_MAX_NODES
 from acme_psro.psro.registry import get_loop
 from acme_psro.solvers import get_solver
-from agents.registry import AGENTS, response_agents
+from agents.registry import AGENTS, member_agents, response_agents
 from agents.settings import check_at_least_zero, check_known
 
 ORACLES = ("exact", "device", "launchpad")
@@ -21,6 +22,10 @@ _DEVICE_FLAGS = {
 }
 
 
+# Settings that earlier versions did not have, with the values by which runs do what they did before.
+_LATER = {"warm_start": "none", "exact_every": 1}
+
+
 @dataclasses.dataclass(frozen=True)
 class PSROConfig:
     """Configuration of a PSRO run.
@@ -28,7 +33,8 @@ class PSROConfig:
     Attributes:
       game: the OpenSpiel game string, including its parameters.
       oracle: the oracle's name, one of `ORACLES`.
-      agent: the name of the agent that learns best responses, one of `agents.registry.response_agents`.
+      agent: the name of the agent that learns best responses, one of `agents.registry.response_agents`, or
+        that learns all members of a population, one of `agents.registry.member_agents`.
       loop: the loop's name, a key of `acme_psro.psro.registry.LOOPS`.
       meta_solver: the meta-solver's name, a key of `acme_psro.solvers.SOLVERS`.
       iterations: the largest number of iterations of the outer loop.
@@ -46,6 +52,8 @@ class PSROConfig:
       warm_start: one of `WARM_STARTS`. With "none" a response begins in a fresh network, with "population" in
         the one that its player's earlier responses learned, see
         `acme_psro.oracles.device.population_start`.
+      exact_every: iterations from one exact evaluation of the mixture to the next in games that are compiled
+        to graphs, in which it takes from seconds to minutes. The last mixture is evaluated in any case.
 
     Raises:
       ValueError: an option is unknown or out of its range. The message names the command-line flag.
@@ -67,15 +75,16 @@ class PSROConfig:
     simulation: dict[str, Any] = dataclasses.field(default_factory=dict)
     neupl: dict[str, Any] = dataclasses.field(default_factory=dict)
     warm_start: str = "none"
+    exact_every: int = 1
 
     def __post_init__(self) -> None:
         check_known("oracle", self.oracle, ORACLES)
         check_known("kind of payoffs", self.payoffs, PAYOFFS)
         if self.payoffs == "sampled" and self.oracle != "launchpad":
             raise ValueError(f"--payoffs=sampled needs --oracle=launchpad: {self.oracle} compiles the game.")
-        check_known("agent", self.agent, response_agents())
-        get_solver(self.meta_solver)
         entry = get_loop(self.loop)
+        check_known("agent", self.agent, AGENTS if entry.trains_members else response_agents())
+        get_solver(self.meta_solver)
         if self.payoffs == "sampled" and entry.needs_tree:
             raise ValueError(
                 f"--loop={self.loop} needs a compiled game: use --payoffs=exact, or --loop=psro."
@@ -85,7 +94,7 @@ class PSROConfig:
         check_known("warm start", self.warm_start, WARM_STARTS)
         if self.warm_start != "none":
             self._check_warm_start(entry.trains_members)
-        for name in ("iterations", "max_nodes"):
+        for name in ("iterations", "max_nodes", "exact_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, not {getattr(self, name)}.")
         # `DeviceConfig` checks these too, but importing it imports JAX, and its messages do not name flags.
@@ -98,8 +107,16 @@ class PSROConfig:
         check_at_least_zero("tolerance", self.tolerance)
 
     def _check_trains_members(self) -> None:
-        if self.oracle != "exact":
-            self._check_takes_contexts(f"--loop={self.loop}")
+        if self.oracle == "exact":
+            if self.neupl.get("payoffs", "exact") != "exact":
+                raise ValueError("neupl.payoffs needs --oracle=device: exact members have exact payoffs.")
+            return
+        self._check_takes_contexts(f"--loop={self.loop}", member_agents())
+        if AGENTS[self.agent].is_on_policy and self.oracle != "device":
+            raise ValueError(
+                f"--agent={self.agent} learns from its newest decisions alone: with --loop={self.loop} it "
+                f"needs --oracle=device, not {self.oracle}."
+            )
 
     def _check_warm_start(self, trains_members: bool) -> None:
         option = f"--warm_start={self.warm_start}"
@@ -109,14 +126,14 @@ class PSROConfig:
             )
         if self.oracle != "device":
             raise ValueError(f"{option} needs --oracle=device, not {self.oracle}.")
-        self._check_takes_contexts(option)
+        fitting = [name for name in response_agents() if AGENTS[name].takes_contexts]
+        self._check_takes_contexts(option, fitting)
 
-    def _check_takes_contexts(self, option: str) -> None:
-        if not AGENTS[self.agent].takes_contexts:
-            fitting = ", ".join(name for name in response_agents() if AGENTS[name].takes_contexts)
+    def _check_takes_contexts(self, option: str, fitting: Sequence[str]) -> None:
+        if self.agent not in fitting:
             raise ValueError(
                 f"{option} needs an agent whose network is told which member it is: "
-                f"use --agent={fitting}, not {self.agent}."
+                f"use --agent={' or '.join(fitting)}, not {self.agent}."
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -132,7 +149,6 @@ class PSROConfig:
             unused.add("simulation")
         if self.payoffs == "sampled":
             unused.add("max_nodes")
-        # Runs of earlier versions do not have it.
-        if self.warm_start == "none":
-            unused.add("warm_start")
+        # Runs of earlier versions do not have them.
+        unused |= {name for name, usual in _LATER.items() if getattr(self, name) == usual}
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in unused}

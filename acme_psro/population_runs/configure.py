@@ -10,7 +10,7 @@ from acme_psro.games.compile import DEFAULT_MAX_NODES
 from acme_psro.games.loading import GameError, load_game, openspiel_errors
 from acme_psro.games.plays import random_plays, repeats
 from acme_psro.population_runs.config import PSROConfig
-from acme_psro.population_runs.defaults import WARM_START, default_agent, game_settings
+from acme_psro.population_runs.defaults import WARM_START, default_agent, game_settings, neupl_settings
 from acme_psro.psro.registry import get_loop
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def configure(
     simulation: Settings | None,
     neupl: Settings | None,
     warm_start: str = "none",
+    exact_every: int = 1,
 ) -> PSROConfig:
     """Returns a run's configuration: what is given, and the defaults of the game and agent for the rest.
 
@@ -76,6 +77,7 @@ def configure(
         simulation=simulation or {},
         neupl=neupl or {},
         warm_start=warm_start,
+        exact_every=_whole("exact_every", exact_every),
     )
 
 
@@ -98,6 +100,7 @@ def complete(
     simulation: Settings,
     neupl: Settings,
     warm_start: str = "none",
+    exact_every: int = 1,
 ) -> PSROConfig:
     """Returns a configuration with the defaults of the game and agent for all settings that are not given.
 
@@ -107,6 +110,10 @@ def complete(
       ValueError: a value is not allowed.
     """
     usual = game_settings(game, agent, loop, preset)
+    if get_loop(loop).trains_members:
+        from acme_psro.neupl import sinks
+
+        neupl = sinks.settle(neupl)
     # Launchpad programs choose their own agent settings, see `acme_psro.agent_runs.config`.
     trains_members = get_loop(loop).trains_members
     usual_agent = usual.agent_settings if oracle == "device" or trains_members else {}
@@ -127,8 +134,9 @@ def complete(
         agent_settings={**usual_agent, **agent_settings} if oracle != "exact" else {},
         payoffs=payoffs,
         simulation=dict(simulation) if oracle == "launchpad" else {},
-        neupl=dict(neupl) if trains_members else {},
+        neupl={**(neupl_settings(agent) if oracle == "device" else {}), **neupl} if trains_members else {},
         warm_start=warm_start,
+        exact_every=exact_every,
     )
 
 

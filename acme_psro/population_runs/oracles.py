@@ -23,6 +23,9 @@ from agents import settings
 from agents.registry import AGENTS
 
 if TYPE_CHECKING:
+    from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
+    from acme_psro.games.graph import GameGraph
+    from acme_psro.oracles.device.graph_oracle import GraphOracle
     from acme_psro.oracles.device.oracle import MakeAgent
     from agents.core import AgentCore, Observation
 
@@ -79,24 +82,38 @@ def prepare_oracle(
     )
 
 
+def prepare_graph_oracle(config: PSROConfig, graph: GameGraph) -> GraphOracle:
+    """Checks the oracle's settings and makes the oracle for a game that is compiled to a graph.
+
+    Args:
+      config: the run's configuration.
+      graph: the compiled game.
+
+    Raises:
+      ValueError: a setting is not allowed.
+    """
+    from acme_psro.oracles.device.graph_oracle import GraphOracle
+    from acme_psro.oracles.device.training import DeviceConfig
+
+    compiled_programs.keep_here(cache.directory() / "xla")
+    settings = DeviceConfig(**config.device)
+    return GraphOracle(graph, make_agent(config), settings, config.tolerance, config.iterations + 1)
+
+
 def _prepare_members(
     config: PSROConfig, directory: Path, warn: Callable[[str], None]
 ) -> Callable[[GameTree], Oracle[Policy, np.ndarray]]:
     """Returns a function that makes the oracle of a loop that trains whole populations."""
     members = NeuPLConfig(**config.neupl)
     if config.oracle == "launchpad":
-        from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
         from acme_psro.agent_runs.neupl_program.oracle import ProgramOracle
 
-        program = NeuPLProgramConfig(
-            game=config.game,
-            epochs=config.iterations,
-            seed=config.seed,
-            agent=config.agent,
-            neupl=config.neupl,
-            agent_settings=config.agent_settings,
-            **({"max_nodes": config.max_nodes} | config.launchpad),
-        )
+        program = make_program_config(config)
+        if program.exploiter_steps:
+            raise ValueError(
+                "launchpad.exploiter_steps needs a game that does not compile, and has no effect otherwise: "
+                "exploitability is exact. Leave it out."
+            )
         return functools.partial(
             ProgramOracle,
             config=program,
@@ -111,8 +128,37 @@ def _prepare_members(
 
     compiled_programs.keep_here(cache.directory() / "xla")
     settings = {"mixture_size": members.context_size}
+    is_on_policy = AGENTS[config.agent].is_on_policy
+    if is_on_policy:
+        # The policy that acts changes between rounds only, so that all of a round's decisions are its own.
+        settings["target_policy_period"] = members.updates_per_round
     return functools.partial(
-        NeuPLOracle, make_agent=make_agent(config, settings), config=members, epochs=config.iterations
+        NeuPLOracle,
+        make_agent=make_agent(config, settings),
+        config=members,
+        epochs=config.iterations,
+        is_on_policy=is_on_policy,
+    )
+
+
+def make_program_config(config: PSROConfig) -> NeuPLProgramConfig:
+    """Returns the configuration of the program that trains a whole population.
+
+    Raises:
+      ValueError: a setting is not allowed.
+    """
+    from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
+
+    # In a game that does not compile the program need not try to.
+    usual = {"max_nodes": 0 if config.payoffs == "sampled" else config.max_nodes}
+    return NeuPLProgramConfig(
+        game=config.game,
+        epochs=config.iterations,
+        seed=config.seed,
+        agent=config.agent,
+        neupl=config.neupl,
+        agent_settings=config.agent_settings,
+        **(usual | config.launchpad),
     )
 
 

@@ -16,13 +16,16 @@ from acme_psro.games.loading import GameError, load_game
 from acme_psro.games.tree import GameTree
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.exact import ExactRun
+from acme_psro.population_runs.on_graph import GraphRun
 from acme_psro.population_runs.settings import check_settings
 from acme_psro.psro.registry import check_loop_fits, get_loop
 from acme_psro.solvers import check_solver_fits
 from acme_psro.storage import run_directory
 
 if TYPE_CHECKING:
+    from acme_psro.games.graph import GameGraph
     from acme_psro.population_runs.sampled import SampledRun
+    from acme_psro.population_runs.sampled_members import SampledMembersRun
 
 
 def settle_payoffs(config: PSROConfig, directory: Path) -> PSROConfig:
@@ -55,11 +58,12 @@ def prepare_run(
     started: float,
     warn: Callable[[str], None],
     on_progress: Callable[[int], None],
-) -> ExactRun | SampledRun:
+) -> ExactRun | GraphRun | SampledRun | SampledMembersRun:
     """Checks all settings and returns the run, without writing anything.
 
-    The game is compiled unless payoffs are "sampled". If payoffs are "auto" and the game does not compile,
-    the run's payoffs are sampled.
+    The game is compiled unless payoffs are "sampled": to a tree, or to a graph if its tree is too large and
+    the device oracle trains responses to mixtures. If payoffs are "auto" and the game does not compile, the
+    run's payoffs are sampled.
 
     Args:
       config: the run's configuration, see `settle_payoffs`.
@@ -78,12 +82,18 @@ def prepare_run(
             _check_budget(config, directory)
         installed.check_acme_layer("--oracle=launchpad")
     if config.payoffs != "sampled":
-        tree = _compile(config, warn, on_progress)
-        if tree is not None:
-            return ExactRun(dataclasses.replace(config, payoffs="exact"), tree, directory, started, warn)
+        compiled = _compile(config, warn, on_progress)
+        if compiled is not None:
+            config = dataclasses.replace(config, payoffs="exact")
+            return _make_run(config, compiled, directory, started, warn)
+    config = dataclasses.replace(config, payoffs="sampled")
+    if get_loop(config.loop).trains_members:
+        from acme_psro.population_runs.sampled_members import SampledMembersRun
+
+        return SampledMembersRun(config, directory, started, warn)
     from acme_psro.population_runs.sampled import SampledRun
 
-    return SampledRun(dataclasses.replace(config, payoffs="sampled"), directory, started, warn)
+    return SampledRun(config, directory, started, warn)
 
 
 def prepare_seeds(
@@ -92,7 +102,7 @@ def prepare_seeds(
     started: float,
     warn: Callable[[str], None],
     on_progress: Callable[[int], None],
-) -> list[ExactRun]:
+) -> list[ExactRun | GraphRun]:
     """Checks all settings and returns a run for each seed, without writing anything.
 
     The game is compiled once. The arguments are those of `prepare_run`, but for the directories.
@@ -108,8 +118,8 @@ def prepare_seeds(
       ValueError: a setting is not allowed, or the game is unknown or does not compile.
     """
     config = check_settings(config)
-    tree = _compile(config, warn, on_progress)
-    assert tree is not None, "games with exact payoffs compile, or an error says why not"
+    compiled = _compile(config, warn, on_progress)
+    assert compiled is not None, "games with exact payoffs compile, or an error says why not"
     said: set[str] = set()
 
     def warn_once(line: str) -> None:
@@ -118,9 +128,22 @@ def prepare_seeds(
             warn(line)
 
     return [
-        ExactRun(dataclasses.replace(config, seed=seed), tree, directory, started, warn_once)
+        _make_run(dataclasses.replace(config, seed=seed), compiled, directory, started, warn_once)
         for seed, directory in directories.items()
     ]
+
+
+def _make_run(
+    config: PSROConfig,
+    compiled: GameTree | GameGraph,
+    directory: Path,
+    started: float,
+    warn: Callable[[str], None],
+) -> ExactRun | GraphRun:
+    """Returns the run in a compiled game."""
+    if isinstance(compiled, GameTree):
+        return ExactRun(config, compiled, directory, started, warn)
+    return GraphRun(config, compiled, started, warn)
 
 
 def _check_budget(config: PSROConfig, directory: Path) -> None:
@@ -143,7 +166,7 @@ def _check_budget(config: PSROConfig, directory: Path) -> None:
 
 def _compile(
     config: PSROConfig, warn: Callable[[str], None], on_progress: Callable[[int], None]
-) -> GameTree | None:
+) -> GameTree | GameGraph | None:
     """Returns the compiled game, or None if it does not compile and payoffs may be sampled."""
     # A game that cannot even be loaded is always an error; only a failure to compile leads to sampling.
     # Whether returns sum to zero is only known when the game is compiled, the number of players at once.
@@ -157,7 +180,31 @@ def _compile(
     except GameError as error:
         if entry.needs_tree:
             raise ValueError(f"--loop={config.loop} needs a game that compiles; {error}") from None
+        if config.oracle == "device" and config.loop == "psro":
+            return _compile_graph(config, error, on_progress)
         if config.payoffs == "exact":
             raise
-        warn(f"{str(error).split(':')[0]}: payoffs are simulated (--payoffs=sampled does so at once).")
+        known = "estimated by the program" if entry.trains_members else "simulated"
+        warn(f"{str(error).split(':')[0]}: payoffs are {known} (--payoffs=sampled does so at once).")
         return None
+
+
+def _compile_graph(config: PSROConfig, no_tree: GameError, on_progress: Callable[[int], None]) -> GameGraph:
+    """Returns a game as a graph of merged states.
+
+    Args:
+      config: the run's configuration.
+      no_tree: the reason why the game is no tree.
+      on_progress: called with the number of nodes compiled so far.
+
+    Raises:
+      ValueError: the game does not merge either.
+    """
+    from acme_psro.games.compile_graph import compile_graph
+
+    try:
+        return compile_graph(config.game, config.max_nodes, on_progress=on_progress)
+    except GameError as error:
+        raise ValueError(
+            f"{no_tree} As a graph of merged states: {error} --oracle=launchpad needs neither."
+        ) from None

@@ -12,6 +12,7 @@ import numpy as np
 from acme_psro.policies import as_openspiel
 from acme_psro.policies.meta_strategy import MetaStrategy, ProductStrategy, require_product
 from acme_psro.population_runs.metrics import Row
+from acme_psro.population_runs.seed_directories import check_names_one
 from acme_psro.storage import run_directory
 
 if TYPE_CHECKING:
@@ -64,11 +65,13 @@ class Result:
         """
         if isinstance(self._run, run_directory.StoredExactRun):
             return as_openspiel.table_policy(self._run.tree, self._run.mixture_table())
-        strategy = require_product(self.meta_strategy)
-        return self._of_files(self._run, strategy)
+        return self._draw(require_product(self.meta_strategy))
 
     def member(self, player: int, index: int) -> Policy:
-        """Returns one policy of a population as an OpenSpiel policy; the other players play uniformly in it.
+        """Returns one policy of a population as an OpenSpiel policy.
+
+        The other players play uniformly in it, or their sinks if the game is not compiled and these come from
+        files.
 
         Args:
           player: the player, in `0 .. P-1`.
@@ -85,12 +88,17 @@ class Result:
             table = run.tree.uniform_policy()
             table[run.tree.infosets_of(player)] = run.record.state.populations[player][index].table
             return as_openspiel.table_policy(run.tree, table)
-        # Every run begins with uniform policies, which is what the others play here.
+        # Every run begins with uniform policies, or with sinks, which is what the others play here.
         chosen = [index if other == player else 0 for other in range(len(self.population_sizes))]
         weights = [np.eye(size)[k] for size, k in zip(self.population_sizes, chosen, strict=True)]
-        return self._of_files(run, ProductStrategy(tuple(weights)))
+        return self._draw(ProductStrategy(tuple(weights)))
 
-    def _of_files(self, run: run_directory.StoredSampledRun, strategy: ProductStrategy) -> Policy:
+    def _draw(self, strategy: ProductStrategy) -> Policy:
+        """Returns a mixture of the populations of a run whose game is no tree."""
+        run = self._run
+        if isinstance(run, run_directory.StoredGraphRun):
+            return as_openspiel.graph_mixture_policy(run.graph, run.record.state.populations, strategy)
+        assert isinstance(run, run_directory.StoredSampledRun), "mixtures on a tree are one table"
         populations = run.record.state.populations
         return as_openspiel.mixture_policy(run.game, populations, strategy, self._decoders)
 
@@ -104,14 +112,17 @@ def load_run(run_dir: Path, decoders: Mapping[str, Decoder] | None = None) -> Re
         `acme_psro.policies.decoders`.
 
     Raises:
-      ValueError: there is no run, no whole checkpoint of one, or its game has changed since.
+      ValueError: there is no run, there are those of several seeds, none has a whole checkpoint, or the game
+        has changed since.
     """
     run_dir = Path(run_dir).expanduser()
+    check_names_one(run_dir)
     run = run_directory.read(run_dir)
-    if isinstance(run, run_directory.StoredExactRun):
-        payoffs, errors = run.record.state.payoffs, None
-    else:
+    errors = None
+    if isinstance(run, run_directory.StoredSampledRun):
         payoffs, errors = run.record.state.payoffs.mean, run.record.state.payoffs.standard_error
+    else:
+        payoffs = run.record.state.payoffs
     return Result(
         run_dir=run_dir,
         game=run.game,

@@ -19,6 +19,7 @@ from acme_psro.population_runs.callbacks import Callback
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.configure import Settings, configure, name_of
 from acme_psro.population_runs.exact import ExactRun
+from acme_psro.population_runs.on_graph import GraphRun
 from acme_psro.population_runs.prepare import prepare_run, settle_payoffs
 from acme_psro.population_runs.recording import ReportWriter, TensorBoardWriter
 from acme_psro.population_runs.showing import ProgressDisplay
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from acme_psro.population_runs.result import Result
     from acme_psro.population_runs.sampled import SampledRun
+    from acme_psro.population_runs.sampled_members import SampledMembersRun
 
 
 def run(
@@ -54,6 +56,7 @@ def run(
     simulation: Settings | None = None,
     neupl: Settings | None = None,
     warm_start: str = "none",
+    exact_every: int = 1,
     callbacks: Sequence[Callback] = (),
     output_dir: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -86,6 +89,8 @@ def run(
       neupl: settings of the loop "neupl", by field of `acme_psro.neupl.config.NeuPLConfig`.
       warm_start: "population" for responses that begin in the network of their player's earlier ones, which
         needs the device oracle and the agent "conditional_mpo"; "none" for fresh networks.
+      exact_every: iterations from one exact evaluation to the next in games that are compiled to graphs, in
+        which it takes from seconds to minutes.
       callbacks: listeners to the run's events, in addition to checkpoints, metrics.csv, TensorBoard events,
         the report and the display.
       output_dir: the run's directory; None for a new temporary directory, which `Result.run_dir` names.
@@ -119,6 +124,7 @@ def run(
             simulation=simulation,
             neupl=neupl,
             warm_start=warm_start,
+            exact_every=exact_every,
         )
         if config.oracle != "exact":
             _use_single_precision()
@@ -126,8 +132,10 @@ def run(
         prepared = held.enter_context(opened(config, directory, resume, started, print_warning))
         if simulation and prepared.config.payoffs == "exact":
             raise ValueError("simulation needs --payoffs=sampled, and has no effect otherwise: leave it out.")
-        # Both branches do the same, but each tells the type checker which policies go with which payoffs.
-        if isinstance(prepared, ExactRun):
+        # All branches do the same, but each tells the type checker which policies go with which payoffs.
+        if isinstance(prepared, ExactRun):  # noqa: SIM114
+            _run(prepared, directory, resume, callbacks, show_progress)
+        elif isinstance(prepared, GraphRun):
             _run(prepared, directory, resume, callbacks, show_progress)
         else:
             _run(prepared, directory, resume, callbacks, show_progress)
@@ -146,7 +154,7 @@ def opened(
     warn: Callable[[str], None],
     on_progress: Callable[[int], None] = lambda nodes: None,
     check: Callable[[PSROConfig], None] = lambda config: None,
-) -> Iterator[ExactRun | SampledRun]:
+) -> Iterator[ExactRun | GraphRun | SampledRun | SampledMembersRun]:
     """Context manager that makes all checks, locks the directory and provides the run; writes nothing itself.
 
     Args:

@@ -8,17 +8,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeAlias
 
 import numpy as np
 
 from acme_psro.display.progress import Progress, make_progress
-from acme_psro.oracles.asking import AskingOracle
+from acme_psro.meta_game.base import PolicyT
+from acme_psro.oracles.asking import AskingOracle, Lanes, Results
+from acme_psro.policies.on_graph import GraphPolicy
 from acme_psro.policies.tabular import Policy
+from acme_psro.population_runs.base import PopulationRun
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.exact import ExactRun
+from acme_psro.population_runs.on_graph import GraphRun
 from acme_psro.population_runs.overview import Overview
 from acme_psro.population_runs.prepare import prepare_seeds, settle_payoffs
 from acme_psro.population_runs.recording import ReportWriter, TensorBoardWriter
@@ -33,11 +37,9 @@ from acme_psro.system import jax_settings
 from acme_psro.system.lock import locked
 from acme_psro.system.process_groups import interruptible
 
-_ExactRecord = Record[Policy, np.ndarray]
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SeedRun:
+class SeedRun(Generic[PolicyT]):
     """A prepared run of one seed.
 
     Attributes:
@@ -49,8 +51,49 @@ class SeedRun:
 
     seed: int
     directory: Path
-    run: ExactRun
+    run: PopulationRun[PolicyT, np.ndarray]
     resume: bool
+
+    def begin(self, warn: Callable[[str], None]) -> BegunSeed[PolicyT]:
+        """Writes the run's configuration, see `begin_seeds`."""
+        restored = begin(self.run, self.directory, self.resume, warn)
+        return BegunSeed(self.seed, self.directory, self.run, restored)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BegunSeed(Generic[PolicyT]):
+    """A run of one seed whose configuration is written.
+
+    Attributes:
+      seed: the seed.
+      directory: the run's directory.
+      run: the run.
+      restored: the record from which the run is resumed; None if it is new.
+    """
+
+    seed: int
+    directory: Path
+    run: PopulationRun[PolicyT, np.ndarray]
+    restored: Record[PolicyT, np.ndarray] | None
+
+    @property
+    def done(self) -> int:
+        """The number of iterations that are completed already."""
+        return 0 if self.restored is None else self.restored.state.iteration
+
+    def train(self, overview: Overview) -> Generator[Lanes, Results, object]:
+        """Returns the run as a generator that asks for its oracle's work.
+
+        Its callbacks are those of a run alone, with the overview as its display.
+        """
+        report = ReportWriter(self.run, print_warning)
+        listeners = [overview.follower(self.seed), report, TensorBoardWriter(lambda: report.images)]
+        return training(self.run, self.directory, self.restored, listeners)
+
+
+# Runs of one seed on a tree and on a graph.
+AnySeedRun: TypeAlias = SeedRun[Policy] | SeedRun[GraphPolicy]
+AnyBegunSeed: TypeAlias = BegunSeed[Policy] | BegunSeed[GraphPolicy]
 
 
 @contextlib.contextmanager
@@ -62,7 +105,7 @@ def opened_seeds(
     started: float,
     warn: Callable[[str], None],
     on_progress: Callable[[int], None] = lambda nodes: None,
-) -> Iterator[list[SeedRun]]:
+) -> Iterator[list[AnySeedRun]]:
     """Context manager that makes all checks, locks the directories and provides the runs; writes nothing.
 
     Args:
@@ -96,9 +139,16 @@ def opened_seeds(
         # Another process may have written to a directory before this one acquired the locks.
         check()
         yield [
-            SeedRun(run.config.seed, directory, run, resume and is_begun(directory))
+            _of_seed(run, directory, resume and is_begun(directory))
             for run, directory in zip(runs, directories.values(), strict=True)
         ]
+
+
+def _of_seed(run: ExactRun | GraphRun, directory: Path, resume: bool) -> AnySeedRun:
+    # Both branches do the same, but each tells the type checker which policies the run has.
+    if isinstance(run, ExactRun):
+        return SeedRun(run.config.seed, directory, run, resume)
+    return SeedRun(run.config.seed, directory, run, resume)
 
 
 def check_num_seeds(config: PSROConfig, num_seeds: int) -> None:
@@ -118,18 +168,16 @@ def check_num_seeds(config: PSROConfig, num_seeds: int) -> None:
 
 
 def carry_out_seeds(
-    seeds: Sequence[SeedRun],
+    seeds: Sequence[AnyBegunSeed],
     root: Path,
-    restored: Sequence[_ExactRecord | None],
     show_progress: bool = True,
     devices: Sequence[int] | None = None,
 ) -> Overview:
     """Starts or resumes prepared runs, with all their files, and writes the report of all of them.
 
     Args:
-      seeds: the runs, see `opened_seeds`.
+      seeds: the runs, see `begin_seeds`.
       root: the directory of their directories.
-      restored: the record from which each is resumed, see `begin_seeds`; None if it is new.
       show_progress: False to print nothing but warnings.
       devices: numbers of the local devices on which responses are trained; None for all.
 
@@ -147,15 +195,12 @@ def carry_out_seeds(
     with contextlib.ExitStack() as held:
         progress = None
         if show_progress:
-            progress = held.enter_context(_shown(config, first.describe(), root, numbers, restored))
+            done = max(each.done for each in seeds)
+            progress = held.enter_context(_shown(config, first.describe(), root, numbers, done))
         overview = Overview(root / "report.html", config, numbers, progress, print_warning)
         held.enter_context(interruptible())
-        trainings = [
-            training(each.run, each.directory, record, _listeners(each, overview))
-            for each, record in zip(seeds, restored, strict=True)
-        ]
         try:
-            run_together(trainings, program)
+            run_together([each.train(overview) for each in seeds], program)
         except BaseException:
             overview.stop()
             raise
@@ -163,8 +208,8 @@ def carry_out_seeds(
     return overview
 
 
-def begin_seeds(seeds: Sequence[SeedRun], warn: Callable[[str], None]) -> list[_ExactRecord | None]:
-    """Writes each run's configuration, and returns the record from which each is resumed; None if it is new.
+def begin_seeds(seeds: Sequence[AnySeedRun], warn: Callable[[str], None]) -> list[AnyBegunSeed]:
+    """Writes each run's configuration, and returns the runs with the records from which they are resumed.
 
     Args:
       seeds: the runs, see `opened_seeds`.
@@ -173,13 +218,7 @@ def begin_seeds(seeds: Sequence[SeedRun], warn: Callable[[str], None]) -> list[_
     Raises:
       ValueError: no checkpoint of a run is whole, or the game has changed.
     """
-    return [begin(each.run, each.directory, each.resume, warn) for each in seeds]
-
-
-def _listeners(each: SeedRun, overview: Overview) -> list[Any]:
-    """Returns the callbacks of one seed's run: those of a run alone, with the overview as its display."""
-    report = ReportWriter(each.run, print_warning)
-    return [overview.follower(each.seed), report, TensorBoardWriter(lambda: report.images)]
+    return [each.begin(warn) for each in seeds]
 
 
 @contextlib.contextmanager
@@ -188,12 +227,11 @@ def _shown(
     description: str,
     root: Path,
     seeds: Sequence[int],
-    restored: Sequence[_ExactRecord | None],
+    done: int,
 ) -> Iterator[Progress]:
     """Context manager that prints what is run, and provides the display of the means over seeds."""
     print(description)
     print(f"seeds {', '.join(map(str, seeds))}; {describe_work(config, root)}", flush=True)
-    done = max((record.state.iteration for record in restored if record is not None), default=0)
     with make_progress(max(config["iterations"], done), sys.stdout) as progress:
         progress.start_iteration(0, "computing payoffs of the first policies")
         yield progress

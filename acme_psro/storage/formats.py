@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acme_psro.games.graph import GameGraph
 from acme_psro.games.identity import content_digest
 from acme_psro.games.tree import GameTree
 from acme_psro.policies import decoders, stored
+from acme_psro.policies.on_graph import GraphPolicy, make_graph_policy
 from acme_psro.policies.stored import PolicyFile
 from acme_psro.policies.tabular import Policy, make_policy
 from acme_psro.storage import checkpoint
@@ -58,11 +60,32 @@ def _has_bare_table(path: Path) -> bool:
         return "table.npy" in archive.namelist()
 
 
-def of_files(game: str) -> Format[PolicyFile, SampledPayoffs]:
+def of_graph(graph: GameGraph) -> Format[GraphPolicy, np.ndarray]:
+    """Returns the format of a game that is a graph: policies are tables on it, payoffs one array."""
+
+    def pack(policy: GraphPolicy, player: int) -> bytes:
+        return stored.pack(decoders.from_graph_policy(graph, player, policy.table))
+
+    def read(path: Path, player: int) -> GraphPolicy:
+        policy = stored.read(path)
+        stored.check_fits(policy, graph.game_string, player, str(path))
+        return make_graph_policy(graph, player, decoders.table_on_graph(graph, policy))
+
+    return Format(
+        game=graph.digest,
+        pack_policy=pack,
+        read_policy=read,
+        pack_payoffs=lambda payoffs: {"payoffs": payoffs},
+        unpack_payoffs=lambda arrays: arrays["payoffs"],
+    )
+
+
+def of_files(game: str, lasting: bool = True) -> Format[PolicyFile, SampledPayoffs]:
     """Returns the format of a game whose payoffs are sampled: policies are the files themselves.
 
     Args:
       game: the game's name, see `acme_psro.games.identity`.
+      lasting: False if policies change after they have joined their populations.
     """
     # It imports JAX, which runs of compiled games may do without.
     from acme_psro.meta_game.estimates import SampledPayoffs
@@ -83,4 +106,5 @@ def of_files(game: str) -> Format[PolicyFile, SampledPayoffs]:
         unpack_payoffs=lambda arrays: SampledPayoffs(
             arrays["payoffs"], arrays["payoff_episodes"], arrays["payoff_standard_errors"]
         ),
+        lasting=lasting,
     )

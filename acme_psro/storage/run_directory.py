@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from acme_psro.games.compile import DEFAULT_MAX_NODES, compile_game
+from acme_psro.games.graph import GameGraph
 from acme_psro.games.identity import name_game
+from acme_psro.games.loading import GameError
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.base import PayoffsT, PolicyT
+from acme_psro.policies.on_graph import GraphPolicy
 from acme_psro.policies.stored import PolicyFile
 from acme_psro.policies.tabular import Policy, mixture_table
 from acme_psro.storage import checkpoint, formats
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 # Settings that may change when a run is resumed: how far it goes and on which hardware, not its results.
 _MAY_DIFFER = (
     "iterations",
+    "exact_every",
+    "launchpad.exploiter_steps",
     "launchpad.learner_devices",
     "launchpad.max_parallel_programs",
     "simulation.payoff_workers",
@@ -37,7 +42,7 @@ _MAY_DIFFER = (
 # Bytes in a name that every usual file system allows.
 _LONGEST_NAME = 255
 # Values of settings that did not exist when older runs were begun, or that are written only if they differ.
-_ONCE = {"payoffs": "exact", "loop": "psro", "warm_start": "none"}
+_ONCE = {"payoffs": "exact", "loop": "psro", "warm_start": "none", "exact_every": 1}
 
 Config = Mapping[str, Any]
 
@@ -67,6 +72,22 @@ class StoredExactRun(NamedTuple):
         return mixture_table(self.tree, state.populations, state.meta_strategy)
 
 
+class StoredGraphRun(NamedTuple):
+    """A run of a game that is compiled to a graph of merged states, read back.
+
+    Attributes:
+      config: as in `config.json`.
+      game: the game's name, see `acme_psro.games.identity`.
+      graph: the compiled game.
+      record: the newest whole checkpoint.
+    """
+
+    config: Config
+    game: str
+    graph: GameGraph
+    record: checkpoint.Record[GraphPolicy, np.ndarray]
+
+
 class StoredSampledRun(NamedTuple):
     """A run whose payoffs are sampled, read back.
 
@@ -81,7 +102,7 @@ class StoredSampledRun(NamedTuple):
     record: checkpoint.Record[PolicyFile, SampledPayoffs]
 
 
-StoredRun: TypeAlias = StoredExactRun | StoredSampledRun
+StoredRun: TypeAlias = StoredExactRun | StoredGraphRun | StoredSampledRun
 
 
 def check(
@@ -200,10 +221,26 @@ def read(directory: str | Path, warn: Callable[[str], None] = lambda line: None)
         game = name_game(game)
         files = formats.of_files(game)
         return StoredSampledRun(config, game, checkpoint.restore(directory / "checkpoints", files, warn))
-    tree = compile_game(game, max_nodes)
+    try:
+        tree = compile_game(game, max_nodes)
+    except GameError:
+        if config.get("oracle") != "device":
+            raise
+        return _read_on_graph(directory, config, game, max_nodes, warn)
     tables = formats.of_tree(tree)
     record = checkpoint.restore(directory / "checkpoints", tables, warn)
     return StoredExactRun(config, tree.game_string, tree, record)
+
+
+def _read_on_graph(
+    directory: Path, config: Config, game: str, max_nodes: int, warn: Callable[[str], None]
+) -> StoredGraphRun:
+    """Reads a run of a game that is no tree."""
+    from acme_psro.games.compile_graph import compile_graph
+
+    graph = compile_graph(game, max_nodes)
+    record = checkpoint.restore(directory / "checkpoints", formats.of_graph(graph), warn)
+    return StoredGraphRun(config, graph.game_string, graph, record)
 
 
 def _check_game(path: Path, config: Config) -> tuple[str, int]:
@@ -214,6 +251,10 @@ def _check_game(path: Path, config: Config) -> tuple[str, int]:
     """
     if "environment" in config and "game" not in config:
         raise RunDirectoryError(f"{path.parent} is a run of run_agent: name a run of run_psro.")
+    if "algorithm" in config and "oracle" not in config:
+        raise RunDirectoryError(
+            f"{path.parent} is a run of self-play, which has no populations: take its policy by load_policy."
+        )
     game, max_nodes = config.get("game"), config.get("max_nodes", DEFAULT_MAX_NODES)
     if not isinstance(game, str):
         raise RunDirectoryError(f"{path} names no game: it was altered.")

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from acme_psro.games import rollout
-from acme_psro.games.tree import GameTree
+from acme_psro.games.compiled import CompiledGame
 from acme_psro.oracles.device.ring import Ring, add
 from agents.core import AgentCore, Observation, Transition, join
 
@@ -108,11 +108,11 @@ class _OwnRows:
     The player is data, so shapes must not depend on it: every player gets as many rows as the largest needs.
     """
 
-    def __init__(self, tree: GameTree) -> None:
-        slices = [tree.infosets_of(player) for player in range(tree.num_players)]
+    def __init__(self, compiled: CompiledGame) -> None:
+        slices = [compiled.rows_of(player) for player in range(compiled.num_players)]
         self.first = jnp.array([rows.start for rows in slices], jnp.int32)
         self.most = max(rows.stop - rows.start for rows in slices)
-        self._last = tree.num_infosets - 1
+        self._last = compiled.num_rows - 1
 
     def observe(self, game: rollout.GameArrays, role: Role) -> Observation:
         """Returns `[M * most, ..]`, padded with information states that are not the player's."""
@@ -128,13 +128,13 @@ class _OwnRows:
 Choose = Callable[[Role, Any, jax.Array, jax.Array, jax.Array | None], jax.Array]
 
 
-def make_choice(tree: GameTree, game: rollout.GameArrays, core: AgentCore, num_envs: int) -> Choose:
+def make_choice(compiled: CompiledGame, game: rollout.GameArrays, core: AgentCore, num_envs: int) -> Choose:
     """Returns (role, agent's variables, key, information states `[B]`, members) -> actions `[B]`.
 
     Members are `[B]`, or None if there is only one. If a player's information states, counted once for every
     member, are fewer than games, the network is evaluated once for each information state instead.
     """
-    own = _OwnRows(tree)
+    own = _OwnRows(compiled)
 
     def by_table(
         role: Role, variables: Any, key: jax.Array, infoset: jax.Array, member: jax.Array | None
@@ -161,7 +161,7 @@ def make_choice(tree: GameTree, game: rollout.GameArrays, core: AgentCore, num_e
 
 
 def make_batching(
-    tree: GameTree, game: rollout.GameArrays, batch_size: int
+    compiled: CompiledGame, game: rollout.GameArrays, batch_size: int
 ) -> Callable[[Role, Item], Transition]:
     """Returns (role, item) -> transitions.
 
@@ -169,7 +169,7 @@ def make_batching(
     the rows are all of them, padded to the same number for every player. Otherwise there are two rows a
     decision.
     """
-    own = _OwnRows(tree)
+    own = _OwnRows(compiled)
 
     def of_all(role: Role, item: Item) -> Transition:
         then = own.row(role, item.next_infoset, item.member)
@@ -199,18 +199,18 @@ def make_batching(
 Act = Callable[[TrainingTask, Any, Experience, jax.Array], Experience]
 
 
-def make_acting(tree: GameTree, game: rollout.GameArrays, core: AgentCore, num_envs: int) -> Act:
+def make_acting(compiled: CompiledGame, game: rollout.GameArrays, core: AgentCore, num_envs: int) -> Act:
     """Returns (task, agent's state, experience, key) -> experience after one decision in every game.
 
     Rewards are divided by the game's largest return, so that learning rates fit every game.
 
     Args:
-      tree: the compiled game.
+      compiled: the game, a tree or a graph.
       game: the same as arrays on the device.
       core: the agent.
       num_envs: games played side by side.
     """
-    choose = make_choice(tree, game, core, num_envs)
+    choose = make_choice(compiled, game, core, num_envs)
 
     def act(task: TrainingTask, state: Any, experience: Experience, key: jax.Array) -> Experience:
         act_key, step_key = jax.random.split(key)
@@ -225,7 +225,7 @@ def make_acting(tree: GameTree, game: rollout.GameArrays, core: AgentCore, num_e
         item = Item(
             infoset=infoset,
             action=action,
-            reward=outcome.reward / tree.utility_scale,
+            reward=outcome.reward / compiled.utility_scale,
             discount=1.0 - outcome.done,
             next_infoset=game.infoset[onward.node],
             # 0 if another player moved: shapes are fixed, so it is stored, but it never counts.

@@ -68,7 +68,9 @@ class KeepingTrainer:
         played = {player: self._play(question, num, rng) for player, question in asked.items()}
         taught = [self._teach(lane, rng) for lane in lanes]
         lessons = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(each for each, _ in taught))
-        fitted: Fitted = yield make_lanes(fit_key, lanes, (lessons, stack([lane.start for lane in lanes])))
+        fitted: Fitted = yield make_lanes(
+            fit_key, [lane.player for lane in lanes], (lessons, stack([lane.start for lane in lanes]))
+        )
         snapshots, left = fitted.snapshots, unstack(fitted.state, len(lanes))
         attempts = []
         for lane, (question, (_, effective)) in enumerate(zip(lanes, taught, strict=True)):

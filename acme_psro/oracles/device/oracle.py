@@ -38,7 +38,8 @@ MakeAgent = Callable[[Observation, int, int], AgentCore]
 class DeviceOracle:
     """An oracle of learned best responses on a compiled game.
 
-    A response plays the agent's most probable action everywhere, at the snapshot that gains most exactly.
+    A response is the snapshot of the agent that gains most exactly. It plays the agent's most probable
+    actions, or the agent's probabilities if `DeviceConfig.stochastic_responses`.
 
     Args:
       tree: the compiled game.
@@ -153,13 +154,10 @@ class DeviceOracle:
         tree, player = self._tree, question.player
         rows = tree.infosets_of(player)
         legal = tree.legal_actions[rows]
-        # Illegal actions have probability 0, and so may legal ones: -1 keeps argmax on legal actions.
-        choices = [np.where(legal, snapshot[rows], -1.0).argmax(axis=1) for snapshot in attempt.probs]
+        tables = settle(attempt.probs[:, rows], legal, self._config.stochastic_responses)
         # Snapshots of a policy that has settled are the same.
-        different = np.unique(np.stack(choices), axis=0, return_index=True)[1]
-        policies = [
-            make_policy(tree, player, np.eye(tree.num_actions)[choices[index]]) for index in sorted(different)
-        ]
+        different = np.unique(tables, axis=0, return_index=True)[1]
+        policies = [make_policy(tree, player, tables[index]) for index in sorted(different)]
         gains = response_gains(tree, question.plan, player, policies)
         # Work counts even if its response is not the one that is kept.
         response = dataclasses.replace(response, counts=response.counts + attempt.counts)
@@ -197,6 +195,24 @@ class DeviceOracle:
         if any(values.shape != (self._tree.num_nodes,) for values in games):
             raise ValueError(f"the kept games are of another game than {self._tree.game_string}.")
         self._keeping.games, self._doublings = games, int(memory["doublings"])
+
+
+def settle(probs: np.ndarray, legal: np.ndarray, is_stochastic: bool = False) -> np.ndarray:
+    """Returns the policies that snapshots `[n, rows, A]` become: their most probable actions, or as they are.
+
+    Args:
+      probs: probabilities of actions, summing to 1 up to rounding.
+      legal: `[rows, A]` bool.
+      is_stochastic: see `DeviceConfig.stochastic_responses`.
+
+    Returns:
+      `[n, rows, A]` float64, exactly 0 on illegal actions.
+    """
+    if is_stochastic:
+        kept = np.where(legal, np.asarray(probs, np.float64), 0.0)
+        return kept / kept.sum(axis=-1, keepdims=True)
+    # Illegal actions have probability 0, and so may legal ones: -1 keeps argmax on legal actions.
+    return np.eye(legal.shape[-1])[np.where(legal, probs, -1.0).argmax(axis=-1)]
 
 
 def _added(policies: tuple[Policy, ...], policy: Policy | None) -> tuple[Policy, ...]:

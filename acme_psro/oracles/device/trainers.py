@@ -71,16 +71,16 @@ class Trainer(Protocol):
         ...
 
 
-def make_lanes(key: jax.Array, questions: Sequence[Question], material: object) -> Lane:
-    """Returns a lane for every question, each with a key of its own.
+def make_lanes(key: jax.Array, players: Sequence[int], material: object) -> Lane:
+    """Returns lanes, each with a key of its own.
 
     Args:
       key: the random key, which is split.
-      questions: `[L]`, the questions.
+      players: `[L]`, the player who learns in each lane.
       material: nested arrays `[L, ..]`.
     """
-    keys = np.asarray(jax.random.key_data(jax.random.split(key, len(questions))))
-    return Lane(keys, np.array([question.player for question in questions], np.int32), material)
+    keys = np.asarray(jax.random.key_data(jax.random.split(key, len(players))))
+    return Lane(keys, np.array(players, np.int32), material)
 
 
 def make_training_against(
@@ -136,7 +136,9 @@ class PlayingTrainer:
         del doublings
         config = self._config
         tables = np.stack([_opponents(self._tree, lane) for lane in lanes]).astype(np.float32)
-        trained: Trained = yield make_lanes(key, lanes, (tables, stack([lane.start for lane in lanes])))
+        trained: Trained = yield make_lanes(
+            key, [lane.player for lane in lanes], (tables, stack([lane.start for lane in lanes]))
+        )
         left = unstack(trained.state, len(lanes))
         rounds = config.rounds_before_learning + config.updates // config.updates_per_round
         return [

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from acme_psro.games import rollout
-from acme_psro.games.tree import GameTree
+from acme_psro.games.compiled import CompiledGame
 from acme_psro.oracles.device.experience import (
     Act,
     Experience,
@@ -59,6 +59,9 @@ class DeviceConfig:
       trembles: share of games against the others' average policy instead of their meta-strategy, so that
         the response is sensible at information states that the meta-strategy never reaches.
       tremble_weight: weight of decisions in these games; low, so that they decide only there.
+      stochastic_responses: True if responses play with the agent's probabilities, False if they play its most
+        probable actions. Best responses need not be stochastic, but stochastic ones exploit less and are
+        harder to exploit.
     """
 
     gradient_steps: int = 1000
@@ -74,6 +77,7 @@ class DeviceConfig:
     max_games_per_response: int = 100_000
     trembles: float = 0.2
     tremble_weight: float = 0.1
+    stochastic_responses: bool = False
 
     def __post_init__(self) -> None:
         counts = ("gradient_steps", "num_envs", "batch_size", "buffer_size")
@@ -177,14 +181,16 @@ class Snapshot(NamedTuple):
 Train = Callable[[jax.Array, jax.Array, OpponentProfiles], Trained]
 
 
-def make_train(tree: GameTree, game: rollout.GameArrays, core: AgentCore, config: DeviceConfig) -> Train:
+def make_train(
+    compiled: CompiledGame, game: rollout.GameArrays, core: AgentCore, config: DeviceConfig
+) -> Train:
     """Returns train(key, player `[]` int32, opponents) -> Trained.
 
     The function is pure, to be vmapped over tasks and jitted. Rewards reach the agent divided by the game's
     largest return.
     """
-    act = make_acting(tree, game, core, config.num_envs)
-    train_to_snapshot = _make_training_to_snapshot(tree, game, core, config, act)
+    act = make_acting(compiled, game, core, config.num_envs)
+    train_to_snapshot = _make_training_to_snapshot(compiled, game, core, config, act)
 
     def train(key: jax.Array, player: jax.Array, opponents: OpponentProfiles) -> Trained:
         task = _make_task(game, player, opponents)
@@ -222,15 +228,15 @@ def _make_task(game: rollout.GameArrays, player: jax.Array, opponents: OpponentP
 
 
 def _make_training_to_snapshot(
-    tree: GameTree,
+    compiled: CompiledGame,
     game: rollout.GameArrays,
     core: AgentCore,
     config: DeviceConfig,
     act: Act,
 ) -> Callable[[TrainingTask, Progress, jax.Array], tuple[Progress, Snapshot]]:
     """Returns (task, progress, key) -> progress and snapshot after one snapshot's share of the updates."""
-    make_batch = make_batching(tree, game, config.batch_size)
-    everywhere = jnp.arange(tree.num_infosets)
+    make_batch = make_batching(compiled, game, config.batch_size)
+    everywhere = jnp.arange(compiled.num_rows)
 
     def update(task: TrainingTask, experience: Experience, state: Any, key: jax.Array) -> tuple[Any, Metrics]:
         item = sample(experience.buffer, key, config.batch_size)

@@ -1,0 +1,89 @@
+"""The meta-game of policies on a graph: every payoff is exact, and follows from a sweep over the graph.
+
+Dimensions: `P` = 2 players, `n_p` policies of player p; others as in `acme_psro.games.graph`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from acme_psro.games import sweeps
+from acme_psro.games.graph import GameGraph
+from acme_psro.meta_game.payoffs import empty_payoffs, extend_payoffs, missing_boxes
+from acme_psro.policies.meta_strategy import MetaStrategy, require_product
+from acme_psro.policies.on_graph import (
+    GraphPolicy,
+    GraphPopulation,
+    stack_tables,
+    uniform_graph_policy,
+)
+
+
+class GraphMetaGame:
+    """The meta-game of a graph of two players, see `acme_psro.meta_game.base.MetaGame`.
+
+    Args:
+      graph: the compiled game.
+    """
+
+    def __init__(self, graph: GameGraph) -> None:
+        self._graph = graph
+
+    def first(self) -> tuple[GraphPolicy, ...]:
+        """Returns uniform policies, with which populations begin."""
+        return tuple(uniform_graph_policy(self._graph, player) for player in range(2))
+
+    def extend(self, populations: Sequence[GraphPopulation], known: np.ndarray | None) -> np.ndarray:
+        """Returns the payoffs `[P, n_0, n_1]`; only cells that `known` lacks are computed."""
+        known = empty_payoffs(2) if known is None else known
+        sizes = [len(population) for population in populations]
+        filled = extend_payoffs(known, sizes)
+        for box in missing_boxes(known.shape[1:], sizes):
+            rows, columns = box
+            cells = payoffs_of_pairs(self._graph, populations[0][rows], populations[1][columns])
+            filled[:, rows, columns] = cells
+        return filled
+
+    def tensor(self, payoffs: np.ndarray) -> np.ndarray:
+        """Returns the payoffs themselves."""
+        return payoffs
+
+
+def payoffs_of_pairs(graph: GameGraph, first: GraphPopulation, second: GraphPopulation) -> np.ndarray:
+    """Returns the payoffs `[P, n_0, n_1]` of all pairs of the players' policies, in utility units."""
+    return sweeps.payoffs(graph, [stack_tables(graph, 0, first), stack_tables(graph, 1, second)])
+
+
+def mixture_returns(payoffs: np.ndarray, meta_strategy: MetaStrategy) -> np.ndarray:
+    """Returns `[P]`, what the players earn if both draw their policies by a meta-strategy.
+
+    Args:
+      payoffs: `[P, n_0, n_1]`.
+      meta_strategy: a distribution for each player.
+    """
+    first, second = require_product(meta_strategy).marginals
+    return np.einsum("pij,i,j->p", payoffs, first, second)
+
+
+def returns_against(
+    graph: GameGraph,
+    player: int,
+    policy: GraphPolicy,
+    populations: Sequence[GraphPopulation],
+    meta_strategy: MetaStrategy,
+) -> np.ndarray:
+    """Returns `[P]`, what the players earn if one plays a policy and the other draws by a meta-strategy.
+
+    Args:
+      graph: the compiled game.
+      player: the player of the policy.
+      policy: its policy.
+      populations: one a player; the player's own does not count.
+      meta_strategy: a distribution for each player.
+    """
+    weights = require_product(meta_strategy).marginals[1 - player]
+    met = tuple(populations[1 - player][k] for k in np.flatnonzero(weights))
+    pair = ((policy,), met) if player == 0 else (met, (policy,))
+    return payoffs_of_pairs(graph, *pair).reshape(2, -1) @ weights[np.flatnonzero(weights)]

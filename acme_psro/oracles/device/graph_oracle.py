@@ -1,0 +1,194 @@
+"""Best responses by reinforcement learning in games that are compiled to graphs.
+
+A mixture of policies on a graph is no single table, so the opponents of a training are the policies
+themselves, one of which is drawn for each game. Exact best responses to them have to remember what they saw,
+so that their gains are left to the evaluation of the run (`acme_psro.evaluation.beliefs`). What a response
+gains is exact all the same: payoffs follow from one sweep over the graph.
+
+Dimensions: `K` opponent profiles, `L` lanes; others as in `acme_psro.games.graph`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Generator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from acme_psro.games import rollout
+from acme_psro.games.graph import GameGraph
+from acme_psro.meta_game.on_graph import mixture_returns, returns_against
+from acme_psro.oracles.asking import Results, answer
+from acme_psro.oracles.base import BestResponseTask, Counts, Response
+from acme_psro.oracles.device.experience import observe
+from acme_psro.oracles.device.lanes import Lane, LaneProgram, make_program
+from acme_psro.oracles.device.oracle import MakeAgent, settle
+from acme_psro.oracles.device.trainers import make_lanes
+from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Trained, make_train
+from acme_psro.policies.meta_strategy import require_product
+from acme_psro.policies.on_graph import GraphPolicy, make_graph_policy, stack_tables
+
+Task = BestResponseTask[GraphPolicy, np.ndarray]
+
+
+class Opposition(NamedTuple):
+    """Opponents of one training, as NumPy's arrays on the host and JAX's on the device.
+
+    Attributes:
+      tables: `[K, O, A]` float32, profiles: a policy for every player.
+      weights: `[K]` float32, the probability to meet each; 0 for padding.
+      decision_weights: `[K]` float32, the weight of decisions against each.
+    """
+
+    tables: Any
+    weights: Any
+    decision_weights: Any
+
+
+class GraphOracle:
+    """An oracle of learned best responses on a graph, see `acme_psro.oracles.device.oracle.DeviceOracle`.
+
+    Args:
+      graph: the compiled game, of two players.
+      make_agent: makes the agent that learns.
+      config: the budget of a response. Games are not kept: `games_per_response` must be 0.
+      tolerance: a response is kept if it gains more than this over the mixture.
+      most_policies: the largest number of policies that a population will have, to which opponents are
+        padded, so that nothing is compiled again as populations grow.
+
+    Raises:
+      ValueError: the game has not two players, or the configuration keeps games.
+    """
+
+    def __init__(
+        self,
+        graph: GameGraph,
+        make_agent: MakeAgent,
+        config: DeviceConfig,
+        tolerance: float,
+        most_policies: int,
+    ) -> None:
+        if graph.num_players != 2:
+            raise ValueError(
+                f"{graph.game_string} has {graph.num_players} players: graphs are for games of two."
+            )
+        if config.games_per_response:
+            raise ValueError(
+                f"games cannot be kept on a graph: set games_per_response to 0, not "
+                f"{config.games_per_response}."
+            )
+        self._graph, self._config, self._tolerance = graph, config, tolerance
+        self._most = most_policies
+        self._game = rollout.make_arrays(graph)
+        example = observe(self._game, jnp.zeros(1, jnp.int32), jnp.zeros((1, 0)))
+        self._core = make_agent(example, graph.num_actions, config.updates)
+        self._program: LaneProgram | None = None
+
+    def train_lane(self, lane: Lane) -> Trained:
+        """Returns one lane's training without the agent's state; pure, to be vmapped and jitted."""
+        opposition = Opposition(*lane.material)
+        opponents = OpponentProfiles(
+            tables=opposition.tables,
+            weights=opposition.weights,
+            members=jnp.zeros(len(opposition.weights), jnp.int32),
+            contexts=jnp.zeros((1, 0)),
+            decision_weights=opposition.decision_weights,
+        )
+        train = make_train(self._graph, self._game, self._core, self._config)
+        trained = train(jax.random.wrap_key_data(lane.key), lane.player, opponents)
+        return trained._replace(state=None)
+
+    def make_program(self, runs: int = 1, devices: Sequence[int] | None = None) -> LaneProgram:
+        """Returns the program that trains lanes of this oracle, see `acme_psro.oracles.asking`.
+
+        Raises:
+          ValueError: there is no such device.
+        """
+        return make_program(self.train_lane, runs, devices)
+
+    def __call__(self, key: np.ndarray, tasks: Sequence[Task]) -> list[Response[GraphPolicy]]:
+        if self._program is None:
+            self._program = self.make_program()
+        return answer(self.ask(key, tasks), self._program)
+
+    def ask(
+        self, key: np.ndarray, tasks: Sequence[Task]
+    ) -> Generator[Lane, Results, list[Response[GraphPolicy]]]:
+        """Returns a generator of the tasks' responses, which leaves the training of lanes to its caller."""
+        next_key = jax.random.wrap_key_data(jnp.asarray(key))
+        responses = [Response[GraphPolicy](None, -math.inf, math.nan) for _ in tasks]
+        opposed = [self._oppose(task) for task in tasks]
+        present = [_present_return(task) for task in tasks]
+        seeds = self._config.seeds_per_response
+        lanes = [task for task in range(len(tasks)) for _ in range(seeds)]
+        material = Opposition(*map(np.stack, zip(*(opposed[task] for task in lanes), strict=True)))
+        for _ in range(1 + self._config.max_extensions):
+            train_key, next_key = jax.random.split(next_key)
+            players = [tasks[task].player for task in lanes]
+            trained: Trained = yield make_lanes(train_key, players, tuple(material))
+            for lane, task in enumerate(lanes):
+                attempt = _cut(trained, lane)
+                responses[task] = self._improve(tasks[task], present[task], responses[task], attempt)
+            # Exact gains of best responses are unknown here, so that only failures are trained again.
+            if all(response.policy is not None for response in responses):
+                break
+        return responses
+
+    def _oppose(self, task: Task) -> Opposition:
+        """Returns the opponents of a task, padded.
+
+        Trembles are games against a policy drawn evenly. Both kinds of games are merged, with the mean weight
+        of the decisions against each policy.
+        """
+        other = 1 - task.player
+        mixture = np.asarray(require_product(task.meta_strategy).marginals[other], np.float64)
+        even = np.full(len(mixture), 1 / len(mixture))
+        share = self._config.trembles
+        weights = (1 - share) * mixture + share * even
+        counted = (1 - share) * mixture + share * self._config.tremble_weight * even
+        num = max(self._most, len(mixture))
+        tables = stack_tables(self._graph, other, task.populations[other])
+        padded = np.concatenate([tables, np.repeat(tables[:1], num - len(tables), axis=0)])
+        return Opposition(
+            padded.astype(np.float32),
+            np.pad(weights, (0, num - len(weights))).astype(np.float32),
+            np.pad(counted / weights, (0, num - len(weights)), constant_values=1.0).astype(np.float32),
+        )
+
+    def _improve(
+        self, task: Task, present: float, response: Response[GraphPolicy], attempt: Trained
+    ) -> Response[GraphPolicy]:
+        """Returns the response after one more training: the best snapshot, if it gains."""
+        config, rows = self._config, self._graph.rows_of(task.player)
+        rounds = config.rounds_before_learning + config.updates // config.updates_per_round
+        work = Counts(int(attempt.episodes), rounds * config.num_envs, config.updates)
+        response = dataclasses.replace(response, counts=response.counts + work)
+        probs = np.asarray(attempt.probs)[:, 0, rows]
+        for table in settle(probs, self._graph.legal_actions[rows], config.stochastic_responses):
+            policy = make_graph_policy(self._graph, task.player, table)
+            earned = returns_against(self._graph, task.player, policy, task.populations, task.meta_strategy)
+            gain = float(earned[task.player] - present)
+            if gain > response.gain:
+                metrics = {name: float(value) for name, value in attempt.metrics.items()}
+                kept = policy if gain > self._tolerance else None
+                response = dataclasses.replace(response, gain=gain, policy=kept, metrics=metrics)
+        return response
+
+
+def _present_return(task: Task) -> float:
+    """Returns what the player earns by its own part of the mixture.
+
+    Raises:
+      ValueError: the task has no payoffs.
+    """
+    if task.payoffs is None:
+        raise ValueError("best responses on a graph need the payoffs of the populations: give them.")
+    return float(mixture_returns(task.payoffs, task.meta_strategy)[task.player])
+
+
+def _cut(trained: Any, lane: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[lane], trained)

@@ -1,0 +1,146 @@
+"""Population runs in games that compile to graphs of merged states: exact payoffs, learned responses.
+
+Payoffs cost a sweep over the graph. The exact figures of a mixture are a search over all that a responder may
+remember, which takes from seconds to minutes: `PSROConfig.exact_every` says how often it is made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from acme_psro.evaluation.exact import Evaluation
+from acme_psro.evaluation.on_graph import evaluate_on_graph
+from acme_psro.games.graph import GameGraph
+from acme_psro.meta_game.on_graph import GraphMetaGame, mixture_returns
+from acme_psro.policies.on_graph import GraphPolicy
+from acme_psro.population_runs.base import PopulationRun, count_iterations
+from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.meta_regret import RegretWarning
+from acme_psro.population_runs.metrics import Row, exact_row, is_known, wall_seconds
+from acme_psro.population_runs.oracles import prepare_graph_oracle
+from acme_psro.psro import meta_solving
+from acme_psro.psro.loop import PSROState
+from acme_psro.solvers import check_solver_fits, get_solver
+from acme_psro.storage import formats
+from acme_psro.storage.checkpoint import Record
+
+State = PSROState[GraphPolicy, np.ndarray]
+
+_UNKNOWN = np.full(2, math.nan)
+
+
+class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
+    """A run in a game that is compiled to a graph, see `acme_psro.population_runs.base.PopulationRun`.
+
+    Args:
+      config: the run's configuration, with the loop "psro" and the device oracle.
+      graph: the compiled game, of two players.
+      started: the value of `time.monotonic()` when the process began.
+      warn: called with one line if the meta-solver's answer is no equilibrium.
+
+    Raises:
+      ValueError: a setting is not allowed, or the loop or the meta-solver does not fit the game.
+    """
+
+    def __init__(
+        self, config: PSROConfig, graph: GameGraph, started: float, warn: Callable[[str], None]
+    ) -> None:
+        check_solver_fits(config.meta_solver, graph.num_players, graph.zero_sum)
+        self.config = config
+        self.form = formats.of_graph(graph)
+        self.meta_game = GraphMetaGame(graph)
+        self.loop = meta_solving.make_loop(self.meta_game, get_solver(config.meta_solver))
+        self.oracle = prepare_graph_oracle(config, graph)
+        self._graph = graph
+        self._regret_warning = RegretWarning(config.meta_solver, warn)
+        self._started = started
+        self._compiled = time.monotonic() - started
+        # The newest figures, and the iteration that they belong to: they are asked for several times.
+        self._known: tuple[int, Evaluation] | None = None
+
+    def describe(self) -> str:
+        graph = self._graph
+        return (
+            f"{graph.game_string}: {graph.num_nodes:,} merged states, {graph.num_observations:,} "
+            f"observations of movers, compiled in {self._compiled:.1f} s"
+        )
+
+    def converged(self, state: State) -> bool:
+        if not self._is_due(state.iteration):
+            return False
+        return bool(self._evaluate(state).per_player_gain.max() <= self.config.tolerance)
+
+    def holds(self, population: tuple[GraphPolicy, ...], response: GraphPolicy) -> bool:
+        # A uniform meta-strategy is fictitious play: a policy that is found again must get more weight.
+        is_fictitious_play = self.config.meta_solver == "uniform"
+        return not is_fictitious_play and any(
+            np.array_equal(policy.table, response.table) for policy in population
+        )
+
+    def add_row(self, before: Sequence[Row], state: State, seconds: float) -> list[Row]:
+        self._regret_warning.check(state.iteration, state.payoffs, state.meta_strategy)
+        wall = wall_seconds(before, seconds, time.monotonic() - self._started)
+        is_due = self._is_due(state.iteration)
+        figures = self._evaluate(state) if is_due else Evaluation(self._returns(state), _UNKNOWN)
+        if before:
+            state = _with_best_gains(state, before[-1])
+        return [*before, exact_row(state, figures, seconds, wall, self.config.tolerance)]
+
+    def conclude(self, record: Record[GraphPolicy, np.ndarray]) -> Record[GraphPolicy, np.ndarray]:
+        """Completes the last row with the exact figures, if it lacks them."""
+        *others, last = record.metrics
+        if is_known(last):
+            return record
+        figures = self._evaluate(record.state)
+        known = {"nash_conv": figures.nash_conv, "exploitability": figures.exploitability}
+        known |= {f"gain_{player}": float(gain) for player, gain in enumerate(figures.per_player_gain)}
+        return dataclasses.replace(record, metrics=[*others, last | known])
+
+    def tidy(self, iteration: int) -> None:
+        del iteration
+
+    def outcome(self, record: Record[GraphPolicy, np.ndarray]) -> str:
+        done = record.state.iteration
+        if self.converged(record.state):
+            return (
+                f"Converged after {count_iterations(done)}: no player gains more than "
+                f"{self.config.tolerance:g} by an exact best response."
+            )
+        return self.say_stopped(done)
+
+    def summary(self, record: Record[GraphPolicy, np.ndarray]) -> str:
+        last = record.metrics[-1]
+        figures = f"Exploitability {last['exploitability']:.6f}, NashConv {last['nash_conv']:.6f}."
+        return f"{self.outcome(record)} {figures}"
+
+    def _is_due(self, iteration: int) -> bool:
+        """Returns True if an iteration's mixture is evaluated before the next iteration."""
+        return iteration % self.config.exact_every == 0
+
+    def _returns(self, state: State) -> np.ndarray:
+        return mixture_returns(state.payoffs, state.meta_strategy)
+
+    def _evaluate(self, state: State) -> Evaluation:
+        if self._known is None or self._known[0] != state.iteration:
+            figures = evaluate_on_graph(
+                self._graph, state.populations, state.meta_strategy, self._returns(state)
+            )
+            self._known = state.iteration, figures
+        return self._known[1]
+
+
+def _with_best_gains(state: State, row: Row) -> State:
+    """Returns the state with the gains of exact best responses beside those of its responses.
+
+    They are the exact figures of the mixture that was responded to, in the row before; NaN if it has none.
+    """
+    responses = tuple(
+        dataclasses.replace(response, best_gain=row[f"gain_{player}"])
+        for player, response in enumerate(state.responses)
+    )
+    return dataclasses.replace(state, responses=responses)
