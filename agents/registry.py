@@ -52,12 +52,14 @@ class Agent(NamedTuple):
       acme: imports the agent and Acme, and returns the parts for Acme.
       finds_responses: True if population runs may use it to find best responses.
       takes_contexts: True if one network of it may be many policies, told apart by their contexts.
+      is_on_policy: True if it learns from its own newest decisions alone.
     """
 
     core: Callable[[], CoreParts]
     acme: Callable[[], AcmeParts]
     finds_responses: bool
     takes_contexts: bool = False
+    is_on_policy: bool = False
 
 
 def _crossq() -> CoreParts:
@@ -96,10 +98,15 @@ def _mpo_in_acme() -> AcmeParts:
 AGENTS: dict[str, Agent] = {
     "crossq": Agent(_crossq, _crossq_in_acme, finds_responses=True),
     "conditional_mpo": Agent(_mpo, _mpo_in_acme, finds_responses=True, takes_contexts=True),
-    "vmpo": Agent(_v_mpo, _mpo_in_acme, finds_responses=False, takes_contexts=True),
+    "vmpo": Agent(_v_mpo, _mpo_in_acme, finds_responses=False, takes_contexts=True, is_on_policy=True),
 }
 
 
 def response_agents() -> tuple[str, ...]:
     """Returns the names of the agents that may learn best responses in population runs."""
     return tuple(name for name, agent in AGENTS.items() if agent.finds_responses)
+
+
+def member_agents() -> tuple[str, ...]:
+    """Returns the names of the agents whose one network may learn all members of a population."""
+    return tuple(name for name, agent in AGENTS.items() if agent.takes_contexts)

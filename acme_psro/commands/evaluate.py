@@ -12,14 +12,23 @@ from acme_psro.commands import command_line
 import json
 import math
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from acme_psro.commands import config_flag
-from acme_psro.evaluation.exact import evaluate_mixture
+from acme_psro.display import formats
+from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
+from acme_psro.evaluation.on_graph import evaluate_on_graph
+from acme_psro.meta_game.base import PolicyT
+from acme_psro.meta_game.on_graph import mixture_returns
 from acme_psro.policies.meta_strategy import require_product
 from acme_psro.population_runs.metrics import is_known
+from acme_psro.population_runs.seed_directories import check_names_one
+from acme_psro.psro.loop import PSROState
+from acme_psro.self_play_runs import result as self_play
 from acme_psro.storage import run_directory
 from acme_psro.system import tolerant_output
 
@@ -37,9 +46,14 @@ def describe(run: run_directory.StoredRun) -> dict[str, Any]:
     `nash_conv`, `exploitability` and `per_player_gain` then estimate what the exploiters gain, with standard
     errors; they may be below 0 near an equilibrium. The entries that end in `_lower` are lower bounds of what
     there is to gain, 1.645 standard errors below the estimates and never below 0. Values that are not known
-    yet are None.
+    yet are None. Of members that all keep learning, the last mixture is evaluated, whatever is known of it.
     """
-    figures = _exact(run) if isinstance(run, run_directory.StoredExactRun) else _sampled(run)
+    if isinstance(run, run_directory.StoredExactRun):
+        figures = _exact(run)
+    elif isinstance(run, run_directory.StoredGraphRun):
+        figures = _on_graph(run)
+    else:
+        figures = _sampled(run)
     return {
         "game": run.game,
         "players": len(run.record.state.populations),
@@ -53,11 +67,25 @@ def _exact(run: run_directory.StoredExactRun) -> dict[str, Any]:
     """Returns the exact evaluation of the last mixture."""
     state = run.record.state
     figures = evaluate_mixture(run.tree, state.populations, state.meta_strategy)
+    return _tell(figures, state, _of_population(run))
+
+
+def _on_graph(run: run_directory.StoredGraphRun) -> dict[str, Any]:
+    """Returns the exact evaluation of the last mixture, against best responses with perfect recall."""
+    state = run.record.state
+    returns = mixture_returns(state.payoffs, state.meta_strategy)
+    return _tell(evaluate_on_graph(run.graph, state.populations, state.meta_strategy, returns), state, {})
+
+
+def _tell(
+    figures: Evaluation, state: PSROState[PolicyT, np.ndarray], of_population: Mapping[str, float]
+) -> dict[str, Any]:
+    """Returns exact figures by name."""
     return {
         "iterations": state.iteration,
         "nash_conv": figures.nash_conv,
         "exploitability": figures.exploitability,
-        **_of_population(run),
+        **of_population,
         "per_player_gain": figures.per_player_gain.tolist(),
         "expected_returns": figures.expected_returns.tolist(),
         "populations": [len(population) for population in state.populations],
@@ -82,14 +110,19 @@ def _sampled(run: run_directory.StoredSampledRun) -> dict[str, Any]:
 
     record = run.record
     index = max((i for i, row in enumerate(record.metrics) if is_known(row)), default=0)
+    if formats.has_members(record.metrics[-1]):
+        # The members of earlier mixtures have changed since.
+        index = len(record.metrics) - 1
     row, strategy = record.metrics[index], require_product(record.meta_strategies[index])
     players = range(len(record.state.populations))
     returns = sampled.mixture_values(record.state.payoffs, strategy)
 
+    def known(values: Sequence[float]) -> list[float | None]:
+        return [value if math.isfinite(value) else None for value in values]
+
     def estimates(*names: str) -> list[float | None]:
         # Rows of earlier versions have no bounds apart from the estimates.
-        values = [row.get(name, math.nan) for name in names]
-        return [value if math.isfinite(value) else None for value in values]
+        return known([row.get(name, math.nan) for name in names])
 
     (nash_conv, nash_conv_error, nash_conv_bound), (value, error, bound) = (
         estimates(name, f"{name}_stderr", f"{name}_lower") for name in ("nash_conv", "exploitability")
@@ -107,7 +140,7 @@ def _sampled(run: run_directory.StoredSampledRun) -> dict[str, Any]:
         "per_player_gain_stderr": estimates(*(f"gain_{player}_stderr" for player in players)),
         "per_player_gain_lower": estimates(*(f"gain_{player}_lower" for player in players)),
         "expected_returns": [each.value for each in returns],
-        "expected_returns_stderr": [each.standard_error for each in returns],
+        "expected_returns_stderr": known([each.standard_error for each in returns]),
         "populations": [row[f"population_{player}"] for player in players],
     }
 
@@ -119,8 +152,17 @@ def main() -> None:
         if not FLAGS.run_dir:
             raise ValueError("--run_dir is missing: name the directory of a run.")
         directory = command_line.path_of("run_dir", FLAGS.run_dir)
+        check_names_one(directory)
+        if self_play.is_self_play(directory):
+            _print(self_play.describe(directory))
+            return
         run = run_directory.read(directory, lambda line: print(f"warning: {line}", file=sys.stderr))
-    print(json.dumps(describe(run)))
+    _print(describe(run))
+
+
+def _print(figures: dict[str, Any]) -> None:
+    """Prints one JSON object, or ends with an error if it cannot be written."""
+    print(json.dumps(figures))
     failure = tolerant_output.find_failure(sys.stdout)
     # A reader that has seen enough is no failure, but a result that is lost on a full disk is one.
     if failure is not None and not isinstance(failure, BrokenPipeError):

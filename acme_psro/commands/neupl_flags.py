@@ -11,7 +11,12 @@ flags.DEFINE_integer("population_size", None, "Members of each player, the sink 
 flags.DEFINE_string(
     "graph", None, f"Interaction graph, the mixtures that members learn to exploit: {', '.join(GRAPHS)}."
 )
-flags.DEFINE_string("sink", None, f"Policy of member 0, which never learns: {', '.join(SINKS)}.")
+flags.DEFINE_string(
+    "sink",
+    None,
+    f"Policy of member 0, which never learns: {', '.join(SINKS)}, or the file of a stored policy; files of "
+    "both players are joined by a comma.",
+)
 flags.DEFINE_boolean("freezing", None, "Freeze members one after the other, each at its best.")
 flags.DEFINE_integer(
     "active_members", None, "Members of each player that learn at a time; 0 for all of them."

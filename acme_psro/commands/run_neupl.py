@@ -2,6 +2,7 @@
 
 acme-psro neupl --game=leduc_poker --population_size=8 --graph=psro_nash --output_dir=DIR
 acme-psro neupl --game=kuhn_poker --oracle=exact --output_dir=DIR
+acme-psro neupl --game=phantom_ttt --oracle=launchpad --payoffs=sampled --output_dir=DIR
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ _USED = (
     "iterations",
     "seed",
     "num_seeds",
+    "devices",
     "output_dir",
     "resume",
+    "payoffs",
     "max_nodes",
     "tolerance",
 )

@@ -83,6 +83,14 @@ def has_members(row: Row) -> bool:
     return "effective_size" in row
 
 
+def is_never_known(row: Row) -> bool:
+    """Returns True if nothing is known of a row's exploitability, and no later response will tell of it.
+
+    Members of populations of a fixed size keep learning, so that the next ones do not respond to the mixture.
+    """
+    return has_members(row) and is_bounded(row) and math.isnan(row["nash_conv"])
+
+
 def describe_sizes(row: Row) -> tuple[str, str]:
     """Returns the name and the text of what a row says of its populations' sizes, for headings and cells.
 

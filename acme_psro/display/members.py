@@ -29,7 +29,9 @@ def make_members(metrics: Sequence[Row], history: History | None) -> list[str]:
     if history is None or not len(history.epochs):
         graphs, gaps = [], []
     else:
-        graphs, gaps = make_graphs(history), [make_member_gaps(history)]
+        graphs = make_graphs(history)
+        # Without a compiled game, exact best responses are unknown.
+        gaps = [make_member_gaps(history)] if np.isfinite(history.gap).all() else []
     parts = [*graphs, make_sizes(metrics), make_drift(metrics), *gaps, make_mean_gaps(metrics)]
     parts.append(make_simplex_gap(metrics))
     return [part for part in parts if part is not None]

@@ -116,7 +116,8 @@ class PlainProgress(Progress):
     def update(self, row: Row) -> None:
         self._remaining.add(row)
         # A printed line cannot be replaced, so wait until `update` is called with the values.
-        if math.isnan(row["nash_conv"]) or row["iteration"] <= self._last_iteration:
+        is_known = not math.isnan(row["nash_conv"]) or formats.is_never_known(row)
+        if not is_known or row["iteration"] <= self._last_iteration:
             return
         self._last_iteration = int(row["iteration"])
         width = len(str(self._iterations))
@@ -128,14 +129,10 @@ class PlainProgress(Progress):
         sizes_width = (width + 4) * players - 3
         if formats.has_members(row):
             sizes_width = 2 * len(f"{row['population_0']:.0f}") + len(" of ")
-        bounded = formats.is_bounded(row)
-        # 9 characters for a value, or for a value and its error with ">= " and " ± " before them.
-        value_width = 24 if bounded else 9
         self.note(
             f"iteration {row['iteration']:{width}.0f}/{self._iterations}"
-            f"  NashConv {formats.format_bound(row, 'nash_conv'):>{value_width}}"
-            f"  exploitability {formats.format_bound(row, 'exploitability'):>{value_width}}"
-            f"{'' if bounded else gaps}"
+            f"  {_describe_result(row)}"
+            f"{'' if formats.is_bounded(row) else gaps}"
             f"  {name} {sizes:>{sizes_width}}"
             f"  {formats.format_duration(row['wall_seconds']):>12}"
             f"{self._remaining.text('  ')}"
@@ -157,6 +154,19 @@ class PlainProgress(Progress):
                 lines = [f"iteration {self._iteration}: {self._text}, for {seconds} so far"]
                 lines[0] += self._remaining.text(", ")
                 self.note("\n".join([*lines, *(f"  {line}" for line in self._details())]))
+
+
+def _describe_result(row: Row) -> str:
+    """Returns what is known of a row's mixture; in all rows of a run the text is equally long."""
+    if formats.is_never_known(row):
+        drift = formats.format_value(row.get("payoff_drift", math.nan))
+        return f"exploitability unknown  payoff drift {drift:>9}"
+    # 9 characters for a value, or for a value and its error with ">= " and " ± " before them.
+    width = 24 if formats.is_bounded(row) else 9
+    return (
+        f"NashConv {formats.format_bound(row, 'nash_conv'):>{width}}"
+        f"  exploitability {formats.format_bound(row, 'exploitability'):>{width}}"
+    )
 
 
 def make_progress(

@@ -21,6 +21,10 @@ _NO_GAPS = "No best response was learned, so there are no gaps to show."
 _UNKNOWN_GAPS = (
     "The game was not compiled: what a best response gains is not known, so there are no gaps to show."
 )
+_UNKNOWN_EXPLOITABILITY = (
+    "The game was not compiled, and no exploiter was trained: nothing is known of exploitability. Payoffs "
+    "are estimated from games between members."
+)
 _EPOCHS = (
     "An epoch is an iteration of this loop: the interaction graph is made from the members’ payoffs, and "
     "then all members learn."
@@ -68,7 +72,7 @@ def write_report(
     sections = [
         page.make_head(title, _describe(config), outcome, _make_tiles(metrics, is_learned)),
         "<h2>Convergence</h2>",
-        page.make_grid(figures.make_convergence(metrics)),
+        _make_convergence(metrics),
         *(
             _make_members(metrics, payoffs, meta_strategies, history)
             if formats.has_members(metrics[-1]) and meta_strategies is not None
@@ -79,6 +83,13 @@ def write_report(
         f"<h2>Surroundings</h2>{page.make_config_table(made_by)}" if made_by else "",
     ]
     write_atomically(path, page.make_page(f"{title}: report", sections))
+
+
+def _make_convergence(metrics: Sequence[Row]) -> str:
+    """Returns the figures of exploitability, or a note if nothing is known of it."""
+    if all(map(formats.is_never_known, metrics)):
+        return page.make_note(_UNKNOWN_EXPLOITABILITY)
+    return page.make_grid(figures.make_convergence(metrics))
 
 
 def _make_responses(
@@ -162,6 +173,8 @@ def _make_tiles(metrics: Sequence[Row], is_learned: bool) -> list[page.Tile]:
         page.Tile(name, _value(last, key), f"{bound}{_value(first, key)} at first")
         for name, key in (("Exploitability", "exploitability"), ("NashConv", "nash_conv"))
     ]
+    if formats.is_never_known(last):
+        tiles = [page.Tile("Exploitability", "unknown", "no exploiter was trained")]
     # Tiles are for figures that are known: a run with exact responses computes this one only at the end.
     if math.isfinite(of_population := last.get("population_exploitability", math.nan)):
         value = formats.format_value(of_population)

@@ -12,12 +12,12 @@ import numpy as np
 
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
-from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.neupl import history
 from acme_psro.neupl.config import NeuPLConfig
-from acme_psro.neupl.members import make_graph_maker, make_sink
+from acme_psro.neupl.members import make_graph_maker
 from acme_psro.neupl.responses import Task, payoffs_of, response_of
-from acme_psro.neupl.values import member_values
+from acme_psro.neupl.sinks import find_shared, make_sink
+from acme_psro.neupl.values import assess
 from acme_psro.oracles.base import NO_WORK, Memory, Response
 from acme_psro.policies.tabular import Policy, Population, combine, make_policy
 
@@ -32,8 +32,8 @@ class ExactNeuPLOracle:
 
     def __init__(self, tree: GameTree, config: NeuPLConfig) -> None:
         self._tree = tree
-        self._sink = make_sink(tree, config.sink)
-        self._make_graph = make_graph_maker(tree, config)
+        self._sink = make_sink(tree, config)
+        self._make_graph = make_graph_maker(config, find_shared(tree, self._sink) is not None)
         self._history = history.start(config.population_size)
 
     def __call__(self, key: np.ndarray, tasks: Sequence[Task]) -> list[Response[Policy]]:
@@ -41,9 +41,9 @@ class ExactNeuPLOracle:
         graph = self._make_graph(payoffs_of(tasks))
         old = tasks[0].populations
         new = self._respond(0, old, graph[0]), self._respond(1, old, graph[1])
-        values = member_values(self._tree, new, graph, exact_payoffs(self._tree, new))
+        payoffs, values = assess(self._tree, new, graph)
         self._history = history.record(self._history, graph, values)
-        return [response_of(new[task.player], values, task.player, NO_WORK, {}) for task in tasks]
+        return [response_of(new[task.player], values, task.player, NO_WORK, {}, payoffs) for task in tasks]
 
     def memory(self) -> Memory:
         """Returns the history."""

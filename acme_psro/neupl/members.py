@@ -13,31 +13,7 @@ import numpy as np
 from acme_psro.games.tree import GameTree
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.interaction_graph import first_of_same, make_graph
-from acme_psro.neupl.symmetry import find_counterparts
-from acme_psro.policies.tabular import Policy, Population, make_policy
-
-# Preferences of the sink "first_actions" for the first legal action over the others, as logits.
-_FIRST, _OTHERS = 3.0, -1.0
-
-
-def make_sink(tree: GameTree, name: str) -> np.ndarray:
-    """Returns the policy `[I, A]` of the sinks, for all players.
-
-    Args:
-      tree: the compiled game.
-      name: one of `acme_psro.neupl.config.SINKS`.
-    """
-    if name == "uniform":
-        return tree.uniform_policy()
-    is_first = np.cumsum(tree.legal_actions, axis=1) == 1
-    preference = np.exp(np.where(is_first, _FIRST, _OTHERS)) * tree.legal_actions
-    return preference / preference.sum(axis=1, keepdims=True)
-
-
-def make_sinks(tree: GameTree, config: NeuPLConfig) -> tuple[Policy, ...]:
-    """Returns the players' sinks, with which populations begin."""
-    sink = make_sink(tree, config.sink)
-    return tuple(make_policy(tree, player, sink[tree.infosets_of(player)]) for player in range(2))
+from acme_psro.policies.tabular import Population, make_policy
 
 
 def share_of_learning(config: NeuPLConfig, graph: np.ndarray, is_fixed: np.ndarray) -> np.ndarray:
@@ -72,13 +48,14 @@ def make_populations(tree: GameTree, tables: np.ndarray) -> tuple[Population, ..
     )
 
 
-def make_graph_maker(tree: GameTree, config: NeuPLConfig) -> Callable[[np.ndarray], np.ndarray]:
+def make_graph_maker(config: NeuPLConfig, is_symmetric: bool = False) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function of payoffs `[2, N, N]` that makes the interaction graph `[2, N, N]` of a game.
 
-    In a symmetric game, members of the same index are the same policy, so that both players have the same
-    rows.
+    Args:
+      config: the population.
+      is_symmetric: True if members of the same index are the same policy, so that both players have the same
+        rows; see `acme_psro.neupl.sinks.find_shared`.
     """
-    is_symmetric = find_counterparts(tree) is not None
 
     def make(payoffs: np.ndarray) -> np.ndarray:
         payoffs = symmetrise(payoffs) if is_symmetric else np.asarray(payoffs, np.float64)

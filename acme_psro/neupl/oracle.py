@@ -1,13 +1,15 @@
 """The oracle of NeuPL on the device: an epoch of training for all members of both players.
 
 It answers a task for each player with the player's whole population, as `Response.others`. What it has
-learned is its memory, which checkpoints keep.
+learned is its memory, which checkpoints keep. An epoch is one lane of a program, in which runs of other seeds
+may have lanes of their own.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +17,16 @@ import numpy as np
 
 from acme_psro.games import rollout
 from acme_psro.games.tree import GameTree
-from acme_psro.meta_game.exact import exact_payoffs
-from acme_psro.neupl import freezing, history, seats, simplex, training
+from acme_psro.neupl import estimation, freezing, history, parts, seats, simplex, training
 from acme_psro.neupl.config import NeuPLConfig
-from acme_psro.neupl.members import make_graph_maker, make_populations, make_sink, share_of_learning
+from acme_psro.neupl.members import make_graph_maker, make_populations, share_of_learning
 from acme_psro.neupl.responses import Task, payoffs_of, response_of
-from acme_psro.neupl.symmetry import find_counterparts
-from acme_psro.neupl.values import Values, member_values
+from acme_psro.neupl.sinks import find_shared, make_sink
+from acme_psro.neupl.values import Assessment, assess
+from acme_psro.oracles.asking import Results, answer
 from acme_psro.oracles.base import NO_WORK, Counts, Memory, Response
+from acme_psro.oracles.device.lanes import Lane, LaneProgram, make_program
+from acme_psro.oracles.device.oracle import settle
 from acme_psro.policies.tabular import Policy, Population
 from acme_psro.system import pytrees
 from agents.core import AgentCore, Observation
@@ -44,83 +48,131 @@ class NeuPLOracle:
       make_agent: makes the agent that learns, whose policies depend on their contexts.
       config: the population and the budget of an epoch.
       epochs: the number of epochs planned, over which the agent's schedules run.
+      is_on_policy: True if the agent learns from the decisions of the newest round alone.
 
     Attributes:
-      state: the agent and its experience; None before the first epoch.
-      traces: how often the training of an epoch was traced.
+      traces: how often the training of an epoch was traced, for all runs that share the program.
     """
 
     traces: int = 0
 
-    def __init__(self, tree: GameTree, make_agent: MakeAgent, config: NeuPLConfig, epochs: int) -> None:
+    def __init__(
+        self,
+        tree: GameTree,
+        make_agent: MakeAgent,
+        config: NeuPLConfig,
+        epochs: int,
+        is_on_policy: bool = False,
+    ) -> None:
         self._tree, self._config = tree, config
-        self._make_graph = make_graph_maker(tree, config)
+        sink = make_sink(tree, config)
+        shared = find_shared(tree, sink)
+        self._make_graph = make_graph_maker(config, shared is not None)
         game = rollout.make_arrays(tree)
-        seen = seats.make_seats(tree, find_counterparts(tree))
+        seen = seats.make_seats(tree, shared)
         context = jnp.zeros((1, config.context_size))
         example = Observation(game.info_state[:1], game.legal_actions[:1], context)
         core = make_agent(example, tree.num_actions, epochs * config.updates)
-        self._parts = training.make_parts(tree, game, seen, core, config)
-        self._train = jax.jit(self._traced)
+        estimating = None
+        if config.payoffs == "estimated":
+            estimating = estimation.make_estimating(config, tree.utility_scale, shared is not None)
+        self._parts = parts.make_parts(tree, game, seen, core, config, estimating, is_on_policy)
+        self._program: LaneProgram | None = None
         self._condition = jax.jit(lambda agent, rows: training.policies(self._parts, agent, rows)[1])
-        self.state: training.NeuPLState | None = None
-        sink = make_sink(tree, config.sink)
+        # As a lane `[1, ..]`, on the device: it is large, and the next epoch goes on with it.
+        self._lane_state: Any = None
         sinks = [sink[tree.infosets_of(player)] for player in range(2)]
         self._freezing = freezing.start(sinks, config.population_size)
         self._history = history.start(config.population_size)
 
     def __call__(self, key: np.ndarray, tasks: Sequence[Task]) -> list[Response[Policy]]:
+        if self._program is None:
+            self._program = self.make_program()
+        return answer(self.ask(key, tasks), self._program)
+
+    def make_program(self, runs: int = 1, devices: Sequence[int] | None = None) -> LaneProgram:
+        """Returns the program that trains epochs of this oracle, and of others with the same settings.
+
+        Args:
+          runs: the number of runs that share the program.
+          devices: numbers of local devices, over which runs are spread; None for all.
+
+        Raises:
+          ValueError: there is no such device.
+        """
+        return make_program(self.train_lane, runs, devices, carries=True)
+
+    def train_lane(self, lane: Lane) -> training.Epoch:
+        """Returns an epoch from its key, and from the state and the plan that are the lane's material."""
+        self.traces += 1
+        state, plan = lane.material
+        return training.train_epoch(self._parts, jax.random.wrap_key_data(lane.key), state, plan)
+
+    def ask(self, key: np.ndarray, tasks: Sequence[Task]) -> Generator[Lane, Results, list[Response[Policy]]]:
+        """Returns a generator of the players' responses, which leaves the training to its caller.
+
+        It yields one lane, and is sent what the program returns for it, see `acme_psro.oracles.asking`.
+        """
         init_key, epoch_key = jax.random.split(jax.random.wrap_key_data(jnp.asarray(key)))
-        if self.state is None:
-            self.state = training.init(self._parts, init_key)
+        if self._lane_state is None:
+            self._lane_state = _as_lane(training.init(self._parts, init_key))
         graph = self._make_graph(payoffs_of(tasks))
-        fixed = self._freezing.mask(self._config.population_size)
-        share = share_of_learning(self._config, graph, fixed)
-        plan = training.Plan(
-            jnp.asarray(graph, jnp.float32),
-            jnp.asarray(share, jnp.float32),
-            jnp.asarray(fixed),
-            jnp.asarray(np.concatenate(self._freezing.tables, axis=1), jnp.float32),
-        )
-        epoch = self._train(epoch_key, self.state, plan)
-        self.state = epoch.state
-        probs = np.asarray(epoch.probs)
+        material = self._lane_state, self._make_plan(graph)
+        key_data = np.asarray(jax.random.key_data(epoch_key))[None]
+        # Both players learn in one lane.
+        epoch = yield Lane(key_data, np.zeros(1, np.int32), material)
+        self._lane_state = epoch.state
+        probs = _alone(epoch.probs)
         populations = make_populations(self._tree, self._restore_fixed(probs))
-        values = self._assess(populations, graph)
+        exact = assess(self._tree, populations, graph)
         if self._config.freezing:
-            values, populations = self._freeze(probs, populations, values, graph)
-        self._history = history.record(self._history, graph, values)
+            exact, populations = self._freeze(probs, populations, exact, graph)
+        self._history = history.record(self._history, graph, exact.values)
         counts = Counts(
-            int(epoch.episodes), self._config.rounds * self._parts.per_round, self._config.updates
+            int(_alone(epoch.episodes)), self._config.rounds * self._parts.per_round, self._config.updates
         )
-        metrics = {name: float(value) for name, value in epoch.metrics.items()}
+        metrics = {name: float(value) for name, value in _alone(epoch.metrics).items()}
         metrics["frozen"] = float(self._freezing.mask(self._config.population_size).sum(axis=1).min())
         if self._config.simplex and self._history.done % _EPOCHS_TO_EXPLOIT == 0:
             exploitation = self.exploit_mixtures(np.random.default_rng(key), populations)
             metrics["simplex_gap"] = exploitation.relative_gap
+        payoffs = exact.payoffs
+        if epoch.payoffs is not None:
+            payoffs = np.asarray(_alone(epoch.payoffs), np.float64)
+            metrics["payoff_error"] = float(np.abs(payoffs - exact.payoffs).mean())
+        work = [counts, NO_WORK]
         return [
-            response_of(population, values, task.player, counts if index == 0 else NO_WORK, metrics)
-            for index, (task, population) in enumerate(zip(tasks, populations, strict=True))
+            response_of(population, exact.values, task.player, done, metrics, payoffs)
+            for done, task, population in zip(work, tasks, populations, strict=True)
         ]
+
+    def _make_plan(self, graph: np.ndarray) -> parts.Plan:
+        """Returns the plan of an epoch as a lane, of NumPy's arrays."""
+        fixed = self._freezing.mask(self._config.population_size)
+        share = share_of_learning(self._config, graph, fixed)
+        tables = np.concatenate(self._freezing.tables, axis=1)
+        arrays = graph.astype(np.float32), share.astype(np.float32), fixed, tables.astype(np.float32)
+        return parts.Plan(*_as_lane(arrays))
 
     def exploit_mixtures(
         self, rng: np.random.Generator, populations: tuple[Population, ...]
     ) -> simplex.Exploitation:
-        """Evaluates the network against `MIXTURES` mixtures drawn evenly from the simplex of members."""
-        assert self.state is not None, "there is a network after the first epoch"
-        mixtures = simplex.draw_mixtures(rng, MIXTURES, self._config.population_size)
-        tables = self._condition(self.state.agent, jnp.asarray(np.stack([mixtures, mixtures])))
-        return simplex.exploit(self._tree, populations, mixtures, np.asarray(tables))
+        """Evaluates the network against `MIXTURES` mixtures drawn evenly from the simplex of members.
 
-    def _traced(self, key: jax.Array, state: training.NeuPLState, plan: training.Plan) -> training.Epoch:
-        self.traces += 1
-        return training.train_epoch(self._parts, key, state, plan)
+        As other responses to a mixture that is given, it plays its most probable actions.
+        """
+        assert self._lane_state is not None, "there is a network after the first epoch"
+        mixtures = simplex.draw_mixtures(rng, MIXTURES, self._config.population_size)
+        agent = _alone(self._lane_state.agent)
+        tables = self._condition(agent, jnp.asarray(np.stack([mixtures, mixtures])))
+        pure = settle(np.asarray(tables), self._tree.legal_actions)
+        return simplex.exploit(self._tree, populations, mixtures, pure)
 
     def memory(self) -> Memory:
         """Returns the agent, the buffer and what is frozen."""
-        if self.state is None:
+        if self._lane_state is None:
             return {}
-        arrays = pytrees.to_arrays(self.state)
+        arrays = pytrees.to_arrays(_alone(self._lane_state))
         for start, named in (
             (_FREEZING, freezing.to_arrays(self._freezing)),
             (_HISTORY, history.to_arrays(self._history)),
@@ -138,33 +190,29 @@ class NeuPLOracle:
             return
         example = jax.eval_shape(functools.partial(training.init, self._parts), jax.random.key(0))
         otherwise = f"the network is of another game or population than {self._tree.game_string}."
-        self.state = pytrees.from_arrays(example, memory, otherwise)
+        self._lane_state = _as_lane(pytrees.from_arrays(example, memory, otherwise))
         self._freezing = freezing.from_arrays(_part(memory, _FREEZING))
         self._history = history.from_arrays(_part(memory, _HISTORY))
 
-    def _assess(self, populations: tuple[Population, ...], graph: np.ndarray) -> Values:
-        payoffs = exact_payoffs(self._tree, populations)
-        return member_values(self._tree, populations, graph, payoffs)
-
     def _freeze(
-        self, probs: np.ndarray, populations: tuple[Population, ...], values: Values, graph: np.ndarray
-    ) -> tuple[Values, tuple[Population, ...]]:
-        """Advances freezing, and returns values and populations with the members that are fixed now."""
-        legal = self._tree.legal_actions
-        greedy = np.eye(self._tree.num_actions)[np.where(legal, probs, -1.0).argmax(axis=2)]
+        self, probs: np.ndarray, populations: tuple[Population, ...], exact: Assessment, graph: np.ndarray
+    ) -> tuple[Assessment, tuple[Population, ...]]:
+        """Advances freezing, and returns figures and populations with the members that are fixed now."""
+        greedy = settle(probs, self._tree.legal_actions)
         # Members of the frontier oppose fixed members only, so that all members can be exchanged at once: the
         # values of the frontier do not depend on the others.
         below = self._restore_fixed(greedy)
         candidates = [
             [whole[:, self._tree.infosets_of(player)] for player in range(2)] for whole in (probs, greedy)
         ]
-        assessed = [values, self._assess(make_populations(self._tree, below), graph)]
+        greedy_figures = assess(self._tree, make_populations(self._tree, below), graph)
+        assessed = [exact.values, greedy_figures.values]
         config = self._config
         self._freezing = freezing.advance(
             self._freezing, assessed, candidates, config.patience, config.enough
         )
         populations = make_populations(self._tree, self._restore_fixed(probs))
-        return self._assess(populations, graph), populations
+        return assess(self._tree, populations, graph), populations
 
     def _restore_fixed(self, tables: np.ndarray) -> np.ndarray:
         """Returns `[N, I, A]` with the policies of fixed members in their places."""
@@ -179,3 +227,13 @@ class NeuPLOracle:
 def _part(memory: Memory, start: str) -> dict[str, np.ndarray]:
     """Returns the arrays whose names begin with `start`, by the rest of their names."""
     return {name.removeprefix(start): values for name, values in memory.items() if name.startswith(start)}
+
+
+def _as_lane(tree: Any) -> Any:
+    """Returns nested arrays with an axis `[1, ..]` in front."""
+    return jax.tree.map(lambda leaf: leaf[None], tree)
+
+
+def _alone(lane: Any) -> Any:
+    """Returns nested arrays `[1, ..]` without this axis, as arrays of NumPy."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[0], lane)

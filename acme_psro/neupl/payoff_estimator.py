@@ -58,7 +58,7 @@ class EstimatorConfig:
 
 
 class Outcomes(NamedTuple):
-    """Finished games.
+    """Finished games between members. An estimator also takes JAX's arrays.
 
     Attributes:
       first: `[B, N]` float32, the row of player 0's member, all 0 for the sink.
@@ -66,9 +66,9 @@ class Outcomes(NamedTuple):
       outcome: `[B]` float32, player 0's return, in units of the game's largest.
     """
 
-    first: jax.Array
-    second: jax.Array
-    outcome: jax.Array
+    first: np.ndarray
+    second: np.ndarray
+    outcome: np.ndarray
 
 
 class EstimatorState(NamedTuple):

@@ -21,6 +21,8 @@ import jax
 import jax.numpy as jnp
 
 from acme_psro.games import rollout
+from acme_psro.games.tree import TERMINAL
+from acme_psro.neupl.config import NeuPLConfig
 
 
 class Tables(NamedTuple):
@@ -86,6 +88,26 @@ def make_tables(game: rollout.GameArrays, behaviour: jax.Array, probs: jax.Array
     return Tables(rollout.cumulative(behaviour), rollout.cumulative(slots))
 
 
+def make_matches(config: NeuPLConfig, graph: jax.Array, share: jax.Array, drawn: jax.Array) -> Matches:
+    """Returns the distribution of one player's games.
+
+    Args:
+      config: the shares of the kinds of games.
+      graph: `[N, N]`, the player's rows.
+      share: `[N]`, its distribution over members that learn.
+      drawn: `[S, N]`, the mixtures drawn for the round; none unless `config.simplex` is above 0.
+    """
+    rows = jnp.concatenate([graph, drawn])
+    own = (1 - config.simplex) * share
+    shares = jnp.concatenate([own, jnp.full(len(drawn), config.simplex / max(1, len(drawn)))])
+    return Matches(
+        weights=shares[:, None] * rows,
+        trembles=jnp.tile(shares[:, None] / graph.shape[0], (1, graph.shape[0])),
+        share=jnp.float32(config.trembles),
+        tremble_weight=jnp.float32(config.tremble_weight),
+    )
+
+
 def play(
     game: rollout.GameArrays,
     tables: Tables,
@@ -144,3 +166,48 @@ def play(
     games = rollout.start(game, profiles, player, start_key, num_envs)
     _, (decisions, episodes) = jax.lax.scan(decide, games, jax.random.split(key, num_decisions))
     return decisions, episodes.sum()
+
+
+class _PairsCarry(NamedTuple):
+    """Loop carry of `play_pairs`: nodes `[B]`, random key, and player 0's rewards so far `[B]`."""
+
+    node: jax.Array
+    key: jax.Array
+    total: jax.Array
+
+
+def play_pairs(
+    game: rollout.GameArrays, opposing: jax.Array, key: jax.Array, num_games: int
+) -> tuple[jax.Array, jax.Array]:
+    """Plays a game to its end for each of `num_games` pairs of members, which are drawn evenly.
+
+    Args:
+      game: the compiled game.
+      opposing: `[N, I, A]`, see `Tables`; both members play by it.
+      key: the random key.
+      num_games: `B`.
+
+    Returns:
+      `[B, P]` int32, the pairs, and `[B]` float32, player 0's returns in utility units.
+    """
+    chex.assert_shape(opposing, (None, *game.legal_actions.shape))
+    pair_key, key = jax.random.split(key)
+    pairs = jax.random.randint(pair_key, (num_games, 2), 0, len(opposing))
+    # Nothing is drawn by weights: in each move, the profile is the member whose turn it is.
+    profiles = rollout.Profiles(opposing, jnp.ones(1))
+
+    def is_playing(carry: _PairsCarry) -> jax.Array:
+        return jnp.any(game.player[carry.node] != TERMINAL)
+
+    def move(carry: _PairsCarry) -> _PairsCarry:
+        key, move_key = jax.random.split(carry.key)
+        player = game.player[carry.node]
+        mover = jnp.take_along_axis(pairs, jnp.maximum(player, 0)[:, None], axis=1)[:, 0]
+        uniform = jax.random.uniform(move_key, (num_games,))
+        onward = rollout.random_move(game, profiles, rollout.Games(carry.node, mover), uniform)
+        node = jnp.where(player == TERMINAL, carry.node, onward)
+        gained = jnp.where(player == TERMINAL, 0.0, game.reward[node, 0])
+        return _PairsCarry(node, key, carry.total + gained)
+
+    start = _PairsCarry(jnp.zeros(num_games, jnp.int32), key, jnp.zeros(num_games))
+    return pairs, jax.lax.while_loop(is_playing, move, start).total

@@ -73,6 +73,8 @@ class Response(Generic[PolicyT]):
       own_error: the part of the standard error that comes from the mixture's own return.
       others: further policies found for the task that gain over the mixture too, for loops that can use more
         than the best one.
+      payoffs: `[P, n_1, .., n_P]`, payoffs of all players' populations, from an oracle that trains whole
+        populations and knows them; the same in the responses of all players.
     """
 
     policy: PolicyT | None
@@ -83,6 +85,7 @@ class Response(Generic[PolicyT]):
     standard_error: float = 0.0
     own_error: float = 0.0
     others: tuple[PolicyT, ...] = ()
+    payoffs: np.ndarray | None = None
 
 
 # An oracle's memory as arrays by name.

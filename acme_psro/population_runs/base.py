@@ -1,4 +1,4 @@
-"""Interface of population runs, with one implementation for exact and one for sampled payoffs."""
+"""Interface of population runs, with one implementation for exact payoffs and two for sampled ones."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from acme_psro.games.sharing import describe_shared
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.neupl.config import NeuPLConfig
-from acme_psro.neupl.members import make_sinks
+from acme_psro.neupl.sinks import make_sinks
 from acme_psro.oracles.base import Closing
 from acme_psro.policies.tabular import Policy
 from acme_psro.population_runs.base import PopulationRun, count_iterations
@@ -95,12 +95,20 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
         )
 
     def converged(self, state: State) -> bool:
+        # Exact members end when they change no more, which one more epoch shows. An equilibrium of members
+        # that still change may be left again.
+        settles = self._entry.trains_members and self.is_repeatable
+        return not settles and self._is_equilibrium(state)
+
+    def _is_equilibrium(self, state: State) -> bool:
         return bool(self._evaluate(state).per_player_gain.max() <= self.config.tolerance)
 
     def holds(self, population: tuple[Policy, ...], response: Policy) -> bool:
         # A uniform meta-strategy is fictitious play: a policy that is found again must get more weight.
+        # Members are compared with themselves, to see if they still change.
         is_fictitious_play = self._entry.uses_solver and self.config.meta_solver == "uniform"
-        return not is_fictitious_play and any(
+        joins = is_fictitious_play and not self._entry.trains_members
+        return not joins and any(
             np.abs(policy.table - response.table).max(initial=0.0) <= _SAME for policy in population
         )
 
@@ -173,11 +181,11 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
     def _reason(self, record: Record[Policy, np.ndarray]) -> str:
         """Returns the reason why the run ended."""
         done = record.state.iteration
-        if self.converged(record.state):
-            return (
-                f"Converged after {count_iterations(done)}: no player gains more than "
-                f"{self.config.tolerance:g} by an exact best response."
-            )
+        if self._is_equilibrium(record.state):
+            gains = f"no player gains more than {self.config.tolerance:g} by an exact best response"
+            if self.converged(record.state) or done < self.config.iterations:
+                return f"Converged after {count_iterations(done)}: {gains}."
+            return f"{self.say_stopped(done)} By now {gains}; members may still change."
         if done < self.config.iterations:
             # The loop ends before the last iteration for one other reason only.
             if self._entry.trains_members:

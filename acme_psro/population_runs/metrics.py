@@ -21,7 +21,6 @@ from acme_psro.meta_game.payoffs import meta_regret
 from acme_psro.oracles.base import Response
 from acme_psro.policies.meta_strategy import MetaStrategy, ProductStrategy
 from acme_psro.policies.stored import PolicyFile
-from acme_psro.policies.tabular import Policy
 from acme_psro.psro.loop import PSROState
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ BOUND_ERRORS = 1.645
 
 
 def exact_row(
-    state: PSROState[Policy, np.ndarray],
+    state: PSROState[PolicyT, np.ndarray],
     figures: Evaluation,
     seconds: float,
     wall: float,
@@ -68,7 +67,13 @@ def exact_row(
     return row
 
 
-def sampled_row(state: PSROState[PolicyFile, SampledPayoffs], seconds: float, wall: float) -> Row:
+def sampled_row(
+    state: PSROState[PolicyFile, SampledPayoffs],
+    seconds: float,
+    wall: float,
+    payoff_episodes: int | None = None,
+    counted: int = 0,
+) -> Row:
     """Returns a row whose gains, NashConv and exploitability are not known yet; see `fill_gains`.
 
     The number of episodes includes those of programs, those that estimate the gains of responses, and those
@@ -78,11 +83,14 @@ def sampled_row(state: PSROState[PolicyFile, SampledPayoffs], seconds: float, wa
       state: the state after the iteration.
       seconds: the iteration's duration in seconds.
       wall: seconds since the run began.
+      payoff_episodes: episodes that payoffs are estimated from; None for the sum of those of all profiles.
+      counted: the number of them that the oracle's counts include already.
     """
     row = _totals(state, wall)
-    played = int(state.payoffs.episodes.sum())
-    row["episodes"] += played
+    played = int(state.payoffs.episodes.sum()) if payoff_episodes is None else payoff_episodes
+    row["episodes"] += played - counted
     row |= dict.fromkeys(("nash_conv", "exploitability"), math.nan)
+    row |= state.figures
     row["meta_regret"] = _largest_regret(state.payoffs.mean, state.meta_strategy)
     for player, population in enumerate(state.populations):
         row |= dict.fromkeys((f"gain_{player}{end}" for end in ("", "_stderr", "_lower")), math.nan)

@@ -145,16 +145,7 @@ class SampledRun(PopulationRun[PolicyFile, SampledPayoffs]):
         tidy_tasks(self._responses, key, self._game.num_players())
 
     def outcome(self, record: Record[PolicyFile, SampledPayoffs]) -> str:
-        last = record.metrics[-1]
-        figures = ", ".join(
-            f"{name} at least {last[f'{column}_lower']:.4f} ± {last[f'{column}_stderr']:.4f}"
-            for name, column in (("Exploitability", "exploitability"), ("NashConv", "nash_conv"))
-        )
-        done = self.say_stopped(record.state.iteration)
-        return (
-            f"{done} {figures} (lower bounds: what trained exploiters gain in simulated games, less "
-            f"{BOUND_ERRORS:g} standard errors)."
-        )
+        return f"{self.say_stopped(record.state.iteration)} {describe_bounds(record.metrics[-1])}"
 
     def summary(self, record: Record[PolicyFile, SampledPayoffs]) -> str:
         return self.outcome(record)
@@ -164,3 +155,15 @@ class SampledRun(PopulationRun[PolicyFile, SampledPayoffs]):
 
     def _place_policy(self, player: int, index: int) -> Path:
         return checkpoint.policy_path(self._checkpoints, player, index)
+
+
+def describe_bounds(row: Row) -> str:
+    """Returns a sentence on the exploitability of a row's mixture, of which lower bounds are known."""
+    figures = ", ".join(
+        f"{name} at least {row[f'{column}_lower']:.4f} ± {row[f'{column}_stderr']:.4f}"
+        for name, column in (("Exploitability", "exploitability"), ("NashConv", "nash_conv"))
+    )
+    return (
+        f"{figures} (lower bounds: what trained exploiters gain in simulated games, less "
+        f"{BOUND_ERRORS:g} standard errors)."
+    )

@@ -11,6 +11,8 @@ from acme_psro.storage import checkpoint
 from acme_psro.storage.run_directory import RunDirectoryError
 
 _NAME = re.compile(r"seed_(\d+)")
+# Directories that a message names.
+_MOST_NAMES = 6
 
 
 def directory_of(root: Path, seed: int) -> Path:
@@ -51,6 +53,22 @@ def check_for_seeds(root: Path, seeds: Sequence[int], resume: bool) -> None:
         )
     if resume and not any(is_begun(directory_of(root, seed)) for seed in seeds):
         raise RunDirectoryError(f"there are no runs to resume in {root}: leave out --resume.")
+
+
+def check_names_one(directory: Path) -> None:
+    """Checks that a directory, of which one run is to be read, is not that of several seeds.
+
+    Raises:
+      RunDirectoryError: it is; the message names the directories of the runs.
+    """
+    if not is_begun(directory) and (seeds := find_seeds(directory)):
+        names = [directory_of(directory, seed).name for seed in seeds]
+        if len(names) > _MOST_NAMES:
+            names = [*names[: _MOST_NAMES - 1], f".. {names[-1]}"]
+        raise RunDirectoryError(
+            f"{directory} holds runs of several seeds: name one of them, {directory / names[0]}"
+            f"{''.join(f', {name}' for name in names[1:])}."
+        )
 
 
 def check_for_one(directory: Path) -> None:

@@ -30,6 +30,7 @@ def check_settings(config: PSROConfig) -> PSROConfig:
         for name in ("horizon", "num_members", "mixture_size"):
             if name in config.agent_settings:
                 raise ValueError(f"agent_settings.{name} follows from the population: leave it out.")
+        _check_on_policy(config)
     if config.warm_start != "none":
         for name in ("num_members", "mixture_size"):
             if name in config.agent_settings:
@@ -38,6 +39,22 @@ def check_settings(config: PSROConfig) -> PSROConfig:
     if config.oracle == "device" and "horizon" in config.agent_settings:
         raise ValueError("agent_settings.horizon follows from device.gradient_steps: leave it out.")
     return dataclasses.replace(config, **typed)
+
+
+def _check_on_policy(config: PSROConfig) -> None:
+    """Checks that a population has no settings that contradict its agent."""
+    if "on_policy" in config.agent_settings:
+        raise ValueError(
+            "agent_settings.on_policy follows from --agent, which is vmpo for V-MPO: leave it out."
+        )
+    if config.oracle != "device" or not AGENTS[config.agent].is_on_policy:
+        return
+    for group, name in (("agent_settings", "target_policy_period"), ("neupl", "buffer_size")):
+        if name in getattr(config, group):
+            raise ValueError(
+                f"{group}.{name} follows from --agent={config.agent}, which learns from the newest round "
+                "alone: leave it out."
+            )
 
 
 def _owners(config: PSROConfig) -> dict[str, Any]:
@@ -52,8 +69,10 @@ def _owners(config: PSROConfig) -> dict[str, Any]:
         owners["neupl"] = NeuPLConfig()
         if config.oracle == "launchpad":
             from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
+            from acme_psro.meta_game.sampled import SimulationConfig
 
             owners["launchpad"] = NeuPLProgramConfig(config.game, config.iterations)
+            owners["simulation"] = SimulationConfig()
     elif config.oracle == "device":
         from acme_psro.oracles.device.training import DeviceConfig
 

@@ -8,7 +8,7 @@ PSRO and its relatives differ, are passed in; nothing here looks inside a policy
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Generic, NamedTuple
 
@@ -94,6 +94,11 @@ def tasks_of(state: PSROState[PolicyT, PayoffsT]) -> list[BestResponseTask[Polic
     ]
 
 
+def know_no_payoffs(responses: Sequence[Response[PolicyT]]) -> None:
+    """Returns None: responses do not bring payoffs along."""
+    del responses
+
+
 @dataclasses.dataclass(frozen=True)
 class Loop(Generic[PolicyT, PayoffsT]):
     """A way in which best responses become a solution.
@@ -106,12 +111,15 @@ class Loop(Generic[PolicyT, PayoffsT]):
       population_size: the number of policies of each player, if populations do not grow: a response's
         `others` are the player's whole population then, and take the place of the one before. None if they
         grow.
+      known_payoffs: returns the payoffs of populations of a fixed size, if their responses bring them along;
+        None if they are to be computed.
     """
 
     solve: Callable[[Question[PolicyT, PayoffsT]], Solution]
     tasks: Callable[[PSROState[PolicyT, PayoffsT]], list[BestResponseTask[PolicyT, PayoffsT]]] = tasks_of
     takes_others: bool = False
     population_size: int | None = None
+    known_payoffs: Callable[[Sequence[Response[PolicyT]]], PayoffsT | None] = know_no_payoffs
 
 
 def initialise(
@@ -155,7 +163,8 @@ def step(
         payoffs = meta_game.extend(populations, state.payoffs)
     else:
         populations = tuple(response.others for response in responses)
-        payoffs = meta_game.extend(populations, None)
+        known = loop.known_payoffs(responses)
+        payoffs = meta_game.extend(populations, None) if known is None else known
     solution = loop.solve(Question(populations, payoffs, responses, state.meta_strategy, state.payoffs))
     return PSROState(
         populations=populations,
@@ -199,8 +208,9 @@ def run(
     """Continues from a state until `iterations` are completed in total; yields the state after each.
 
     Stops early if `converged`, which is asked before every iteration, says that no player can gain. Stops too
-    if the oracle is repeatable and adds no policy to any population, because it would find the same responses
-    again in every further iteration; such an iteration does not count and its state is not yielded.
+    if the oracle is repeatable and adds no policy to any population, or changes none if populations do not
+    grow, because it would find the same responses again in every further iteration; such an iteration does
+    not count and its state is not yielded.
 
     Args:
       state: the state to continue from.
@@ -217,7 +227,7 @@ def run(
     while state.iteration < iterations and not converged(state):
         key = iteration_key(seed, state.iteration)
         following = step(state, key, oracle=oracle, meta_game=meta_game, loop=loop, holds=holds)
-        if is_repeatable and not _has_changed(state, following, meta_game, loop):
+        if is_repeatable and not _has_changed(state, following, loop, holds):
             return
         state = following
         yield state
@@ -226,11 +236,15 @@ def run(
 def _has_changed(
     before: PSROState[PolicyT, PayoffsT],
     after: PSROState[PolicyT, PayoffsT],
-    meta_game: MetaGame[PolicyT, PayoffsT],
     loop: Loop[PolicyT, PayoffsT],
+    holds: Holds[PolicyT],
 ) -> bool:
     """Returns True if an iteration has changed the populations."""
     if loop.population_size is None:
         return [len(own) for own in before.populations] != [len(own) for own in after.populations]
-    # Equal payoffs lead to the same tasks.
-    return not np.array_equal(meta_game.tensor(before.payoffs), meta_game.tensor(after.payoffs))
+    # Equal payoffs are not enough: members that changed without any effect on them have other responses.
+    return not all(
+        holds((old,), new)
+        for olds, news in zip(before.populations, after.populations, strict=True)
+        for old, new in zip(olds, news, strict=True)
+    )

@@ -30,7 +30,8 @@ def make_loop(
       members
     have learned), and the members that are frozen. Simplex-NeuPL has one more: the mean gap to exact
     responses to mixtures drawn from the simplex, as a share of what there is to gain; NaN in epochs that are
-    not evaluated.
+    not evaluated. If payoffs are estimated, there is the mean distance of these from exact ones, in utility
+    units.
 
     Args:
       meta_game: knows payoffs.
@@ -48,6 +49,8 @@ def make_loop(
             figures["payoff_drift"] = _drift(known, payoffs, make_graph(known), graph, config.row_tolerance)
         learned = question.responses[0].metrics if question.responses else {}
         figures["frozen_members"] = float(learned.get("frozen", 0.0))
+        if config.payoffs == "estimated" or "payoff_error" in learned:
+            figures["payoff_error"] = float(learned.get("payoff_error", float("nan")))
         if config.simplex:
             figures["simplex_gap"] = float(learned.get("simplex_gap", float("nan")))
         return Solution(solve(payoffs), figures)

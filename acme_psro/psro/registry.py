@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ class LoopEntry(NamedTuple):
     Attributes:
       summary: what it does, for lists of loops.
       make: makes the loop in a compiled game.
-      needs_tree: True if the game must be compiled.
+      needs_tree: True if the game must be compiled, whatever the oracle.
       uses_solver: True if the loop asks the meta-solver.
       zero_sum_only: True if it needs a two-player zero-sum game.
       trains_members: True if its oracles train whole populations, see `acme_psro.neupl`.
@@ -74,10 +75,14 @@ def _make_anytime(parts: Parts) -> Loop[Policy, np.ndarray]:
 
 def _make_neupl(parts: Parts) -> Loop[Policy, np.ndarray]:
     from acme_psro.neupl.members import make_graph_maker
+    from acme_psro.neupl.responses import known_payoffs
+    from acme_psro.neupl.sinks import find_shared, make_sink
     from acme_psro.psro import neupl
 
-    make_graph = make_graph_maker(parts.tree, parts.neupl)
-    return neupl.make_loop(parts.meta_game, parts.solve, parts.neupl, make_graph)
+    shared = find_shared(parts.tree, make_sink(parts.tree, parts.neupl))
+    make_graph = make_graph_maker(parts.neupl, shared is not None)
+    loop = neupl.make_loop(parts.meta_game, parts.solve, parts.neupl, make_graph)
+    return dataclasses.replace(loop, known_payoffs=known_payoffs)
 
 
 LOOPS: dict[str, LoopEntry] = {
@@ -93,6 +98,7 @@ LOOPS: dict[str, LoopEntry] = {
     "neupl": LoopEntry(
         "trains all members of populations of a fixed size in one network",
         _make_neupl,
+        needs_tree=False,
         uses_solver=True,
         zero_sum_only=True,
         trains_members=True,

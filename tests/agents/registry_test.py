@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.registry import AGENTS, response_agents
+from agents.registry import AGENTS, member_agents, response_agents
 
 
 @pytest.mark.parametrize("name", AGENTS)
@@ -15,3 +15,8 @@ def test_every_agent_has_presets_of_its_own_type_for_control_and_games(name: str
 def test_on_policy_agents_find_no_best_responses() -> None:
     """V-MPO must learn from fresh actions of its own policy, not from a replay."""
     assert set(response_agents()) == set(AGENTS) - {"vmpo"}
+    assert {name for name, agent in AGENTS.items() if agent.is_on_policy} == {"vmpo"}
+
+
+def test_members_share_a_network_that_takes_contexts() -> None:
+    assert member_agents() == ("conditional_mpo", "vmpo")

@@ -53,6 +53,8 @@ class NeuPLProgramConfig:
       replay_with_learner: see `AgentRunConfig`.
       learner_devices: see `AgentRunConfig`.
       checkpoint_seconds: time between two checkpoints, in seconds.
+      exploiter_steps: decisions from which the run trains an exploiter of each player when the program has
+        ended, in games that do not compile, so that a lower bound of exploitability is known; 0 for none.
 
     Raises:
       ValueError: a value is not allowed; the message names the setting.
@@ -80,6 +82,7 @@ class NeuPLProgramConfig:
     replay_with_learner: bool = True
     learner_devices: str = ""
     checkpoint_seconds: float = 60.0
+    exploiter_steps: int = 0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "epoch_steps", "evaluation_games", "min_outcomes", "stored_outcomes"):
@@ -98,8 +101,9 @@ class NeuPLProgramConfig:
             )
         if not 0 < self.outcome_uses < math.inf:
             raise ValueError(f"outcome_uses must be above 0 and finite, not {self.outcome_uses}.")
-        if self.max_nodes < 0:
-            raise ValueError(f"max_nodes must not be negative, not {self.max_nodes}.")
+        for name in ("max_nodes", "exploiter_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}.")
         self._check_population()
         if self.run.lp_launch_type == "vertex_ai":
             raise ValueError("NeuPL's program runs on one machine: give --lp_launch_type=local_mp.")
@@ -108,13 +112,18 @@ class NeuPLProgramConfig:
 
     def _check_population(self) -> None:
         members = self.members
-        if members.sink != "uniform":
+        if members.sink != "uniform" and not members.sink_files:
             raise ValueError(
-                f"the sink of NeuPL's program is uniform, not {members.sink}: use --oracle=device for others."
+                "the sink of NeuPL's program is uniform or the file of a stored policy, not "
+                f"{members.sink}: use --oracle=device for others."
             )
         for name in _UNUSED:
             if getattr(members, name):
                 raise ValueError(f"{name} is not for NeuPL's program: leave it out, or use --oracle=device.")
+        if members.payoffs != NeuPLConfig.payoffs:
+            raise ValueError(
+                f"neupl.payoffs={members.payoffs} needs --oracle=device: the program has launchpad.payoffs."
+            )
         for name in ("num_members", "mixture_size"):
             if name in self.agent_settings:
                 raise ValueError(f"agent_settings.{name} follows from the population: leave it out.")

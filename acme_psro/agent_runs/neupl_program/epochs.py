@@ -11,6 +11,8 @@ import numpy as np
 from acme_psro.agent_runs.neupl_program.background import BackgroundProgram
 from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
 from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
+from acme_psro.neupl import history
+from acme_psro.neupl.values import Values
 from acme_psro.oracles.base import NO_WORK, Counts, Memory
 from acme_psro.system.supervision import Event
 
@@ -48,6 +50,7 @@ class Epochs:
         self._program: BackgroundProgram | None = None
         self._epoch = 0
         self._counts = NO_WORK
+        self._history = history.start(config.members.population_size)
 
     def advance(self) -> Epoch:
         """Waits for an epoch after the last one.
@@ -66,11 +69,17 @@ class Epochs:
         self._epoch, self._counts = population.epoch, population.counts
         return Epoch(population, counts)
 
+    def record(self, graph: np.ndarray, values: Values) -> None:
+        """Adds an epoch to the history of the graph `[P, N, N]` that its members learned by."""
+        self._history = history.record(self._history, graph, values)
+
     def memory(self) -> Memory:
-        """Returns the number of the last epoch, and the work until then; the rest is the program's own."""
+        """Returns the last epoch's number, the work until then and the history; the rest is the program's."""
         counts = self._counts
         done = np.array([counts.episodes, counts.env_steps, counts.gradient_steps], np.int64)
-        return {"epoch": np.array(self._epoch), "counts": done}
+        arrays = history.to_arrays(self._history)
+        recorded = {f"{history.PREFIX}{name}": values for name, values in arrays.items()}
+        return {"epoch": np.array(self._epoch), "counts": done, **recorded}
 
     def remember(self, memory: Memory) -> None:
         """Makes the next call wait for a later epoch than the one in the memory.
@@ -80,12 +89,15 @@ class Epochs:
         """
         if not memory:
             return
-        if memory.keys() != {"epoch", "counts"} or np.shape(memory["counts"]) != (3,):
+        own = {name for name in memory if not name.startswith(history.PREFIX)}
+        if own != {"epoch", "counts"} or np.shape(memory["counts"]) != (3,):
             raise ValueError(
                 "this run did not learn by NeuPL's program: give the --oracle that it began with."
             )
         self._epoch = int(memory["epoch"])
         self._counts = Counts(*(int(count) for count in memory["counts"]))
+        # Runs of earlier versions have no history.
+        self._history = history.read_history(memory) or self._history
 
     def close(self) -> None:
         """Ends the program, and returns when no process of it is left."""

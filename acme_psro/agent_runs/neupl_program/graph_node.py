@@ -24,10 +24,11 @@ from acme_psro.agent_runs.neupl_program import graph_state, population_files
 from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
 from acme_psro.agent_runs.neupl_program.exact_figures import ExactFigures
 from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
-from acme_psro.agent_runs.neupl_program.tournament import PlayedGames, largest_return
+from acme_psro.agent_runs.neupl_program.tournament import largest_return
 from acme_psro.agent_runs.program.workers import reporting
 from acme_psro.neupl.interaction_graph import effective_size
-from acme_psro.neupl.payoff_estimator import make_estimator
+from acme_psro.neupl.payoff_estimator import Outcomes, make_estimator
+from acme_psro.neupl.sinks import read_sinks
 from acme_psro.oracles.base import Counts
 from acme_psro.policies import networks
 from acme_psro.system import archives, files, tables
@@ -68,13 +69,14 @@ class GraphNode(core.Worker):
         self._variable_source, self._counter = variable_source, counter
         self._measure = measure
         self._scale = largest_return(config.game)
+        self._sinks = read_sinks(self._members, about["game"])
         num = self._members.population_size
         estimator = make_estimator(num, config.estimator_config, updates=_UPDATES)
         self._estimator = estimator._replace(fit=jax.jit(estimator.fit), predict=jax.jit(estimator.predict))
         self._state = self._restore()
         self._error = float("nan")
         self._lock = threading.Lock()
-        self._inbox: list[PlayedGames] = []
+        self._inbox: list[Outcomes] = []
         self._served: Served = (self._state.epoch, self._state.graph)
         tables.keep(directory / "epochs.csv", "epoch", self._state.epoch)
 
@@ -84,9 +86,9 @@ class GraphNode(core.Worker):
             return self._served
 
     def add_games(self, first: np.ndarray, second: np.ndarray, outcome: np.ndarray) -> Served:
-        """Takes the fields of `PlayedGames`; returns the newest graph and its epoch."""
+        """Takes the fields of `Outcomes`; returns the newest graph and its epoch."""
         with self._lock:
-            self._inbox.append(PlayedGames(first, second, outcome))
+            self._inbox.append(Outcomes(first, second, outcome))
             return self._served
 
     def run(self) -> None:
@@ -168,6 +170,8 @@ class GraphNode(core.Worker):
                 env_steps=int(counts.get("actor_steps", 0)),
                 gradient_steps=int(counts.get("learner_gradient_steps", 0)),
             ),
+            evaluation_games=state.received,
+            sinks=self._sinks,
         )
 
     def _row(

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from acme_psro.agent_runs.neupl_program.tournament import PlayedGames
 from acme_psro.neupl import payoff_estimator
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.interaction_graph import make_graph
@@ -41,7 +40,7 @@ class GraphState:
     due: float
     estimator: EstimatorState
     key: np.ndarray
-    store: PlayedGames
+    store: Outcomes
     filled: int
     place: int
     received: int
@@ -68,7 +67,7 @@ def start(estimator: Estimator, config: NeuPLConfig, stored: int, epoch_steps: i
         due=float(epoch_steps),
         estimator=estimator.init(init_key),
         key=np.asarray(jax.random.key_data(key)),
-        store=PlayedGames(rows, rows.copy(), np.zeros(stored, np.float32)),
+        store=Outcomes(rows, rows.copy(), np.zeros(stored, np.float32)),
         filled=0,
         place=0,
         received=0,
@@ -76,7 +75,7 @@ def start(estimator: Estimator, config: NeuPLConfig, stored: int, epoch_steps: i
     )
 
 
-def receive(state: GraphState, games: PlayedGames) -> GraphState:
+def receive(state: GraphState, games: Outcomes) -> GraphState:
     """Returns the state with new outcomes in the places of the oldest ones.
 
     The arrays of the store are changed in place: there may be many megabytes of them.
@@ -106,7 +105,7 @@ def estimate(state: GraphState, estimator: Estimator) -> tuple[GraphState, float
     if not state.filled:
         raise ValueError("payoffs are estimated from finished games, and there are none yet.")
     use, key = jax.random.split(jax.random.wrap_key_data(jnp.asarray(state.key)))
-    outcomes = Outcomes(*(jnp.asarray(part) for part in state.store))
+    outcomes = jax.tree.map(jnp.asarray, state.store)
     learned, errors = estimator.fit(use, state.estimator, outcomes, jnp.int32(state.filled))
     new = dataclasses.replace(state, estimator=learned, key=np.asarray(jax.random.key_data(key)))
     return new, float(errors.mean())
@@ -166,16 +165,16 @@ def from_arrays(arrays: Mapping[str, np.ndarray], estimator: Estimator, stored: 
         due=float(arrays["due"]),
         estimator=payoff_estimator.from_arrays(estimator, arrays),
         key=np.array(arrays["key"]),
-        store=PlayedGames(rows, rows.copy(), np.zeros(stored, np.float32)),
+        store=Outcomes(rows, rows.copy(), np.zeros(stored, np.float32)),
         filled=0,
         place=0,
         received=0,
         waiting=0.0,
     )
-    before = PlayedGames(*(arrays[f"store_{name}"] for name in PlayedGames._fields))
+    before = Outcomes(*(arrays[f"store_{name}"] for name in Outcomes._fields))
     num = len(before.outcome)
     # The oldest outcome comes first, so that the next ones overwrite it first. A store that is not full yet
     # begins with it; in a full one, it is in the place of the next outcome.
     order = (np.arange(num) + int(arrays["place"])) % max(1, num)
-    state = receive(empty, PlayedGames(*(part[order] for part in before)))
+    state = receive(empty, Outcomes(*(part[order] for part in before)))
     return dataclasses.replace(state, received=int(arrays["received"]), waiting=float(arrays["waiting"]))

@@ -27,14 +27,18 @@ from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
 from acme_psro.agent_runs.neupl_program.graph_node import GraphNode
 from acme_psro.agent_runs.neupl_program.matches import Matches
 from acme_psro.agent_runs.neupl_program.members import Members
-from acme_psro.agent_runs.neupl_program.tournament import PlayedGames, Tournament
+from acme_psro.agent_runs.neupl_program.tournament import Tournament
 from acme_psro.agent_runs.neupl_program.variables import SharedVariables
 from acme_psro.agent_runs.parts import Parts
 from acme_psro.agent_runs.program.layout import AgentLayout
 from acme_psro.agent_runs.program.learning import LearnerRunner
 from acme_psro.agent_runs.program.workers import POLL_SECONDS, ReportingLoop, reporting
 from acme_psro.games.compile import compile_game
+from acme_psro.games.identity import name_game
 from acme_psro.games.loading import GameError
+from acme_psro.neupl.payoff_estimator import Outcomes
+from acme_psro.neupl.sinks import read_sinks
+from acme_psro.policies import decoders
 from agents.acme_layer.batched_acting import BatchedLoop
 from agents.core import Key
 
@@ -97,9 +101,11 @@ class NeuPLLayout(AgentLayout):
             source = SharedVariables(variable_source)
             _, graph = graph_node.get_graph()
             probs = jax.jit(self._agent.make_core(networks).probs)
-            members = Members(config.game, probs, source.newest, graph)
+            sinks = read_sinks(config.members, name_game(config.game))
+            opposing = {each: decoders.decode(sink, decoders.DECODERS) for each, sink in sinks.items()}
+            members = Members(config.game, probs, source.newest, graph, opposing)
 
-            def report(played: PlayedGames) -> None:
+            def report(played: Outcomes) -> None:
                 _, graph = graph_node.add_games(*played)
                 if not (graph == members.graph).all():
                     games.offer(graph)

@@ -8,12 +8,14 @@ Dimensions: `P` = 2 players, `N` members, `V` = 2 versions of the graph, `n` sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from acme_psro.games import playing
+from acme_psro.games.batched import BatchPolicy
 from acme_psro.games.loading import load_game
 from acme_psro.policies.networks import round_up
 from agents.core import Observation
@@ -30,13 +32,14 @@ def make_contexts(rows: np.ndarray, player: int) -> np.ndarray:
 
 
 class Members:
-    """Members that play by the newest variables of one network, and the sink, which plays uniformly.
+    """Members that play by the newest variables of one network, and the sinks.
 
     Args:
       game: OpenSpiel's name of the game.
       probs: (variables, Observation `[n, ..]`) -> probabilities `[n, A]`; jitted by the caller.
       variables: returns the newest variables.
       graph: `[P, N, N]`, the first graph.
+      sinks: the sinks' policies by player; those of other players play uniformly.
 
     Attributes:
       changes: number of times that the graph has changed.
@@ -48,7 +51,9 @@ class Members:
         probs: Callable[[Any, Observation], Any],
         variables: Callable[[], Any],
         graph: np.ndarray,
+        sinks: Mapping[int, BatchPolicy] = MappingProxyType({}),
     ) -> None:
+        self._sinks = sinks
         self._observe = playing.make_observe(load_game(game))
         self._probs = probs
         self._variables = variables
@@ -112,7 +117,11 @@ class Members:
         legal = np.asarray(seen.legal_actions)
         found = self._ask(np.asarray(seen.info_state), legal, self.contexts(player, numbers))
         is_sink = self.index(numbers) == 0
-        whole = np.where(is_sink[:, None], 1.0, found) * legal
+        found[is_sink] = 1.0
+        if player in self._sinks and is_sink.any():
+            own = [states[index] for index in np.flatnonzero(is_sink)]
+            found[is_sink] = self._sinks[player](own, player)
+        whole = found * legal
         return np.asarray(whole / whole.sum(axis=1, keepdims=True))
 
     def _ask(self, info_state: np.ndarray, legal: np.ndarray, context: np.ndarray) -> np.ndarray:

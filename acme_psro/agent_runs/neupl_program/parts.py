@@ -18,6 +18,7 @@ from acme_psro.agent_runs.parts import Agent, Parts, make_agent, make_replay, ma
 from acme_psro.games.compile import compile_game
 from acme_psro.games.identity import name_game
 from acme_psro.games.loading import GameError, load_game
+from acme_psro.neupl.sinks import read_sinks
 from acme_psro.policies import networks
 from agents.registry import AGENTS
 
@@ -27,7 +28,7 @@ def make_parts(config: NeuPLProgramConfig) -> Parts:
 
     Raises:
       ValueError: a value of the configuration is not allowed, the game is not two-player and zero-sum, or it
-        is too large for exact payoffs.
+        is too large for exact payoffs; or a sink's file cannot be used.
     """
     if not AGENTS[config.agent].takes_contexts:
         fitting = ", ".join(name for name, agent in AGENTS.items() if agent.takes_contexts)
@@ -36,6 +37,7 @@ def make_parts(config: NeuPLProgramConfig) -> Parts:
             f"{config.agent}."
         )
     _check_game(config.game)
+    read_sinks(config.members, name_game(config.game))
     if config.payoffs == "exact":
         compile_game(config.game, config.max_nodes)
     agent = make_agent(config.run)

@@ -9,8 +9,9 @@ Dimensions: `P` = 2 players, `N` members.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,8 @@ class NeuPLPopulation(NamedTuple):
       graph: `[P, N, N]`, the rows that the members learned to respond to.
       payoffs: `[P, N, N]`, those that the next graph is made from, estimated or exact, in utility units.
       counts: the work done so far, evaluation games included.
+      evaluation_games: the number of those among them from which payoffs are estimated.
+      sinks: the sinks' policies by player; those of other players play uniformly.
     """
 
     epoch: int
@@ -42,6 +45,8 @@ class NeuPLPopulation(NamedTuple):
     graph: np.ndarray
     payoffs: np.ndarray
     counts: Counts = NO_WORK
+    evaluation_games: int = 0
+    sinks: Mapping[int, StoredPolicy] = MappingProxyType({})
 
 
 def exists(directory: Path) -> bool:
@@ -54,8 +59,12 @@ def write(directory: Path, population: NeuPLPopulation) -> None:
     about = {"kind": _KIND, "epoch": population.epoch, "network": population.about}
     # Of both players, but every stored policy names one.
     about |= {"game": population.about["game"], "player": 0, "counts": dataclasses.asdict(population.counts)}
+    about["evaluation_games"] = population.evaluation_games
     arrays = {_VARIABLE + name: array for name, array in population.variables.items()}
     arrays |= {"graph": population.graph, "payoffs": population.payoffs}
+    about["sinks"] = {str(player): sink.about for player, sink in population.sinks.items()}
+    for player, sink in population.sinks.items():
+        arrays |= {f"{_sink(player)}{name}": array for name, array in sink.arrays.items()}
     stored.write(_file(directory), StoredPolicy(about, arrays))
 
 
@@ -70,19 +79,26 @@ def read(directory: Path) -> NeuPLPopulation:
         raise StoredPolicyError(
             f"{_file(directory)} holds a policy of kind {about['kind']!r}, no population."
         )
-    begins = len(_VARIABLE)
-    variables = {name[begins:]: array for name, array in arrays.items() if name.startswith(_VARIABLE)}
-    counts = Counts(**about["counts"])
     return NeuPLPopulation(
-        about["epoch"], about["network"], variables, arrays["graph"], arrays["payoffs"], counts
+        about["epoch"],
+        about["network"],
+        _begin_with(arrays, _VARIABLE),
+        arrays["graph"],
+        arrays["payoffs"],
+        Counts(**about["counts"]),
+        # Populations of earlier versions do not have these two.
+        about.get("evaluation_games", 0),
+        {
+            int(player): StoredPolicy(sink, _begin_with(arrays, _sink(int(player))))
+            for player, sink in about.get("sinks", {}).items()
+        },
     )
 
 
 def member(population: NeuPLPopulation, player: int, index: int) -> StoredPolicy:
-    """Returns a member as a stored policy: the network with the member's context, or uniform for the sink."""
-    game = population.about["game"]
+    """Returns a member as a stored policy: the network with the member's context, or the sink."""
     if index == 0:
-        return decoders.uniform(game, player)
+        return population.sinks.get(player, decoders.uniform(population.about["game"], player))
     context = make_contexts(population.graph[player, index], player)
     about = {**population.about, "player": player, "context": context.tolist()}
     return StoredPolicy(about, dict(population.variables))
@@ -112,6 +128,15 @@ def write_members(
 def place_in(directory: Path) -> Callable[[int, int], Path]:
     """Returns a function (player, index) -> the member's file in a program's directory."""
     return lambda player, index: directory / "policies" / f"player_{player}_{index:05d}.npz"
+
+
+def _begin_with(arrays: Mapping[str, np.ndarray], start: str) -> dict[str, np.ndarray]:
+    """Returns the arrays whose names begin with `start`, by the rest of their names."""
+    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+
+
+def _sink(player: int) -> str:
+    return f"sink_{player}/"
 
 
 def _file(directory: Path) -> Path:

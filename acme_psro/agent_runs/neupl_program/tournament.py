@@ -6,27 +6,14 @@ Dimensions: `n` games, `N` members.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from acme_psro.agent_runs.neupl_program.members import Members
 from acme_psro.games import playing
 from acme_psro.games.loading import load_game
-
-
-class PlayedGames(NamedTuple):
-    """Finished games between members.
-
-    Attributes:
-      first: `[n, N]` float32, the row of player 0's member, all 0 for the sink.
-      second: `[n, N]` float32, the row of player 1's member.
-      outcome: `[n]` float32, player 0's return, in units of the game's largest.
-    """
-
-    first: np.ndarray
-    second: np.ndarray
-    outcome: np.ndarray
+from acme_psro.neupl.payoff_estimator import Outcomes
 
 
 def largest_return(game: str) -> float:
@@ -54,7 +41,7 @@ class Tournament:
         members: Members,
         share: float,
         num_games: int,
-        report: Callable[[PlayedGames], None],
+        report: Callable[[Outcomes], None],
         seed: int,
     ) -> None:
         self._game = load_game(game)
@@ -73,7 +60,7 @@ class Tournament:
             self._owed -= self._num_games
             self._report(self.play(self._num_games))
 
-    def play(self, num: int) -> PlayedGames:
+    def play(self, num: int) -> Outcomes:
         """Plays `n` games of pairs drawn uniformly, to their ends.
 
         All games that are begun are counted. If only those that end first were, short games would count too
@@ -83,7 +70,7 @@ class Tournament:
         numbers = members.number(self._rng.integers(members.num_members, size=(num, 2)))
         returns = play_games(self._game, members, numbers, self._rng)
         first, second = (members.rows(player, numbers[:, player]).astype(np.float32) for player in range(2))
-        return PlayedGames(first, second, (returns / self._scale).astype(np.float32))
+        return Outcomes(first, second, (returns / self._scale).astype(np.float32))
 
 
 def play_games(game: Any, members: Members, numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:

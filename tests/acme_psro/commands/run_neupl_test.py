@@ -18,6 +18,7 @@ import acme_psro
 from acme_psro.__main__ import COMMANDS
 from acme_psro.commands import evaluate, run_neupl, run_psro
 from acme_psro.games.loading import load_game
+from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.system.tables import read_csv
 from tests.acme_psro.commands.launching import Launch, exit_code, make_launch, start
 from tests.acme_psro.display.events_test import read_events
@@ -150,6 +151,33 @@ def test_rows_have_the_figures_of_members(learned: pathlib.Path) -> None:
     assert all(np.isfinite(row["population_exploitability"]) for row in rows)
 
 
+def test_payoffs_can_be_learned_from_games_with_an_agent_that_keeps_none(
+    launch: Launch, quick: None, tmp_path: pathlib.Path
+) -> None:
+    settings = ("payoffs=estimated", "evaluation=0.5", "rounds=1", "num_envs=16", "updates_per_round=2")
+    ended = launch(
+        "--game=kuhn_poker",
+        "--agent=vmpo",
+        "--population_size=3",
+        *(f"--set=neupl.{setting}" for setting in (*settings, "batch_size=16")),
+        "--epochs=2",
+        "--devices=0",
+        f"--output_dir={tmp_path}",
+    )
+    assert (ended.code, ended.err) == (0, "")
+    rows = read_csv(tmp_path / "metrics.csv")
+    assert np.isnan(rows[0]["payoff_error"])
+    assert all(0 < row["payoff_error"] < 2 for row in rows[1:])
+    # Half of the games, 32 of those that a round begins with, are played for payoffs alone.
+    assert rows[1]["episodes"] >= 2 * 32
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["agent"], config["neupl"]["payoffs"]) == ("vmpo", "estimated")
+    # What is stored is what the graph and the players' play followed from.
+    run = acme_psro.load_run(tmp_path)
+    true = exact_payoffs(run._run.tree, run._run.record.state.populations)
+    assert np.abs(run.payoffs - true).mean() == pytest.approx(rows[2]["payoff_error"])
+
+
 def test_report_and_events_show_the_interaction_graph_over_time(learned: pathlib.Path) -> None:
     report = (learned / "report.html").read_text()
     for words in ("Interaction graph of player 1", ">epoch 2<", "Gap of each member", "Payoffs of player 0"):
@@ -245,24 +273,51 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path: pathlib.Path) -> 
     [
         (("--population_size=1",), ["--population_size must be at least 2", "not 1"]),
         (("--graph=nash",), ["--graph=nash is not known", "psro_nash"]),
-        (("--sink=mine",), ["uniform, first_actions", "not mine"]),
+        (("--sink=mine",), ["uniform, first_actions, or the file of a stored policy", "not mine"]),
+        (("--sink=/nowhere/a.npz",), ["a.npz cannot be read"]),
         (("--simplex=1.5",), ["simplex must lie in [0, 1]"]),
         (("--active_members=-1",), ["active_members must not be negative"]),
-        (("--agent=crossq", "--oracle=device"), ["--agent=conditional_mpo, not crossq"]),
+        (("--agent=crossq", "--oracle=device"), ["--agent=conditional_mpo or vmpo, not crossq"]),
+        (("--agent=vmpo", "--oracle=launchpad"), ["--agent=vmpo learns from its newest decisions alone"]),
+        (
+            ("--oracle=device", "--set=agent_settings.on_policy=true"),
+            ["agent_settings.on_policy follows from --agent, which is vmpo for V-MPO"],
+        ),
+        (
+            ("--oracle=device", "--agent=vmpo", "--set=neupl.buffer_size=100"),
+            ["neupl.buffer_size follows from --agent=vmpo"],
+        ),
+        (
+            ("--oracle=device", "--agent=vmpo", "--set=agent_settings.target_policy_period=3"),
+            ["agent_settings.target_policy_period follows from --agent=vmpo"],
+        ),
+        (("--set=neupl.payoffs=estimated",), ["neupl.payoffs needs --oracle=device"]),
+        (
+            ("--set=neupl.payoffs=sampled", "--oracle=device"),
+            ["neupl.payoffs must be one of exact, estimated"],
+        ),
+        (("--set=neupl.evaluation=1", "--oracle=device"), ["evaluation must lie between 0 and 1"]),
+        (("--num_seeds=0",), ["--num_seeds must be at least 1"]),
+        (("--num_seeds=2",), ["exact responses are the same for every seed"]),
+        (("--devices=0",), ["--devices needs --oracle=device, and has no effect otherwise"]),
+        (("--devices=7", "--oracle=device"), ["there is no device 7: this process has 0"]),
+        pytest.param(
+            ("--oracle=launchpad", "--set=neupl.payoffs=estimated"),
+            ["the program has launchpad.payoffs"],
+            marks=needs_acme,
+        ),
         pytest.param(
             ("--oracle=launchpad", "--freezing"), ["freezing is not for NeuPL's program"], marks=needs_acme
         ),
         pytest.param(
             ("--oracle=launchpad", "--sink=first_actions"),
-            ["sink of NeuPL's program is uniform"],
+            ["sink of NeuPL's program is uniform or the file of a stored policy"],
             marks=needs_acme,
         ),
         pytest.param(
             ("--oracle=launchpad", "--set=launchpad.epoch_steps=0"), ["epoch_steps must be"], marks=needs_acme
         ),
-        pytest.param(
-            ("--oracle=launchpad", "--game=phantom_ttt"), ["needs a game that compiles"], marks=needs_acme
-        ),
+        (("--game=phantom_ttt",), ["phantom_ttt() has more than"]),
         (("--game=kuhn_poker(players=3)",), ["--loop=neupl is for two-player zero-sum games", "3-player"]),
         (("--game=matrix_pd",), ["general-sum"]),
         (("--max_nodes=10",), ["10"]),

@@ -62,6 +62,16 @@ def test_a_seed_is_evaluated_and_loaded_alone(
     assert json.loads(evaluated.out)["nash_conv"] == pytest.approx(run.metrics[-1]["nash_conv"])
 
 
+def test_all_seeds_are_named_if_their_directory_is_evaluated_or_loaded(
+    seeds: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = make_launch(evaluate.main, capsys)(f"--run_dir={seeds}")
+    said = f"{seeds} holds runs of several seeds: name one of them, {seeds / 'seed_8'}, seed_9."
+    assert (ended.code, ended.out, ended.err) == (2, "", f"error: {said}\n")
+    with pytest.raises(ValueError, match="holds runs of several seeds: name one of them"):
+        acme_psro.load_run(seeds)
+
+
 def test_one_run_does_not_begin_beside_seeds_nor_seeds_in_one_run(
     seeds: pathlib.Path, launch: Launch
 ) -> None:

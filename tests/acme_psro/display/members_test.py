@@ -114,3 +114,10 @@ def test_sixty_four_members_make_no_megabytes() -> None:
     figures = members.make_members(rows(9), record([random_graph(seed, 64) for seed in range(9)]))
     assert len(figures) == 6
     assert sum(map(len, figures)) < 300_000
+
+
+def test_gaps_of_members_are_left_out_if_best_responses_are_unknown() -> None:
+    zeros, unknown = np.zeros((2, 4)), np.full((2, 4), math.nan)
+    kept = history.record(history.start(4), random_graph(0), Values(zeros, zeros, unknown))
+    figures = "".join(members.make_members(rows(1), kept))
+    assert "Interaction graph of player 0" in figures and "Gap of each member" not in figures

@@ -53,6 +53,22 @@ def test_populations_of_a_fixed_size_show_how_many_members_differ() -> None:
     assert "populations" not in stream.getvalue()
 
 
+def test_rows_of_which_nothing_will_be_known_are_shown_at_once() -> None:
+    stream = io.StringIO()
+    with progress.make_progress(20, stream) as display:
+        for iteration, drift in ((1, math.nan), (12, 0.125)):
+            unknown = {"effective_size": 3.0, "payoff_drift": drift, "nash_conv_stderr": math.nan}
+            display.update(make_row(iteration, nash_conv=math.nan) | unknown)
+        # Exploiters of the last mixture are trained at the end.
+        display.update(make_row(12) | unknown)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2 and "payoff drift         -  effective size" in lines[0]
+    assert " ".join(lines[1].split()).startswith(
+        "iteration 12/20 exploitability unknown payoff drift 0.1250 effective size 3 of 13"
+    )
+    assert len({line.index("effective") for line in lines}) == 1
+
+
 def _wait_for(stream: io.StringIO, pattern: str) -> None:
     deadline = time.monotonic() + 60
     while not re.search(pattern, stream.getvalue()):

@@ -311,3 +311,21 @@ def test_members_have_a_section_of_their_own(tmp_path: pathlib.Path, oracle: str
     ids = [value for name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
     assert "policy of player" not in text
+
+
+def test_members_of_which_no_exploitability_is_known(
+    tmp_path: pathlib.Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    metrics = _of_members(_metrics(3, gap=math.nan))
+    unknown = [_bounded([row], last_known=False)[0] for row in metrics]
+    text, page = _write(
+        tmp_path,
+        config={"game": "phantom_ttt", "oracle": "launchpad", "loop": "neupl"},
+        metrics=unknown,
+        payoffs=np.zeros((2, 8, 8)),
+        meta_strategies=[[np.full(8, 1 / 8)] * 2] * 4,
+    )
+    assert "Exploitability unknown no exploiter was trained" in page.text
+    assert "nothing is known of exploitability. Payoffs are estimated" in page.text
+    assert "Over wall time" not in page.text and "nan" not in text
+    assert not recwarn.list

@@ -1,4 +1,4 @@
-"""Sinks, which members learn, tables and populations, symmetric games, and values of members."""
+"""Members that learn, tables and populations, symmetric games, and values of members."""
 
 from typing import Any
 
@@ -12,25 +12,16 @@ from acme_psro.neupl.interaction_graph import make_graph
 from acme_psro.neupl.members import (
     make_graph_maker,
     make_populations,
-    make_sink,
-    make_sinks,
     share_of_learning,
 )
 from acme_psro.neupl.symmetry import find_counterparts
-from acme_psro.neupl.values import member_values
+from acme_psro.neupl.values import estimated_values, member_values
 from acme_psro.policies.tabular import mixture_plan
 
 
 def random_tables(tree: Any, num: int, seed: int = 0) -> np.ndarray:
     drawn = np.random.default_rng(seed).random((num, *tree.legal_actions.shape)) * tree.legal_actions
     return drawn / drawn.sum(axis=2, keepdims=True)
-
-
-@pytest.mark.games("rock_paper_scissors")
-def test_a_sink_that_prefers_first_actions(case: Any) -> None:
-    sink = make_sink(case.tree, "first_actions")
-    np.testing.assert_allclose(sink, [[0.96466, 0.01767, 0.01767]] * 2, atol=1e-5)
-    assert [policy.table.shape for policy in make_sinks(case.tree, NeuPLConfig())] == [(1, 3), (1, 3)]
 
 
 def test_members_that_learn_share_evenly_in_different_rows_that_are_not_fixed() -> None:
@@ -79,7 +70,7 @@ def test_symmetric_games_are_found(case: Any) -> None:
 @pytest.mark.games("rock_paper_scissors")
 def test_both_players_of_a_symmetric_game_have_the_same_rows(case: Any) -> None:
     populations = make_populations(case.tree, random_tables(case.tree, 4))
-    graph = make_graph_maker(case.tree, NeuPLConfig(4))(exact_payoffs(case.tree, populations))
+    graph = make_graph_maker(NeuPLConfig(4), is_symmetric=True)(exact_payoffs(case.tree, populations))
     np.testing.assert_allclose(graph[0], graph[1], atol=1e-9)
 
 
@@ -100,7 +91,19 @@ def test_values_of_members_are_those_of_their_mixtures(case: Any) -> None:
             assert values.own[player, member] == pytest.approx(own, abs=1e-9)
             assert values.best[player, member] == pytest.approx(best, abs=1e-9)
             assert values.gap[player, member] == pytest.approx(best - own, abs=1e-9)
+    # Payoffs alone do not tell what best responses earn.
+    estimated = estimated_values(graph, payoffs)
+    np.testing.assert_array_equal(estimated.own, values.own)
+    np.testing.assert_array_equal(estimated.before, values.before)
+    assert np.isnan(estimated.best[:, 1:]).all()
     # Member 1 may only compare itself with the sink.
     sink = payoffs[0, 0, 0], payoffs[1, 0, 0]
     np.testing.assert_allclose(values.before[:, 1], sink, atol=1e-9)
     assert (values.relative_gain <= 1 + 1e-9).all()
+
+
+def test_graphs_are_those_of_the_payoffs() -> None:
+    drawn = np.random.default_rng(0).normal(size=(3, 3))
+    payoffs = np.stack([drawn, -drawn])
+    found = make_graph_maker(NeuPLConfig(3))(payoffs)
+    np.testing.assert_array_equal(found, make_graph("psro_nash", payoffs, 1e-3))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from acme_psro.games.compile import DEFAULT_MAX_NODES
+from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.oracles.device.oracle import DeviceConfig
 from acme_psro.population_runs import defaults, oracles
 from acme_psro.population_runs.config import PSROConfig
@@ -115,3 +116,13 @@ def test_the_frugal_preset_plays_fewer_games() -> None:
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^no preset named 'quick'; use one of fast, frugal"):
         defaults.game_settings("kuhn_poker", "crossq", preset="quick")
+
+
+def test_members_whose_agent_keeps_no_old_decisions_play_more_and_learn_as_often() -> None:
+    assert defaults.neupl_settings("conditional_mpo") == {}
+    usual, fresh = NeuPLConfig(), NeuPLConfig(**defaults.neupl_settings("vmpo"))
+    assert fresh.updates == usual.updates
+    assert fresh.num_envs > usual.num_envs
+    # Games of at least two decisions of each player: nothing is learned from much more than once.
+    assert fresh.updates_per_round * fresh.batch_size <= 2 * (2 * fresh.num_envs * 2)
+    assert defaults.game_settings("kuhn_poker", "vmpo", "neupl").iterations == 100

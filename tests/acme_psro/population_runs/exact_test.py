@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import pathlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,17 @@ def train(
     with contextlib.redirect_stdout(io.StringIO()):
         record = train_population(run, directory, restored)
     return record, run.outcome(record), warnings
+
+
+def neupl(directory: pathlib.Path, iterations: int, **settings: Any) -> tuple[Record, str]:
+    """Begins or resumes a run with exact members; returns its record and outcome."""
+    config = PSROConfig("kuhn_poker", loop="neupl", oracle="exact", iterations=iterations, **settings)
+    run = prepare_run(config, directory, 0.0, pytest.fail, lambda nodes: None)
+    restored = run_directory.resume(directory, run.form, pytest.fail) if directory.exists() else None
+    run_directory.write_config(directory, run.config.to_json())
+    with contextlib.redirect_stdout(io.StringIO()):
+        record = train_population(run, directory, restored)
+    return record, run.outcome(record)
 
 
 def sizes(record: Record) -> list[int]:
@@ -94,3 +106,39 @@ def test_rows_of_a_run_that_an_earlier_version_began(tmp_path: pathlib.Path) -> 
     assert [np.isnan(row["meta_regret"]) for row in rows] == [True, True, True, False]
     assert [row["nash_conv"] for row in rows[:3]] == [row["nash_conv"] for row in begun.metrics]
     assert record.state.iteration == 3
+
+
+@pytest.mark.parametrize("meta_solver", ["nash", "uniform"])
+def test_exact_members_end_when_they_change_no_more(tmp_path: pathlib.Path, meta_solver: str) -> None:
+    settings: dict[str, Any] = {"meta_solver": meta_solver, "neupl": {"population_size": 8}}
+    record, outcome = neupl(tmp_path / "run", 100, **settings)
+    # Members settle from below, at least one in each epoch.
+    assert record.state.iteration <= 8
+    # Another epoch, which a resumed run tries, finds the same members.
+    again, same = neupl(tmp_path / "run", 100, **settings)
+    assert (again.state.iteration, same) == (record.state.iteration, outcome)
+    assert repr(again.metrics) == repr(record.metrics)
+    is_solved = record.metrics[-1]["exploitability"] <= 1e-7
+    assert outcome.startswith("Converged after" if is_solved else "Stopped after") and is_solved == (
+        meta_solver == "nash"
+    )
+
+
+def test_an_equilibrium_of_members_that_still_change_is_no_end(tmp_path: pathlib.Path) -> None:
+    """The sinks alone are an equilibrium of matching pennies."""
+    config = PSROConfig("matrix_mp", loop="neupl", oracle="exact", neupl={"population_size": 4})
+    run = prepare_run(config, tmp_path, 0.0, pytest.fail, lambda nodes: None)
+    with contextlib.redirect_stdout(io.StringIO()):
+        record = train_population(run, tmp_path, None)
+    assert record.metrics[0]["exploitability"] == pytest.approx(0.0, abs=1e-9)
+    assert record.state.iteration >= 1
+
+
+def test_members_that_are_ended_in_an_equilibrium_may_still_change(tmp_path: pathlib.Path) -> None:
+    whole, _ = neupl(tmp_path / "whole", 100)
+    solved = [row["iteration"] for row in whole.metrics if row["exploitability"] <= 1e-7]
+    _, outcome = neupl(tmp_path / "run", int(solved[0]))
+    assert outcome == (
+        f"Stopped after {solved[0]:.0f} iterations, as asked. By now no player gains more than 1e-07 by an "
+        "exact best response; members may still change."
+    )

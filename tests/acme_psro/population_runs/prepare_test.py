@@ -12,6 +12,7 @@ from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.exact import ExactRun
 from acme_psro.population_runs.prepare import prepare_run, prepare_seeds, settle_payoffs
 from acme_psro.population_runs.sampled import SampledRun
+from acme_psro.population_runs.sampled_members import SampledMembersRun
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +49,25 @@ def test_a_larger_game_is_played_where_programs_learn(tmp_path: pathlib.Path) ->
     ):
         with pytest.raises(ValueError, match="more than 10 nodes"):
             prepared(given, tmp_path)
+
+
+def test_members_in_a_larger_game_have_the_payoffs_that_their_program_estimates(
+    tmp_path: pathlib.Path,
+) -> None:
+    members = {"loop": "neupl", "agent": "conditional_mpo"}
+    kind, (line,) = prepared(config(max_nodes=10, **members), tmp_path)
+    assert isinstance(kind, SampledMembersRun) and kind.config.payoffs == "sampled"
+    assert line.endswith(": payoffs are estimated by the program (--payoffs=sampled does so at once).")
+    kind, warnings = prepared(config("sampled", **members), tmp_path)
+    assert isinstance(kind, SampledMembersRun) and warnings == []
+    assert isinstance(prepared(config(**members), tmp_path)[0], ExactRun)
+    for given in (
+        config("exact", max_nodes=10, **members),
+        settle_payoffs(config(oracle="device", max_nodes=10, **members), tmp_path),
+    ):
+        with pytest.raises(ValueError, match="more than 10 nodes"):
+            prepared(given, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sampled_payoffs_compile_nothing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,3 +46,19 @@ def test_one_run_does_not_begin_in_the_directory_of_several_seeds(tmp_path: path
         seed_directories.check_for_one(tmp_path)
     # The directory of one of them is that of one run.
     seed_directories.check_for_one(tmp_path / "seed_7")
+
+
+def test_the_directories_of_seeds_are_named_to_those_who_read_one(tmp_path: pathlib.Path) -> None:
+    seed_directories.check_names_one(tmp_path)
+    for seed in (3, 4):
+        _begin(tmp_path / f"seed_{seed}")
+    with pytest.raises(RunDirectoryError, match=r"name one of them, .*/seed_3, seed_4\.$"):
+        seed_directories.check_names_one(tmp_path)
+    seed_directories.check_names_one(tmp_path / "seed_3")
+    for seed in range(5, 20):
+        _begin(tmp_path / f"seed_{seed}")
+    with pytest.raises(RunDirectoryError, match=r"/seed_3, seed_4, seed_5, seed_6, seed_7, \.\. seed_19\.$"):
+        seed_directories.check_names_one(tmp_path)
+    # A run's directory may hold others.
+    (tmp_path / "config.json").write_text("{}")
+    seed_directories.check_names_one(tmp_path)

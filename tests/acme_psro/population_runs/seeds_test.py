@@ -55,8 +55,8 @@ def _config(loop: str, iterations: int = 3, seed: int = 3) -> PSROConfig:
 
 def _run_seeds(root: pathlib.Path, config: PSROConfig, num_seeds: int = 2, resume: bool = False) -> Overview:
     with side_by_side.opened_seeds(config, num_seeds, root, resume, 0.0, pytest.fail) as runs:
-        restored = side_by_side.begin_seeds(runs, pytest.fail)
-        return side_by_side.carry_out_seeds(runs, root, restored, show_progress=False)
+        begun = side_by_side.begin_seeds(runs, pytest.fail)
+        return side_by_side.carry_out_seeds(begun, root, show_progress=False)
 
 
 def _run_one(directory: pathlib.Path, config: PSROConfig, resume: bool = False) -> Any:
@@ -97,7 +97,7 @@ def _names(directory: pathlib.Path) -> set[str]:
     return {re.sub(r"tfevents\..*", "tfevents", name) for name in found}
 
 
-def _assert_same_run(left: pathlib.Path, right: pathlib.Path) -> None:
+def assert_same_run(left: pathlib.Path, right: pathlib.Path) -> None:
     assert _names(left) == _names(right)
     assert repr(untimed(left)) == repr(untimed(right))
     for path in sorted((left / "checkpoints" / "policies").iterdir()):
@@ -115,7 +115,7 @@ def _assert_same_run(left: pathlib.Path, right: pathlib.Path) -> None:
 @pytest.mark.parametrize("seed", [3, 4])
 def test_a_seeds_directory_is_that_of_a_run_alone(both: Any, seed: int) -> None:
     together, alone, _ = both
-    _assert_same_run(together / f"seed_{seed}", alone / f"seed_{seed}")
+    assert_same_run(together / f"seed_{seed}", alone / f"seed_{seed}")
     configs = [run_directory.read_config(root / f"seed_{seed}" / "config.json") for root in (together, alone)]
     for config in configs:
         # How runs were made tells them apart if something is committed in between.
@@ -206,7 +206,7 @@ def test_lanes_of_all_seeds_in_one_call_give_the_same_runs(
     _run_seeds(tmp_path, _config(loop))
     assert calls[0] == 2
     for seed in (3, 4):
-        _assert_same_run(tmp_path / f"seed_{seed}", alone / f"seed_{seed}")
+        assert_same_run(tmp_path / f"seed_{seed}", alone / f"seed_{seed}")
 
 
 @pytest.mark.parametrize(

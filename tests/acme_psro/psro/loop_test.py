@@ -384,3 +384,39 @@ def test_ends_without_new_policies_only_if_the_oracle_would_find_the_same_again(
     )
     assert [state.iteration for state in states] == list(range(1, iterations + 1))
     assert [len(population) for population in states[-1].populations] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("brought", [None, np.full((3, 2, 2, 2), 7.0)])
+def test_whole_populations_bring_their_payoffs_along_or_have_them_computed(brought: Any) -> None:
+    members = [Response(None, 0.0, 0.0, others=(policy(n), policy(n + 1)), payoffs=brought) for n in range(3)]
+    fixed = dataclasses.replace(LAST, population_size=2, known_payoffs=lambda responses: responses[0].payoffs)
+    start = loop.initialise(FakeMetaGame(), fixed)
+    after = loop.step(
+        start, loop.iteration_key(0, 0), oracle=FakeOracle([members]), meta_game=FakeMetaGame(), loop=fixed
+    )
+    assert [[number_of(each) for each in own] for own in after.populations] == [[0, 1], [1, 2], [2, 3]]
+    np.testing.assert_array_equal(after.payoffs, np.zeros((3, 2, 2, 2)) if brought is None else brought)
+
+
+def holds_same(population: tuple[Policy, ...], response: Policy) -> bool:
+    return any((one.table == response.table).all() for one in population)
+
+
+def test_members_that_change_without_changing_payoffs_are_not_done() -> None:
+    """Payoffs of the fake never change. The populations do, until the third iteration."""
+    fixed = dataclasses.replace(LAST, population_size=2)
+    state = loop.initialise(FakeMetaGame(), fixed)
+    members = [(policy(first), policy(first + 1)) for first in (10, 20, 20)]
+    answers = [[Response(None, 0.0, 0.0, others=own)] * 3 for own in members]
+    found = loop.run(
+        state,
+        0,
+        9,
+        oracle=FakeOracle(answers),
+        meta_game=FakeMetaGame(),
+        loop=fixed,
+        converged=never,
+        holds=holds_same,
+        is_repeatable=True,
+    )
+    assert [each.iteration for each in found] == [1, 2]

@@ -11,6 +11,8 @@ from acme_psro.agent_runs.neupl_program import background, launch
 from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
 from acme_psro.agent_runs.neupl_program.epochs import Epochs
 from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
+from acme_psro.neupl.history import read_history
+from acme_psro.neupl.values import estimated_values
 from acme_psro.oracles.base import Counts
 from acme_psro.system.supervision import Event
 
@@ -64,6 +66,21 @@ def test_work_is_counted_from_what_is_remembered(make: MakeEpochs) -> None:
     behind.remember(memory)
     assert behind.advance().counts == Counts()
     behind.close()
+
+
+def test_graphs_are_remembered(make: MakeEpochs, graph: np.ndarray) -> None:
+    epochs = make(2)
+    epochs.record(graph, estimated_values(graph, np.zeros((2, 4, 4))))
+    later = make(3)
+    later.remember(epochs.memory())
+    later.record(graph[::-1], estimated_values(graph, np.zeros((2, 4, 4))))
+    found = read_history(later.memory())
+    assert found is not None
+    np.testing.assert_array_equal(found.epochs, [1, 2])
+    np.testing.assert_array_equal(found.graphs, np.stack([graph, graph[::-1]]).astype(np.float32))
+    # Runs of earlier versions have no history.
+    later.remember({name: epochs.memory()[name] for name in ("epoch", "counts")})
+    assert read_history(later.memory()) is not None
 
 
 def test_other_memories_are_refused(make: MakeEpochs) -> None:

@@ -103,6 +103,7 @@ def test_graphs_are_made_when_they_are_due_until_the_last_epoch(program: Program
     population = population_files.read(program.directory)
     assert rows[-1]["payoff_error"] == pytest.approx(np.abs(population.payoffs - EXACT).mean())
     assert population.epoch == 3
+    assert population.evaluation_games == 600
     assert population.counts == Counts(episodes=600, env_steps=3000, gradient_steps=150)
     assert population.about == program.learner.about
     # The rows are those that the members had, before the last graph was made.

@@ -9,10 +9,9 @@ import pytest
 
 from acme_psro.agent_runs.neupl_program import graph_state
 from acme_psro.agent_runs.neupl_program.graph_state import GraphState
-from acme_psro.agent_runs.neupl_program.tournament import PlayedGames
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.interaction_graph import check_graph, make_graph
-from acme_psro.neupl.payoff_estimator import Estimator, EstimatorConfig, make_estimator
+from acme_psro.neupl.payoff_estimator import Estimator, EstimatorConfig, Outcomes, make_estimator
 
 CONFIG = NeuPLConfig(population_size=4)
 
@@ -28,11 +27,11 @@ def state(estimator: Estimator) -> GraphState:
     return graph_state.start(estimator, CONFIG, stored=10, epoch_steps=100, seed=3)
 
 
-def games(*outcomes: float) -> PlayedGames:
+def games(*outcomes: float) -> Outcomes:
     """Returns games whose rows can be told from their outcomes."""
     values = np.array(outcomes, np.float32)
     rows = np.stack([values, 1 - values, 0 * values, 0 * values], axis=1)
-    return PlayedGames(rows, 2 * rows, values)
+    return Outcomes(rows, 2 * rows, values)
 
 
 def assert_same(one: GraphState, other: GraphState) -> None:

@@ -72,6 +72,21 @@ def test_the_sink_plays_uniformly_whatever_the_network_says(graph: np.ndarray) -
     np.testing.assert_array_equal(found, np.full((4, 2), 0.5))
 
 
+def test_a_sink_may_be_given(probs: Callable[..., Any], graph: np.ndarray, members: Members) -> None:
+    def second_action(states: Any, player: int) -> np.ndarray:
+        assert player == 1
+        return np.tile([0.0, 1.0], (len(states), 1))
+
+    given = Members("kuhn_poker", probs, lambda: "newest", graph, {1: second_action})
+    index = np.array([0, 2, 0, 1])
+    found = given.probabilities(states_of(1), 1, given.number(index))
+    np.testing.assert_array_equal(found[[0, 2]], [[0, 1], [0, 1]])
+    for player, rows in ((0, slice(None)), (1, [1, 3])):
+        usual = members.probabilities(states_of(player), player, members.number(index))
+        same = given.probabilities(states_of(player), player, given.number(index))
+        np.testing.assert_array_equal(same[rows], usual[rows])
+
+
 def test_members_are_asked_together_as_alone(members: Members) -> None:
     policies = members.policies()
     states = states_of(0)

@@ -34,6 +34,7 @@ def test_observations_have_contexts(small: Make) -> None:
         ({"payoffs": "exact", "max_nodes": 20}, "--max_nodes"),
         ({"agent_settings": {"num_members": 3}}, "num_members follows from the population"),
         ({"agent_settings": {"depth": 3}}, "has no setting 'depth'"),
+        ({"neupl": {"sink": "/nowhere/a.npz"}}, "a.npz cannot be read: No such file"),
         ({"replay_settings": {"sequence_length": 2}}, "keeps single transitions"),
     ],
 )

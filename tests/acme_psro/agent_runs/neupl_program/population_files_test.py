@@ -14,6 +14,7 @@ from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import Counts
 from acme_psro.policies import decoders, networks, stored
 from acme_psro.policies.as_table import make_table
+from acme_psro.policies.tabular import make_policy
 from agents import conditional_mpo as mpo
 from agents.core import Observation
 
@@ -53,6 +54,19 @@ def test_a_population_is_read_as_it_was_written(population: NeuPLPopulation, tmp
     assert found.variables.keys() == population.variables.keys()
     for name, array in found.variables.items():
         np.testing.assert_array_equal(array, population.variables[name])
+
+
+def test_sinks_are_part_of_a_population(
+    population: NeuPLPopulation, tree: GameTree, tables: np.ndarray, tmp_path: pathlib.Path
+) -> None:
+    policy = make_policy(tree, 1, tables[2][tree.infosets_of(1)])
+    sink = decoders.from_tree_policy(tree, 1, policy)
+    population_files.write(tmp_path, population._replace(sinks={1: sink}, evaluation_games=50))
+    found = population_files.read(tmp_path)
+    assert found.evaluation_games == 50
+    assert stored.digest(population_files.member(found, 1, 0)) == stored.digest(sink)
+    assert population_files.member(found, 0, 0) == decoders.uniform("kuhn_poker()", 0)
+    assert found.variables.keys() == population.variables.keys()
 
 
 @pytest.mark.parametrize("player", [0, 1])

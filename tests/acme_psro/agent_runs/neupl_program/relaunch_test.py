@@ -4,14 +4,12 @@ Each test launches a real program at least once, so all of them are slow.
 """
 
 import dataclasses
-import os
 import pathlib
 import signal
 import sys
 from collections.abc import Callable
 
 import numpy as np
-import psutil
 import pytest
 
 if sys.version_info >= (3, 11):
@@ -24,13 +22,15 @@ from acme_psro.agent_runs.neupl_program.oracle import ProgramOracle
 from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import ExactMetaGame
-from acme_psro.neupl.members import make_graph_maker, make_sinks
+from acme_psro.neupl.members import make_graph_maker
+from acme_psro.neupl.sinks import make_sinks
 from acme_psro.policies import decoders, stored
 from acme_psro.psro import loop
 from acme_psro.psro.neupl import make_loop
 from acme_psro.solvers import max_entropy_nash
-from acme_psro.system import process_groups, tables
+from acme_psro.system import tables
 from acme_psro.system.supervision import Event, Retries
+from tests.acme_psro.agent_runs.processes import Processes
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +44,7 @@ class Program:
         self.config, self.directory, self.victim = config, directory, victim
         self.events: list[Event] = []
         self.epochs: list[int] = []
-        self.groups: set[int] = set()
+        self.processes = Processes("acme_psro.agent_runs.neupl_program", directory)
         self.outcomes_before = 0.0
 
     def run(self) -> NeuPLPopulation:
@@ -59,29 +59,11 @@ class Program:
 
     def _interfere(self, population: NeuPLPopulation) -> None:
         self.epochs.append(population.epoch)
-        found = self._processes()
+        found = self.processes.find(self.victim)
         if not self.outcomes_before:
             self.outcomes_before = tables.read(self.directory / "epochs.csv")[-1]["evaluation_games"]
             if self.victim:
                 found[0].send_signal(signal.SIGKILL)
-
-    def _processes(self) -> list[psutil.Process]:
-        """Returns the victim's processes, and records the group of all."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                words, group = process.cmdline(), os.getpgid(process.pid)
-                parent = process.parent()
-            except (psutil.Error, ProcessLookupError):
-                continue
-            if "acme_psro.agent_runs.neupl_program.child" in words and str(self.directory) in words:
-                self.groups.add(group)
-                if self.victim == "child":
-                    found.append(process)
-            is_node = any("process_entry" in word for word in words[:2])
-            if is_node and parent is not None and self.victim in parent.cmdline()[:4]:
-                found.append(process)
-        return [each for each in found if os.getpgid(each.pid) in self.groups]
 
 
 @pytest.fixture
@@ -123,8 +105,7 @@ def assert_ended_well(program: Program, population: NeuPLPopulation, scratch: pa
             expected = population_files.member(population, player, index)
             assert stored.digest(policy) == stored.digest(expected)
             decoders.decode(policy, decoders.DECODERS)
-    assert program.groups
-    assert not any(process_groups.is_alive(group) for group in program.groups)
+    assert program.processes.have_ended()
     assert list(scratch.iterdir()) == []
 
 
@@ -141,13 +122,6 @@ def test_a_program_goes_on_of_which_something_was_killed(
     # What was learned about payoffs was not lost.
     last = tables.read(program.directory / "epochs.csv")[-1]
     assert last["evaluation_games"] > program.outcomes_before > 0
-
-
-def test_a_game_that_does_not_compile_is_learned(
-    start: Callable[..., Program], tmp_path: pathlib.Path
-) -> None:
-    program = start("graph/0", game="phantom_ttt", epochs=2, epoch_steps=100)
-    assert_ended_well(program, program.run(), tmp_path / "scratch")
 
 
 def test_a_finished_program_goes_on_if_it_is_given_more_epochs(
@@ -170,9 +144,7 @@ def test_a_loop_runs_on_the_programs_epochs(
 ) -> None:
     config = start("", epochs=3).config
     meta_game = ExactMetaGame(tree, make_sinks(tree, config.members))
-    neupl = make_loop(
-        meta_game, max_entropy_nash.solve, config.members, make_graph_maker(tree, config.members)
-    )
+    neupl = make_loop(meta_game, max_entropy_nash.solve, config.members, make_graph_maker(config.members))
     oracle = ProgramOracle(tree, config, tmp_path / "run")
     states = loop.run(
         loop.initialise(meta_game, neupl),

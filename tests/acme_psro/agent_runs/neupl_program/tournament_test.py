@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from acme_psro.agent_runs.neupl_program.members import Members
-from acme_psro.agent_runs.neupl_program.tournament import PlayedGames, Tournament, largest_return
+from acme_psro.agent_runs.neupl_program.tournament import Tournament, largest_return
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import exact_payoffs
+from acme_psro.neupl.payoff_estimator import Outcomes
 from acme_psro.policies.tabular import make_policy
 
 MakeTournament = Callable[..., Tournament]
@@ -23,7 +24,7 @@ def make(probs: Callable[..., Any], graph: np.ndarray) -> MakeTournament:
 
 
 def test_evaluation_games_have_their_share_of_all_games(make: MakeTournament) -> None:
-    reports: list[PlayedGames] = []
+    reports: list[Outcomes] = []
     tournament = make(0.3, 10, reports.append)
     for _ in range(100):
         tournament.add_ended(7)

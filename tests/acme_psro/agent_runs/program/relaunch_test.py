@@ -6,7 +6,6 @@ Each test launches a real program twice, so all of them are slow.
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 import signal
 import sys
@@ -14,7 +13,6 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
-import psutil
 import pytest
 
 if sys.version_info >= (3, 11):
@@ -25,8 +23,9 @@ from acme_psro.agent_runs import launch
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.program import snapshots
 from acme_psro.policies import stored
-from acme_psro.system import process_groups, tables
+from acme_psro.system import tables
 from acme_psro.system.supervision import Event, Job, Retries, run_all
+from tests.acme_psro.agent_runs.processes import Processes
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +38,7 @@ class Program:
     ) -> None:
         self.config, self.directory = config, directory
         self.events: list[Event] = []
-        self.groups: set[int] = set()
+        self.processes = Processes("acme_psro.agent_runs.program", directory)
         self.steps_before = 0.0
         self.was_sent = False
         self._job = launch.make_job(config, directory)
@@ -50,7 +49,7 @@ class Program:
 
         def interfere() -> None:
             if not self.was_sent and self._has_learned():
-                self._processes(victim)[0].send_signal(number)
+                self.processes.find(victim)[0].send_signal(number)
                 self.steps_before = float(run_directory.newest_checkpoint(self.directory) or 0)
                 self.was_sent = True
 
@@ -66,23 +65,6 @@ class Program:
     def _has_learned(self) -> bool:
         steps = run_directory.newest_checkpoint(self.directory) or 0
         return steps > 1000 and bool(tables.read(self.directory / "learner.csv"))
-
-    def _processes(self, victim: str) -> list[psutil.Process]:
-        found = []
-        for process in psutil.process_iter():
-            try:
-                words, group = process.cmdline(), os.getpgid(process.pid)
-                parent = process.parent()
-            except (psutil.Error, ProcessLookupError):
-                continue
-            if "acme_psro.agent_runs.program.child" in words and str(self.directory) in words:
-                self.groups.add(group)
-                if victim == "child":
-                    found.append(process)
-            is_node = any("process_entry" in word for word in words[:2])
-            if is_node and parent is not None and victim in parent.cmdline()[:4]:
-                found.append(process)
-        return [each for each in found if os.getpgid(each.pid) in self.groups]
 
 
 @pytest.fixture
@@ -136,8 +118,7 @@ def assert_went_on(program: Program, tmp_path: pathlib.Path) -> None:
     assert 1 <= len(taken) < program.config.snapshots
     assert all(stored.read(path).about == policy.about for path in taken)
     assert int(taken[-1].stem.removeprefix("policy_")) <= finished.counts["actor_steps"]
-    assert program.groups
-    assert not any(process_groups.is_alive(group) for group in program.groups)
+    assert program.processes.have_ended()
     assert list((tmp_path / "scratch").iterdir()) == []
     assert run_directory.read_failure(program.directory) is None
 

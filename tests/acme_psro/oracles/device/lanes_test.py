@@ -40,6 +40,10 @@ def _assert_same(left: Any, right: Any) -> None:
     jax.tree.map(np.testing.assert_array_equal, left, right)
 
 
+def _assert_close(left: Any, right: Any) -> None:
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), left, right)
+
+
 def test_a_lane_is_the_function_alone() -> None:
     (found,) = LaneProgram(_walk, _DEVICES)([_request(3, 0)])
     key, player, material = _request(3, 0)
@@ -85,6 +89,55 @@ def test_runs_on_a_processor_are_calls_of_their_own_side_by_side() -> None:
     _assert_same(alone([_request(2, 5)]), together([_request(2, 5)]))
 
 
+def _count(lane: Lane) -> dict[str, Any]:
+    """A walk that begins where the last one ended, with a branch that is taken now and then."""
+    place, steps = lane.material["place"], lane.material["steps"] + 1
+    noise = jax.random.normal(jax.random.wrap_key_data(lane.key), place.shape)
+    place = jax.lax.cond(steps % 2 == 0, lambda: jnp.tanh(place + noise), lambda: place - 0.5 * noise)
+    return {"place": place, "steps": steps}
+
+
+def _carried(num: int, seed: int, material: Any) -> Lane:
+    return _request(num, seed)._replace(material=material)
+
+
+def _begin(num: int) -> dict[str, np.ndarray]:
+    return {"place": np.zeros((num, 8), np.float32), "steps": np.zeros(num, np.int32)}
+
+
+@pytest.mark.parametrize(("num", "requests"), [(1, 1), (2, 1), (1, 3)])
+def test_states_that_are_carried_stay_on_the_device(num: int, requests: int) -> None:
+    traces = []
+
+    def traced(lane: Lane) -> Any:
+        traces.append(lane)
+        return _count(lane)
+
+    carrying = LaneProgram(traced, _DEVICES, requests, carries=True)
+    plain = LaneProgram(_count, _DEVICES)
+    states = [_begin(num)] * requests
+    expected = list(states)
+    for step in range(3):
+        states = carrying([_carried(num, 10 * step + i, state) for i, state in enumerate(states)])
+        expected = [plain([_carried(num, 10 * step + i, state)])[0] for i, state in enumerate(expected)]
+        assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(states))
+        assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(expected))
+    _assert_close(states, expected)
+    assert len(traces) == 1
+
+
+def test_a_lane_that_has_a_device_to_itself_is_not_vmapped() -> None:
+    seen = []
+
+    def noting(lane: Lane) -> Any:
+        seen.append(type(lane.material["steps"]).__name__)
+        return _count(lane)
+
+    for num, carries in ((1, True), (2, True), (1, False)):
+        LaneProgram(noting, _DEVICES, carries=carries)([_carried(num, 0, _begin(num))])
+    assert ["Batch" in name for name in seen] == [False, True, True]
+
+
 @pytest.mark.parametrize("numbers", [[len(jax.local_devices())], [-1], [0, 99]])
 def test_devices_that_are_not_there_are_refused(numbers: list[int]) -> None:
     with pytest.raises(ValueError, match=r"there is no device -?\d+: this process has 0"):
@@ -126,6 +179,18 @@ for runs, numbers, devices in (
     parts._assert_same(program(requests[:runs]), alone[:runs])
     parts._assert_same(program(requests[:1]), alone[:1])
     assert used[-1] == devices, used
+for runs, numbers, devices in ((3, None, [0, 1, 2]), (1, [3], [3]), (3, [1, 2], [1, 2])):
+    plain = jax.jit(jax.vmap(parts._count))
+    program = lanes.make_program(parts._count, runs, numbers, carries=True)
+    states = expected = [parts._begin(1)] * runs
+    for step in range(2):
+        given = [[parts._carried(1, step + i, s) for i, s in enumerate(each)] for each in (states, expected)]
+        states, expected = program(given[0]), [plain(request) for request in given[1]]
+    parts._assert_close(states, expected)
+    if runs == 1:
+        assert [device.id for device in states[0]["place"].devices()] == devices
+    else:
+        assert used[-1] == devices, used
 one = lanes.make_program(parts._walk, 1, [2])
 parts._assert_same(one(requests[:1]), alone[:1])
 assert used[-1] == [2], used
