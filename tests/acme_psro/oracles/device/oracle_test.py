@@ -586,3 +586,33 @@ def test_kept_games_teach_the_games_own_transitions(batch_size: int) -> None:
         assert response.metrics["impossible"] == 0
         # Each player has six information states with two actions, all seen by the second half of the updates.
         assert response.metrics["actions"] == 12
+
+
+def test_snapshots_settle_on_their_most_probable_legal_actions() -> None:
+    # An illegal action never counts, whatever its probability; of equal ones the first is taken.
+    probs = np.array([[[0.2, 0.5, 0.3], [0.4, 0.4, 0.2], [0.0, 0.0, 1.0]]], np.float32)
+    legal = np.array([[True, False, True], [True, True, True], [True, True, False]])
+
+    settled = device_oracle.settle(probs, legal)
+
+    np.testing.assert_array_equal(settled, [[[0, 0, 1], [1, 0, 0], [1, 0, 0]]])
+
+
+def test_stochastic_snapshots_keep_their_probabilities_of_legal_actions() -> None:
+    probs = np.array([[[0.2, 0.5, 0.3], [0.25, 0.5, 0.25]]], np.float32)
+    legal = np.array([[True, False, True], [True, True, True]])
+
+    kept = device_oracle.settle(probs, legal, is_stochastic=True)
+
+    np.testing.assert_allclose(kept, [[[0.4, 0, 0.6], [0.25, 0.5, 0.25]]], atol=1e-7)
+    np.testing.assert_allclose(kept.sum(axis=2), 1, atol=1e-12)
+
+
+def test_responses_may_stay_stochastic() -> None:
+    learning = _learn(dataclasses.replace(_TINY, stochastic_responses=True))
+
+    responses = learning.oracle(_key(0, 1), _against_uniform(learning.tree))
+
+    for response in responses:
+        assert response.policy is not None
+        assert ((response.policy.table > 0) & (response.policy.table < 1)).any()
