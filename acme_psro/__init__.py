@@ -56,10 +56,11 @@ else:
 def load_policy(run_dir: str | os.PathLike[str], decoders: Mapping[str, Decoder] | None = None) -> Policy:
     """Returns the final mixture of a run as one OpenSpiel policy, weighted by reach.
 
-    It plays the turn-based form of games with simultaneous moves. Loading it runs no code from the run.
+    Of a self-play run it is the policy at its newest evaluation. It plays the turn-based form of games with
+    simultaneous moves. Loading it runs no code from the run.
 
     Args:
-      run_dir: the directory of a run of `acme-psro run`.
+      run_dir: the directory of a run of `acme-psro run`, `neupl` or `self-play`.
       decoders: functions that make policies of stored ones, by kind; None: those of
         `acme_psro.policies.decoders`, which knows uniform policies, tables and our agents' networks.
 
@@ -67,6 +68,11 @@ def load_policy(run_dir: str | os.PathLike[str], decoders: Mapping[str, Decoder]
       ValueError: there is no run, no whole checkpoint of one, a policy that no decoder takes, or the game has
         changed since the run began.
     """
+    from acme_psro.self_play_runs import result
+
+    directory = Path(run_dir).expanduser()
+    if result.is_self_play(directory):
+        return result.load_policy(directory, decoders)
     return load_run(run_dir, decoders).policy()
 
 

@@ -2,6 +2,7 @@
 
 acme-psro run --game=kuhn_poker --oracle=exact --output_dir=DIR
 acme-psro neupl --game=leduc_poker --population_size=8 --output_dir=DIR
+acme-psro self-play --game=leduc_poker --algorithm=mmd --output_dir=DIR
 acme-psro agent --agent=crossq --environment=dm_control:cartpole:swingup --actor_steps=50000
 acme-psro evaluate --run_dir=DIR
 """
@@ -31,6 +32,9 @@ COMMANDS = {
     "run": Command("acme_psro.commands.run_psro", "runs PSRO on an OpenSpiel game and writes a report"),
     "neupl": Command(
         "acme_psro.commands.run_neupl", "runs NeuPL, all members in one network, and writes a report"
+    ),
+    "self-play": Command(
+        "acme_psro.commands.run_self_play", "trains one network by self-play, evaluated exactly"
     ),
     "agent": Command("acme_psro.commands.run_agent", "trains one agent in one environment"),
     "evaluate": Command("acme_psro.commands.evaluate", "evaluates a run of PSRO and prints one JSON object"),

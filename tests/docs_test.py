@@ -147,6 +147,7 @@ def test_code_on_pages_comes_from_examples(page: pathlib.Path) -> None:
 COMMANDS = {
     "run": "run_psro",
     "neupl": "run_neupl",
+    "self-play": "run_self_play",
     "agent": "run_agent",
     "evaluate": "evaluate",
 }
@@ -156,6 +157,7 @@ COMMANDS = {
 FLAG_FILES = {
     "run_psro": ("psro_flags", "neupl_flags", "config_flag", "settings_flag"),
     "run_neupl": ("psro_flags", "neupl_flags", "config_flag", "settings_flag"),
+    "run_self_play": ("config_flag", "settings_flag"),
     "run_agent": ("config_flag", "settings_flag"),
     "evaluate": ("config_flag",),
 }
@@ -173,7 +175,8 @@ def commands_on(page: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
     """Yields the launcher and the flags of every command on a page."""
     text = page.read_text().replace("\\\n", " ")
     for word, name, rest in re.findall(
-        r"(?:acme-psro (run|neupl|agent|evaluate)|-m experiments\.(run_psro|run_neupl|run_agent|evaluate))"
+        r"(?:acme-psro (run|neupl|self-play|agent|evaluate)"
+        r"|-m experiments\.(run_psro|run_neupl|run_self_play|run_agent|evaluate))"
         r"\b([^\n`]*)",
         text,
     ):

@@ -129,7 +129,8 @@ def test_commands_are_listed(installed: Installed, arguments: tuple[str, ...]) -
         code, out, err = installed(*start, *arguments)
         assert (code, err) == (0, "")
         assert out.startswith("usage: acme-psro COMMAND")
-        assert [line.split()[0] for line in out.splitlines()[1:-1]] == ["run", "neupl", "agent", "evaluate"]
+        words = [line.split()[0] for line in out.splitlines()[1:-1]]
+        assert words == ["run", "neupl", "self-play", "agent", "evaluate"]
 
 
 @pytest.mark.parametrize("word", ["nonsense", "Run", "--iterations=3", ""])

@@ -1,0 +1,112 @@
+"""Trains one network by self-play on an OpenSpiel game, with its exact exploitability along the way.
+
+acme-psro self-play --game=leduc_poker --algorithm=mmd --steps=10000000 --output_dir=DIR
+acme-psro self-play --game=kuhn_poker --algorithm=nash_pg --set=entropy=0.05 --set=rollout.num_games=64
+"""
+
+from __future__ import annotations
+
+from acme_psro.commands import command_line
+
+# isort: split
+
+import contextlib
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from acme_psro.commands import config_flag, settings_flag
+from acme_psro.commands.settings_flag import AGENT_GROUP, parse_settings
+from acme_psro.games.compile import DEFAULT_MAX_NODES
+from acme_psro.self_play_runs import checkpoint
+from acme_psro.self_play_runs.config import ALGORITHMS, GROUPS, SelfPlayRunConfig
+from acme_psro.storage import run_directory
+from acme_psro.system import jax_settings
+from acme_psro.system.lock import locked
+
+flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string, including parameters.")
+flags.DEFINE_string("algorithm", "mmd", f"Algorithm, with its settings: {', '.join(ALGORITHMS)}.")
+flags.DEFINE_integer("steps", 1_000_000, "Decisions of all players to learn from.")
+flags.DEFINE_integer("seed", 0, "Random seed of the run.")
+flags.DEFINE_integer(
+    "evaluate_every", 100_000, "Decisions between two exact evaluations; 0 for one at the end."
+)
+flags.DEFINE_string("output_dir", None, "Run directory; by default runs/GAME-self_play-ALGORITHM-SEED.")
+flags.DEFINE_boolean("resume", False, "Resume the run in the output directory.")
+flags.DEFINE_integer("max_nodes", DEFAULT_MAX_NODES, "Games with more nodes are not compiled.")
+
+for _shared in (config_flag, settings_flag):
+    flags.adopt_module_key_flags(_shared)
+
+FLAGS = flags.FLAGS
+
+# Settings that do not change what is learned.
+_MAY_DIFFER = ("max_nodes",)
+
+
+def build_config() -> SelfPlayRunConfig:
+    """Builds the run's configuration from the flags and the file of `--config`.
+
+    Raises:
+      ValueError: a flag or a setting has an invalid value.
+    """
+    file = config_flag.read(__name__, GROUPS)
+    given = parse_settings(FLAGS.set, GROUPS)
+    # Settings of another algorithm than the file's are not those that the file means.
+    in_file = {} if "algorithm" in file.replaced else file.groups[AGENT_GROUP]
+    return SelfPlayRunConfig(
+        game=FLAGS.game.strip(),
+        algorithm=FLAGS.algorithm,
+        steps=FLAGS.steps,
+        seed=FLAGS.seed,
+        evaluate_every=FLAGS.evaluate_every,
+        max_nodes=FLAGS.max_nodes,
+        agent_settings=in_file | given[AGENT_GROUP],
+        rollout=file.groups["rollout"] | given["rollout"],
+    )
+
+
+def output_directory() -> Path:
+    """Returns the run's directory.
+
+    Raises:
+      ValueError: the flag names the home directory of a user who does not exist.
+    """
+    if FLAGS.output_dir:
+        return command_line.path_of("output_dir", FLAGS.output_dir)
+    name = "".join(c if c.isalnum() or c in "_-" else "_" for c in FLAGS.game.strip())
+    return Path("runs", command_line.shorten(f"{name}-self_play-{FLAGS.algorithm}-{FLAGS.seed}"))
+
+
+def main() -> None:
+    """Checks the flags and the run directory, and trains."""
+    with contextlib.ExitStack() as held:
+        with command_line.bad_input():
+            config = build_config()
+            directory = output_directory()
+            stored = config.to_json()
+            run_directory.check(directory, stored, FLAGS.resume, checkpoint.exists, _MAY_DIFFER)
+            held.enter_context(locked(directory))
+            jax_settings.check_platforms()
+            # Imported here, because JAX claims the devices that it sees.
+            from acme_psro.agent_runs.progress import Progress
+            from acme_psro.self_play_runs.games import EvaluationError
+            from acme_psro.self_play_runs.run import DivergedError, SelfPlayRun
+
+            run = SelfPlayRun(config, directory, _say)
+            restored = run.restore(lambda line: print(f"warning: {line}", file=sys.stderr))
+        try:
+            row = run.carry_out(restored, Progress(config.steps, sys.stderr))
+        except (DivergedError, EvaluationError) as error:
+            sys.exit(f"error: {error}")
+    print(f"exploitability {row['exploitability']:.4f} after {row['env_steps']:,.0f} steps: {directory}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def start() -> None:
+    """Starts the launcher with the process's arguments."""
+    command_line.run(main, output_directory)

@@ -1,0 +1,1 @@
+"""Runs of self-play on games: configuration, directory, checkpoints, exact figures along the way."""
