@@ -56,6 +56,17 @@ def test_traversal_agrees_with_both_peers(run: Run) -> None:
     assert "machine: " in done.stdout
 
 
+def test_beliefs_measure_policies_and_mixtures(run: Run) -> None:
+    done = run("beliefs", "--game=dark_hex(board_size=2)", "--members=1,8", "--repetitions=1")
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(done.stdout)
+    # NashConv of uniform play is 1.25 on the tree, too.
+    assert rows["uniform play"].split()[0] == "0.625000000"
+    assert {"1 random", "8 random"} <= set(rows)
+    assert "under 180.00 s" in done.stdout and "under 900.00 s" in done.stdout
+    assert "MISSED" not in done.stdout
+
+
 def test_rollouts_agree_with_exact_returns(run: Run) -> None:
     sizes = ("--lanes=64", "--games_per_lane=20", "--peer_episodes=200", "--repetitions=2")
     done = run("rollouts", "--game=kuhn_poker", *sizes)
@@ -64,6 +75,17 @@ def test_rollouts_agree_with_exact_returns(run: Run) -> None:
         assert done.stdout.count(f"\n{side}") == 2
     assert "standard errors of the exact ones" in done.stdout
     assert "MISSED" not in done.stdout
+
+
+@pytest.mark.slow
+def test_graph_rollouts_show_the_device_beside_an_actor(run: Run) -> None:
+    pytest.importorskip("reverb")
+    sizes = ("--lanes=64", "--games_per_lane=20", "--actor_steps=400", "--repetitions=1")
+    done = run("graph_rollouts", "--game=tic_tac_toe", *sizes)
+    assert done.returncode == 0, done.stderr
+    assert "4,521 nodes" in done.stdout
+    assert "standard errors of the exact ones" in done.stdout
+    assert rows_of(done.stdout)["actor, 16 games at a time"].split()[-1] == "times"
 
 
 def test_exact_psro_compares_where_both_sides_have_been(run: Run, needs_psro_v2: None) -> None:
@@ -120,7 +142,11 @@ def test_missing_peer_is_named(name: str, run: Run, tmp_path: pathlib.Path) -> N
     ("name", "flag", "said"),
     [
         ("traversal", "--game=kuhn_poker(players=3)", "two-player zero-sum"),
+        ("beliefs", "--members=1,0", "--members takes whole numbers, 1 or more"),
+        ("beliefs", "--game=kuhn_poker(players=3)", "are for two players"),
         ("rollouts", "--lanes=0", "--lanes must be at least 1, not 0."),
+        ("graph_rollouts", "--lanes=0", "--lanes must be at least 1, not 0."),
+        ("graph_rollouts", "--max_nodes=28", "has more than 28 nodes"),
         ("exact_psro", "--sims_per_entry=0", "--sims_per_entry must be at least 1, not 0."),
         ("device_psro", "--seeds=0,x", "--seeds takes numbers"),
         ("crossq_updates", "--widths=256,0", "--widths takes whole numbers, 1 or more"),
