@@ -244,7 +244,9 @@ def test_a_run_goes_on_for_more_steps(
 ) -> None:
     copy = shutil.copytree(finished, tmp_path / "run")
     assert run(small(actor_steps=240), copy) == 0
-    assert capsys.readouterr().out.splitlines()[1] in ("resuming from 120 steps", "resuming from 121 steps")
+    # Servers of earlier tests may print lines of their own when they are collected.
+    resumed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("resuming")]
+    assert resumed in (["resuming from 120 steps"], ["resuming from 121 steps"])
     assert rows_of(copy)[:3] == rows_of(finished)
     assert_sane(copy, [40, 80, 120, 160, 200, 240])
     before, after = checkpoint_of(finished, small()), checkpoint_of(copy, small())

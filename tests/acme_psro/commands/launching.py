@@ -1,14 +1,17 @@
 """Helpers that run a launcher in this process or in a separate process."""
 
+import contextlib
 import gc
+import importlib
 import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from absl import flags
 from absl.testing import flagsaver
 
 from acme_psro.commands import command_line
@@ -46,6 +49,31 @@ def make_launch(main: Callable[[], None], capture: pytest.CaptureFixture[str]) -
         return Ended(code, *capture.readouterr())
 
     return launch
+
+
+@contextlib.contextmanager
+def imported(name: str) -> Iterator[Any]:
+    """Context manager that imports a launcher whose flags have the names of other launchers' flags.
+
+    They take the place of the others while the context lasts.
+    """
+    defined = flags.FLAGS
+    names = {flag.name for flag in defined.get_flags_for_module("acme_psro.commands.psro_flags")}
+    others = {each: defined[each] for each in names | {"lp_launch_type"} if each in defined}
+    owners = {each: defined.find_module_defining_flag(each) for each in others}
+    for each in others:
+        delattr(defined, each)
+    module = importlib.import_module(name)
+    yield module
+    for flag in defined.get_flags_for_module(module.__name__):
+        delattr(defined, flag.name)
+    for each, flag in others.items():
+        # Launchpad, once imported, has one of them too.
+        if each in defined:
+            delattr(defined, each)
+        defined[each] = flag
+        # Otherwise, `--config` would not know later that the flag is its launcher's.
+        defined.register_flag_by_module(owners[each], flag)
 
 
 def start(

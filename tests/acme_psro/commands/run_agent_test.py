@@ -19,13 +19,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from absl import flags
 
 from acme_psro.agent_runs import installed
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.system.lock import locked
 from acme_psro.system.tables import read_csv
-from tests.acme_psro.commands.launching import Ended, Launch, contents, make_launch, start
+from tests.acme_psro.commands.launching import Ended, Launch, contents, imported, make_launch, start
 
 _KUHN = "--environment=openspiel:kuhn_poker"
 # Learns next to nothing, fast.
@@ -46,23 +45,8 @@ needs_acme = pytest.mark.skipif(sys.version_info >= (3, 11), reason="the Acme la
 @pytest.fixture(scope="module")
 def run_agent() -> Iterator[Any]:
     """The launcher module, whose flags temporarily replace flags of other launchers with the same names."""
-    defined = flags.FLAGS
-    names = {flag.name for flag in defined.get_flags_for_module("acme_psro.commands.psro_flags")}
-    others = {name: defined[name] for name in names | {"lp_launch_type"} if name in defined}
-    owners = {name: defined.find_module_defining_flag(name) for name in others}
-    for name in others:
-        delattr(defined, name)
-    module = importlib.import_module("acme_psro.commands.run_agent")
-    yield module
-    for flag in defined.get_flags_for_module(module.__name__):
-        delattr(defined, flag.name)
-    for name, flag in others.items():
-        # Launchpad, once imported, has one of them too.
-        if name in defined:
-            delattr(defined, name)
-        defined[name] = flag
-        # Otherwise, `--config` would not know later that the flag is its launcher's.
-        defined.register_flag_by_module(owners[name], flag)
+    with imported("acme_psro.commands.run_agent") as module:
+        yield module
 
 
 @pytest.fixture

@@ -6,16 +6,18 @@ import pathlib
 import shutil
 import signal
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from open_spiel.python.algorithms import exploitability
 
 import acme_psro
 from acme_psro.__main__ import COMMANDS
-from acme_psro.commands import evaluate, run_self_play
+from acme_psro.commands import evaluate
 from acme_psro.games.loading import load_game
 from acme_psro.system.tables import read_csv
-from tests.acme_psro.commands.launching import Launch, exit_code, make_launch, start
+from tests.acme_psro.commands.launching import Launch, exit_code, imported, make_launch, start
 from tests.acme_psro.display.events_test import read_events
 
 # Eight updates of 64 decisions, with an evaluation after every second one.
@@ -32,13 +34,20 @@ _SMALL = (
 _SECONDS = ("wall_seconds", "training_seconds", "evaluation_seconds")
 
 
+@pytest.fixture(scope="module")
+def run_self_play() -> Iterator[Any]:
+    """The launcher module, whose flags temporarily replace flags of other launchers with the same names."""
+    with imported("acme_psro.commands.run_self_play") as module:
+        yield module
+
+
 @pytest.fixture
-def launch(capsys: pytest.CaptureFixture[str]) -> Launch:
+def launch(run_self_play: Any, capsys: pytest.CaptureFixture[str]) -> Launch:
     return make_launch(run_self_play.main, capsys)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+def whole(run_self_play: Any, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """An uninterrupted run."""
     directory = tmp_path_factory.mktemp("runs") / "whole"
     assert exit_code(run_self_play.main, *_SMALL, f"--output_dir={directory}") == 0
@@ -194,4 +203,4 @@ def test_it_is_not_taken_for_a_run_of_populations(whole: pathlib.Path) -> None:
 
 
 def test_the_command_is_a_word_of_acme_psro() -> None:
-    assert COMMANDS["self-play"].module == run_self_play.__name__
+    assert COMMANDS["self-play"].module == "acme_psro.commands.run_self_play"

@@ -108,6 +108,7 @@ def check_goes_on_as_if_it_had_never_stopped(run: Run) -> None:
         np.testing.assert_array_equal(memory[name], values)
 
 
+@pytest.mark.slow
 @pytest.mark.games("kuhn")
 def test_members_learn_kuhn_poker(case: Any) -> None:
     config = dataclasses.replace(SMALL, num_envs=256, batch_size=512, updates_per_round=20, rounds=5)

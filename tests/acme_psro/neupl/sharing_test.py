@@ -71,6 +71,7 @@ def test_runs_that_share_a_program_are_what_they_are_alone(case: Any) -> None:
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(owner._lane_state))
 
 
+@pytest.mark.slow
 @pytest.mark.games("kuhn")
 def test_lanes_of_several_runs_in_one_call_are_the_runs_up_to_rounding(case: Any) -> None:
     """As on an accelerator."""
@@ -103,6 +104,7 @@ print(len(program._sharding.device_set), "devices")
 """
 
 
+@pytest.mark.slow
 def test_runs_spread_over_four_devices_are_those_on_one() -> None:
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(

@@ -185,7 +185,7 @@ def test_a_network_that_diverged_is_refused_when_it_plays() -> None:
 
 
 def test_every_kind_has_a_decoder() -> None:
-    assert set(decoders.DECODERS) == {"uniform", "table", "network"}
+    assert set(decoders.DECODERS) == {"uniform", "table", "graph_table", "network"}
 
 
 @pytest.mark.games("leduc")
