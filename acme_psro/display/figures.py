@@ -52,6 +52,8 @@ def make_convergence(metrics: Sequence[Row]) -> list[str]:
     Returns:
         Two figures as HTML: over wall time; and over episodes or, if the run played none, over iterations.
     """
+    # Lines connect the rows that are known; others may lie between them, or come last.
+    metrics = [row for row in metrics if math.isfinite(row["nash_conv"])] or metrics
     seconds, time_label = _scale_seconds([row["wall_seconds"] for row in metrics])
     axes = [("Over wall time", "time", seconds, time_label)]
     if any(row["episodes"] > 0 for row in metrics):

@@ -62,3 +62,12 @@ def test_the_caption_says_of_the_axis_what_was_drawn() -> None:
     # A value of 0 has no logarithm.
     rows[-1]["population_exploitability"] = 0.0
     assert "is linear" in figures.make_convergence(rows)[0]
+
+
+def test_lines_connect_known_rows_over_unknown_ones() -> None:
+    whole = _rows([0.0] * 3)
+    between = dict.fromkeys(("nash_conv", "exploitability"), math.nan)
+
+    over_time, _ = figures.make_convergence([whole[0], whole[1] | between, whole[2]])
+
+    assert over_time == figures.make_convergence([whole[0], whole[2]])[0]
