@@ -3,8 +3,10 @@
 import contextlib
 import gc
 import importlib
+import importlib.util
 import os
 import pathlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -58,7 +60,10 @@ def imported(name: str) -> Iterator[Any]:
     They take the place of the others while the context lasts.
     """
     defined = flags.FLAGS
-    names = {flag.name for flag in defined.get_flags_for_module("acme_psro.commands.psro_flags")}
+    spec = importlib.util.find_spec(name)
+    assert spec is not None and spec.origin is not None
+    own = set(re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', pathlib.Path(spec.origin).read_text()))
+    names = {flag.name for flag in defined.get_flags_for_module("acme_psro.commands.psro_flags")} | own
     others = {each: defined[each] for each in names | {"lp_launch_type"} if each in defined}
     owners = {each: defined.find_module_defining_flag(each) for each in others}
     for each in others:

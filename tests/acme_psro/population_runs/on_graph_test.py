@@ -13,7 +13,6 @@ from open_spiel.python.algorithms import expected_game_score, exploitability
 
 import acme_psro
 from acme_psro.commands import evaluate, run_psro
-from acme_psro.environments.opponents import read_batched
 from acme_psro.games.loading import load_game
 from acme_psro.storage import run_directory
 from tests.acme_psro.commands.launching import exit_code
@@ -100,6 +99,10 @@ def test_exact_figures_may_be_rare_and_come_last_in_any_case(
 
 
 def test_the_run_plays_as_an_opponent(result: acme_psro.Result) -> None:
+    # They belong to the Acme layer, whose environments are those of dm_env.
+    pytest.importorskip("dm_env")
+    from acme_psro.environments.opponents import read_batched
+
     opponents = read_batched(str(result.run_dir), "kuhn_poker")
 
     assert [len(own) for own in opponents.policies] == list(result.population_sizes)
