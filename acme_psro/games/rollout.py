@@ -127,7 +127,7 @@ def start(game: GameArrays, profiles: Profiles, player: jax.Array, key: jax.Arra
     """
     chex.assert_rank(player, 0)
     profile_key, key = jax.random.split(key)
-    games = begin(game, _sample_profiles(profiles, profile_key, num))
+    games = begin(game, sample_profiles(profiles, profile_key, num))
     # Rewards before the first decision cannot depend on the learner's actions, and are dropped.
     games, _ = _play_on(game, profiles, player, games, jnp.zeros(num), key)
     return games
@@ -156,7 +156,7 @@ def follow(game: GameArrays, games: Games, edge: jax.Array) -> Games:
     return games._replace(node=jnp.where(moves < game.horizon.moves, node, game.horizon.node), moves=moves)
 
 
-def _choose(condition: jax.Array, one: Games, other: Games) -> Games:
+def choose(condition: jax.Array, one: Games, other: Games) -> Games:
     """Returns the games of `one` if the condition `[B]` holds, and those of `other` if not."""
     chosen: Games = jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
     return chosen
@@ -198,7 +198,7 @@ def step(
     decides = deciding(game, player, games)
     edge = jnp.where(decides, edge, games.node)
     paid = jnp.where(decides, game.reward[edge, player], 0.0)
-    return _play_on(game, profiles, player, _choose(decides, follow(game, games, edge), games), paid, key)
+    return _play_on(game, profiles, player, choose(decides, follow(game, games, edge), games), paid, key)
 
 
 def deciding(game: GameArrays, player: jax.Array, games: Games) -> jax.Array:
@@ -251,12 +251,12 @@ def _play_on(
         edge = random_move(game, profiles, games, uniform)
         # Any edge will do if a game stands still. This one is the node itself in a tree, which is faster.
         edge = jnp.where(stands, games.node, edge)
-        dealt = begin(game, _sample_profiles(profiles, profile_key, num))
-        onward = _choose(ended, dealt, follow(game, games, edge))
+        dealt = begin(game, sample_profiles(profiles, profile_key, num))
+        onward = choose(ended, dealt, follow(game, games, edge))
         # Rewards of a new game, before its first decision, do not belong to the learner's last action.
         gained = jnp.where(stands | carry.done | ended, 0.0, game.reward[edge, player])
         return _StepCarry(
-            games=_choose(stands, games, onward),
+            games=choose(stands, games, onward),
             key=key,
             done=carry.done | ended,
             reward=carry.reward + gained,
@@ -292,18 +292,29 @@ def random_move(game: GameArrays, profiles: Profiles, games: Games, uniform: jax
     table = games.profile if profiles.table is None else profiles.table[games.profile]
     sums = profiles.cumulative[table, game.infoset[node]]
     chosen = first + jnp.sum(uniform[:, None] >= sums, axis=1, dtype=jnp.int32)
-    # Chance is sampled by the alias method. The integer part of the scaled number selects a child uniformly,
-    # and the fraction, which is independent of it, decides between the child and its alias.
+    return jnp.where(game.player[node] == CHANCE, draw_chance(game, node, uniform), chosen)
+
+
+def draw_chance(game: GameArrays, node: jax.Array, uniform: jax.Array) -> jax.Array:
+    """Samples edges `[B]` int32 that chance takes at nodes `[B]`, by the alias method.
+
+    Args:
+      game: the compiled game.
+      node: the nodes; the result is arbitrary where chance does not move.
+      uniform: `[B]` float32 in [0, 1), the only source of randomness.
+    """
+    first = game.first_child[node]
+    # The integer part of the scaled number selects a child uniformly, and the fraction, which is independent
+    # of it, decides between the child and its alias.
     scaled = uniform * game.num_children[node]
     # In float32 the product may be rounded up to the number of children, so the slot is limited.
     uniform_slot = jnp.minimum(scaled.astype(jnp.int32), game.num_children[node] - 1)
     drawn = first + uniform_slot
     keep = scaled - uniform_slot < game.alias_threshold[drawn]
-    drawn = jnp.where(keep, drawn, first + game.alias_slot[drawn])
-    return jnp.where(game.player[node] == CHANCE, drawn, chosen)
+    return jnp.where(keep, drawn, first + game.alias_slot[drawn])
 
 
-def _sample_profiles(profiles: Profiles, key: jax.Array, num: int) -> jax.Array:
+def sample_profiles(profiles: Profiles, key: jax.Array, num: int) -> jax.Array:
     """Samples `[num]` int32 indices of profiles by their weights."""
     # The number of profiles is static, so no random numbers are generated if there is no choice.
     if profiles.weights.shape[0] == 1:
@@ -351,19 +362,19 @@ def play(
         key, move_key, profile_key = jax.random.split(carry.key, 3)
         edge = random_move(game, profiles, games, jax.random.uniform(move_key, (num_lanes,)))
         edge = jnp.where(left > 0, edge, games.node)
-        onward = _choose(left > 0, follow(game, games, edge), games)
+        onward = choose(left > 0, follow(game, games, edge), games)
         total = carry.total + jnp.where((left > 0)[:, None], game.reward[edge], 0.0)
         ended = game.player[onward.node] == TERMINAL
-        dealt = begin(game, _sample_profiles(profiles, profile_key, num_lanes))
+        dealt = begin(game, sample_profiles(profiles, profile_key, num_lanes))
         return _PlayCarry(
-            games=_choose(ended, dealt, onward),
+            games=choose(ended, dealt, onward),
             key=key,
             total=total,
             left=left - (ended & (left > 0)),
         )
 
     key, profile_key = jax.random.split(key)
-    games = begin(game, _sample_profiles(profiles, profile_key, num_lanes))
+    games = begin(game, sample_profiles(profiles, profile_key, num_lanes))
     total = jnp.zeros((num_lanes, game.reward.shape[1]))
     left = jnp.full(num_lanes, games_per_lane, jnp.int32)
     final = jax.lax.while_loop(is_playing, move, _PlayCarry(games, key, total, left))

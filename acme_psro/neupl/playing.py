@@ -169,9 +169,9 @@ def play(
 
 
 class _PairsCarry(NamedTuple):
-    """Loop carry of `play_pairs`: nodes `[B]`, random key, and player 0's rewards so far `[B]`."""
+    """Loop carry of `play_pairs`: the games, random key, and player 0's rewards so far `[B]`."""
 
-    node: jax.Array
+    games: rollout.Games
     key: jax.Array
     total: jax.Array
 
@@ -197,17 +197,19 @@ def play_pairs(
     profiles = rollout.Profiles(opposing, jnp.ones(1))
 
     def is_playing(carry: _PairsCarry) -> jax.Array:
-        return jnp.any(game.player[carry.node] != TERMINAL)
+        return jnp.any(game.player[carry.games.node] != TERMINAL)
 
     def move(carry: _PairsCarry) -> _PairsCarry:
         key, move_key = jax.random.split(carry.key)
-        player = game.player[carry.node]
+        player = game.player[carry.games.node]
         mover = jnp.take_along_axis(pairs, jnp.maximum(player, 0)[:, None], axis=1)[:, 0]
         uniform = jax.random.uniform(move_key, (num_games,))
-        onward = rollout.random_move(game, profiles, rollout.Games(carry.node, mover), uniform)
-        node = jnp.where(player == TERMINAL, carry.node, onward)
-        gained = jnp.where(player == TERMINAL, 0.0, game.reward[node, 0])
-        return _PairsCarry(node, key, carry.total + gained)
+        games = carry.games._replace(profile=mover)
+        edge = rollout.random_move(game, profiles, games, uniform)
+        is_over = player == TERMINAL
+        gained = jnp.where(is_over, 0.0, game.reward[edge, 0])
+        games = rollout.choose(is_over, games, rollout.follow(game, games, edge))
+        return _PairsCarry(games, key, carry.total + gained)
 
-    start = _PairsCarry(jnp.zeros(num_games, jnp.int32), key, jnp.zeros(num_games))
+    start = _PairsCarry(rollout.begin(game, jnp.zeros(num_games, jnp.int32)), key, jnp.zeros(num_games))
     return pairs, jax.lax.while_loop(is_playing, move, start).total

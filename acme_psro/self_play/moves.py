@@ -14,7 +14,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from acme_psro.games.rollout import Games, Profiles, begin, follow
+from acme_psro.games.rollout import Games, Profiles, begin, choose, draw_chance, follow, sample_profiles
 from acme_psro.games.tree import CHANCE, TERMINAL
 from acme_psro.self_play.board import Board
 
@@ -113,42 +113,23 @@ def _settle_once(board: Board, step: Step, key: jax.Array, opponents: Opponents 
     chance_key, profile_key = jax.random.split(key)
     if board.has_chance:
         at_chance = mover == CHANCE
-        edge = _draw(board, games.node, jax.random.uniform(chance_key, games.node.shape))
-        onward = _choose(at_chance, follow(board.arrays, games, edge), games)
+        edge = draw_chance(board.arrays, games.node, jax.random.uniform(chance_key, games.node.shape))
+        onward = choose(at_chance, follow(board.arrays, games, edge), games)
         # Rewards of a new game before its first decision do not follow from any action.
         counts = at_chance & ~step.ended
         reward = reward + jnp.where(counts[:, None], board.arrays.reward[edge], 0.0)
     is_over = mover == TERMINAL
     dealt = begin(board.arrays, _draw_profiles(opponents, profile_key, games.profile))
-    onward = _choose(is_over, dealt, onward)
+    onward = choose(is_over, dealt, onward)
     return Step(onward, reward, step.ended | is_over, step.episodes + is_over.sum())
-
-
-def _choose(condition: jax.Array, one: Games, other: Games) -> Games:
-    """Returns the games of `one` if the condition `[E]` holds, and those of `other` if not."""
-    chosen: Games = jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
-    return chosen
 
 
 def _mover(board: Board, games: Games) -> jax.Array:
     return board.arrays.player[games.node]
 
 
-def _draw(board: Board, node: jax.Array, uniform: jax.Array) -> jax.Array:
-    """Returns `[E]`, edges that chance takes, by the alias method; arbitrary where chance does not move."""
-    arrays = board.arrays
-    # The integer part of the scaled number selects a slot, and its fraction decides between it and its alias.
-    scaled = uniform * arrays.num_children[node]
-    # In float32 the product may be rounded up to the number of slots.
-    slot = jnp.minimum(scaled.astype(jnp.int32), arrays.num_children[node] - 1)
-    drawn = arrays.first_child[node] + slot
-    keeps = scaled - slot < arrays.alias_threshold[drawn]
-    return jnp.where(keeps, drawn, arrays.first_child[node] + arrays.alias_slot[drawn])
-
-
 def _draw_profiles(opponents: Opponents | None, key: jax.Array, profile: jax.Array) -> jax.Array:
     """Returns `[E]` int32, the profiles of new games in place of those `[E]` of the games before."""
     if opponents is None:
         return profile
-    uniform = jax.random.uniform(key, profile.shape)
-    return jnp.sum(uniform[:, None] >= opponents.profiles.weights, axis=1, dtype=jnp.int32)
+    return sample_profiles(opponents.profiles, key, len(profile))
