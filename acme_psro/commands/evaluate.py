@@ -23,7 +23,7 @@ from acme_psro.display import formats
 from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
 from acme_psro.evaluation.on_graph import evaluate_on_graph
 from acme_psro.meta_game.base import PolicyT
-from acme_psro.meta_game.on_graph import mixture_returns
+from acme_psro.meta_game.payoffs import value
 from acme_psro.policies.meta_strategy import require_product
 from acme_psro.population_runs.metrics import is_known
 from acme_psro.population_runs.seed_directories import check_names_one
@@ -73,7 +73,7 @@ def _exact(run: run_directory.StoredExactRun) -> dict[str, Any]:
 def _on_graph(run: run_directory.StoredGraphRun) -> dict[str, Any]:
     """Returns the exact evaluation of the last mixture, against best responses with perfect recall."""
     state = run.record.state
-    returns = mixture_returns(state.payoffs, state.meta_strategy)
+    returns = value(state.payoffs, require_product(state.meta_strategy))
     return _tell(evaluate_on_graph(run.graph, state.populations, state.meta_strategy, returns), state, {})
 
 

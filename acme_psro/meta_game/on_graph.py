@@ -56,34 +56,25 @@ def payoffs_of_pairs(graph: GameGraph, first: GraphPopulation, second: GraphPopu
     return sweeps.payoffs(graph, [stack_tables(graph, 0, first), stack_tables(graph, 1, second)])
 
 
-def mixture_returns(payoffs: np.ndarray, meta_strategy: MetaStrategy) -> np.ndarray:
-    """Returns `[P]`, what the players earn if both draw their policies by a meta-strategy.
-
-    Args:
-      payoffs: `[P, n_0, n_1]`.
-      meta_strategy: a distribution for each player.
-    """
-    first, second = require_product(meta_strategy).marginals
-    return np.einsum("pij,i,j->p", payoffs, first, second)
-
-
 def returns_against(
     graph: GameGraph,
     player: int,
-    policy: GraphPolicy,
+    policies: GraphPopulation,
     populations: Sequence[GraphPopulation],
     meta_strategy: MetaStrategy,
 ) -> np.ndarray:
-    """Returns `[P]`, what the players earn if one plays a policy and the other draws by a meta-strategy.
+    """Returns `[P, n]`: what the players earn if one plays each of n policies against the other's mixture.
 
     Args:
       graph: the compiled game.
-      player: the player of the policy.
-      policy: its policy.
+      player: the player of the policies.
+      policies: its policies.
       populations: one a player; the player's own does not count.
       meta_strategy: a distribution for each player.
     """
     weights = require_product(meta_strategy).marginals[1 - player]
-    met = tuple(populations[1 - player][k] for k in np.flatnonzero(weights))
-    pair = ((policy,), met) if player == 0 else (met, (policy,))
-    return payoffs_of_pairs(graph, *pair).reshape(2, -1) @ weights[np.flatnonzero(weights)]
+    drawn = np.flatnonzero(weights)
+    met = tuple(populations[1 - player][k] for k in drawn)
+    if player == 0:
+        return payoffs_of_pairs(graph, policies, met) @ weights[drawn]
+    return np.moveaxis(payoffs_of_pairs(graph, met, policies), 1, 2) @ weights[drawn]

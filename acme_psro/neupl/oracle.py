@@ -23,9 +23,10 @@ from acme_psro.neupl.members import make_graph_maker, make_populations, share_of
 from acme_psro.neupl.responses import Task, payoffs_of, response_of
 from acme_psro.neupl.sinks import find_shared, make_sink
 from acme_psro.neupl.values import Assessment, assess
-from acme_psro.oracles.asking import Results, answer
+from acme_psro.oracles.asking import Results
 from acme_psro.oracles.base import NO_WORK, Counts, Memory, Response
-from acme_psro.oracles.device.lanes import Lane, LaneProgram, make_program
+from acme_psro.oracles.device.lane_oracle import LaneOracle
+from acme_psro.oracles.device.lanes import Lane
 from acme_psro.oracles.device.oracle import settle
 from acme_psro.policies.tabular import Policy, Population
 from acme_psro.system import pytrees
@@ -40,7 +41,7 @@ _EPOCHS_TO_EXPLOIT = 10
 _FREEZING, _HISTORY = "freezing_", history.PREFIX
 
 
-class NeuPLOracle:
+class NeuPLOracle(LaneOracle[Policy]):
     """An oracle that trains all members in one network.
 
     Args:
@@ -54,6 +55,7 @@ class NeuPLOracle:
       traces: how often the training of an epoch was traced, for all runs that share the program.
     """
 
+    carries = True
     traces: int = 0
 
     def __init__(
@@ -77,30 +79,12 @@ class NeuPLOracle:
         if config.payoffs == "estimated":
             estimating = estimation.make_estimating(config, tree.utility_scale, shared is not None)
         self._parts = parts.make_parts(tree, game, seen, core, config, estimating, is_on_policy)
-        self._program: LaneProgram | None = None
         self._condition = jax.jit(lambda agent, rows: training.policies(self._parts, agent, rows)[1])
         # As a lane `[1, ..]`, on the device: it is large, and the next epoch goes on with it.
         self._lane_state: Any = None
         sinks = [sink[tree.infosets_of(player)] for player in range(2)]
         self._freezing = freezing.start(sinks, config.population_size)
         self._history = history.start(config.population_size)
-
-    def __call__(self, key: np.ndarray, tasks: Sequence[Task]) -> list[Response[Policy]]:
-        if self._program is None:
-            self._program = self.make_program()
-        return answer(self.ask(key, tasks), self._program)
-
-    def make_program(self, runs: int = 1, devices: Sequence[int] | None = None) -> LaneProgram:
-        """Returns the program that trains epochs of this oracle, and of others with the same settings.
-
-        Args:
-          runs: the number of runs that share the program.
-          devices: numbers of local devices, over which runs are spread; None for all.
-
-        Raises:
-          ValueError: there is no such device.
-        """
-        return make_program(self.train_lane, runs, devices, carries=True)
 
     def train_lane(self, lane: Lane) -> training.Epoch:
         """Returns an epoch from its key, and from the state and the plan that are the lane's material."""

@@ -16,7 +16,9 @@ import numpy as np
 from acme_psro.evaluation.exact import Evaluation
 from acme_psro.evaluation.on_graph import evaluate_on_graph
 from acme_psro.games.graph import GameGraph
-from acme_psro.meta_game.on_graph import GraphMetaGame, mixture_returns
+from acme_psro.meta_game.on_graph import GraphMetaGame
+from acme_psro.meta_game.payoffs import value
+from acme_psro.policies.meta_strategy import require_product
 from acme_psro.policies.on_graph import GraphPolicy
 from acme_psro.population_runs.base import PopulationRun, count_iterations
 from acme_psro.population_runs.config import PSROConfig
@@ -123,7 +125,7 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
         return iteration % self.config.exact_every == 0
 
     def _returns(self, state: State) -> np.ndarray:
-        return mixture_returns(state.payoffs, state.meta_strategy)
+        return value(state.payoffs, require_product(state.meta_strategy))
 
     def _evaluate(self, state: State) -> Evaluation:
         if self._known is None or self._known[0] != state.iteration:

@@ -21,11 +21,13 @@ import numpy as np
 
 from acme_psro.games import rollout
 from acme_psro.games.graph import GameGraph
-from acme_psro.meta_game.on_graph import mixture_returns, returns_against
-from acme_psro.oracles.asking import Results, answer
+from acme_psro.meta_game.on_graph import returns_against
+from acme_psro.meta_game.payoffs import value
+from acme_psro.oracles.asking import Results
 from acme_psro.oracles.base import BestResponseTask, Counts, Response
 from acme_psro.oracles.device.experience import observe
-from acme_psro.oracles.device.lanes import Lane, LaneProgram, make_program
+from acme_psro.oracles.device.lane_oracle import LaneOracle
+from acme_psro.oracles.device.lanes import Lane
 from acme_psro.oracles.device.oracle import MakeAgent, settle
 from acme_psro.oracles.device.trainers import make_lanes
 from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Trained, make_train
@@ -49,7 +51,7 @@ class Opposition(NamedTuple):
     decision_weights: Any
 
 
-class GraphOracle:
+class GraphOracle(LaneOracle[GraphPolicy]):
     """An oracle of learned best responses on a graph, see `acme_psro.oracles.device.oracle.DeviceOracle`.
 
     Args:
@@ -86,10 +88,8 @@ class GraphOracle:
         self._game = rollout.make_arrays(graph)
         example = observe(self._game, jnp.zeros(1, jnp.int32), jnp.zeros((1, 0)))
         self._core = make_agent(example, graph.num_actions, config.updates)
-        self._program: LaneProgram | None = None
 
     def train_lane(self, lane: Lane) -> Trained:
-        """Returns one lane's training without the agent's state; pure, to be vmapped and jitted."""
         opposition = Opposition(*lane.material)
         opponents = OpponentProfiles(
             tables=opposition.tables,
@@ -102,23 +102,9 @@ class GraphOracle:
         trained = train(jax.random.wrap_key_data(lane.key), lane.player, opponents)
         return trained._replace(state=None)
 
-    def make_program(self, runs: int = 1, devices: Sequence[int] | None = None) -> LaneProgram:
-        """Returns the program that trains lanes of this oracle, see `acme_psro.oracles.asking`.
-
-        Raises:
-          ValueError: there is no such device.
-        """
-        return make_program(self.train_lane, runs, devices)
-
-    def __call__(self, key: np.ndarray, tasks: Sequence[Task]) -> list[Response[GraphPolicy]]:
-        if self._program is None:
-            self._program = self.make_program()
-        return answer(self.ask(key, tasks), self._program)
-
     def ask(
         self, key: np.ndarray, tasks: Sequence[Task]
     ) -> Generator[Lane, Results, list[Response[GraphPolicy]]]:
-        """Returns a generator of the tasks' responses, which leaves the training of lanes to its caller."""
         next_key = jax.random.wrap_key_data(jnp.asarray(key))
         responses = [Response[GraphPolicy](None, -math.inf, math.nan) for _ in tasks]
         opposed = [self._oppose(task) for task in tasks]
@@ -164,14 +150,13 @@ class GraphOracle:
     ) -> Response[GraphPolicy]:
         """Returns the response after one more training: the best snapshot, if it gains."""
         config, rows = self._config, self._graph.rows_of(task.player)
-        rounds = config.rounds_before_learning + config.updates // config.updates_per_round
-        work = Counts(int(attempt.episodes), rounds * config.num_envs, config.updates)
+        work = Counts(int(attempt.episodes), config.decisions, config.updates)
         response = dataclasses.replace(response, counts=response.counts + work)
         probs = np.asarray(attempt.probs)[:, 0, rows]
-        for table in settle(probs, self._graph.legal_actions[rows], config.stochastic_responses):
-            policy = make_graph_policy(self._graph, task.player, table)
-            earned = returns_against(self._graph, task.player, policy, task.populations, task.meta_strategy)
-            gain = float(earned[task.player] - present)
+        tables = settle(probs, self._graph.legal_actions[rows], config.stochastic_responses)
+        policies = tuple(make_graph_policy(self._graph, task.player, table) for table in tables)
+        earned = returns_against(self._graph, task.player, policies, task.populations, task.meta_strategy)
+        for policy, gain in zip(policies, (earned[task.player] - present).tolist(), strict=True):
             if gain > response.gain:
                 metrics = {name: float(value) for name, value in attempt.metrics.items()}
                 kept = policy if gain > self._tolerance else None
@@ -187,7 +172,7 @@ def _present_return(task: Task) -> float:
     """
     if task.payoffs is None:
         raise ValueError("best responses on a graph need the payoffs of the populations: give them.")
-    return float(mixture_returns(task.payoffs, task.meta_strategy)[task.player])
+    return float(value(task.payoffs, require_product(task.meta_strategy))[task.player])
 
 
 def _cut(trained: Any, lane: int) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Generator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +20,13 @@ import numpy as np
 from acme_psro.evaluation.exact import best_response_gain, response_gains
 from acme_psro.games import rollout
 from acme_psro.games.tree import GameTree
-from acme_psro.oracles.asking import Results, answer
+from acme_psro.oracles.asking import Results
 from acme_psro.oracles.base import NO_MEMORY, BestResponseTask, Memory, Response
 from acme_psro.oracles.device.experience import observe
 from acme_psro.oracles.device.keeping import KeepingTrainer
 from acme_psro.oracles.device.kept_games import KeptGames
-from acme_psro.oracles.device.lanes import Lane, LaneProgram, make_program
+from acme_psro.oracles.device.lane_oracle import LaneOracle
+from acme_psro.oracles.device.lanes import Lane
 from acme_psro.oracles.device.population_start import PopulationStart
 from acme_psro.oracles.device.trainers import Attempt, PlayingTrainer, Question, Trainer
 from acme_psro.oracles.device.training import DeviceConfig
@@ -35,7 +37,7 @@ from agents.core import AgentCore, Left, Observation
 MakeAgent = Callable[[Observation, int, int], AgentCore]
 
 
-class DeviceOracle:
+class DeviceOracle(LaneOracle[Policy]):
     """An oracle of learned best responses on a compiled game.
 
     A response is the snapshot of the agent that gains most exactly. It plays the agent's most probable
@@ -69,39 +71,15 @@ class DeviceOracle:
         self._population = PopulationStart(core) if warm_start else None
         self._keeping = KeepingTrainer(tree, game, core, config) if config.games_per_response else None
         self._train: Trainer = self._keeping or PlayingTrainer(tree, game, core, config)
-        # Oracles with the same settings train lanes by the same function.
-        self.train_lane = self._train.train_lane
-        self._program: LaneProgram | None = None
         # How often the number of games has been doubled for good.
         self._doublings = 0
 
-    def __call__(
-        self, key: np.ndarray, tasks: Sequence[BestResponseTask[Policy, np.ndarray]]
-    ) -> list[Response[Policy]]:
-        if self._program is None:
-            self._program = self.make_program()
-        return answer(self.ask(key, tasks), self._program)
-
-    def make_program(self, runs: int = 1, devices: Sequence[int] | None = None) -> LaneProgram:
-        """Returns the program that trains lanes of this oracle, and of others with the same settings.
-
-        Args:
-          runs: the number of runs that share the program.
-          devices: numbers of local devices, over which lanes are spread; None for all.
-
-        Raises:
-          ValueError: there is no such device.
-        """
-        return make_program(self.train_lane, runs, devices)
+    def train_lane(self, lane: Lane) -> Any:
+        return self._train.train_lane(lane)
 
     def ask(
         self, key: np.ndarray, tasks: Sequence[BestResponseTask[Policy, np.ndarray]]
     ) -> Generator[Lane, Results, list[Response[Policy]]]:
-        """Returns a generator of the tasks' responses, which leaves the training of lanes to its caller.
-
-        It yields lanes, always as many, and is sent what the program returns for them, see
-        `acme_psro.oracles.asking`.
-        """
         next_key = jax.random.wrap_key_data(jnp.asarray(key))
         population = self._population
         questions = [

@@ -140,13 +140,12 @@ class PlayingTrainer:
             key, [lane.player for lane in lanes], (tables, stack([lane.start for lane in lanes]))
         )
         left = unstack(trained.state, len(lanes))
-        rounds = config.rounds_before_learning + config.updates // config.updates_per_round
         return [
             Attempt(
                 # The only member's policy.
                 np.asarray(trained.probs)[lane, :, 0],
                 {name: float(values[lane]) for name, values in trained.metrics.items()},
-                Counts(int(trained.episodes[lane]), rounds * config.num_envs, config.updates),
+                Counts(int(trained.episodes[lane]), config.decisions, config.updates),
                 left[lane],
             )
             for lane in range(len(lanes))

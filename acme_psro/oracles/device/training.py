@@ -118,6 +118,12 @@ class DeviceConfig:
         """Rounds that fill a first batch, and bring games to all stages."""
         return max(4, -(-self.batch_size // self.num_envs))
 
+    @property
+    def decisions(self) -> int:
+        """Returns the learner's decisions in one training, if games are played while it learns."""
+        rounds = self.rounds_before_learning + self.updates // self.updates_per_round
+        return rounds * self.num_envs
+
 
 class OpponentProfiles(NamedTuple):
     """Opponents of a response, as data: others of the same shapes are not traced anew.

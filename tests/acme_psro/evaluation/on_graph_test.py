@@ -9,7 +9,8 @@ from acme_psro.evaluation.exact import evaluate_mixture
 from acme_psro.evaluation.on_graph import evaluate_on_graph
 from acme_psro.games.compile import compile_game
 from acme_psro.games.graph import graph_of_tree
-from acme_psro.meta_game.on_graph import GraphMetaGame, mixture_returns
+from acme_psro.meta_game.on_graph import GraphMetaGame
+from acme_psro.meta_game.payoffs import value
 from acme_psro.policies.meta_strategy import JointStrategy, ProductStrategy
 from acme_psro.policies.on_graph import GraphPolicy
 from acme_psro.policies.tabular import make_policy
@@ -30,7 +31,7 @@ def test_gains_over_a_mixture_are_those_of_the_tree(game: str) -> None:
         tuple(make_policy(tree, player, policy.table) for policy in own)
         for player, own in enumerate(populations)
     ]
-    returns = mixture_returns(GraphMetaGame(graph).extend(populations, None), mixture)
+    returns = value(GraphMetaGame(graph).extend(populations, None), mixture)
 
     figures = evaluate_on_graph(graph, populations, mixture, returns)
 

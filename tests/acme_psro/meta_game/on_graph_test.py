@@ -9,7 +9,8 @@ from acme_psro.games.compile import compile_game
 from acme_psro.games.graph import GameGraph, graph_of_tree
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import exact_payoffs
-from acme_psro.meta_game.on_graph import GraphMetaGame, mixture_returns, returns_against
+from acme_psro.meta_game.on_graph import GraphMetaGame, returns_against
+from acme_psro.meta_game.payoffs import value
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.on_graph import GraphPolicy, GraphPopulation
 from acme_psro.policies.tabular import make_policy
@@ -66,11 +67,23 @@ def test_returns_of_mixtures_follow_from_the_payoffs(graph: GameGraph) -> None:
     mixture = ProductStrategy((np.array([0.25, 0.75]), np.array([0.5, 0.0, 0.5])))
     payoffs = GraphMetaGame(graph).extend(populations, None)
 
-    by_policy = [returns_against(graph, 0, policy, populations, mixture) for policy in populations[0]]
+    by_policy = returns_against(graph, 0, populations[0], populations, mixture).T
 
     expected = np.einsum("pij,i,j->p", payoffs, *mixture.marginals)
     np.testing.assert_allclose(0.25 * by_policy[0] + 0.75 * by_policy[1], expected, atol=1e-12)
-    np.testing.assert_allclose(mixture_returns(payoffs, mixture), expected, atol=1e-12)
+    np.testing.assert_allclose(value(payoffs, mixture), expected, atol=1e-12)
+
+
+def test_a_players_returns_are_rows_or_columns_of_the_payoffs(graph: GameGraph) -> None:
+    populations = draw_populations(graph, (2, 3))
+    mixture = ProductStrategy((np.array([0.25, 0.75]), np.array([0.5, 0.0, 0.5])))
+    payoffs = GraphMetaGame(graph).extend(populations, None)
+
+    rows = returns_against(graph, 0, populations[0], populations, mixture)
+    columns = returns_against(graph, 1, populations[1], populations, mixture)
+
+    np.testing.assert_allclose(rows, np.einsum("pij,j->pi", payoffs, mixture.marginals[1]), atol=1e-12)
+    np.testing.assert_allclose(columns, np.einsum("pij,i->pj", payoffs, mixture.marginals[0]), atol=1e-12)
 
 
 def test_populations_begin_with_uniform_policies(graph: GameGraph) -> None:

@@ -10,7 +10,8 @@ import pytest
 from acme_psro.games.compile import compile_game
 from acme_psro.games.graph import GameGraph, graph_of_tree
 from acme_psro.games.tree import GameTree
-from acme_psro.meta_game.on_graph import GraphMetaGame, mixture_returns, returns_against
+from acme_psro.meta_game.on_graph import GraphMetaGame, returns_against
+from acme_psro.meta_game.payoffs import value
 from acme_psro.oracles.base import BestResponseTask, Response
 from acme_psro.oracles.device.graph_oracle import GraphOracle, Task
 from acme_psro.oracles.device.training import DeviceConfig
@@ -45,10 +46,11 @@ def make_tasks(graph: GameGraph, populations: Any, marginals: Any) -> list[Task]
 def check_gains(graph: GameGraph, tasks: list[Task], responses: list[Response[GraphPolicy]]) -> None:
     for task, response in zip(tasks, responses, strict=True):
         assert response.policy is not None and task.payoffs is not None
-        earned = returns_against(graph, task.player, response.policy, task.populations, task.meta_strategy)[
-            task.player
+        alone = (response.policy,)
+        earned = returns_against(graph, task.player, alone, task.populations, task.meta_strategy)[
+            task.player, 0
         ]
-        present = mixture_returns(task.payoffs, task.meta_strategy)[task.player]
+        present = value(task.payoffs, task.meta_strategy)[task.player]
         assert response.gain == pytest.approx(earned - present, abs=1e-9)
         assert response.gain > 0.1
         assert np.isnan(response.best_gain)
