@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from acme_psro.games.graph import GameGraph
+from acme_psro.games.layers import edges_of, find_layers
 
 
 class Levels(NamedTuple):
@@ -86,7 +87,10 @@ def _order(graph: GameGraph, live: np.ndarray, max_edges: int) -> Levels:
     place = np.full(graph.num_nodes, -1, np.int64)
     place[nodes] = np.arange(len(nodes))
     successor = place[graph.successor[edge]]
-    level = _longest_paths(np.searchsorted(owner, np.arange(len(nodes) + 1)), successor)
+    begin = np.searchsorted(owner, np.arange(len(nodes) + 1))
+    level = find_layers(begin[:-1], np.diff(begin), successor)
+    if level is None:
+        raise ValueError("the graph has a cycle although its is_cyclic is False: compile the game again.")
     order = np.argsort(level, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
@@ -105,10 +109,8 @@ def _check_size(edges: int, max_edges: int) -> None:
 
 def _edges_of(graph: GameGraph, nodes: np.ndarray, live: np.ndarray) -> _Edges:
     """Returns the live edges of nodes, in the order of the nodes and their slots."""
-    counts = graph.num_children[nodes].astype(np.int64)
-    owner = np.repeat(np.arange(len(nodes)), counts)
-    before = np.cumsum(counts) - counts
-    edge = np.arange(len(owner)) + (graph.first_edge[nodes] - before)[owner]
+    owner = np.repeat(np.arange(len(nodes)), graph.num_children[nodes])
+    edge = edges_of(graph.first_edge, graph.num_children, nodes)
     kept = live[edge]
     return _Edges(owner[kept], edge[kept])
 
@@ -122,25 +124,3 @@ def _reached(graph: GameGraph, live: np.ndarray) -> np.ndarray:
         behind = graph.successor[_edges_of(graph, waves[-1], live).edge]
         waves.append(np.unique(behind[~seen[behind]]).astype(np.int64))
     return np.concatenate(waves)
-
-
-def _longest_paths(first: np.ndarray, successor: np.ndarray) -> np.ndarray:
-    """Returns the length of the longest path to each node.
-
-    Raises:
-      ValueError: there is a cycle.
-    """
-    waiting = np.bincount(successor, minlength=len(first) - 1)
-    level = np.full(len(waiting), -1, np.int64)
-    wave, length = np.flatnonzero(waiting == 0), 0
-    # A node is in a wave when all edges that lead to it have been counted (Kahn 1962).
-    while len(wave):
-        level[wave] = length
-        counts = first[wave + 1] - first[wave]
-        shift = np.repeat(first[wave] - (np.cumsum(counts) - counts), counts)
-        behind = successor[np.arange(len(shift)) + shift]
-        np.subtract.at(waiting, behind, 1)
-        wave, length = np.unique(behind[waiting[behind] == 0]), length + 1
-    if (level < 0).any():
-        raise ValueError("the graph has a cycle although its is_cyclic is False: compile the game again.")
-    return level

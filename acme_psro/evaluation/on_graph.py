@@ -18,7 +18,6 @@ def evaluate_on_graph(
     populations: Sequence[GraphPopulation],
     meta_strategy: MetaStrategy,
     returns: np.ndarray,
-    on_progress: beliefs.OnProgress | None = None,
 ) -> Evaluation:
     """Evaluates the mixture of the populations exactly.
 
@@ -27,7 +26,6 @@ def evaluate_on_graph(
       populations: one a player.
       meta_strategy: a distribution for each player.
       returns: `[P]`, what the players earn by the mixture, which follows from the payoffs.
-      on_progress: called from time to time.
 
     Raises:
       ValueError: the meta-strategy is a joint distribution, or the search needs too much memory.
@@ -37,5 +35,5 @@ def evaluate_on_graph(
         drawn = np.flatnonzero(marginal)
         tables.append(stack_tables(graph, player, tuple(populations[player][k] for k in drawn)))
         weights.append(marginal[drawn] / marginal[drawn].sum())
-    gains = beliefs.gains(graph, tables, weights, returns=returns, on_progress=on_progress)
+    gains = beliefs.gains(graph, tables, weights, returns=returns)
     return Evaluation(returns, gains)

@@ -17,13 +17,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from acme_psro.games import compiled
 from acme_psro.games.graph import GameGraph
 from acme_psro.games.layers import edges_of, find_layers
 
 # Numbers that one sweep may hold for each of its arrays.
 _MOST_NUMBERS = 8_000_000
-# Largest difference between a row's sum and 1 that is explained by rounding.
-_ROUNDING = 1e-6
 
 
 class _Wave(NamedTuple):
@@ -110,22 +109,7 @@ def check_table(graph: GameGraph, table: np.ndarray, player: int | None = None) 
     Raises:
       ValueError: the table has another shape, or a row that is no distribution over legal actions.
     """
-    if table.shape != graph.legal_actions.shape:
-        raise ValueError(
-            f"the policy table has shape {table.shape}, not {graph.legal_actions.shape}: give one row for "
-            "each observation of the graph and one column for each action."
-        )
-    rows = slice(None) if player is None else graph.observations_of(player)
-    probabilities = table[rows]
-    # Written so that NaN is caught.
-    good = np.abs(probabilities.sum(axis=1) - 1) <= _ROUNDING
-    good &= (np.where(graph.legal_actions[rows], probabilities, -np.abs(probabilities)) >= 0).all(axis=1)
-    if not good.all():
-        row = int(good.argmin()) + (rows.start or 0)
-        raise ValueError(
-            f"row {row} of the policy table, for the observation {graph.keys[row]!r}, is "
-            f"{table[row].tolist()}: give probabilities of legal actions that add up to 1."
-        )
+    compiled.check_table(graph, table, "observation", player)
 
 
 def _sweep(graph: GameGraph, tables: Sequence[np.ndarray], profiles: np.ndarray) -> Sweep:

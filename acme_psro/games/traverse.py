@@ -18,12 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from acme_psro.games.compiled import check_table
 from acme_psro.games.tree import GameTree
 
 # Values whose difference is smaller than this, relative to the largest return, are considered equal.
 _TIE = 1e-13
-# Largest difference between a row's sum and 1 that is explained by rounding.
-_ROUNDING = 1e-6
 
 
 class BestResponse(NamedTuple):
@@ -142,28 +141,5 @@ def nash_conv(tree: GameTree, table: np.ndarray) -> float:
     Raises:
       ValueError: the table has another shape, or a row that is no distribution over legal actions.
     """
-    _check_table(tree, table)
+    check_table(tree, table, "information state")
     return float(gains(tree, realisation_plan(tree, table)).sum())
-
-
-def _check_table(tree: GameTree, table: np.ndarray) -> None:
-    """Checks that a table holds one policy for each player.
-
-    Raises:
-      ValueError: the table has another shape, or a row that is no distribution over legal actions.
-    """
-    if table.shape != tree.legal_actions.shape:
-        raise ValueError(
-            f"the policy table has shape {table.shape}, not {tree.legal_actions.shape}: give one row for "
-            "each information state and one column for each action."
-        )
-    # Written so that NaN is caught.
-    sums_to_one = np.abs(table @ np.ones(tree.num_actions) - 1) <= _ROUNDING
-    if sums_to_one.all() and table.min() >= 0 and not table[~tree.legal_actions].any():
-        return
-    good = sums_to_one & (np.where(tree.legal_actions, table, -np.abs(table)) >= 0).all(axis=1)
-    row = int(good.argmin())
-    raise ValueError(
-        f"row {row} of the policy table, for the information state {tree.keys[row]!r}, is "
-        f"{table[row].tolist()}: give probabilities of legal actions that add up to 1."
-    )

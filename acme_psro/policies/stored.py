@@ -8,7 +8,6 @@ a file is written before its policy is played, and never changed.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import zipfile
@@ -107,13 +106,7 @@ def _unpack(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def digest(policy: StoredPolicy) -> str:
     """Returns the SHA-256 digest of a policy's description and arrays, in hexadecimal digits."""
-    content = hashlib.sha256(json.dumps(policy.about, sort_keys=True).encode())
-    for name in sorted(policy.arrays):
-        array = np.asarray(policy.arrays[name])
-        # The same bytes mean something else with another type or shape, so these are part of the digest.
-        content.update(json.dumps([name, array.dtype.str, array.shape]).encode())
-        content.update(np.ascontiguousarray(array).tobytes())
-    return content.hexdigest()
+    return archives.digest(policy.about, policy.arrays)
 
 
 def _check(policy: StoredPolicy) -> None:

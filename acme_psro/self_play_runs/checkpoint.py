@@ -6,17 +6,16 @@ is killed at any time resumes from its newest whole checkpoint.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from acme_psro.system.archives import pack
+from acme_psro.system import archives
 from acme_psro.system.files import write_atomically
 
 _VERSION = 1
@@ -51,10 +50,10 @@ def exists(directory: Path) -> bool:
 def save(directory: Path, updates: int, saved: Saved) -> None:
     """Writes the checkpoint after a number of updates, and keeps the one before it."""
     directory.mkdir(parents=True, exist_ok=True)
-    header = {"version": _VERSION, "about": saved.about, "sha256": _digest(saved.about, saved.arrays)}
+    header = {"version": _VERSION, "about": saved.about, "sha256": archives.digest(saved.about, saved.arrays)}
     text = np.frombuffer(json.dumps(header).encode(), np.uint8)
     # Parameters hardly get smaller by compression, which takes much longer than writing them.
-    content = pack({_HEADER: text, **saved.arrays}, compressed=False)
+    content = archives.pack({_HEADER: text, **saved.arrays}, compressed=False)
     write_atomically(directory / f"state_{updates:010d}.npz", content)
     for path in _find(directory)[_KEPT:]:
         path.unlink(missing_ok=True)
@@ -111,19 +110,10 @@ def _read(path: Path) -> Saved | None:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             arrays = dict(stored)
         header = json.loads(arrays.pop(_HEADER).tobytes())
-        whole = header["version"] == _VERSION and header["sha256"] == _digest(header["about"], arrays)
+        whole = header["version"] == _VERSION and header["sha256"] == archives.digest(header["about"], arrays)
     # Damaged archives raise whatever zipfile, zlib and NumPy raise.
     except PermissionError:
         raise
     except Exception:
         return None
     return Saved(header["about"], arrays) if whole else None
-
-
-def _digest(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
-    content = hashlib.sha256(json.dumps(about).encode())
-    for name in sorted(arrays):
-        array = np.asarray(arrays[name])
-        content.update(json.dumps([name, array.dtype.str, array.shape]).encode())
-        content.update(np.ascontiguousarray(array).tobytes())
-    return content.hexdigest()

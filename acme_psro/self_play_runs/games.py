@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from acme_psro.games import traverse
+from acme_psro.evaluation.exact import Evaluation
+from acme_psro.games import sweeps, traverse
 from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import GameError, load_game
 from acme_psro.games.tree import GameTree
@@ -24,24 +25,6 @@ if TYPE_CHECKING:
 
 class EvaluationError(RuntimeError):
     """A policy that cannot be evaluated exactly; the message is one line for the user."""
-
-
-class Figures(NamedTuple):
-    """Exact figures of a policy, in the game's utility units.
-
-    Attributes:
-      gains: `[P]`, each player's gain by a best response; never below 0.
-    """
-
-    gains: np.ndarray
-
-    @property
-    def nash_conv(self) -> float:
-        return float(self.gains.sum())
-
-    @property
-    def exploitability(self) -> float:
-        return self.nash_conv / len(self.gains)
 
 
 def compile_any(game: str, max_nodes: int, note: Callable[[str], None]) -> GameTree | GameGraph:
@@ -75,25 +58,27 @@ def compile_any(game: str, max_nodes: int, note: Callable[[str], None]) -> GameT
     return tree
 
 
-def evaluate(game: GameTree | GameGraph, table: np.ndarray) -> Figures:
+def evaluate(game: GameTree | GameGraph, table: np.ndarray) -> Evaluation:
     """Evaluates a policy `[O, A]` exactly, against best responses with perfect recall.
 
     Raises:
       EvaluationError: the search for best responses needs too much memory.
     """
     if isinstance(game, GameTree):
-        gains = traverse.gains(game, traverse.realisation_plan(game, table))
-    else:
-        # It imports a compiler, which takes seconds.
-        from acme_psro.evaluation import beliefs
+        plan = traverse.realisation_plan(game, table)
+        # Rounding may leave a gain just below 0 at an equilibrium.
+        gains = np.maximum(traverse.gains(game, plan), 0.0)
+        return Evaluation(traverse.expected_returns(game, plan), gains)
+    # It imports a compiler, which takes seconds.
+    from acme_psro.evaluation import beliefs
 
-        alone = np.ones(1)
-        try:
-            gains = beliefs.gains(game, [table[None]] * 2, [alone] * 2)
-        except ValueError as error:
-            raise EvaluationError(f"the policy cannot be evaluated exactly: {error}") from error
-    # Rounding may leave a gain just below 0 at an equilibrium.
-    return Figures(np.maximum(gains, 0.0))
+    alone = np.ones(1)
+    try:
+        returns = sweeps.expected_returns(game, table)
+        gains = beliefs.gains(game, [table[None]] * 2, [alone] * 2, returns=returns)
+    except ValueError as error:
+        raise EvaluationError(f"the policy cannot be evaluated exactly: {error}") from error
+    return Evaluation(returns, gains)
 
 
 def as_table(probs: np.ndarray) -> np.ndarray:

@@ -164,7 +164,7 @@ class SelfPlayRun:
             "gradient_steps": now.updates * agent.epochs * agent.minibatches,
             "nash_conv": figures.nash_conv,
             "exploitability": figures.exploitability,
-            **{f"gain_{player}": float(gain) for player, gain in enumerate(figures.gains)},
+            **{f"gain_{player}": float(gain) for player, gain in enumerate(figures.per_player_gain)},
             "training_seconds": seconds["training"],
             "evaluation_seconds": seconds["evaluation"],
         }

@@ -71,7 +71,7 @@ def test_graphs_of_more_players_are_refused() -> None:
 
 
 def test_a_search_that_needs_too_much_memory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: object) -> None:
+    def refuse(*arguments: object, **known: object) -> None:
         raise ValueError("too large")
 
     monkeypatch.setattr(beliefs, "gains", refuse)
