@@ -12,12 +12,13 @@ import numpy as np
 
 from acme_psro.meta_game import simulation
 from acme_psro.meta_game.payoffs import deviation_payoffs, empty_payoffs, extend_payoffs
+from acme_psro.meta_game.profiles import cell_probabilities, others_probabilities
 from acme_psro.meta_game.simulation import SampledReturns
-from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.meta_strategy import PopulationStrategy
 
 # (cells `[m, P]` int, episodes of each `[m]`, episodes of each played before `[m]`) -> their returns.
 Play = Callable[[np.ndarray, np.ndarray, np.ndarray], SampledReturns]
-Solve = Callable[[np.ndarray], ProductStrategy]
+Solve = Callable[[np.ndarray], PopulationStrategy]
 
 # Deviations whose payoffs are so many standard errors apart may still change places.
 _CONTENDING = 2.0
@@ -120,7 +121,9 @@ def deviations(payoffs: SampledPayoffs) -> np.ndarray:
     return np.sqrt((squares + pooled) / payoffs.episodes)
 
 
-def influence(payoffs: SampledPayoffs, meta_strategy: ProductStrategy, deviation: np.ndarray) -> np.ndarray:
+def influence(
+    payoffs: SampledPayoffs, meta_strategy: PopulationStrategy, deviation: np.ndarray
+) -> np.ndarray:
     """Returns `[n_1, .., n_P]`: each cell's largest probability under the meta-strategy or a contender.
 
     A deviation is one player's to one of its policies; it contends while what it earns is within two
@@ -131,20 +134,20 @@ def influence(payoffs: SampledPayoffs, meta_strategy: ProductStrategy, deviation
       meta_strategy: the solver's answer.
       deviation: see `deviations`.
     """
-    marginals = meta_strategy.marginals
-    most = _product(marginals)
+    sizes = payoffs.episodes.shape
+    most = cell_probabilities(meta_strategy, sizes)
     variance = np.square(deviation) / payoffs.episodes
-    for player, marginal in enumerate(marginals):
+    for player in range(len(sizes)):
         earned = deviation_payoffs(payoffs.mean, meta_strategy, player)
+        others = others_probabilities(meta_strategy, sizes, player)
         # The variance of a sum of independent means weighs each variance with the squared weight.
-        squared = ProductStrategy(tuple(np.square(each) for each in marginals))
-        error = np.sqrt(deviation_payoffs(variance, squared, player))
+        axes = tuple(axis for axis in range(len(sizes)) if axis != player)
+        error = np.sqrt((variance[player] * np.square(others)).sum(axis=axes))
         best = int(np.argmax(earned))
         contends = earned[best] - earned <= _CONTENDING * np.hypot(error, error[best])
-        # A deviation is played with certainty, so the player's own marginal is replaced by ones.
-        others = [np.ones_like(marginal) if q == player else each for q, each in enumerate(marginals)]
-        shape = [-1 if q == player else 1 for q in range(len(marginals))]
-        most = np.maximum(most, _product(others) * contends.reshape(shape))
+        # A deviation is played with certainty, so the others' probabilities alone decide.
+        shape = [-1 if other == player else 1 for other in range(len(sizes))]
+        most = np.maximum(most, others * contends.reshape(shape))
     return most
 
 
@@ -175,13 +178,6 @@ def share_out(weight: np.ndarray, count: np.ndarray, budget: int) -> np.ndarray:
     left = budget - int(whole.sum())
     whole[np.argsort(whole - share, kind="stable")[:left]] += 1
     return whole.astype(np.int64).reshape(count.shape)
-
-
-def _product(marginals: Sequence[np.ndarray]) -> np.ndarray:
-    product = np.ones(())
-    for marginal in marginals:
-        product = np.multiply.outer(product, marginal)
-    return product
 
 
 def _add(play: Play, payoffs: SampledPayoffs, episodes: np.ndarray) -> SampledPayoffs:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.meta_game.profiles import others_probabilities, require_sizes
+from acme_psro.policies.meta_strategy import JointStrategy, PopulationStrategy
 
 # Beyond this a payoff range can overflow float64, and a solver would answer from infinities.
 _LARGEST_PAYOFF = 1e300
@@ -58,41 +59,47 @@ def unit_payoffs(payoffs: np.ndarray) -> np.ndarray:
     return (payoffs - lowest) / np.where(spread > 0.0, spread, 1.0)
 
 
-def deviation_payoffs(payoffs: np.ndarray, meta_strategy: ProductStrategy, player: int) -> np.ndarray:
-    """Returns `[n_player]`: what each policy of `player` earns against the others' marginals.
+def deviation_payoffs(payoffs: np.ndarray, meta_strategy: PopulationStrategy, player: int) -> np.ndarray:
+    """Returns `[n_player]`: what each policy of `player` earns against the others' meta-strategy.
 
     Args:
       payoffs: `[P, n_1, .., n_P]`.
-      meta_strategy: marginals of lengths `n_1, .., n_P`; `player`'s own is not used.
+      meta_strategy: over populations of these sizes; of `player`'s own part only its correlation with the
+        others is used, which is summed over.
       player: the player whose payoffs are computed.
 
     Raises:
-      ValueError: the lengths of the marginals do not match the payoffs.
+      ValueError: the meta-strategy does not match the payoffs.
     """
-    lengths = tuple(len(marginal) for marginal in meta_strategy.marginals)
-    if lengths != payoffs.shape[1:]:
-        raise ValueError(
-            f"the meta-strategy has marginals of lengths {lengths} but the payoffs have"
-            f" populations of sizes {payoffs.shape[1:]}; solve this payoff tensor again"
-        )
+    require_sizes(meta_strategy, payoffs.shape[1:])
     table = payoffs[player]
+    if isinstance(meta_strategy, JointStrategy):
+        others = tuple(axis for axis in range(table.ndim) if axis != player)
+        earned: np.ndarray = (table * others_probabilities(meta_strategy, table.shape, player)).sum(
+            axis=others
+        )
+        return earned
     # From the last axis down, so that the axes still to contract keep their number.
-    for other in reversed(range(len(lengths))):
+    for other in reversed(range(table.ndim)):
         if other != player:
             table = np.tensordot(table, meta_strategy.marginals[other], axes=(other, 0))
     return table
 
 
-def value(payoffs: np.ndarray, meta_strategy: ProductStrategy) -> np.ndarray:
-    """Returns `[P]`: every player's expected payoff when all play their marginals.
+def value(payoffs: np.ndarray, meta_strategy: PopulationStrategy) -> np.ndarray:
+    """Returns `[P]`: every player's expected payoff when all play the meta-strategy.
 
     Args:
       payoffs: `[P, n_1, .., n_P]`.
-      meta_strategy: marginals of lengths `n_1, .., n_P`.
+      meta_strategy: over populations of these sizes.
 
     Raises:
-      ValueError: the lengths of the marginals do not match the payoffs.
+      ValueError: the meta-strategy does not match the payoffs.
     """
+    if isinstance(meta_strategy, JointStrategy):
+        require_sizes(meta_strategy, payoffs.shape[1:])
+        profiles = tuple(meta_strategy.profiles.T)
+        return np.array([table[profiles] @ meta_strategy.probabilities for table in payoffs])
     return np.array(
         [
             deviation_payoffs(payoffs, meta_strategy, player) @ marginal
@@ -101,24 +108,22 @@ def value(payoffs: np.ndarray, meta_strategy: ProductStrategy) -> np.ndarray:
     )
 
 
-def meta_regret(payoffs: np.ndarray, meta_strategy: ProductStrategy) -> np.ndarray:
+def meta_regret(payoffs: np.ndarray, meta_strategy: PopulationStrategy) -> np.ndarray:
     """Returns `[P]`, >= 0: what each player gains by its best single policy of its population.
 
-    All zeros exactly when the meta-strategy is a Nash equilibrium of the meta-game; it says nothing
-    about policies outside the populations (that is NashConv).
+    All zeros exactly when marginals are a Nash equilibrium of the meta-game, or a joint distribution is a
+    coarse correlated equilibrium of it; it says nothing about policies outside the populations (that is
+    NashConv).
 
     Args:
       payoffs: `[P, n_1, .., n_P]`.
-      meta_strategy: marginals of lengths `n_1, .., n_P`.
+      meta_strategy: over populations of these sizes.
 
     Raises:
-      ValueError: the lengths of the marginals do not match the payoffs.
+      ValueError: the meta-strategy does not match the payoffs.
     """
     best = np.array(
-        [
-            deviation_payoffs(payoffs, meta_strategy, player).max()
-            for player in range(len(meta_strategy.marginals))
-        ]
+        [deviation_payoffs(payoffs, meta_strategy, player).max() for player in range(len(payoffs))]
     )
     # An average never exceeds the maximum; rounding may say so by one unit in the last place.
     return np.maximum(best - value(payoffs, meta_strategy), 0.0)

@@ -6,38 +6,41 @@ from collections.abc import Callable
 
 import numpy as np
 
-from acme_psro.meta_game.payoffs import check_payoffs, meta_regret
-from acme_psro.policies.meta_strategy import MetaStrategy, ProductStrategy
-from acme_psro.solvers.certificates import share_of_gap, share_of_range
+from acme_psro.meta_game.payoffs import check_payoffs
+from acme_psro.policies.meta_strategy import BehaviouralStrategy, JointStrategy, MetaStrategy
+from acme_psro.solvers.certificates import regret, share_of_gap, share_of_range
+from acme_psro.solvers.properties import Concept, properties_of
 
 # Regrets above these shares are reported. A single large payoff may hide a regret from the first one.
 _LARGE_OF_RANGE = 0.01
 _LARGE_OF_GAP = 0.1
-# Meta-solvers that do not seek an equilibrium.
-_NO_EQUILIBRIUM = frozenset({"uniform"})
 
 
 def describe_large_regret(meta_solver: str, payoffs: np.ndarray, meta_strategy: MetaStrategy) -> str | None:
     """Returns one line about the regret of a meta-strategy, or None if it is small.
 
-    It is also None if the meta-solver does not seek an equilibrium, or if the meta-strategy is a joint
-    distribution.
+    It is also None if the meta-solver does not seek an equilibrium, or if the meta-strategy is one policy for
+    each player.
 
     Args:
       meta_solver: the name of the meta-solver.
       payoffs: the payoff tensor `[P, n_1, .., n_P]`.
       meta_strategy: the meta-solver's answer.
     """
-    if meta_solver in _NO_EQUILIBRIUM or not isinstance(meta_strategy, ProductStrategy):
+    concept = properties_of(meta_solver).concept
+    if concept is Concept.NONE or isinstance(meta_strategy, BehaviouralStrategy):
         return None
+    if isinstance(meta_strategy, JointStrategy) and concept is Concept.NASH:
+        concept = Concept.CCE
     payoffs = check_payoffs(payoffs)
-    of_range, of_gap = share_of_range(payoffs, meta_strategy), share_of_gap(payoffs, meta_strategy)
+    of_range = share_of_range(payoffs, meta_strategy, concept)
+    of_gap = share_of_gap(payoffs, meta_strategy, concept)
     if of_range <= _LARGE_OF_RANGE and of_gap <= _LARGE_OF_GAP:
         return None
-    regret = float(meta_regret(payoffs, meta_strategy).max())
+    largest = float(regret(payoffs, meta_strategy, concept).max())
     return (
-        f"the answer of meta-solver {meta_solver} is no equilibrium of the meta-game: a player gains "
-        f"{regret:.3g} by one of its own policies, {of_range:.2%} of the payoff range and {of_gap:.2%} of "
+        f"the answer of meta-solver {meta_solver} is no {concept.value} of the meta-game: a player gains "
+        f"{largest:.3g} by one of its own policies, {of_range:.2%} of the payoff range and {of_gap:.2%} of "
         "the typical payoff gap"
     )
 

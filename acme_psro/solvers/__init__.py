@@ -1,16 +1,18 @@
 """Meta-solvers, which map a payoff tensor `[P, n_1, .., n_P]` to a meta-strategy.
 
-Every solver is a deterministic pure function `solve(payoffs, *, ..options) -> ProductStrategy`. The role of
-meta-solvers in policy-space response oracles is described by Lanctot et al. (2017), arXiv:1711.00832.
+Every solver is a deterministic pure function `solve(payoffs, *, ..options)`, which returns marginals or a
+joint distribution. `properties.py` says which, and which games it takes. The role of meta-solvers in
+policy-space response oracles is described by Lanctot et al. (2017), arXiv:1711.00832.
 """
 
 from collections.abc import Callable
 
-from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.meta_strategy import PopulationStrategy
 from acme_psro.solvers import max_entropy_nash, nash, prd, regret_matching, uniform
+from acme_psro.solvers.properties import fits, properties_of
 
 # Options are keyword-only and differ between solvers; functools.partial sets them.
-Solver = Callable[..., ProductStrategy]
+Solver = Callable[..., PopulationStrategy]
 
 SOLVERS: dict[str, Solver] = {
     "nash": nash.solve,
@@ -19,8 +21,6 @@ SOLVERS: dict[str, Solver] = {
     "prd": prd.solve,
     "regret_matching": regret_matching.solve,
 }
-
-_TWO_PLAYER_ZERO_SUM = frozenset({"nash", "max_entropy_nash"})
 
 
 def get_solver(name: str) -> Solver:
@@ -51,11 +51,10 @@ def check_solver_fits(name: str, num_players: int, zero_sum: bool) -> None:
       ValueError: the name is unknown, or the solver does not fit. The message lists the solvers that fit.
     """
     get_solver(name)
-    if name not in _TWO_PLAYER_ZERO_SUM or (num_players == 2 and zero_sum):
+    if fits(name, num_players, zero_sum):
         return
     # With another number of players it does not matter what returns add up to, which may not be known yet.
     game = "general-sum" if num_players == 2 else f"{num_players}-player"
-    fitting = ", ".join(sorted(SOLVERS.keys() - _TWO_PLAYER_ZERO_SUM))
-    raise ValueError(
-        f"meta-solver {name} is for two-player zero-sum games, this one is {game}; use one of {fitting}"
-    )
+    fitting = ", ".join(sorted(each for each in SOLVERS if fits(each, num_players, zero_sum)))
+    taken = properties_of(name).domain.value
+    raise ValueError(f"meta-solver {name} is for {taken}, this one is {game}; use one of {fitting}")

@@ -1,7 +1,8 @@
 """Certificates of meta-strategies: their regret in the meta-game, in relation to the payoffs.
 
-The regret of a strategy is the most that a player gains by one of its own policies. A solver that iterates
-needs it, because nothing else tells a good answer from a bad one.
+The regret of a strategy is the most that a player gains by one of its own policies, or, if it should be a
+correlated equilibrium, by one for each policy that is recommended to it. A solver that iterates needs it,
+because nothing else tells a good answer from a bad one.
 """
 
 from collections.abc import Sequence
@@ -9,32 +10,58 @@ from collections.abc import Sequence
 import numpy as np
 
 from acme_psro.meta_game.payoffs import meta_regret, unit_payoffs
-from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.meta_game.profiles import recommendation_gains
+from acme_psro.policies.meta_strategy import PopulationStrategy, ProductStrategy
+from acme_psro.solvers.properties import Concept
 
 
-def share_of_range(payoffs: np.ndarray, meta_strategy: ProductStrategy) -> float:
+def regret(
+    payoffs: np.ndarray, meta_strategy: PopulationStrategy, concept: Concept = Concept.NASH
+) -> np.ndarray:
+    """Returns `[P]`, >= 0: each player's regret; all zeros exactly if the concept is satisfied.
+
+    Args:
+      payoffs: `[P, n_1, .., n_P]`.
+      meta_strategy: over populations of these sizes.
+      concept: the solution concept.
+
+    Raises:
+      ValueError: the meta-strategy does not match the payoffs.
+    """
+    if concept is Concept.CE:
+        return recommendation_gains(payoffs, meta_strategy)
+    return meta_regret(payoffs, meta_strategy)
+
+
+def share_of_range(
+    payoffs: np.ndarray, meta_strategy: PopulationStrategy, concept: Concept = Concept.NASH
+) -> float:
     """Returns the largest regret of any player, as a share of the range of that player's payoffs.
 
     Args:
       payoffs: float64 `[P, n_1, .., n_P]`, finite.
-      meta_strategy: marginals of lengths `n_1, .., n_P`.
+      meta_strategy: over populations of these sizes.
+      concept: the solution concept.
     """
-    return float(meta_regret(unit_payoffs(payoffs), meta_strategy).max())
+    return float(regret(unit_payoffs(payoffs), meta_strategy, concept).max())
 
 
-def share_of_gap(payoffs: np.ndarray, meta_strategy: ProductStrategy) -> float:
+def share_of_gap(
+    payoffs: np.ndarray, meta_strategy: PopulationStrategy, concept: Concept = Concept.NASH
+) -> float:
     """Returns the largest regret of any player, as a share of that player's typical gap.
 
     Other than `share_of_range`, this does not become small because a single payoff is large.
 
     Args:
       payoffs: float64 `[P, n_1, .., n_P]`, finite.
-      meta_strategy: marginals of lengths `n_1, .., n_P`.
+      meta_strategy: over populations of these sizes.
+      concept: the solution concept.
     """
     unit = unit_payoffs(payoffs)
     gaps = typical_gaps(unit)
     # A player without gaps has no regret either.
-    return float((meta_regret(unit, meta_strategy) / np.where(gaps > 0.0, gaps, 1.0)).max())
+    return float((regret(unit, meta_strategy, concept) / np.where(gaps > 0.0, gaps, 1.0)).max())
 
 
 def typical_gaps(payoffs: np.ndarray) -> np.ndarray:

@@ -83,7 +83,7 @@ def test_policies_of_a_population_differ(tmp_path: pathlib.Path, meta_solver: st
 def test_a_poor_answer_is_reported_once(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SOLVERS, "prd", functools.partial(prd.solve, iterations=1))
     record, _, (warning,) = train(tmp_path / "run", "kuhn_poker", "prd", 4)
-    assert warning.startswith("iteration 1: the answer of meta-solver prd is no equilibrium")
+    assert warning.startswith("iteration 1: the answer of meta-solver prd is no Nash equilibrium")
     regret = record.metrics[1]["meta_regret"]
     assert regret > 0.05 and f"a player gains {regret:.3g} by one of its own policies" in warning
 
