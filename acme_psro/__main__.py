@@ -5,6 +5,7 @@ acme-psro neupl --game=leduc_poker --population_size=8 --output_dir=DIR
 acme-psro self-play --game=leduc_poker --algorithm=mmd --output_dir=DIR
 acme-psro agent --agent=crossq --environment=dm_control:cartpole:swingup --actor_steps=50000
 acme-psro evaluate --run_dir=DIR
+acme-psro play --run_dir=DIR --player=0
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ COMMANDS = {
     ),
     "agent": Command("acme_psro.commands.run_agent", "trains one agent in one environment"),
     "evaluate": Command("acme_psro.commands.evaluate", "evaluates a run of PSRO and prints one JSON object"),
+    "play": Command("acme_psro.commands.play", "plays a game against a run in the terminal"),
 }
 
 

@@ -25,6 +25,7 @@ INTERNAL = (
     "acme_psro.agent_runs",
     "acme_psro.commands",
     "acme_psro.display",
+    "acme_psro.play",
     "acme_psro.population_runs",
     "acme_psro.system",
 )
@@ -150,6 +151,7 @@ COMMANDS = {
     "self-play": "run_self_play",
     "agent": "run_agent",
     "evaluate": "evaluate",
+    "play": "play",
 }
 
 
@@ -160,6 +162,7 @@ FLAG_FILES = {
     "run_self_play": ("config_flag", "settings_flag"),
     "run_agent": ("config_flag", "settings_flag"),
     "evaluate": ("config_flag",),
+    "play": ("config_flag",),
 }
 
 
@@ -175,8 +178,8 @@ def commands_on(page: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
     """Yields the launcher and the flags of every command on a page."""
     text = page.read_text().replace("\\\n", " ")
     for word, name, rest in re.findall(
-        r"(?:acme-psro (run|neupl|self-play|agent|evaluate)"
-        r"|-m experiments\.(run_psro|run_neupl|run_self_play|run_agent|evaluate))"
+        r"(?:acme-psro (run|neupl|self-play|agent|evaluate|play)"
+        r"|-m experiments\.(run_psro|run_neupl|run_self_play|run_agent|evaluate|play))"
         r"\b([^\n`]*)",
         text,
     ):

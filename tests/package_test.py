@@ -130,7 +130,7 @@ def test_commands_are_listed(installed: Installed, arguments: tuple[str, ...]) -
         assert (code, err) == (0, "")
         assert out.startswith("usage: acme-psro COMMAND")
         words = [line.split()[0] for line in out.splitlines()[1:-1]]
-        assert words == ["run", "neupl", "self-play", "agent", "evaluate"]
+        assert words == ["run", "neupl", "self-play", "agent", "evaluate", "play"]
 
 
 @pytest.mark.parametrize("word", ["nonsense", "Run", "--iterations=3", ""])
