@@ -5,11 +5,24 @@ joint distribution. `properties.py` says which, and which games it takes. The ro
 policy-space response oracles is described by Lanctot et al. (2017), arXiv:1711.00832.
 """
 
+import functools
 from collections.abc import Callable
 
 from acme_psro.policies.meta_strategy import PopulationStrategy
-from acme_psro.solvers import max_entropy_nash, nash, prd, regret_matching, uniform
-from acme_psro.solvers.properties import fits, properties_of
+from acme_psro.solvers import (
+    alpha_rank,
+    correlated,
+    general_sum_nash,
+    joint_regret_matching,
+    last_k,
+    max_entropy_nash,
+    nash,
+    prd,
+    regret_matching,
+    shor,
+    uniform,
+)
+from acme_psro.solvers.properties import Concept, fits, properties_of
 
 # Options are keyword-only and differ between solvers; functools.partial sets them.
 Solver = Callable[..., PopulationStrategy]
@@ -20,6 +33,23 @@ SOLVERS: dict[str, Solver] = {
     "uniform": uniform.solve,
     "prd": prd.solve,
     "regret_matching": regret_matching.solve,
+    "general_sum_nash": general_sum_nash.solve,
+    "last_k": last_k.solve,
+    "alpha_rank": alpha_rank.solve,
+    "alpha_rank_marginals": alpha_rank.solve_marginals,
+    "shor": shor.solve,
+    "shor_evaluation": shor.solve_evaluation,
+    "max_gini_cce": correlated.max_gini,
+    "max_gini_ce": functools.partial(correlated.max_gini, concept=Concept.CE),
+    "half_epsilon_max_gini_cce": functools.partial(correlated.max_gini, share=0.5),
+    "half_epsilon_max_gini_ce": functools.partial(correlated.max_gini, concept=Concept.CE, share=0.5),
+    "min_epsilon_max_gini_cce": correlated.min_epsilon_max_gini,
+    "max_entropy_cce": correlated.max_entropy,
+    "max_entropy_ce": functools.partial(correlated.max_entropy, concept=Concept.CE),
+    "max_welfare_cce": correlated.max_welfare,
+    "max_welfare_ce": functools.partial(correlated.max_welfare, concept=Concept.CE),
+    "regret_matching_cce": joint_regret_matching.regret_matching_plus,
+    "hedge_cce": joint_regret_matching.hedge,
 }
 
 

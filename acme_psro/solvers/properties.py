@@ -44,7 +44,31 @@ class Properties(NamedTuple):
 PROPERTIES: dict[str, Properties] = {
     "nash": Properties(Domain.TWO_PLAYER_ZERO_SUM),
     "max_entropy_nash": Properties(Domain.TWO_PLAYER_ZERO_SUM),
+    **dict.fromkeys(
+        (
+            "max_gini_cce",
+            "half_epsilon_max_gini_cce",
+            "min_epsilon_max_gini_cce",
+            "max_entropy_cce",
+            "max_welfare_cce",
+            "regret_matching_cce",
+            "hedge_cce",
+        ),
+        Properties(concept=Concept.CCE, is_joint=True),
+    ),
+    **dict.fromkeys(
+        ("max_gini_ce", "half_epsilon_max_gini_ce", "max_entropy_ce", "max_welfare_ce"),
+        Properties(concept=Concept.CE, is_joint=True),
+    ),
     "uniform": Properties(concept=Concept.NONE),
+    "general_sum_nash": Properties(Domain.TWO_PLAYER),
+    "last_k": Properties(concept=Concept.NONE),
+    "alpha_rank": Properties(concept=Concept.NONE, is_joint=True),
+    "alpha_rank_marginals": Properties(concept=Concept.NONE),
+    # The first explores on purpose, and the last strategies of the second go round in cycles: neither
+    # promises that nothing is left to gain.
+    "shor": Properties(concept=Concept.NONE),
+    "shor_evaluation": Properties(concept=Concept.NONE),
 }
 
 

@@ -1,0 +1,159 @@
+"""Distributions of least squares or largest entropy under linear constraints, by Clarabel or by their dual.
+
+Constraints are added a few at a time, those that are violated most: at the optimum of a meta-game nearly all
+deviations gain nothing, and a program of the others is far smaller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from acme_psro.solvers.max_entropy_nash import maximise_entropy
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+# At most so many constraints are added at once.
+_AT_ONCE = 200
+# Constraints that are violated by less than this need not be added.
+_SATISFIED = 1e-10
+_MOST_ROUNDS = 100
+# In large games of few constraints the dual of the largest entropy is solved, by Newton's method, whose steps
+# are cubic in their number. In small ones the interior point is as fast, and exact to a digit more.
+_LARGE, _FEW = 500, 150
+
+# (constraints `[R, n]`, bounds `[R]`) -> the optimum `[n]`.
+Solve = Callable[[Any, np.ndarray], np.ndarray]
+
+
+def most_even(
+    rows: scipy.sparse.csr_array, bounds: np.ndarray, kept: scipy.sparse.csr_array | None = None
+) -> np.ndarray:
+    """Returns the distribution `[n]` of the least sum of squares under linear constraints.
+
+    Args:
+      rows: `[R, n]`, constraints `rows @ x <= bounds`.
+      bounds: `[R]`.
+      kept: `[k, n]`, rows of further constraints whose product with x is at most 0; None for none.
+
+    Raises:
+      RuntimeError: Clarabel found no optimum.
+    """
+    size = rows.shape[1]
+    return by_rounds(rows, bounds, kept, np.full(size, 1.0 / size), _solve_squares)
+
+
+def most_random(rows: scipy.sparse.csr_array, bounds: np.ndarray) -> np.ndarray:
+    """Returns the distribution `[n]` of the largest entropy under constraints `rows @ x <= bounds`.
+
+    Raises:
+      RuntimeError: Clarabel found no optimum.
+    """
+    size = rows.shape[1]
+
+    def solve(matrix: Any, limits: np.ndarray) -> np.ndarray:
+        if size > _LARGE and len(limits) <= _FEW:
+            # The bounds are part of the matrix, because the entries of x sum to 1.
+            return maximise_entropy(limits[:, None] - matrix.toarray())
+        return _solve_entropy(matrix, limits)
+
+    return by_rounds(rows, bounds, None, np.full(size, 1.0 / size), solve)
+
+
+def by_rounds(rows: Any, bounds: np.ndarray, kept: Any, first: np.ndarray, solve: Solve) -> np.ndarray:
+    """Returns the optimum under all constraints, of which only those that matter are passed to a solver.
+
+    Args:
+      rows: `[R, n]`, constraints `rows @ x <= bounds`.
+      bounds: `[R]`.
+      kept: `[k, n]`, rows of constraints that are always passed, with bounds 0; None for none.
+      first: `[n]`, the optimum without constraints, if none is kept.
+      solve: finds the optimum under some constraints.
+
+    Raises:
+      RuntimeError: some constraints are violated still after many rounds.
+    """
+    import scipy.sparse
+
+    active = np.zeros(rows.shape[0], bool)
+    x = first if kept is None else solve(kept, np.zeros(kept.shape[0]))
+    for _ in range(_MOST_ROUNDS):
+        excess = rows @ x - bounds
+        wanting = np.flatnonzero((excess > _SATISFIED) & ~active)
+        if not wanting.size:
+            return x
+        active[wanting[np.argsort(-excess[wanting], kind="stable")[:_AT_ONCE]]] = True
+        matrix, limits = rows[np.flatnonzero(active)], bounds[active]
+        if kept is not None:
+            matrix = scipy.sparse.vstack([kept, matrix], format="csr")
+            limits = np.concatenate([np.zeros(kept.shape[0]), limits])
+        x = solve(matrix, limits)
+    raise RuntimeError(f"a correlated equilibrium was not found in {_MOST_ROUNDS} rounds of constraints")
+
+
+def _solve_squares(matrix: Any, limits: np.ndarray) -> np.ndarray:
+    import clarabel
+    import scipy.sparse
+
+    size = matrix.shape[1]
+    constraints = scipy.sparse.vstack(
+        [np.ones((1, size)), matrix, -scipy.sparse.eye_array(size)], format="csc"
+    )
+    right = np.concatenate([[1.0], limits, np.zeros(size)])
+    cones = [clarabel.ZeroConeT(1), clarabel.NonnegativeConeT(len(limits) + size)]
+    return _optimum(scipy.sparse.eye_array(size, format="csc"), np.zeros(size), constraints, right, cones)
+
+
+def _solve_entropy(matrix: Any, limits: np.ndarray) -> np.ndarray:
+    import clarabel
+    import scipy.sparse
+
+    size = matrix.shape[1]
+    # Variables are x and t, with (t, x, 1) in the exponential cone: t is at most -x log x.
+    none = scipy.sparse.csc_array((1 + len(limits), size))
+    linear = scipy.sparse.hstack([scipy.sparse.vstack([np.ones((1, size)), matrix]), none])
+    cell = np.arange(size)
+    places = np.concatenate([3 * cell, 3 * cell + 1])
+    columns = np.concatenate([size + cell, cell])
+    cones_part = scipy.sparse.coo_array((-np.ones(2 * size), (places, columns)), shape=(3 * size, 2 * size))
+    constraints = scipy.sparse.vstack([linear, cones_part], format="csc")
+    right = np.concatenate([[1.0], limits, np.tile([0.0, 0.0, 1.0], size)])
+    cones = [clarabel.ZeroConeT(1), *([clarabel.NonnegativeConeT(len(limits))] if len(limits) else [])]
+    cones += [clarabel.ExponentialConeT() for _ in range(size)]
+    objective = np.concatenate([np.zeros(size), -np.ones(size)])
+    found = _optimum(scipy.sparse.csc_array((2 * size, 2 * size)), objective, constraints, right, cones)
+    return found[:size]
+
+
+def _optimum(
+    quadratic: Any, linear: np.ndarray, constraints: Any, right: np.ndarray, cones: list[Any]
+) -> np.ndarray:
+    """Returns Clarabel's optimum of `x'Px / 2 + q'x` under conic constraints.
+
+    Raises:
+      RuntimeError: it found none.
+    """
+    import clarabel
+    import scipy.sparse
+
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    settings.tol_gap_abs = settings.tol_gap_rel = 1e-11
+    settings.tol_feas = 1e-11
+    # One thread, so that an answer does not depend on the machine.
+    settings.max_threads = 1
+    solver = clarabel.DefaultSolver(
+        scipy.sparse.csc_matrix(quadratic),
+        linear,
+        scipy.sparse.csc_matrix(constraints),
+        right,
+        cones,
+        settings,
+    )
+    solution = solver.solve()
+    if str(solution.status) not in ("Solved", "AlmostSolved"):
+        raise RuntimeError(f"Clarabel did not solve the meta-game: {solution.status}")
+    return np.array(solution.x)
