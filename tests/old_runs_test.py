@@ -45,6 +45,13 @@ def launch(module: str, *flags: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
+def test_a_run_is_read_from_a_relative_directory_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(RUNS)
+    for name in ("table", "sampled"):
+        relative = run_directory.read(pathlib.Path(name))
+        assert relative.record.metrics == run_directory.read(RUNS / name).record.metrics
+
+
 @pytest.fixture
 def table_run(tmp_path: pathlib.Path) -> pathlib.Path:
     return shutil.copytree(RUNS / "table", tmp_path / "table")

@@ -29,7 +29,9 @@ from acme_psro.games import traverse
 from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import GameError
 from acme_psro.games.tree import GameTree
-from acme_psro.policies import as_table, mixture_files
+from acme_psro.policies import as_table, mixture_files, tabular
+from acme_psro.policies.meta_strategy import JointStrategy
+from acme_psro.psro.loop import independent
 from acme_psro.storage import run_directory
 from agents.core import AgentCore, Observation
 
@@ -169,4 +171,10 @@ def _table_of_others(tree: GameTree, config: AgentRunConfig) -> np.ndarray | Non
     if mixture_files.exists(Path(config.opponent)):
         return as_table.mixture_table(tree, Path(config.opponent), config.player)
     run = run_directory.read(config.opponent)
-    return run.mixture_table() if isinstance(run, run_directory.StoredExactRun) else None
+    if not isinstance(run, run_directory.StoredExactRun):
+        return None
+    state = run.record.state
+    # A single other player's marginal says all of a joint distribution.
+    if isinstance(state.meta_strategy, JointStrategy) and tree.num_players > 2:
+        return None
+    return tabular.mixture_table(run.tree, state.populations, independent(state))

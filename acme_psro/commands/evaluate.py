@@ -20,14 +20,15 @@ from absl import flags
 
 from acme_psro.commands import config_flag
 from acme_psro.display import formats
+from acme_psro.evaluation.correlated import gaps
 from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
 from acme_psro.evaluation.on_graph import evaluate_on_graph
 from acme_psro.meta_game.base import PolicyT
 from acme_psro.meta_game.payoffs import value
-from acme_psro.policies.meta_strategy import require_product
+from acme_psro.policies.meta_strategy import JointStrategy, require_product
 from acme_psro.population_runs.metrics import is_known
 from acme_psro.population_runs.seed_directories import check_names_one
-from acme_psro.psro.loop import PSROState
+from acme_psro.psro.loop import PSROState, independent
 from acme_psro.self_play_runs import result as self_play
 from acme_psro.storage import run_directory
 from acme_psro.system import tolerant_output
@@ -66,14 +67,29 @@ def describe(run: run_directory.StoredRun) -> dict[str, Any]:
 def _exact(run: run_directory.StoredExactRun) -> dict[str, Any]:
     """Returns the exact evaluation of the last mixture."""
     state = run.record.state
-    figures = evaluate_mixture(run.tree, state.populations, state.meta_strategy)
-    return _tell(figures, state, _of_population(run))
+    figures = evaluate_mixture(run.tree, state.populations, independent(state))
+    told = _tell(figures, state, _of_population(run))
+    if isinstance(state.meta_strategy, JointStrategy):
+        found = gaps(run.tree, state.populations, state.meta_strategy)
+        # The figures before are of players who draw independently, each from its marginal.
+        told |= {
+            "cce_gap": float(found.cce_gains.sum()),
+            "ce_gap": float(found.ce_gains.sum()),
+            "welfare": float(found.expected_returns.sum()),
+            "per_player_cce_gain": found.cce_gains.tolist(),
+            "per_player_ce_gain": found.ce_gains.tolist(),
+            "joint_expected_returns": found.expected_returns.tolist(),
+            "profiles": len(state.meta_strategy.probabilities),
+        }
+    return told
 
 
 def _on_graph(run: run_directory.StoredGraphRun) -> dict[str, Any]:
     """Returns the exact evaluation of the last mixture, against best responses with perfect recall."""
     state = run.record.state
-    returns = value(state.payoffs, require_product(state.meta_strategy))
+    # Payoffs that members learned from games are not exact.
+    is_estimated = run.config.get("neupl", {}).get("payoffs") == "estimated"
+    returns = None if is_estimated else value(state.payoffs, require_product(state.meta_strategy))
     return _tell(evaluate_on_graph(run.graph, state.populations, state.meta_strategy, returns), state, {})
 
 

@@ -47,7 +47,11 @@ flags.DEFINE_integer(
     "Iterations from one exact evaluation to the next in games that compile to graphs, in which it takes "
     "from seconds to minutes.",
 )
-flags.DEFINE_string("meta_solver", "nash", f"Meta-solver: {', '.join(SOLVERS)}.")
+flags.DEFINE_string(
+    "meta_solver",
+    None,
+    f"Meta-solver: {', '.join(SOLVERS)}; by default nash, or max_gini_cce with --loop=jpsro.",
+)
 flags.DEFINE_integer("iterations", None, "Maximum number of iterations; the default depends on the game.")
 flags.DEFINE_integer("seed", 0, "Random seed of the run.")
 flags.DEFINE_integer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -63,12 +64,14 @@ def make_convergence(metrics: Sequence[Row]) -> list[str]:
     else:
         axes.append(("Over iterations", "iterations", _column(metrics, "iteration"), "iteration"))
         work = "Shown over iterations, since this run played no episodes."
-    exploitability = _column(metrics, "exploitability")
-    nash_conv = _column(metrics, "nash_conv")
+    # The smaller one of the two comes first.
+    measures = dict(reversed(formats.convergence_columns(metrics[-1]).items()))
+    values = {name: _column(metrics, name) for name in measures}
     # Rows of earlier versions lack it, and runs with exact responses know it only at the end.
     of_population = [float(row.get("population_exploitability", math.nan)) for row in metrics]
     has_population = any(map(math.isfinite, of_population))
-    is_log = curves.suits_log_scale([*exploitability, *nash_conv, *(of_population if has_population else ())])
+    all_values = [*itertools.chain(*values.values()), *(of_population if has_population else ())]
+    is_log = curves.suits_log_scale(all_values)
     explained = _explain_convergence(metrics[-1], is_log)
     if has_population:
         explained += f" {_POPULATION_EXPLOITABILITY}"
@@ -76,8 +79,8 @@ def make_convergence(metrics: Sequence[Row]) -> list[str]:
     parts = []
     for (heading, name, x, x_label), caption in zip(axes, captions, strict=True):
         lines = [
-            curves.Line("exploitability", x, exploitability, _errors(metrics, "exploitability")),
-            curves.Line("NashConv", x, nash_conv, _errors(metrics, "nash_conv")),
+            curves.Line(title, x, values[column], _errors(metrics, column))
+            for column, title in measures.items()
         ]
         if has_population:
             lines.append(curves.Line("population exploitability", x, of_population))
@@ -181,6 +184,12 @@ def _explain_convergence(last: Row, is_log: bool) -> str:
     """Returns the caption that defines NashConv and exploitability, exact or as lower bounds."""
     players = formats.count_players(last)
     scale = f"The vertical axis is {'logarithmic' if is_log else 'linear'}."
+    if formats.is_correlated(last):
+        return (
+            f"The CCE gap is what the {players} players together gain by exact best responses to the joint "
+            "distribution, each alone; the CE gap is what they gain if each responds to every policy that is "
+            f"recommended to it. {scale}"
+        )
     if formats.is_bounded(last):
         return (
             f"Lower bounds: what the {players} players together gain, in simulated games, by responses that "

@@ -22,6 +22,18 @@ def is_bounded(row: Row) -> bool:
     return "nash_conv_stderr" in row
 
 
+def is_correlated(row: Row) -> bool:
+    """Returns True if a metrics row is of a joint distribution, from which players deviate alone."""
+    return "cce_gap" in row
+
+
+def convergence_columns(row: Row) -> dict[str, str]:
+    """Returns the two columns that measure convergence, with their titles."""
+    if is_correlated(row):
+        return {"cce_gap": "CCE gap", "ce_gap": "CE gap"}
+    return {"nash_conv": "NashConv", "exploitability": "exploitability"}
+
+
 def relative_gap(row: Row, player: int) -> float:
     """Returns the share of the exact gain that a learned best response misses; nan if not known."""
     return float(row.get(f"relative_gap_{player}", math.nan))

@@ -127,7 +127,8 @@ def _make_table(rows: collections.deque[Row]) -> Table:
         show_edge=False,
         header_style="bold",
     )
-    for title in ("iteration", "NashConv", "exploitability"):
+    columns = formats.convergence_columns(rows[-1])
+    for title in ("iteration", *columns.values()):
         table.add_column(title, justify="right", no_wrap=True)
     # These two grow with the number of players. They may wrap, so that no number is cut off.
     for title in ("best-response gap", formats.describe_sizes(rows[-1])[0]):
@@ -137,8 +138,7 @@ def _make_table(rows: collections.deque[Row]) -> Table:
     for row in tuple(rows):
         table.add_row(
             f"{row['iteration']:.0f}",
-            formats.format_bound(row, "nash_conv"),
-            formats.format_bound(row, "exploitability"),
+            *(formats.format_bound(row, name) for name in columns),
             formats.format_gaps(row),
             formats.describe_sizes(row)[1],
             formats.format_duration(row["wall_seconds"]),

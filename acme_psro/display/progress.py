@@ -163,10 +163,8 @@ def _describe_result(row: Row) -> str:
         return f"exploitability unknown  payoff drift {drift:>9}"
     # 9 characters for a value, or for a value and its error with ">= " and " ± " before them.
     width = 24 if formats.is_bounded(row) else 9
-    return (
-        f"NashConv {formats.format_bound(row, 'nash_conv'):>{width}}"
-        f"  exploitability {formats.format_bound(row, 'exploitability'):>{width}}"
-    )
+    columns = formats.convergence_columns(row).items()
+    return "  ".join(f"{title} {formats.format_bound(row, name):>{width}}" for name, title in columns)
 
 
 def make_progress(

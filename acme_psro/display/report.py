@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from acme_psro.display import figures, formats, members, page
+from acme_psro.display import figures, formats, members, page, response_graphs
 from acme_psro.display.figures import MetaStrategies
 from acme_psro.display.formats import Row
 from acme_psro.neupl.history import History
@@ -104,6 +104,7 @@ def _make_responses(
         else [
             *figures.make_meta_strategies(meta_strategies),
             figures.make_payoffs(payoffs, meta_strategies[-1]),
+            *response_graphs.make_response_graphs(payoffs),
         ]
     )
     return [
@@ -170,8 +171,8 @@ def _make_tiles(metrics: Sequence[Row], is_learned: bool) -> list[page.Tile]:
     players = formats.count_players(last)
     bound = "lower bound; " if formats.is_bounded(last) else ""
     tiles = [
-        page.Tile(name, _value(last, key), f"{bound}{_value(first, key)} at first")
-        for name, key in (("Exploitability", "exploitability"), ("NashConv", "nash_conv"))
+        page.Tile(name[0].upper() + name[1:], _value(last, key), f"{bound}{_value(first, key)} at first")
+        for key, name in reversed(formats.convergence_columns(last).items())
     ]
     if formats.is_never_known(last):
         tiles = [page.Tile("Exploitability", "unknown", "no exploiter was trained")]
@@ -179,6 +180,9 @@ def _make_tiles(metrics: Sequence[Row], is_learned: bool) -> list[page.Tile]:
     if math.isfinite(of_population := last.get("population_exploitability", math.nan)):
         value = formats.format_value(of_population)
         tiles.append(page.Tile("Population exploitability", value, "of the best mixture of the populations"))
+    if formats.is_correlated(last):
+        welfare = formats.format_value(last["welfare"])
+        tiles.append(page.Tile("Welfare", welfare, "sum of the players’ expected returns"))
     tiles += [
         page.Tile("Iterations", f"{last['iteration']:.0f}", f"{players} players"),
         page.Tile("Wall time", formats.format_duration(last["wall_seconds"]), ""),
@@ -200,8 +204,11 @@ def _make_tiles(metrics: Sequence[Row], is_learned: bool) -> list[page.Tile]:
 def _make_latest(metrics: Sequence[Row]) -> str:
     """Returns a table of the latest iterations as HTML, with a note that explains its columns."""
     players = range(formats.count_players(metrics[-1]))
+    measures = {"nash_conv": "NashConv", "exploitability": "exploitability"}
+    if formats.is_correlated(metrics[-1]):
+        measures = {**formats.convergence_columns(metrics[-1]), "welfare": "welfare", **measures}
     header = (
-        ["iteration", "wall time", "episodes", "NashConv", "exploitability", "meta-regret"]
+        ["iteration", "wall time", "episodes", *measures.values(), "meta-regret"]
         + [f"gain {p}" for p in players]
         + ["best-response gap", formats.describe_sizes(metrics[-1])[0]]
     )
@@ -210,8 +217,7 @@ def _make_latest(metrics: Sequence[Row]) -> str:
             f"{row['iteration']:.0f}",
             formats.format_duration(row["wall_seconds"]),
             f"{row['episodes']:,.0f}",
-            _value(row, "nash_conv"),
-            _value(row, "exploitability"),
+            *(_value(row, name) for name in measures),
             # Rows of earlier versions have no meta-regret.
             formats.format_value(row.get("meta_regret", math.nan)),
             *(_value(row, f"gain_{p}") for p in players),
@@ -226,6 +232,8 @@ def _make_latest(metrics: Sequence[Row]) -> str:
             "what the player gains by a response that was trained against the mixture, with its standard "
             "error: a lower bound on what there is to gain, which allows for the error"
         )
+    if formats.is_correlated(metrics[-1]):
+        gain += ", in which each player draws for itself, as for NashConv and exploitability"
     note = (
         "Meta-regret: the most that a player gains by a policy of its population; 0 in an equilibrium of the "
         f"meta-game. Gain: {gain}. Gaps and population sizes are in the order of the players."

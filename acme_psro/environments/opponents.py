@@ -16,7 +16,7 @@ from acme_psro.games.loading import load_game
 from acme_psro.policies import mixture_files
 from acme_psro.policies.as_openspiel import table_policy
 from acme_psro.policies.decoders import DECODERS
-from acme_psro.policies.meta_strategy import require_weights
+from acme_psro.policies.meta_strategy import JointStrategy, require_weights
 from acme_psro.storage import run_directory
 
 # OpenSpiel announces optional modules that it lacks.
@@ -66,20 +66,23 @@ def _find(directory: Path, game: str, trembling: bool) -> Policy | batched.Oppon
     """Reads a directory's mixture in its cheapest form.
 
     Returns:
-      For a run that stores a table of the mixture, one policy that plays like the mixture. For others, the
-      policies from which those of an episode are drawn.
+      For a run that stores a table of the mixture, one policy that plays like the mixture. For others, and
+      for joint distributions, the policies from which those of an episode are drawn.
     """
     if mixture_files.exists(directory):
         return mixture_files.read(directory, DECODERS, game, trembling=trembling)
     run, expected = run_directory.read(directory), name_game(game)
     if run.game != expected:
         raise ValueError(f"the run in {directory} plays {run.game}, not {expected}: choose another.")
-    if isinstance(run, run_directory.StoredExactRun):
+    is_joint = isinstance(run.record.state.meta_strategy, JointStrategy)
+    if isinstance(run, run_directory.StoredExactRun) and not is_joint:
         return table_policy(run.tree, run.mixture_table())
     # A policy that plays like the mixture would weigh all policies by their reach probabilities, at every
     # decision. If a policy is drawn for each episode, a decision needs only this one.
     strategy = require_weights(run.record.state.meta_strategy)
-    if isinstance(run, run_directory.StoredGraphRun):
+    if isinstance(run, run_directory.StoredExactRun):
+        loaded = mixture_files.of_tree(run.tree, run.record.state.populations, strategy)
+    elif isinstance(run, run_directory.StoredGraphRun):
         loaded = mixture_files.of_graph(run.graph, run.record.state.populations, strategy)
     else:
         loaded = mixture_files.of_populations(run.game, run.record.state.populations, strategy)

@@ -9,8 +9,8 @@ that node may be the same one.
 
 Dimensions: `B` games played in parallel, `K` opponent profiles; others as in `device_arrays.py`. A profile
 is one `[I, A]` table that holds a policy for each player. For a product of meta-strategies one profile is
-enough: the behaviour policy of each player's mixture. A correlated meta-strategy needs one profile per joint
-choice.
+enough: the behaviour policy of each player's mixture. Correlated opponents need one profile per joint choice,
+or one table with a row for each node.
 """
 
 from __future__ import annotations
@@ -39,11 +39,14 @@ class Profiles(NamedTuple):
       weights: `[K]` float32, cumulative probabilities of the profiles. One profile is sampled per game.
       table: `[K]` int32, the row of `cumulative`, then `[T, I, A]`, that each profile plays by, if several
         profiles share one; None if each has its own.
+      row: `[N]` int32, the row of a table by which its mover plays at each node, if that is not the mover's
+        information state; None if it is.
     """
 
     cumulative: jax.Array
     weights: jax.Array
     table: jax.Array | None = None
+    row: jax.Array | None = None
 
 
 class Games(NamedTuple):
@@ -81,16 +84,22 @@ def make_profiles(game: GameArrays, tables: jax.Array, weights: jax.Array) -> Pr
 
     Args:
       game: the compiled game.
-      tables: `[K, I, A]` probabilities, exactly zero on illegal actions.
+      tables: `[K, I, A]` probabilities, exactly zero on illegal actions; or `[K, N, A]`, a row for each node,
+        if opponents are correlated and their moves depend on more than the mover sees.
       weights: `[K]` probabilities of the profiles, zero for profiles that are only padding.
 
     Raises:
       AssertionError: an array has a wrong shape.
     """
     chex.assert_rank([tables, weights], [3, 1])
-    chex.assert_shape(tables, (*weights.shape, *game.legal_actions.shape))
-    slots = jnp.take_along_axis(tables, game.action_of_slot[None], axis=2)
-    return Profiles(cumulative(slots), cumulative(weights))
+    action_of_slot, row = game.action_of_slot, None
+    # Every game has more nodes than information states, so that the shapes differ.
+    if tables.shape[1] == len(game.player):
+        row = jnp.arange(len(game.player))
+        action_of_slot = action_of_slot[game.infoset]
+    chex.assert_shape(tables, (*weights.shape, *action_of_slot.shape))
+    slots = jnp.take_along_axis(tables, action_of_slot[None], axis=2)
+    return Profiles(cumulative(slots), cumulative(weights), row=row)
 
 
 def cumulative(probabilities: jax.Array) -> jax.Array:
@@ -290,7 +299,8 @@ def random_move(game: GameArrays, profiles: Profiles, games: Games, uniform: jax
     first = game.first_child[node]
     # Policies are sampled by inversion of their cumulative sums.
     table = games.profile if profiles.table is None else profiles.table[games.profile]
-    sums = profiles.cumulative[table, game.infoset[node]]
+    row = game.infoset[node] if profiles.row is None else profiles.row[node]
+    sums = profiles.cumulative[table, row]
     chosen = first + jnp.sum(uniform[:, None] >= sums, axis=1, dtype=jnp.int32)
     return jnp.where(game.player[node] == CHANCE, draw_chance(game, node, uniform), chosen)
 

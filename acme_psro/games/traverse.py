@@ -87,19 +87,34 @@ def best_response(
       tree: the game.
       plan: `[S]` realisation plan of all players. The player's own part is not used.
       player: the player who responds.
-      otherwise: `[S]`, a second realisation plan. Among actions of equal value against the first plan, the
-        response takes the best one against the second plan. All actions have equal value if the others never
-        let the player reach the information state. The first legal action decides any remaining ties.
+      otherwise: `[S]`, a second realisation plan, see `best_response_to`.
+    """
+    others = others_reach(tree, plan, player)
+    return best_response_to(tree, others, player, otherwise)
+
+
+def best_response_to(
+    tree: GameTree, others: np.ndarray, player: int, otherwise: np.ndarray | None = None
+) -> BestResponse:
+    """Computes a best response of one player to the other players, who may be correlated.
+
+    Args:
+      tree: the game.
+      others: `[T]`, the others' contribution to the probability of reaching each terminal node.
+      player: the player who responds.
+      otherwise: `[S]`, a realisation plan. Among actions of equal value against the others, the response
+        takes the best one against this plan. All actions have equal value if the others never let the player
+        reach the information state. The first legal action decides any remaining ties.
     """
     actions = tree.num_actions
-    plans = [plan] if otherwise is None else [plan, otherwise]
-    values = np.stack([sequence_values(tree, each, player) for each in plans])
+    reached = [others] if otherwise is None else [others, others_reach(tree, otherwise, player)]
+    values = np.stack([sequence_values(tree, each, player) for each in reached])
     table = np.zeros((tree.num_infosets, actions))
     offsets = tree.level_offsets[player]
     tolerance = _TIE * tree.utility_scale
     # From the last level to the first, so that the values of later decisions are complete when they are used.
     for start, stop in zip(offsets[-2::-1], offsets[:0:-1], strict=True):
-        rows = values[:, start * actions : stop * actions].reshape(len(plans), stop - start, actions)
+        rows = values[:, start * actions : stop * actions].reshape(len(reached), stop - start, actions)
         best = np.where(tree.legal_actions[start:stop], rows[0], -np.inf)
         if otherwise is not None:
             tied = best >= best.max(axis=1, keepdims=True) - tolerance
@@ -113,15 +128,25 @@ def best_response(
     return BestResponse(float(values[0, -1]), table)
 
 
-def sequence_values(tree: GameTree, plan: np.ndarray, player: int) -> np.ndarray:
-    """Computes the returns `[S]` at terminal nodes, summed by the player's last sequence.
-
-    Each return is weighted by the probabilities with which chance and the other players reach the node.
-    """
+def others_reach(tree: GameTree, plan: np.ndarray, player: int) -> np.ndarray:
+    """Computes the others' contribution `[T]` to the probability of reaching each terminal node."""
     others = np.ones(tree.terminal_sequences.shape[1])
     for other in range(tree.num_players):
         if other != player:
             others *= plan[tree.terminal_sequences[other]]
+    return others
+
+
+def sequence_values(tree: GameTree, others: np.ndarray, player: int) -> np.ndarray:
+    """Computes the returns `[S]` at terminal nodes, summed by the player's last sequence.
+
+    Each return is weighted by the probability with which chance and the other players reach the node.
+
+    Args:
+      tree: the game.
+      others: `[T]`, the others' part of these probabilities, see `others_reach`.
+      player: the player.
+    """
     return np.bincount(
         tree.terminal_sequences[player],
         weights=tree.terminal_returns[player] * others,

@@ -9,7 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from acme_psro.policies.meta_strategy import JointStrategy, PopulationStrategy
+from acme_psro.policies.meta_strategy import JointStrategy, PopulationStrategy, ProductStrategy
+from acme_psro.policies.meta_strategy import marginal as marginal_of
+
+# Probabilities of profiles may differ by so much from products of marginals.
+_INDEPENDENT = 1e-9
 
 
 def require_sizes(meta_strategy: PopulationStrategy, sizes: Sequence[int]) -> None:
@@ -69,6 +73,18 @@ def joint_of_cells(cells: np.ndarray) -> JointStrategy:
     """Returns the joint distribution of probabilities `[n_1, .., n_P]`, without profiles of probability 0."""
     profiles = np.argwhere(cells > 0.0)
     return JointStrategy(profiles, cells[tuple(profiles.T)])
+
+
+def marginals_of(joint: JointStrategy, sizes: Sequence[int]) -> ProductStrategy:
+    """Returns the players' marginals of a joint distribution: how they play if each draws for itself."""
+    return ProductStrategy(tuple(marginal_of(joint, player, size) for player, size in enumerate(sizes)))
+
+
+def as_product(joint: JointStrategy, sizes: Sequence[int]) -> ProductStrategy | None:
+    """Returns the marginals of a joint distribution if the players draw independently in it, else None."""
+    marginals = marginals_of(joint, sizes)
+    difference = cell_probabilities(joint, sizes) - cell_probabilities(marginals, sizes)
+    return marginals if np.abs(difference).max() <= _INDEPENDENT else None
 
 
 def recommended(joint: JointStrategy, player: int, policy: int) -> JointStrategy | None:

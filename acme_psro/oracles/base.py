@@ -51,12 +51,15 @@ class BestResponseTask(Generic[PolicyT, PayoffsT]):
       populations: of all players.
       meta_strategy: the distribution by which the others draw their policies.
       payoffs: payoffs of the populations' profiles; None if the oracle does not need them.
+      weight: the probability of the situation to which the task belongs, if the player has several tasks in
+        one iteration. Gains of a player's tasks add up with these weights.
     """
 
     player: int
     populations: tuple[tuple[PolicyT, ...], ...]
     meta_strategy: PopulationStrategy
     payoffs: PayoffsT | None = None
+    weight: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

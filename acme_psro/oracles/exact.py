@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from acme_psro.evaluation.exact import best_response_gain
-from acme_psro.games import traverse
+from acme_psro.evaluation import deviations
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
-from acme_psro.policies.tabular import Policy, average_plan, make_policy, meta_strategy_plan
+from acme_psro.policies.tabular import Policy, average_plan, make_policy
 
 
 def make_oracle(tree: GameTree, tolerance: float = 1e-9) -> Oracle[Policy, np.ndarray]:
@@ -37,10 +36,10 @@ def make_oracle(tree: GameTree, tolerance: float = 1e-9) -> Oracle[Policy, np.nd
 def _respond(
     tree: GameTree, task: BestResponseTask[Policy, np.ndarray], tolerance: float
 ) -> Response[Policy]:
-    plan = meta_strategy_plan(tree, task.populations, task.meta_strategy)
+    deviation = deviations.from_meta_strategy(tree, task.populations, task.meta_strategy, task.player)
     average = average_plan(tree, task.populations)
-    best = traverse.best_response(tree, plan, task.player, otherwise=average)
-    gain = best_response_gain(tree, plan, task.player, best.value)
+    best = deviations.best_response(tree, deviation, otherwise=average)
+    gain = deviations.best_gain(tree, deviation, best.value)
     # A policy without a gain would be redundant, and nearly duplicate policies make the meta-game degenerate.
     if gain <= tolerance:
         return Response(None, gain, gain)

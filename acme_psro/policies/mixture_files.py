@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +24,9 @@ import numpy as np
 from acme_psro.games.batched import BatchPolicy, Opponents
 from acme_psro.games.graph import GameGraph
 from acme_psro.games.identity import content_digest, name_game
+from acme_psro.games.tree import GameTree
 from acme_psro.policies import stored
-from acme_psro.policies.decoders import Decoder, decode, from_graph_policy
+from acme_psro.policies.decoders import Decoder, decode, from_graph_policy, from_tree_policy
 from acme_psro.policies.meta_strategy import (
     Draw,
     MixtureError,
@@ -39,6 +40,7 @@ from acme_psro.policies.meta_strategy import (
 )
 from acme_psro.policies.on_graph import GraphPopulation
 from acme_psro.policies.stored import PolicyFile, StoredPolicy
+from acme_psro.policies.tabular import Population
 from acme_psro.system.files import write_atomically
 
 _VERSION = 1
@@ -222,20 +224,42 @@ def of_populations(
     Raises:
       StoredPolicyError: a file is missing, or was truncated or altered.
     """
-    policies: list[list[StoredPolicy | None]] = [[None] * len(population) for population in populations]
-    for player, index in drawn_policies(meta_strategy, populations):
-        policies[player][index] = stored.read(populations[player][index].path)
-    return Mixture(game, tuple(map(tuple, policies)), meta_strategy)
+    return _of_drawn(
+        game, populations, meta_strategy, lambda player, index: stored.read(populations[player][index].path)
+    )
 
 
 def of_graph(
     graph: GameGraph, populations: Sequence[GraphPopulation], meta_strategy: PopulationStrategy
 ) -> Mixture:
     """Returns the mixture of populations on a graph; policies without weight are left out."""
+
+    def to_stored(player: int, index: int) -> StoredPolicy:
+        return from_graph_policy(graph, player, populations[player][index].table)
+
+    return _of_drawn(graph.game_string, populations, meta_strategy, to_stored)
+
+
+def of_tree(tree: GameTree, populations: Sequence[Population], meta_strategy: PopulationStrategy) -> Mixture:
+    """Returns the mixture of populations on a tree; policies without weight are left out."""
+
+    def to_stored(player: int, index: int) -> StoredPolicy:
+        return from_tree_policy(tree, player, populations[player][index])
+
+    return _of_drawn(tree.game_string, populations, meta_strategy, to_stored)
+
+
+def _of_drawn(
+    game: str,
+    populations: Sequence[Sequence[Any]],
+    meta_strategy: PopulationStrategy,
+    to_stored: Callable[[int, int], StoredPolicy],
+) -> Mixture:
+    """Returns the mixture of those policies that are drawn, each made by (player, index) -> policy."""
     policies: list[list[StoredPolicy | None]] = [[None] * len(population) for population in populations]
     for player, index in drawn_policies(meta_strategy, populations):
-        policies[player][index] = from_graph_policy(graph, player, populations[player][index].table)
-    return Mixture(graph.game_string, tuple(map(tuple, policies)), meta_strategy)
+        policies[player][index] = to_stored(player, index)
+    return Mixture(game, tuple(map(tuple, policies)), meta_strategy)
 
 
 def _never(states: Sequence[Any], player: int) -> np.ndarray:

@@ -127,8 +127,12 @@ def average_plan(tree: GameTree, populations: Sequence[Population]) -> np.ndarra
 
 def terminal_reach(tree: GameTree, player: int, population: Population) -> np.ndarray:
     """Returns `[n, T]`: each policy's own contribution to the probability of reaching each end."""
+    return reach(tree, player, population, tree.terminal_sequences[player])
+
+
+def reach(tree: GameTree, player: int, population: Population, sequences: np.ndarray) -> np.ndarray:
+    """Returns `[n, m]`: the probability with which each policy plays each of its player's sequences `[m]`."""
     rows = tree.infosets_of(player)
-    sequences = tree.terminal_sequences[player]
     # In a policy's own plan the empty sequence comes last, at -1, with probability 1.
     own = np.where(sequences == tree.empty_sequence, -1, sequences - rows.start * tree.num_actions)
     return np.stack([policy.plan[own] for policy in population])

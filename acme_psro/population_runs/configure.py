@@ -10,7 +10,13 @@ from acme_psro.games.compile import DEFAULT_MAX_NODES
 from acme_psro.games.loading import GameError, load_game, openspiel_errors
 from acme_psro.games.plays import random_plays, repeats
 from acme_psro.population_runs.config import PSROConfig
-from acme_psro.population_runs.defaults import WARM_START, default_agent, game_settings, neupl_settings
+from acme_psro.population_runs.defaults import (
+    WARM_START,
+    MemberSettings,
+    default_agent,
+    game_settings,
+    neupl_settings,
+)
 from acme_psro.psro.registry import get_loop
 
 if TYPE_CHECKING:
@@ -65,7 +71,7 @@ def configure(
         oracle=oracle,
         agent=default_agent(loop) if agent is None else agent,
         preset=preset,
-        meta_solver="nash" if meta_solver is None else meta_solver,
+        meta_solver=meta_solver,
         iterations=None if iterations is None else _whole("iterations", iterations),
         seed=_whole("seed", seed),
         tolerance=_number("tolerance", tolerance),
@@ -88,7 +94,7 @@ def complete(
     oracle: str,
     agent: str,
     preset: str | None,
-    meta_solver: str,
+    meta_solver: str | None,
     iterations: int | None,
     seed: int,
     tolerance: float,
@@ -117,6 +123,10 @@ def complete(
     # Launchpad programs choose their own agent settings, see `acme_psro.agent_runs.config`.
     trains_members = get_loop(loop).trains_members
     usual_agent = usual.agent_settings if oracle == "device" or trains_members else {}
+    members = MemberSettings({}, {})
+    if trains_members and oracle == "device":
+        members = neupl_settings(game, agent)
+        usual_agent = {**usual_agent, **members.agent_settings}
     if warm_start == "population" and oracle == "device":
         usual_agent = {**usual_agent, **WARM_START.get(agent, {})}
     return PSROConfig(
@@ -124,7 +134,7 @@ def complete(
         oracle=oracle,
         agent=agent,
         loop=loop,
-        meta_solver=meta_solver,
+        meta_solver=get_loop(loop).default_solver if meta_solver is None else meta_solver,
         iterations=usual.iterations if iterations is None else iterations,
         seed=seed,
         max_nodes=max_nodes,
@@ -134,7 +144,7 @@ def complete(
         agent_settings={**usual_agent, **agent_settings} if oracle != "exact" else {},
         payoffs=payoffs,
         simulation=dict(simulation) if oracle == "launchpad" else {},
-        neupl={**(neupl_settings(agent) if oracle == "device" else {}), **neupl} if trains_members else {},
+        neupl={**members.neupl, **neupl} if trains_members else {},
         warm_start=warm_start,
         exact_every=exact_every,
     )

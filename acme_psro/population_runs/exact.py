@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from acme_psro.evaluation.correlated import gaps
 from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
 from acme_psro.games.sharing import describe_shared
 from acme_psro.games.tree import GameTree
@@ -17,6 +19,7 @@ from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.sinks import make_sinks
 from acme_psro.oracles.base import Closing
+from acme_psro.policies.meta_strategy import JointStrategy
 from acme_psro.policies.tabular import Policy
 from acme_psro.population_runs.base import PopulationRun, count_iterations
 from acme_psro.population_runs.config import PSROConfig
@@ -24,8 +27,10 @@ from acme_psro.population_runs.meta_regret import RegretWarning
 from acme_psro.population_runs.metrics import Row, exact_row, wall_seconds
 from acme_psro.population_runs.oracles import prepare_oracle
 from acme_psro.psro import loop, registry
-from acme_psro.psro.loop import PSROState
+from acme_psro.psro.loop import PSROState, independent
+from acme_psro.psro.rounds import round_key
 from acme_psro.solvers import check_solver_fits, get_solver
+from acme_psro.solvers.properties import Concept, properties_of
 from acme_psro.storage import formats
 from acme_psro.storage.checkpoint import Record
 
@@ -63,13 +68,20 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
         self._entry = registry.get_loop(config.loop)
         if self._entry.uses_solver:
             check_solver_fits(config.meta_solver, tree.num_players, tree.zero_sum)
+        if self._entry.is_joint and tree.num_players > 2 and config.device.get("games_per_response"):
+            raise ValueError(
+                "games are kept for opponents who draw their policies independently, and those of "
+                f"--loop={config.loop} with {tree.num_players} players do not: set "
+                "device.games_per_response to 0."
+            )
         self.config = config
         self.form = formats.of_tree(tree, lasting=not self._entry.trains_members)
         members = NeuPLConfig(**config.neupl)
         first = make_sinks(tree, members) if self._entry.trains_members else None
         self.meta_game = ExactMetaGame(tree, first)
         solve = get_solver(config.meta_solver)
-        parts = registry.Parts(tree, self.meta_game, solve, config.tolerance, members)
+        self._concept = properties_of(config.meta_solver).concept
+        parts = registry.Parts(tree, self.meta_game, solve, config.tolerance, members, self._concept)
         self.loop = self._entry.make(parts)
         self.oracle = prepare_oracle(config, directory, warn)(tree)
         self.is_repeatable = config.oracle == "exact"
@@ -101,13 +113,23 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
         return not settles and self._is_equilibrium(state)
 
     def _is_equilibrium(self, state: State) -> bool:
-        return bool(self._evaluate(state).per_player_gain.max() <= self.config.tolerance)
+        return bool(self._gains(state).max() <= self.config.tolerance)
+
+    def _gains(self, state: State) -> np.ndarray:
+        """Returns `[P]`: what each player gains over what the run looks for."""
+        if not isinstance(state.meta_strategy, JointStrategy):
+            return self._evaluate(state).per_player_gain
+        found = gaps(self._tree, state.populations, state.meta_strategy)
+        return found.ce_gains if self._concept is Concept.CE else found.cce_gains
 
     def holds(self, population: tuple[Policy, ...], response: Policy) -> bool:
         # A uniform meta-strategy is fictitious play: a policy that is found again must get more weight.
         # Members are compared with themselves, to see if they still change.
         is_fictitious_play = self._entry.uses_solver and self.config.meta_solver == "uniform"
         joins = is_fictitious_play and not self._entry.trains_members
+        if self._entry.is_joint:
+            # What a policy does if it never gets there makes no other distribution over profiles.
+            return any(np.abs(policy.plan - response.plan).max() <= _SAME for policy in population)
         return not joins and any(
             np.abs(policy.table - response.table).max(initial=0.0) <= _SAME for policy in population
         )
@@ -121,7 +143,9 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
             before = [*before[:-1], before[-1] | {_OF_POPULATION: math.nan}]
         figures = self._evaluate(state)
         of_population = self._population_exploitability(state, figures.exploitability)
-        return [*before, exact_row(state, figures, seconds, wall, self.config.tolerance, of_population)]
+        tolerance = self.config.tolerance
+        row = exact_row(state, figures, seconds, wall, tolerance, of_population, self._concept)
+        return [*before, row]
 
     def conclude(self, record: Record[Policy, np.ndarray]) -> Record[Policy, np.ndarray]:
         """Completes the last row with the population exploitability, if the rows have it."""
@@ -162,9 +186,12 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
             # Imported here so that other oracles do not pay for the import.
             from acme_psro.oracles.launchpad.tasks import tidy_tasks
 
+            players = self._tree.num_players
             # The loop counts completed iterations, so iteration n is run with the key number n - 1.
             key = loop.iteration_key(self.config.seed, iteration - 1)
-            tidy_tasks(self._directory / "responses", key, self._tree.num_players)
+            for number in itertools.count():
+                if not tidy_tasks(self._directory / "responses", round_key(key, number), players):
+                    break
 
     def outcome(self, record: Record[Policy, np.ndarray]) -> str:
         return f"{self._reason(record)}{self._guarantee()}"
@@ -183,6 +210,8 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
         done = record.state.iteration
         if self._is_equilibrium(record.state):
             gains = f"no player gains more than {self.config.tolerance:g} by an exact best response"
+            if self._entry.is_joint:
+                gains += f", so the joint distribution is a {self._concept.value}"
             if self.converged(record.state) or done < self.config.iterations:
                 return f"Converged after {count_iterations(done)}: {gains}."
             return f"{self.say_stopped(done)} By now {gains}; members may still change."
@@ -194,6 +223,11 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
                     "mixtures and change no more; another graph, or more members, may come closer to an "
                     "equilibrium."
                 )
+            if not self._entry.converges:
+                return (
+                    f"Stopped after {count_iterations(done)}: all responses are in the populations already, and "
+                    f"--loop={self.config.loop} may stop short of an equilibrium; --loop=psro goes on."
+                )
             return (
                 f"Stopped after {count_iterations(done)}: no oracle finds a new policy. Best responses to "
                 "the mixture are in the populations already; a meta-solver with less meta_regret may come "
@@ -204,7 +238,13 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
     def summary(self, record: Record[Policy, np.ndarray]) -> str:
         last = record.metrics[-1]
         figures = f"Exploitability {last['exploitability']:.6f}, NashConv {last['nash_conv']:.6f}."
+        if self._entry.is_joint:
+            figures = (
+                f"CCE gap {last['cce_gap']:.6f}, CE gap {last['ce_gap']:.6f}, welfare {last['welfare']:.6f}. "
+                f"If players drew independently: NashConv {last['nash_conv']:.6f}."
+            )
         return f"{self.outcome(record)} {figures}"
 
     def _evaluate(self, state: State) -> Evaluation:
-        return evaluate_mixture(self._tree, state.populations, state.meta_strategy)
+        """Returns the evaluation of the mixture; of a joint distribution, that of its marginals."""
+        return evaluate_mixture(self._tree, state.populations, independent(state))

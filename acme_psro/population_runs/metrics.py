@@ -17,11 +17,12 @@ import numpy as np
 
 from acme_psro.evaluation.exact import Evaluation
 from acme_psro.meta_game.base import PayoffsT, PolicyT
-from acme_psro.meta_game.payoffs import meta_regret
 from acme_psro.oracles.base import Response
-from acme_psro.policies.meta_strategy import MetaStrategy, ProductStrategy
+from acme_psro.policies.meta_strategy import BehaviouralStrategy, MetaStrategy
 from acme_psro.policies.stored import PolicyFile
 from acme_psro.psro.loop import PSROState
+from acme_psro.solvers.certificates import regret
+from acme_psro.solvers.properties import Concept
 
 if TYPE_CHECKING:
     from acme_psro.meta_game.estimates import SampledPayoffs
@@ -39,6 +40,7 @@ def exact_row(
     wall: float,
     tolerance: float,
     population_exploitability: float | None = None,
+    concept: Concept = Concept.NASH,
 ) -> Row:
     """Returns a row of exact metrics, with the gaps of all responses of this iteration.
 
@@ -52,13 +54,14 @@ def exact_row(
       tolerance: gaps are NaN if the exact best response gains no more than this, in utility units.
       population_exploitability: the exploitability of the least exploitable mixture of the populations; None
         in games in which it is not defined.
+      concept: the meta-solver's solution concept, by which the meta-regret is measured.
     """
     row = _totals(state, wall)
     row |= {"nash_conv": figures.nash_conv, "exploitability": figures.exploitability}
     if population_exploitability is not None:
         row["population_exploitability"] = population_exploitability
     row |= state.figures
-    row["meta_regret"] = _largest_regret(state.payoffs, state.meta_strategy)
+    row["meta_regret"] = _largest_regret(state.payoffs, state.meta_strategy, concept)
     for player, gain in enumerate(figures.per_player_gain):
         row[f"gain_{player}"] = float(gain)
         row |= _gap_columns(player, state.responses[player] if state.responses else None, tolerance)
@@ -163,11 +166,13 @@ def wall_seconds(before: Sequence[Row], seconds: float, since_start: float) -> f
     return before[-1]["wall_seconds"] + seconds if before else since_start
 
 
-def _largest_regret(payoffs: np.ndarray, meta_strategy: MetaStrategy) -> float:
-    """Returns the most that a player gains by one of its own policies; NaN for a joint distribution."""
-    if not isinstance(meta_strategy, ProductStrategy):
+def _largest_regret(
+    payoffs: np.ndarray, meta_strategy: MetaStrategy, concept: Concept = Concept.NASH
+) -> float:
+    """Returns the largest regret of a player in the meta-game; NaN if the players mix no whole policies."""
+    if isinstance(meta_strategy, BehaviouralStrategy):
         return math.nan
-    return float(meta_regret(payoffs, meta_strategy).max())
+    return float(regret(payoffs, meta_strategy, concept).max())
 
 
 def _totals(state: PSROState[PolicyT, PayoffsT], wall: float) -> Row:

@@ -13,8 +13,14 @@ import numpy as np
 from acme_psro.display import png
 from acme_psro.display.events import EventWriter, Setting
 from acme_psro.meta_game.base import PayoffsT, PolicyT
+from acme_psro.meta_game.profiles import marginals_of
 from acme_psro.neupl.history import read_history
-from acme_psro.policies.meta_strategy import BehaviouralStrategy, require_product
+from acme_psro.policies.meta_strategy import (
+    BehaviouralStrategy,
+    JointStrategy,
+    MetaStrategy,
+    require_product,
+)
 from acme_psro.population_runs.base import PopulationRun, count_iterations
 from acme_psro.population_runs.callbacks import (
     Callback,
@@ -189,10 +195,20 @@ class ReportWriter(Callback, Generic[PolicyT, PayoffsT]):
 
 
 def _marginals(record: Record[Any, Any]) -> list[tuple[np.ndarray, ...]] | None:
-    """Returns the weights of policies in each iteration; None if the mixture is not one of whole policies."""
+    """Returns the weights of policies in each iteration; None if the mixture is not one of whole policies.
+
+    A joint distribution has the weights of its marginals.
+    """
     if isinstance(record.meta_strategies[-1], BehaviouralStrategy):
         return None
-    return [require_product(strategy).marginals for strategy in record.meta_strategies]
+    return [_marginals_of(*each) for each in zip(record.meta_strategies, record.metrics, strict=True)]
+
+
+def _marginals_of(strategy: MetaStrategy, row: Mapping[str, float]) -> tuple[np.ndarray, ...]:
+    if isinstance(strategy, JointStrategy):
+        sizes = [int(row[f"population_{player}"]) for player in range(strategy.profiles.shape[1])]
+        return marginals_of(strategy, sizes).marginals
+    return require_product(strategy).marginals
 
 
 def hyperparameters(config: Mapping[str, Any]) -> dict[str, Setting]:

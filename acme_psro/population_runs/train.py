@@ -27,6 +27,7 @@ from acme_psro.population_runs.metrics import align
 from acme_psro.population_runs.recording import CheckpointWriter, MetricsWriter
 from acme_psro.psro import loop
 from acme_psro.psro.loop import PSROState
+from acme_psro.psro.rounds import ask_responses, find_responses
 from acme_psro.storage.checkpoint import Record
 from acme_psro.system.process_groups import interruptible
 
@@ -133,24 +134,21 @@ def _advance(
     told.on_iteration_start(IterationStarted(directory, iteration, record))
     key, tasks = loop.iteration_key(seed, state.iteration), run.loop.tasks(state)
     if isinstance(run.oracle, AskingOracle):
-        responses = yield from run.oracle.ask(key, tasks)
+        responses = yield from ask_responses(run.oracle, key, tasks)
     else:
-        responses = run.oracle(key, tasks)
+        responses = find_responses(run.oracle, key, tasks)
     for task, response in zip(tasks, responses, strict=True):
         told.on_response(ResponseFound(directory, iteration, task.player, response))
-    states = loop.run(
+    # No state follows if the oracle finds nothing that is new.
+    return loop.advance_if_new(
         state,
-        seed,
-        iteration,
-        oracle=lambda key, tasks: responses,
+        tasks,
+        responses,
         meta_game=run.meta_game,
         loop=run.loop,
-        converged=lambda state: False,
         holds=run.holds,
         is_repeatable=run.is_repeatable,
     )
-    # No state follows if the oracle finds nothing that is new.
-    return next(states, None)
 
 
 def _extend(

@@ -14,6 +14,8 @@ from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.policies.tabular import Policy
 from acme_psro.psro.loop import Loop
 from acme_psro.psro.meta_solving import SolveMetaGame
+from acme_psro.solvers import SOLVERS
+from acme_psro.solvers.properties import Concept, properties_of
 
 
 class Parts(NamedTuple):
@@ -25,6 +27,7 @@ class Parts(NamedTuple):
       solve: the run's meta-solver.
       tolerance: the run ends once no player gains more than this, in utility units.
       neupl: the population of the loop "neupl".
+      concept: the meta-solver's solution concept, of the loop "jpsro".
     """
 
     tree: GameTree
@@ -32,6 +35,7 @@ class Parts(NamedTuple):
     solve: SolveMetaGame
     tolerance: float
     neupl: NeuPLConfig = NeuPLConfig()
+    concept: Concept = Concept.NASH
 
 
 class LoopEntry(NamedTuple):
@@ -44,6 +48,9 @@ class LoopEntry(NamedTuple):
       uses_solver: True if the loop asks the meta-solver.
       zero_sum_only: True if it needs a two-player zero-sum game.
       trains_members: True if its oracles train whole populations, see `acme_psro.neupl`.
+      default_solver: the meta-solver that it asks if none is named.
+      converges: False if it may stop short of an equilibrium even with exact responses.
+      is_joint: True if its meta-solvers return joint distributions, False if they return marginals.
     """
 
     summary: str
@@ -52,6 +59,9 @@ class LoopEntry(NamedTuple):
     uses_solver: bool = False
     zero_sum_only: bool = False
     trains_members: bool = False
+    default_solver: str = "nash"
+    converges: bool = True
+    is_joint: bool = False
 
 
 def _make_psro(parts: Parts) -> Loop[Policy, np.ndarray]:
@@ -73,6 +83,18 @@ def _make_anytime(parts: Parts) -> Loop[Policy, np.ndarray]:
     return anytime.make_loop(parts.tree)
 
 
+def _make_jpsro(parts: Parts) -> Loop[Policy, np.ndarray]:
+    from acme_psro.psro import joint
+
+    return joint.make_loop(parts.tree, parts.meta_game, parts.solve, parts.concept)
+
+
+def _make_rectified(parts: Parts) -> Loop[Policy, np.ndarray]:
+    from acme_psro.psro import rectified
+
+    return rectified.make_loop(parts.meta_game, parts.solve)
+
+
 def _make_neupl(parts: Parts) -> Loop[Policy, np.ndarray]:
     from acme_psro.neupl.members import make_graph_maker
     from acme_psro.neupl.responses import known_payoffs
@@ -89,11 +111,25 @@ LOOPS: dict[str, LoopEntry] = {
     "psro": LoopEntry(
         "mixes whole policies by a meta-solver", _make_psro, needs_tree=False, uses_solver=True
     ),
+    "jpsro": LoopEntry(
+        "mixes whole policies of all players together, by a correlated equilibrium",
+        _make_jpsro,
+        uses_solver=True,
+        default_solver="max_gini_cce",
+        is_joint=True,
+    ),
     "xdo": LoopEntry("mixes the actions of policies, by a restricted game in extensive form", _make_xdo),
     "anytime": LoopEntry(
         "mixes whole policies so that nobody exploits them more than before",
         _make_anytime,
         zero_sum_only=True,
+    ),
+    "rectified": LoopEntry(
+        "mixes whole policies, and responds for each of them to those that it beats",
+        _make_rectified,
+        uses_solver=True,
+        zero_sum_only=True,
+        converges=False,
     ),
     "neupl": LoopEntry(
         "trains all members of populations of a fixed size in one network",
@@ -129,4 +165,22 @@ def check_loop_fits(name: str, num_players: int, zero_sum: bool) -> None:
     fitting = ", ".join(sorted(each for each, entry in LOOPS.items() if not entry.zero_sum_only))
     raise ValueError(
         f"--loop={name} is for two-player zero-sum games, this one is {game}; use one of {fitting}."
+    )
+
+
+def check_solver_serves(name: str, meta_solver: str) -> None:
+    """Checks that a loop can use a meta-solver's kind of answers.
+
+    Raises:
+      ValueError: a name is unknown, or the kind is another one. The message lists meta-solvers of the kind.
+    """
+    entry = get_loop(name)
+    if not entry.uses_solver or properties_of(meta_solver).is_joint == entry.is_joint:
+        return
+    kinds = ("marginals", "a joint distribution")
+    fitting = ", ".join(sorted(each for each in SOLVERS if properties_of(each).is_joint == entry.is_joint))
+    other = "" if entry.is_joint else ", or --loop=jpsro"
+    raise ValueError(
+        f"meta-solver {meta_solver} returns {kinds[not entry.is_joint]}, and --loop={name} needs "
+        f"{kinds[entry.is_joint]}; use one of {fitting}{other}."
     )

@@ -42,7 +42,7 @@ def best_response_value(tree: GameTree, allowed: np.ndarray, plan: np.ndarray, p
       player: the player who responds.
     """
     actions = tree.num_actions
-    values = traverse.sequence_values(tree, plan, player)
+    values = traverse.sequence_values(tree, traverse.others_reach(tree, plan, player), player)
     offsets = tree.level_offsets[player]
     # From the last level to the first, as in `traverse.best_response`.
     for start, stop in zip(offsets[-2::-1], offsets[:0:-1], strict=True):

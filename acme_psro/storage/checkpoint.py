@@ -252,7 +252,7 @@ def _read(directory: Path, path: Path, form: Format[PolicyT, PayoffsT]) -> Recor
     sizes = manifest["populations"]
     # Checkpoints of earlier versions have policies that never change alone, in files of known names.
     files = manifest.get("policies") or [
-        [policy_path(directory, player, index) for index in range(size)] for player, size in enumerate(sizes)
+        [policy_path(Path(), player, index) for index in range(size)] for player, size in enumerate(sizes)
     ]
     try:
         populations = tuple(

@@ -20,6 +20,7 @@ from acme_psro.meta_game.base import PayoffsT, PolicyT
 from acme_psro.policies.on_graph import GraphPolicy
 from acme_psro.policies.stored import PolicyFile
 from acme_psro.policies.tabular import Policy, mixture_table
+from acme_psro.psro.loop import require_independent
 from acme_psro.storage import checkpoint, formats
 from acme_psro.storage.checkpoint import Format
 from acme_psro.system import surroundings
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _MAY_DIFFER = (
     "iterations",
     "exact_every",
+    "launchpad.exploiter_agent",
     "launchpad.exploiter_steps",
     "launchpad.learner_devices",
     "launchpad.max_parallel_programs",
@@ -67,9 +69,13 @@ class StoredExactRun(NamedTuple):
     record: checkpoint.Record[Policy, np.ndarray]
 
     def mixture_table(self) -> np.ndarray:
-        """Returns `[I, A]`: the one policy that plays like the newest mixture, weighted by reach."""
+        """Returns `[I, A]`: the one policy that plays like the newest mixture, weighted by reach.
+
+        Raises:
+          ValueError: the players' policies are drawn together, so that there is no such policy.
+        """
         state = self.record.state
-        return mixture_table(self.tree, state.populations, state.meta_strategy)
+        return mixture_table(self.tree, state.populations, require_independent(state))
 
 
 class StoredGraphRun(NamedTuple):

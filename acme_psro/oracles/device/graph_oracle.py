@@ -19,18 +19,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from acme_psro.games import rollout
 from acme_psro.games.graph import GameGraph
 from acme_psro.meta_game.on_graph import returns_against
 from acme_psro.meta_game.payoffs import value
 from acme_psro.oracles.asking import Results
-from acme_psro.oracles.base import BestResponseTask, Counts, Response
-from acme_psro.oracles.device.experience import observe
+from acme_psro.oracles.base import BestResponseTask, Response
 from acme_psro.oracles.device.lane_oracle import LaneOracle
 from acme_psro.oracles.device.lanes import Lane
-from acme_psro.oracles.device.oracle import MakeAgent, settle
-from acme_psro.oracles.device.trainers import make_lanes
-from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Trained, make_train
+from acme_psro.oracles.device.on_policy import RolloutAgent, make_agent_train
+from acme_psro.oracles.device.oracle import settle
+from acme_psro.oracles.device.trainers import count_work, make_lanes
+from acme_psro.oracles.device.training import DeviceConfig, MakeAgent, OpponentProfiles, Trained
 from acme_psro.policies.meta_strategy import require_product
 from acme_psro.policies.on_graph import GraphPolicy, make_graph_policy, stack_tables
 
@@ -56,7 +55,7 @@ class GraphOracle(LaneOracle[GraphPolicy]):
 
     Args:
       graph: the compiled game, of two players.
-      make_agent: makes the agent that learns.
+      agent: makes the agent that learns.
       config: the budget of a response. Games are not kept: `games_per_response` must be 0.
       tolerance: a response is kept if it gains more than this over the mixture.
       most_policies: the largest number of policies that a population will have, to which opponents are
@@ -69,7 +68,7 @@ class GraphOracle(LaneOracle[GraphPolicy]):
     def __init__(
         self,
         graph: GameGraph,
-        make_agent: MakeAgent,
+        agent: MakeAgent | RolloutAgent,
         config: DeviceConfig,
         tolerance: float,
         most_policies: int,
@@ -85,9 +84,7 @@ class GraphOracle(LaneOracle[GraphPolicy]):
             )
         self._graph, self._config, self._tolerance = graph, config, tolerance
         self._most = most_policies
-        self._game = rollout.make_arrays(graph)
-        example = observe(self._game, jnp.zeros(1, jnp.int32), jnp.zeros((1, 0)))
-        self._core = make_agent(example, graph.num_actions, config.updates)
+        self._train = make_agent_train(graph, agent, config)
 
     def train_lane(self, lane: Lane) -> Trained:
         opposition = Opposition(*lane.material)
@@ -98,8 +95,7 @@ class GraphOracle(LaneOracle[GraphPolicy]):
             contexts=jnp.zeros((1, 0)),
             decision_weights=opposition.decision_weights,
         )
-        train = make_train(self._graph, self._game, self._core, self._config)
-        trained = train(jax.random.wrap_key_data(lane.key), lane.player, opponents)
+        trained = self._train(jax.random.wrap_key_data(lane.key), lane.player, opponents)
         return trained._replace(state=None)
 
     def ask(
@@ -117,8 +113,7 @@ class GraphOracle(LaneOracle[GraphPolicy]):
             players = [tasks[task].player for task in lanes]
             trained: Trained = yield make_lanes(train_key, players, tuple(material))
             for lane, task in enumerate(lanes):
-                attempt = _cut(trained, lane)
-                responses[task] = self._improve(tasks[task], present[task], responses[task], attempt)
+                responses[task] = self._improve(tasks[task], present[task], responses[task], trained, lane)
             # Exact gains of best responses are unknown here, so that only failures are trained again.
             if all(response.policy is not None for response in responses):
                 break
@@ -146,19 +141,18 @@ class GraphOracle(LaneOracle[GraphPolicy]):
         )
 
     def _improve(
-        self, task: Task, present: float, response: Response[GraphPolicy], attempt: Trained
+        self, task: Task, present: float, response: Response[GraphPolicy], trained: Trained, lane: int
     ) -> Response[GraphPolicy]:
-        """Returns the response after one more training: the best snapshot, if it gains."""
-        config, rows = self._config, self._graph.rows_of(task.player)
-        work = Counts(int(attempt.episodes), config.decisions, config.updates)
-        response = dataclasses.replace(response, counts=response.counts + work)
-        probs = np.asarray(attempt.probs)[:, 0, rows]
-        tables = settle(probs, self._graph.legal_actions[rows], config.stochastic_responses)
+        """Returns the response after one more training, that of a lane: the best snapshot, if it gains."""
+        rows = self._graph.rows_of(task.player)
+        response = dataclasses.replace(response, counts=response.counts + count_work(trained, lane))
+        probs = np.asarray(trained.probs)[lane, :, 0, rows]
+        tables = settle(probs, self._graph.legal_actions[rows], self._config.stochastic_responses)
         policies = tuple(make_graph_policy(self._graph, task.player, table) for table in tables)
         earned = returns_against(self._graph, task.player, policies, task.populations, task.meta_strategy)
         for policy, gain in zip(policies, (earned[task.player] - present).tolist(), strict=True):
             if gain > response.gain:
-                metrics = {name: float(value) for name, value in attempt.metrics.items()}
+                metrics = {name: float(values[lane]) for name, values in trained.metrics.items()}
                 kept = policy if gain > self._tolerance else None
                 response = dataclasses.replace(response, gain=gain, policy=kept, metrics=metrics)
         return response
@@ -173,7 +167,3 @@ def _present_return(task: Task) -> float:
     if task.payoffs is None:
         raise ValueError("best responses on a graph need the payoffs of the populations: give them.")
     return float(value(task.payoffs, require_product(task.meta_strategy))[task.player])
-
-
-def _cut(trained: Any, lane: int) -> Any:
-    return jax.tree.map(lambda leaf: leaf[lane], trained)

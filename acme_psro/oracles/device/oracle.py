@@ -2,22 +2,22 @@
 
 One compiled program trains all players' responses of an iteration side by side, each in a lane (`lanes.py`).
 If some responses are weak, all lanes train further ones for these players. Every response's exact gain is
-measured, and the best response is taken. Agents learn while they play (`training.py`), or from games that are
-kept (`keeping.py`).
+measured, and the best response is taken. Agents learn while they play (`training.py`), from games that are
+kept (`keeping.py`), or on policy from whole rollouts.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from acme_psro.evaluation.exact import best_response_gain, response_gains
+from acme_psro.evaluation import deviations
 from acme_psro.games import rollout
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.asking import Results
@@ -27,14 +27,13 @@ from acme_psro.oracles.device.keeping import KeepingTrainer
 from acme_psro.oracles.device.kept_games import KeptGames
 from acme_psro.oracles.device.lane_oracle import LaneOracle
 from acme_psro.oracles.device.lanes import Lane
+from acme_psro.oracles.device.on_policy import RolloutAgent, RolloutTrainer
 from acme_psro.oracles.device.population_start import PopulationStart
-from acme_psro.oracles.device.trainers import Attempt, PlayingTrainer, Question, Trainer
+from acme_psro.oracles.device.trainers import Attempt, PlayingTrainer, Question, Trainer, make_question
 from acme_psro.oracles.device.training import DeviceConfig
-from acme_psro.policies.tabular import Policy, average_plan, make_policy, meta_strategy_plan
-from agents.core import AgentCore, Left, Observation
-
-# (example observation `[1, ..]`, number of actions, gradient steps planned) -> the agent.
-MakeAgent = Callable[[Observation, int, int], AgentCore]
+from acme_psro.oracles.device.training import MakeAgent as MakeAgent
+from acme_psro.policies.tabular import Policy, make_policy
+from agents.core import Left
 
 
 class DeviceOracle(LaneOracle[Policy]):
@@ -45,7 +44,7 @@ class DeviceOracle(LaneOracle[Policy]):
 
     Args:
       tree: the compiled game.
-      make_agent: makes the agent that learns.
+      agent: makes the agent that learns.
       config: the budget of a response.
       tolerance: a response is kept if it gains more than this over the mixture. Otherwise it is dropped and
         the population stays as it is. No further responses are trained for a player who cannot gain more.
@@ -59,18 +58,27 @@ class DeviceOracle(LaneOracle[Policy]):
     def __init__(
         self,
         tree: GameTree,
-        make_agent: MakeAgent,
+        agent: MakeAgent | RolloutAgent,
         config: DeviceConfig,
         tolerance: float = 1e-9,
         warm_start: bool = False,
     ) -> None:
         self._tree, self._config, self._tolerance = tree, config, tolerance
-        game = rollout.make_arrays(tree)
-        example = observe(game, jnp.zeros(1, jnp.int32), jnp.zeros((1, 0)))
-        core = make_agent(example, tree.num_actions, config.updates)
-        self._population = PopulationStart(core) if warm_start else None
-        self._keeping = KeepingTrainer(tree, game, core, config) if config.games_per_response else None
-        self._train: Trainer = self._keeping or PlayingTrainer(tree, game, core, config)
+        self._population: PopulationStart | None = None
+        self._keeping: KeepingTrainer | None = None
+        if isinstance(agent, RolloutAgent):
+            if warm_start:
+                raise ValueError("a response that is learned on policy cannot start from the population.")
+            self._train: Trainer = RolloutTrainer(tree, agent, config)
+        else:
+            game = rollout.make_arrays(tree)
+            example = observe(game, jnp.zeros(1, jnp.int32), jnp.zeros((1, 0)))
+            core = agent(example, tree.num_actions, config.updates)
+            if warm_start:
+                self._population = PopulationStart(core)
+            if config.games_per_response:
+                self._keeping = KeepingTrainer(tree, game, core, config)
+            self._train = self._keeping or PlayingTrainer(tree, game, core, config)
         # How often the number of games has been doubled for good.
         self._doublings = 0
 
@@ -83,18 +91,13 @@ class DeviceOracle(LaneOracle[Policy]):
         next_key = jax.random.wrap_key_data(jnp.asarray(key))
         population = self._population
         questions = [
-            Question(
-                task.player,
-                meta_strategy_plan(self._tree, task.populations, task.meta_strategy),
-                average_plan(self._tree, task.populations),
-                population.start(task) if population is not None else None,
-            )
+            make_question(self._tree, task, population.start(task) if population is not None else None)
             for task in tasks
         ]
         left: list[Left | None] = [None] * len(tasks)
         # Every snapshot gains more than the results before any training.
         responses = [
-            Response[Policy](None, -np.inf, best_response_gain(self._tree, question.plan, question.player))
+            Response[Policy](None, -np.inf, deviations.best_gain(self._tree, question.deviation))
             for question in questions
         ]
         weak, doublings = list(range(len(tasks))), self._doublings
@@ -136,7 +139,7 @@ class DeviceOracle(LaneOracle[Policy]):
         # Snapshots of a policy that has settled are the same.
         different = np.unique(tables, axis=0, return_index=True)[1]
         policies = [make_policy(tree, player, tables[index]) for index in sorted(different)]
-        gains = response_gains(tree, question.plan, player, policies)
+        gains = deviations.gains(tree, question.deviation, policies)
         # Work counts even if its response is not the one that is kept.
         response = dataclasses.replace(response, counts=response.counts + attempt.counts)
         for policy, gain in zip(policies, gains, strict=True):
@@ -206,10 +209,10 @@ def _same(policy: Policy, other: Policy) -> bool:
 
 def make_oracle(
     tree: GameTree,
-    make_agent: MakeAgent,
+    agent: MakeAgent | RolloutAgent,
     config: DeviceConfig,
     tolerance: float = 1e-9,
     warm_start: bool = False,
 ) -> DeviceOracle:
     """Returns an oracle of learned best responses on a compiled game, see `DeviceOracle`."""
-    return DeviceOracle(tree, make_agent, config, tolerance, warm_start)
+    return DeviceOracle(tree, agent, config, tolerance, warm_start)

@@ -9,13 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from acme_psro.evaluation.coordinated import coordinated_play
+from acme_psro.evaluation.deviations import Deviation, from_meta_strategy
 from acme_psro.games import rollout, traverse
 from acme_psro.games.tree import GameTree
+from acme_psro.meta_game.profiles import marginals_of
 from acme_psro.oracles.asking import Results
-from acme_psro.oracles.base import Counts
+from acme_psro.oracles.base import BestResponseTask, Counts
 from acme_psro.oracles.device.lanes import Lane
 from acme_psro.oracles.device.population_start import Start, begin, leave, stack, unstack
 from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Train, Trained, make_train
+from acme_psro.policies.meta_strategy import JointStrategy
+from acme_psro.policies.tabular import Policy, average_plan, meta_strategy_plan
 from agents.core import AgentCore, Left
 
 
@@ -24,15 +29,47 @@ class Question(NamedTuple):
 
     Attributes:
       player: the player who responds.
-      plan: `[S]`, the realisation plan of all players' meta-strategies.
+      deviation: its alternatives to its part of the meta-strategy, which measure responses.
+      plan: `[S]`, the realisation plan of all players' marginals of the meta-strategy.
       average: `[S]`, that of their average policies.
+      joint_play: `[N, A]`, how the others move at every node if they draw their policies together and are
+        more than one, see `acme_psro.evaluation.coordinated`; None if the plan tells it.
       start: what the response begins with, if it begins in the population; None if its network is fresh.
     """
 
     player: int
+    deviation: Deviation
     plan: np.ndarray
     average: np.ndarray
+    joint_play: np.ndarray | None = None
     start: Start | None = None
+
+
+def make_question(
+    tree: GameTree, task: BestResponseTask[Policy, np.ndarray], start: Start | None = None
+) -> Question:
+    """Returns the question of a task.
+
+    Args:
+      tree: the compiled game.
+      task: the best response to find.
+      start: what the response begins with, see `Question`.
+    """
+    strategy = task.meta_strategy
+    joint_play = None
+    if isinstance(strategy, JointStrategy):
+        # Against a single other player its marginal says everything.
+        if tree.num_players > 2:
+            joint_play = coordinated_play(tree, task.populations, strategy, task.player)
+        strategy = marginals_of(strategy, [len(population) for population in task.populations])
+    return Question(
+        task.player,
+        from_meta_strategy(tree, task.populations, task.meta_strategy, task.player),
+        meta_strategy_plan(tree, task.populations, strategy),
+        average_plan(tree, task.populations),
+        joint_play,
+        start,
+    )
 
 
 class Attempt(NamedTuple):
@@ -89,7 +126,7 @@ def make_training_against(
     """Returns training for a `BestResponseTask`, with an agent that has one member.
 
     Returns:
-      (key, player, tables `[2, I, A]` of the others' meta-strategy and of their average policy) -> Trained.
+      (key, player, tables `[2, R, A]` of the others' meta-strategy and of their average policy) -> Trained.
     """
 
     def train_against(key: jax.Array, player: jax.Array, tables: jax.Array) -> Trained:
@@ -134,24 +171,43 @@ class PlayingTrainer:
         """Returns a generator of the lanes' trainings, see `Trainer`."""
         # Games side by side are a shape of the compiled program.
         del doublings
-        config = self._config
-        tables = np.stack([_opponents(self._tree, lane) for lane in lanes]).astype(np.float32)
-        trained: Trained = yield make_lanes(
-            key, [lane.player for lane in lanes], (tables, stack([lane.start for lane in lanes]))
+        return train_against(self._tree, key, lanes)
+
+
+def train_against(
+    tree: GameTree, key: jax.Array, lanes: Sequence[Question]
+) -> Generator[Lane, Results, list[Attempt]]:
+    """Returns a generator that yields lanes of opponents and starts, and returns a training for each."""
+    tables = np.stack([_opponents(tree, lane) for lane in lanes]).astype(np.float32)
+    trained: Trained = yield make_lanes(
+        key, [lane.player for lane in lanes], (tables, stack([lane.start for lane in lanes]))
+    )
+    left = unstack(trained.state, len(lanes))
+    return [
+        Attempt(
+            # The only member's policy.
+            np.asarray(trained.probs)[lane, :, 0],
+            {name: float(values[lane]) for name, values in trained.metrics.items()},
+            count_work(trained, lane),
+            left[lane],
         )
-        left = unstack(trained.state, len(lanes))
-        return [
-            Attempt(
-                # The only member's policy.
-                np.asarray(trained.probs)[lane, :, 0],
-                {name: float(values[lane]) for name, values in trained.metrics.items()},
-                Counts(int(trained.episodes[lane]), config.decisions, config.updates),
-                left[lane],
-            )
-            for lane in range(len(lanes))
-        ]
+        for lane in range(len(lanes))
+    ]
+
+
+def count_work(trained: Trained, lane: int) -> Counts:
+    """Returns the work of one lane of trainings."""
+    return Counts(
+        int(trained.episodes[lane]), int(trained.decisions[lane]), int(trained.gradient_steps[lane])
+    )
 
 
 def _opponents(tree: GameTree, question: Question) -> np.ndarray:
-    """Returns `[2, I, A]`: tables of the meta-strategy and of the average policy."""
-    return np.stack([traverse.behaviour(tree, plan) for plan in (question.plan, question.average)])
+    """Returns tables of the meta-strategy and of the average policy, see `OpponentProfiles.tables`."""
+    average = traverse.behaviour(tree, question.average)
+    if question.joint_play is None:
+        return np.stack([traverse.behaviour(tree, question.plan), average])
+    spread = np.zeros_like(question.joint_play)
+    decided = tree.player >= 0
+    spread[decided] = average[tree.infoset[decided]]
+    return np.stack([question.joint_play, spread])

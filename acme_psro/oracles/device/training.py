@@ -29,7 +29,7 @@ from acme_psro.oracles.device.experience import (
     observe_all,
 )
 from acme_psro.oracles.device.ring import make_ring, sample
-from agents.core import AgentCore, Metrics
+from agents.core import AgentCore, Metrics, Observation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +129,8 @@ class OpponentProfiles(NamedTuple):
     """Opponents of a response, as data: others of the same shapes are not traced anew.
 
     Attributes:
-      tables: `[K, I, A]` float32, profiles: a policy for every player, exactly zero on illegal actions.
+      tables: `[K, R, A]` float32, profiles: a policy for every player, exactly zero on illegal actions. Its
+        rows are information states, or nodes, see `rollout.make_profiles`.
       weights: `[K]` float32, each profile's probability to be drawn for a game; they sum to 1, 0 for padding.
       members: `[K]` int32, the member of `0 .. M-1` that plays against each profile.
       contexts: `[M, C]` float32, each member's observation beside the information state.
@@ -151,12 +152,16 @@ class Trained(NamedTuple):
       probs: `[snapshots, M, I, A]` float32, every member's policy at all information states, evenly spaced
         through training, the last at its end.
       episodes: `[]` int32, the number of finished games.
+      decisions: `[]` int32, the number of the learning player's decisions.
+      gradient_steps: `[]` int32, the number of optimiser updates.
       metrics: the agent's metrics, averaged over the last snapshot's share of the updates.
     """
 
     state: Any
     probs: jax.Array
     episodes: jax.Array
+    decisions: jax.Array
+    gradient_steps: jax.Array
     metrics: dict[str, jax.Array]
 
 
@@ -184,6 +189,8 @@ class Snapshot(NamedTuple):
     metrics: Metrics
 
 
+# (example observation `[1, ..]`, number of actions, gradient steps planned) -> the agent.
+MakeAgent = Callable[[Observation, int, int], AgentCore]
 Train = Callable[[jax.Array, jax.Array, OpponentProfiles], Trained]
 
 
@@ -220,7 +227,14 @@ def make_train(
         )
         last = jax.tree.map(lambda values: values[-1], snapshots.metrics)
         # All snapshots are returned, because gains are computed exactly outside of the compiled program.
-        return Trained(final.state, snapshots.probs, final.experience.episodes, last)
+        return Trained(
+            state=final.state,
+            probs=snapshots.probs,
+            episodes=final.experience.episodes,
+            decisions=jnp.int32(config.decisions),
+            gradient_steps=jnp.int32(config.updates),
+            metrics=last,
+        )
 
     return train
 

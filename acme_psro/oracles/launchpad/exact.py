@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from acme_psro.evaluation.exact import best_response_gain, response_gains
+from acme_psro.evaluation import deviations
+from acme_psro.evaluation.deviations import Deviation
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
 from acme_psro.oracles.launchpad.tasks import (
@@ -17,7 +18,7 @@ from acme_psro.oracles.launchpad.tasks import (
 )
 from acme_psro.policies import decoders, stored
 from acme_psro.policies.stored import StoredPolicy
-from acme_psro.policies.tabular import Policy, make_policy, meta_strategy_plan
+from acme_psro.policies.tabular import Policy, make_policy
 
 # (tree, stored policy) -> `[I_p, A]`: its probabilities at all of its player's information states.
 MakeTable = Callable[[GameTree, StoredPolicy], np.ndarray]
@@ -52,8 +53,11 @@ def make_oracle(
     def respond(
         key: np.ndarray, tasks: Sequence[BestResponseTask[Policy, np.ndarray]]
     ) -> list[Response[Policy]]:
-        plans = [meta_strategy_plan(tree, task.populations, task.meta_strategy) for task in tasks]
-        gains = [best_response_gain(tree, plan, task.player) for plan, task in zip(plans, tasks, strict=True)]
+        asked = [
+            deviations.from_meta_strategy(tree, task.populations, task.meta_strategy, task.player)
+            for task in tasks
+        ]
+        gains = [deviations.best_gain(tree, deviation) for deviation in asked]
         wanted = [task for task, gain in zip(tasks, gains, strict=True) if gain > tolerance]
         # All programs are run by one call, so that they may run side by side.
         programs = [
@@ -64,8 +68,8 @@ def make_oracle(
             for program, learned in zip(programs, run_programs(programs) if programs else (), strict=True)
         }
         return [
-            _measure(tree, plan, task.player, gain, found.get(task.player), make_table, tolerance)
-            for plan, task, gain in zip(plans, tasks, gains, strict=True)
+            _measure(tree, deviation, gain, found.get(deviation.player), make_table, tolerance)
+            for deviation, gain in zip(asked, gains, strict=True)
         ]
 
     return respond
@@ -73,8 +77,7 @@ def make_oracle(
 
 def _measure(
     tree: GameTree,
-    plan: np.ndarray,
-    player: int,
+    deviation: Deviation,
     best_gain: float,
     learned: Learned | None,
     make_table: MakeTable,
@@ -82,8 +85,9 @@ def _measure(
 ) -> Response[Policy]:
     if learned is None:
         return Response(None, best_gain, best_gain)
-    policies = [_greedy(tree, player, make_table(tree, stored.read(path))) for path in learned.candidates]
-    gains = response_gains(tree, plan, player, policies)
+    tables = [make_table(tree, stored.read(path)) for path in learned.candidates]
+    policies = [_greedy(tree, deviation.player, table) for table in tables]
+    gains = deviations.gains(tree, deviation, policies)
     # The best one first, and the later one of equals.
     order = sorted(range(len(policies)), key=lambda index: (gains[index], index), reverse=True)
     kept = _distinct([policies[index] for index in order if gains[index] > tolerance])

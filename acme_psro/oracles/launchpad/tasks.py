@@ -58,6 +58,9 @@ class LaunchpadConfig:
         be small, because decisions in these games count as much as others.
       snapshots: policies of a program, evenly spaced through training, of which the best one is taken; 1: the
         final one.
+      exploiter_agent: with sampled payoffs, the agent that is trained against the final mixture, with its
+        default settings, only to measure it; "": the responses' own, whose work a later iteration takes over.
+      exploiter_steps: decisions from which an `exploiter_agent` learns; 0: `actor_steps`.
     """
 
     actor_steps: int = 100_000
@@ -70,6 +73,8 @@ class LaunchpadConfig:
     learner_devices: str = ""
     trembles: float = 0.02
     snapshots: int = 10
+    exploiter_agent: str = ""
+    exploiter_steps: int = 0
 
     def __post_init__(self) -> None:
         counts = ("actor_steps", "actors_per_response", "games_per_actor", "max_parallel_programs")
@@ -79,6 +84,10 @@ class LaunchpadConfig:
         if self.lp_launch_type not in LAUNCH_TYPES:
             raise ValueError(
                 f"no lp_launch_type named {self.lp_launch_type!r}; there are {', '.join(LAUNCH_TYPES)}."
+            )
+        if self.exploiter_steps < 0 or (self.exploiter_steps and not self.exploiter_agent):
+            raise ValueError(
+                f"exploiter_steps must be at least 0 and needs an exploiter_agent, not {self.exploiter_steps}."
             )
         if self.plateau_patience < 0 or self.plateau_patience == 1:
             raise ValueError(
@@ -222,11 +231,14 @@ def task_directory(directory: Path, key: np.ndarray, player: int) -> Path:
     return directory / "".join(f"{number:08x}" for number in key.tolist()) / f"player_{player}"
 
 
-def tidy_tasks(directory: Path, key: np.ndarray, num_players: int) -> None:
+def tidy_tasks(directory: Path, key: np.ndarray, num_players: int) -> bool:
     """Removes the large files of tasks whose responses are known and stored elsewhere.
 
     These are the opponents, the checkpoints and the snapshots. Configuration, logs and results stay, so that
     an outer loop that falls back to an earlier checkpoint finds its programs finished.
+
+    Returns:
+      False if there are no tasks with this key.
     """
     for player in range(num_players):
         place = task_directory(directory, key, player)
@@ -234,3 +246,4 @@ def tidy_tasks(directory: Path, key: np.ndarray, num_players: int) -> None:
         for large in ("checkpoints", "snapshots"):
             if (place / "run" / large).exists():
                 shutil.rmtree(place / "run" / large)
+    return task_directory(directory, key, 0).parent.exists()

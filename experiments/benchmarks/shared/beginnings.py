@@ -23,9 +23,9 @@ from acme_psro.oracles.device.experience import observe
 from acme_psro.oracles.device.keeping import KeepingTrainer
 from acme_psro.oracles.device.lanes import LaneProgram, make_program
 from acme_psro.oracles.device.population_start import PopulationStart
-from acme_psro.oracles.device.trainers import PlayingTrainer, Question
+from acme_psro.oracles.device.trainers import PlayingTrainer, Question, make_question
 from acme_psro.oracles.device.training import DeviceConfig
-from acme_psro.policies.tabular import Policy, average_plan, meta_strategy_plan
+from acme_psro.policies.tabular import Policy
 from acme_psro.population_runs import oracles
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.psro import loop
@@ -129,12 +129,7 @@ class Side:
         return np.asarray(gaps)
 
     def _ask(self, task: Task, population: PopulationStart | None) -> Question:
-        return Question(
-            task.player,
-            meta_strategy_plan(self._tree, task.populations, task.meta_strategy),
-            average_plan(self._tree, task.populations),
-            None if population is None else population.start(task),
-        )
+        return make_question(self._tree, task, None if population is None else population.start(task))
 
 
 def _gaps(tree: GameTree, question: Question, probs: np.ndarray) -> np.ndarray:

@@ -60,6 +60,21 @@ def legal_moves(tree: GameTree, games: rollout.Games, rng: np.random.Generator) 
 # Chance and policies, one move at a time.
 
 
+@pytest.mark.games("kuhn", "kuhn_3p", "auction")
+def test_a_row_for_each_node_moves_as_rows_of_information_states(case: Any, random_table: Tables) -> None:
+    """A table by nodes whose rows repeat those of the movers' information states is the same policy."""
+    tree = case.tree
+    table = random_table(tree, 0)
+    by_node = np.where((tree.player >= 0)[:, None], table[np.maximum(tree.infoset, 0)], 0.0)
+    game, inner = on_device(tree), np.flatnonzero(tree.player != TERMINAL)
+    games = rollout.Games(jnp.asarray(inner, jnp.int32), jnp.zeros(len(inner), jnp.int32))
+    uniform = jax.random.uniform(jax.random.key(1), (len(inner),))
+    expected, found = (
+        random_move(game, profiles_of(tree, each), games, uniform) for each in (table, by_node)
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.games(*PLAYED)
 def test_evenly_spread_numbers_give_exact_frequencies(case: Any, random_table: Tables) -> None:
     """As the random number of a move runs through its range, children are visited by their probability."""

@@ -9,7 +9,7 @@ import pytest
 from acme_psro.evaluation.exact import Evaluation
 from acme_psro.meta_game.estimates import SampledPayoffs
 from acme_psro.oracles.base import Counts, Response
-from acme_psro.policies.meta_strategy import JointStrategy, ProductStrategy
+from acme_psro.policies.meta_strategy import BehaviouralStrategy, JointStrategy, ProductStrategy
 from acme_psro.population_runs.metrics import (
     BOUND_ERRORS,
     align,
@@ -104,7 +104,9 @@ def test_rows_know_the_regret_in_the_meta_game(state: PSROState) -> None:
     assert (row["meta_regret"], row["nash_conv"]) == (pytest.approx(3.0), 9.0)
     joint = JointStrategy(np.array([[0, 0], [0, 1]]), np.array([0.5, 0.5]))
     state = dataclasses.replace(state, payoffs=payoffs.mean, meta_strategy=joint)
-    assert math.isnan(exact_row(state, figures, 0.0, 0.0, 1e-7)["meta_regret"])
+    assert exact_row(state, figures, 0.0, 0.0, 1e-7)["meta_regret"] == pytest.approx(3.0)
+    mixed = dataclasses.replace(state, meta_strategy=BehaviouralStrategy((np.ones((1, 1)), np.ones((1, 1)))))
+    assert math.isnan(exact_row(mixed, figures, 0.0, 0.0, 1e-7)["meta_regret"])
 
 
 def test_rows_of_earlier_versions_are_given_the_columns_that_they_lack() -> None:

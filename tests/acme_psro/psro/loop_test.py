@@ -350,18 +350,18 @@ def test_a_loop_is_asked_about_the_new_populations_and_sets_the_tasks(beginning:
         asked.append(question)
         return loop.Solution(last(question.payoffs), {"size": float(len(question.populations[0]))})
 
-    def first_player_only(state: loop.PSROState) -> list[BestResponseTask]:
-        return loop.tasks_of(state)[:1] * 3
+    def last_player_first(state: loop.PSROState) -> list[BestResponseTask]:
+        return loop.tasks_of(state)[::-1]
 
-    oracle = FakeOracle(ANSWERS)
-    own = loop.Loop(solve, first_player_only)
+    oracle = FakeOracle([ANSWERS[0][::-1]])
+    own = loop.Loop(solve, last_player_first)
     (state,) = loop.run(beginning, 0, 1, oracle=oracle, meta_game=FakeMetaGame(), loop=own, converged=never)
     (question,) = asked
     assert question.populations is state.populations
     assert question.responses == state.responses == tuple(ANSWERS[0])
     assert question.before is beginning.meta_strategy
     assert state.figures == {"size": 2.0}
-    assert [task.player for task in oracle.tasks[0]] == [0, 0, 0]
+    assert [task.player for task in oracle.tasks[0]] == [2, 1, 0]
 
 
 @pytest.mark.parametrize(("is_repeatable", "iterations"), [(True, 1), (False, 3)])

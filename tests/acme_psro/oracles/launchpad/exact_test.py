@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro.evaluation.exact import response_gains
+from acme_psro.evaluation import deviations
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles import exact
@@ -181,9 +181,9 @@ def test_of_all_snapshots_the_best_is_taken_and_others_that_gain_are_offered(
     responses = make_oracle(kuhn, tmp_path / "tasks", find, table_of)(KEY, tasks)
     for task, response in zip(tasks, responses, strict=True):
         player = task.player
-        plan = mixture_plan(kuhn, task.populations, task.meta_strategy.marginals)
-        gains = response_gains(
-            kuhn, plan, player, [make_policy(kuhn, player, table) for table in order[player]]
+        deviation = deviations.from_meta_strategy(kuhn, task.populations, task.meta_strategy, player)
+        gains = deviations.gains(
+            kuhn, deviation, [make_policy(kuhn, player, table) for table in order[player]]
         )
         # The test is of something: gains fall along the order, and the last policy loses.
         assert gains == sorted(gains, reverse=True) and gains[0] > gains[1] > gains[2] > 0 > gains[-1]

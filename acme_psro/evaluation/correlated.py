@@ -1,0 +1,54 @@
+"""Exact evaluation of joint distributions on compiled games: CCE and CE gaps.
+
+Players are offered the joint distribution by a mediator, who draws a profile and tells every player its own
+policy alone. A coarse correlated equilibrium (CCE; Moulin & Vial 1978) leaves no player a gain if it declines
+before it is told, a correlated equilibrium (CE; Aumann 1974) none if it declines after it was told. Players
+may deviate to all policies of the game, not to those of the populations alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from acme_psro.evaluation import deviations
+from acme_psro.games.tree import GameTree
+from acme_psro.policies.meta_strategy import JointStrategy
+from acme_psro.policies.tabular import Population
+
+
+class Gaps(NamedTuple):
+    """Exact figures of a joint distribution, in the game's utility units.
+
+    Attributes:
+      expected_returns: `[P]`, when all follow their recommendations.
+      cce_gains: `[P]`, >= 0, the gain of a best response to the others' joint draw.
+      ce_gains: `[P]`, >= 0, the gain of best responses to each recommendation, weighed by its probability. It
+        is at least the gain before it.
+    """
+
+    expected_returns: np.ndarray
+    cce_gains: np.ndarray
+    ce_gains: np.ndarray
+
+
+def gaps(tree: GameTree, populations: Sequence[Population], joint: JointStrategy) -> Gaps:
+    """Evaluates a joint distribution over profiles of the populations exactly.
+
+    The sums of gains over players are the gaps of OpenSpiel's `corr_dist`.
+
+    Args:
+      tree: the compiled game.
+      populations: one a player.
+      joint: a distribution over profiles of them.
+    """
+    returns, cce, ce = [], [], []
+    for player in range(tree.num_players):
+        coarse = deviations.from_meta_strategy(tree, populations, joint, player)
+        told = deviations.recommendations(tree, populations, joint, player)
+        returns.append(coarse.value)
+        cce.append(deviations.best_gain(tree, coarse))
+        ce.append(sum(weight * deviations.best_gain(tree, each) for weight, each in told))
+    return Gaps(np.array(returns), np.array(cce), np.array(ce))

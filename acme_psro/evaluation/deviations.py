@@ -1,0 +1,118 @@
+"""Deviations of one player from a meta-strategy on a compiled game: what it meets, and what it gains.
+
+Dimensions: `T` terminal nodes, `n_p` policies of player p.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from acme_psro.evaluation.coordinated import others_reach
+from acme_psro.games import traverse
+from acme_psro.games.tree import GameTree
+from acme_psro.meta_game.profiles import recommended
+from acme_psro.policies.meta_strategy import JointStrategy, MetaStrategy, marginal
+from acme_psro.policies.tabular import Policy, Population, meta_strategy_plan, terminal_reach
+
+
+class Deviation(NamedTuple):
+    """One player's alternatives to its part of a meta-strategy.
+
+    Attributes:
+      player: the player who may deviate.
+      others: `[T]`, the others' contribution to the probability of reaching each terminal node.
+      value: the player's expected return if it does not deviate, in utility units.
+    """
+
+    player: int
+    others: np.ndarray
+    value: float
+
+
+def from_plan(tree: GameTree, plan: np.ndarray, player: int) -> Deviation:
+    """Returns a player's deviation if all play independently, by the realisation plan `[S]`."""
+    value = float(traverse.expected_returns(tree, plan)[player])
+    return Deviation(player, traverse.others_reach(tree, plan, player), value)
+
+
+def from_meta_strategy(
+    tree: GameTree, populations: Sequence[Population], meta_strategy: MetaStrategy, player: int
+) -> Deviation:
+    """Returns a player's deviation from a meta-strategy of any kind.
+
+    Args:
+      tree: the compiled game.
+      populations: one a player.
+      meta_strategy: how all play.
+      player: the player who may deviate.
+    """
+    if not isinstance(meta_strategy, JointStrategy):
+        return from_plan(tree, meta_strategy_plan(tree, populations, meta_strategy), player)
+    others = others_reach(tree, populations, meta_strategy, player, tree.terminal_nodes)
+    return Deviation(player, others, _joint_value(tree, populations, meta_strategy, player))
+
+
+def recommendations(
+    tree: GameTree, populations: Sequence[Population], joint: JointStrategy, player: int
+) -> list[tuple[float, Deviation]]:
+    """Returns the deviations of a player who was told its policy, each with that policy's probability.
+
+    Policies that are never recommended have none.
+    """
+    weights = marginal(joint, player, len(populations[player]))
+    found = []
+    for policy in np.flatnonzero(weights):
+        told = recommended(joint, player, int(policy))
+        if told is not None:
+            found.append((float(weights[policy]), from_meta_strategy(tree, populations, told, player)))
+    return found
+
+
+def best_response(
+    tree: GameTree, deviation: Deviation, otherwise: np.ndarray | None = None
+) -> traverse.BestResponse:
+    """Returns the best deviation, see `acme_psro.games.traverse.best_response_to`."""
+    return traverse.best_response_to(tree, deviation.others, deviation.player, otherwise)
+
+
+def best_gain(tree: GameTree, deviation: Deviation, best_value: float | None = None) -> float:
+    """Returns the gain of the best deviation, in utility units; never below 0.
+
+    Args:
+      tree: the compiled game.
+      deviation: the player's alternatives.
+      best_value: the best deviation's expected return, if it is known already.
+    """
+    value = best_response(tree, deviation).value if best_value is None else best_value
+    # Following the meta-strategy gains 0; rounding may say so by one unit in the last place.
+    return max(value - deviation.value, 0.0)
+
+
+def gains(tree: GameTree, deviation: Deviation, policies: Sequence[Policy]) -> list[float]:
+    """Returns what each of the player's policies gains over its part, in utility units; may be negative."""
+    # One policy at a time: each row holds all ends of the game, and there may be many policies.
+    found = []
+    for policy in policies:
+        (own,) = terminal_reach(tree, deviation.player, (policy,))
+        returns = tree.terminal_returns @ (own * deviation.others)
+        found.append(float(returns[deviation.player]) - deviation.value)
+    return found
+
+
+def _joint_value(
+    tree: GameTree, populations: Sequence[Population], joint: JointStrategy, player: int
+) -> float:
+    """Returns what a player earns if all play by the joint distribution."""
+    total = 0.0
+    population = populations[player]
+    weights = marginal(joint, player, len(population))
+    for policy in np.flatnonzero(weights):
+        told = recommended(joint, player, int(policy))
+        assert told is not None, "its marginal is above 0"
+        others = others_reach(tree, populations, told, player, tree.terminal_nodes)
+        (own,) = terminal_reach(tree, player, (population[policy],))
+        total += float(weights[policy]) * float((tree.terminal_returns @ (own * others))[player])
+    return total

@@ -1,0 +1,84 @@
+"""JPSRO: response oracles with correlated meta-strategies (Marris et al. 2021, arXiv:2106.09435).
+
+The meta-strategy is one joint distribution over profiles of policies, a correlated or a coarse correlated
+equilibrium of the meta-game. Such equilibria exist, and can be computed, in every game, of any number of
+players and with any sums. Players respond to the others' joint draw, never to their marginals:
+
+- JPSRO(CCE): every player responds once, as if it did not know what was drawn for it.
+- JPSRO(CE): every player responds once to each policy that is recommended to it, knowing which one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from acme_psro.evaluation.correlated import gaps
+from acme_psro.games.tree import GameTree
+from acme_psro.meta_game.base import MetaGame
+from acme_psro.meta_game.profiles import recommended
+from acme_psro.oracles.base import BestResponseTask
+from acme_psro.policies.meta_strategy import JointStrategy, marginal
+from acme_psro.policies.tabular import Policy
+from acme_psro.psro.loop import Loop, PSROState, Question, Solution, tasks_of
+from acme_psro.psro.meta_solving import SolveMetaGame
+from acme_psro.solvers.properties import Concept
+
+# Recommendations of a smaller probability get no responses: a solver's rounding leaves such ones.
+_LEAST_PROBABILITY = 1e-6
+
+
+def make_loop(
+    tree: GameTree, meta_game: MetaGame[Policy, np.ndarray], solve: SolveMetaGame, concept: Concept
+) -> Loop[Policy, np.ndarray]:
+    """Returns the loop in a compiled game, with exact gaps as its figures.
+
+    The figures are the sums over players of what each gains by a best response to the joint distribution
+    (`cce_gap`) and by best responses to all its recommendations (`ce_gap`), and the sum of the players'
+    expected returns (`welfare`), all in utility units.
+
+    Args:
+      tree: the compiled game.
+      meta_game: knows payoffs.
+      solve: the meta-solver, which returns a joint distribution.
+      concept: the meta-solver's solution concept. If it is a correlated equilibrium, there is a response to
+        each recommendation.
+    """
+
+    def solve_payoffs(question: Question[Policy, np.ndarray]) -> Solution:
+        joint = require_joint(solve(meta_game.tensor(question.payoffs)))
+        found = gaps(tree, question.populations, joint)
+        figures = {
+            "cce_gap": float(found.cce_gains.sum()),
+            "ce_gap": float(found.ce_gains.sum()),
+            "welfare": float(found.expected_returns.sum()),
+        }
+        return Solution(joint, figures)
+
+    return Loop(solve_payoffs, _tasks_by_recommendation if concept is Concept.CE else tasks_of)
+
+
+def require_joint(meta_strategy: object) -> JointStrategy:
+    """Returns the meta-strategy if it is a joint distribution.
+
+    Raises:
+      ValueError: it is not.
+    """
+    if not isinstance(meta_strategy, JointStrategy):
+        raise ValueError("--loop=jpsro needs a meta-solver that returns a joint distribution over profiles.")
+    return meta_strategy
+
+
+def _tasks_by_recommendation(
+    state: PSROState[Policy, np.ndarray],
+) -> list[BestResponseTask[Policy, np.ndarray]]:
+    """Returns a task for each player and each policy that is recommended to it."""
+    joint = require_joint(state.meta_strategy)
+    tasks = []
+    for player, population in enumerate(state.populations):
+        weights = marginal(joint, player, len(population))
+        for policy in np.flatnonzero(weights >= _LEAST_PROBABILITY):
+            told = recommended(joint, player, int(policy))
+            assert told is not None, "its probability is above 0"
+            weight = float(weights[policy])
+            tasks.append(BestResponseTask(player, state.populations, told, state.payoffs, weight))
+    return tasks

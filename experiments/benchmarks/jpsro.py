@@ -1,0 +1,159 @@
+"""JPSRO with exact responses: ours against OpenSpiel's `jpsro`, iterations and seconds to an equilibrium.
+
+python -m experiments.benchmarks.jpsro
+
+Both sides solve meta-games by maximum Gini (C)CE and stop when the players' gains by exact best responses sum
+to less than `--gap`. The times of both sides exclude preparing the game: ours is compiled, theirs is loaded.
+Of OpenSpiel's loop only the functions that training needs are called, without those of its second, evaluating
+meta-solver. It needs cvxpy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from absl import flags
+
+from acme_psro.commands import command_line
+from acme_psro.games.compile import compile_game
+from acme_psro.games.loading import load_game
+from acme_psro.games.tree import GameTree
+from acme_psro.meta_game.exact import ExactMetaGame
+from acme_psro.oracles import exact
+from acme_psro.psro import joint, loop
+from acme_psro.solvers import get_solver
+from acme_psro.solvers.properties import properties_of
+from experiments.benchmarks.shared import table
+
+GAMES = (
+    "kuhn_poker(players=3)",
+    "sheriff(num_rounds=1)",
+    "trade_comm(num_items=3)",
+    "tiny_bridge_2p",
+    "goofspiel(players=2,num_cards=4,points_order=descending,returns_type=total_points,imp_info=True)",
+    "matrix_bos",
+    "matrix_shapleys_game",
+)
+
+flags.DEFINE_list("games", None, "OpenSpiel game strings; by default a list of small ones.")
+flags.DEFINE_float("gap", 1e-4, "Sum of the players' gains at which a side is done.", lower_bound=0.0)
+flags.DEFINE_float("seconds", 120.0, "Limit on the time of OpenSpiel's side for each game and solver.")
+flags.DEFINE_integer("most", 200, "Limit on the iterations of a side.")
+
+FLAGS = flags.FLAGS
+
+_SOLVERS = {"cce": ("max_gini_cce", "mgcce"), "ce": ("max_gini_ce", "mgce")}
+_LEAST_SPEEDUP = 20
+_PEER = "open_spiel.python.algorithms.jpsro"
+
+
+class Ending(NamedTuple):
+    """A side's last iteration.
+
+    Attributes:
+      iterations: completed iterations.
+      seconds: seconds from the first policies to the gap of the last meta-strategy.
+      gap: the sum of the players' gains in the end.
+    """
+
+    iterations: int
+    seconds: float
+    gap: float
+
+
+def run_ours(tree: GameTree, kind: str, gap: float, most: int) -> Ending:
+    """Runs our side.
+
+    Args:
+      tree: the compiled game.
+      kind: "cce" or "ce".
+      gap: the gap at which it ends.
+      most: limit on its iterations.
+    """
+    # The copy drops the values that earlier runs cached on the tree, because computing them counts as time.
+    tree = dataclasses.replace(tree)
+    name, _ = _SOLVERS[kind]
+    meta_game, oracle = ExactMetaGame(tree), exact.make_oracle(tree)
+    jpsro = joint.make_loop(tree, meta_game, get_solver(name), properties_of(name).concept)
+    began = time.perf_counter()
+    state = loop.initialise(meta_game, jpsro)
+    while state.figures[f"{kind}_gap"] >= gap and state.iteration < most:
+        key = loop.iteration_key(0, state.iteration)
+        state = loop.step(state, key, oracle=oracle, meta_game=meta_game, loop=jpsro)
+    return Ending(state.iteration, time.perf_counter() - began, state.figures[f"{kind}_gap"])
+
+
+def run_theirs(game: str, kind: str, gap: float, most: int, seconds: float) -> Ending:
+    """Runs OpenSpiel's side; the arguments are those of ours, and a limit on its time in seconds."""
+    began = time.perf_counter()
+    ending = Ending(0, 0.0, float("inf"))
+    for iteration, found in enumerate(_their_gaps(game, kind)):
+        ending = Ending(iteration, time.perf_counter() - began, found)
+        if found < gap or iteration >= most or ending.seconds > seconds:
+            break
+    return ending
+
+
+def _their_gaps(name: str, kind: str) -> Iterator[float]:
+    """Yields the gap of OpenSpiel's meta-strategy after each iteration, beginning with the first policies."""
+    jpsro = importlib.import_module(_PEER)
+    game = load_game(name)
+    _, solver = _SOLVERS[kind]
+    initial = jpsro.initialize(game, solver, "uni", "uniform", False, "largest_gap")
+    _, repeats, policies, joint_policies, returns, meta_games, dists, _, values, *_ = initial
+    iteration = 0
+    while True:
+        new, gaps = jpsro.find_best_response(
+            game, dists[-1], meta_games[-1], iteration, joint_policies, kind, "all", -1.0
+        )
+        yield float(sum(map(sum, gaps)))
+        jpsro.add_new_policies(new, gaps, repeats, policies, joint_policies, returns, game, "largest_gap")
+        jpsro.add_meta_game(meta_games, policies, returns)
+        jpsro.add_meta_dist(dists, values, solver, meta_games[-1], repeats, False)
+        iteration += 1
+
+
+def main() -> None:
+    """Measures both sides in all games and prints a table."""
+    with command_line.bad_input():
+        for name in FLAGS.games or ():
+            load_game(name)
+    try:
+        importlib.import_module(_PEER)
+    except ImportError as error:
+        command_line.refuse(
+            f"OpenSpiel's jpsro, the other side, cannot be imported ({error}): pip install cvxpy"
+        )
+    table.print_machine()
+    rows, verdicts = [], []
+    for name in FLAGS.games or GAMES:
+        tree = compile_game(name)
+        for kind in _SOLVERS:
+            ours = run_ours(tree, kind, FLAGS.gap, FLAGS.most)
+            theirs = run_theirs(name, kind, FLAGS.gap, FLAGS.most, FLAGS.seconds)
+            rows.append([f"{name}, {kind.upper()}", *_cells(ours), *_cells(theirs)])
+            is_done = theirs.gap < FLAGS.gap
+            # A peer that was cut short would have taken longer, and more iterations.
+            faster = theirs.seconds / ours.seconds
+            fewer = ours.iterations <= theirs.iterations or not is_done
+            verdicts.append(ours.gap < FLAGS.gap and faster >= _LEAST_SPEEDUP and fewer)
+            print(f"{name}, {kind.upper()}: {faster:.0f} times", flush=True)
+    columns = ["game", *(f"{side} {each}" for side in ("ours", "jpsro") for each in Ending._fields)]
+    table.print_table(columns, rows)
+    table.print_bar(
+        f"gap {FLAGS.gap:g} in no more iterations and {_LEAST_SPEEDUP} times less time, "
+        f"{sum(verdicts)} of {len(verdicts)}",
+        all(verdicts),
+    )
+
+
+def _cells(ending: Ending) -> list[str]:
+    return [str(ending.iterations), f"{ending.seconds:.3f}", f"{ending.gap:.1e}"]
+
+
+if __name__ == "__main__":
+    command_line.run(main)
