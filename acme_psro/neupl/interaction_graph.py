@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from acme_psro.solvers import max_entropy_nash, nash
+from acme_psro.solvers import alpha_rank, max_entropy_nash, nash
 
 # Rows of payoffs `[P, N, N]` in, a graph `[P, N, N]` out.
 GraphMaker = Callable[[np.ndarray], np.ndarray]
@@ -69,6 +69,24 @@ def _equilibrium(payoffs: np.ndarray) -> tuple[np.ndarray, ...]:
     return nash.solve(payoffs).marginals
 
 
+def psro_alpha_rank(payoffs: np.ndarray) -> np.ndarray:
+    """Returns the graph of alpha-PSRO: each member responds to the alpha-Rank of the members before it.
+
+    A row holds the other player's marginal of the stationary distribution, in the limit of infinite alpha
+    (Muller et al. 2020, arXiv:1909.12823). Only the order of payoffs counts, so that rows jump when two
+    payoffs change places.
+
+    Args:
+      payoffs: `[2, N, N]`, in utility units.
+    """
+    graph = np.zeros_like(payoffs)
+    for member in range(1, payoffs.shape[1]):
+        before = alpha_rank.solve_marginals(payoffs[:, :member, :member]).marginals
+        for player in range(2):
+            graph[player, member, :member] = before[1 - player]
+    return graph
+
+
 def fictitious_play(payoffs: np.ndarray) -> np.ndarray:
     """Returns the graph of fictitious play: members respond to the uniform mixture of those before."""
     num = payoffs.shape[1]
@@ -97,6 +115,7 @@ def cycle(payoffs: np.ndarray) -> np.ndarray:
 
 GRAPHS: dict[str, GraphEntry] = {
     "psro_nash": GraphEntry("the equilibrium of the members before", psro_nash),
+    "psro_alpha_rank": GraphEntry("the alpha-Rank of the members before", psro_alpha_rank),
     "fictitious_play": GraphEntry("the uniform mixture of the members before", fictitious_play),
     "uniform": GraphEntry("the uniform mixture of all members", uniform),
     "cycle": GraphEntry("the next member", cycle, plays_itself=True),

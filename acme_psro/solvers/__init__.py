@@ -85,6 +85,14 @@ def check_solver_fits(name: str, num_players: int, zero_sum: bool) -> None:
         return
     # With another number of players it does not matter what returns add up to, which may not be known yet.
     game = "general-sum" if num_players == 2 else f"{num_players}-player"
-    fitting = ", ".join(sorted(each for each in SOLVERS if fits(each, num_players, zero_sum)))
+    # Loops take one kind of answers.
+    is_joint = properties_of(name).is_joint
+    fitting = ", ".join(
+        sorted(
+            each
+            for each in SOLVERS
+            if fits(each, num_players, zero_sum) and properties_of(each).is_joint == is_joint
+        )
+    )
     taken = properties_of(name).domain.value
     raise ValueError(f"meta-solver {name} is for {taken}, this one is {game}; use one of {fitting}")

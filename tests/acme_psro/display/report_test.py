@@ -106,7 +106,8 @@ def test_report_shows_headline_outcome_and_every_figure(tmp_path: pathlib.Path) 
         "At the end 4 of 4 policies",
     ):
         assert words in page.text
-    assert page.tags.count("figure") == page.tags.count("svg") == 2 + 2 + 1 + 1
+    # Convergence, meta-strategies, payoffs, gaps, and the response graph of a general-sum meta-game.
+    assert page.tags.count("figure") == page.tags.count("svg") == 2 + 2 + 1 + 1 + 1
     assert "episodes (thousands)" in text
 
 

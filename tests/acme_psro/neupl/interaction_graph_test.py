@@ -60,6 +60,14 @@ def test_psro_nash_in_rock_paper_scissors_with_a_biased_sink() -> None:
     assert effective_size(graph) == 4
 
 
+def test_psro_alpha_rank_in_rock_paper_scissors_with_a_biased_sink() -> None:
+    """Paper beats the sink; then sink, paper and scissors beat each other in turn: only the order counts."""
+    graph = make_graph("psro_alpha_rank", payoffs_of(MEMBERS), 0.0)
+    third = 1 / 3
+    rows = [[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [third, third, third, 0]]
+    np.testing.assert_allclose(graph, [rows, rows], atol=1e-5)
+
+
 def test_row_of_psro_nash_is_the_equilibrium_of_the_members_before_it() -> None:
     """In a game that is not symmetric, a player's row mixes the other player's members."""
     rng = np.random.default_rng(0)
