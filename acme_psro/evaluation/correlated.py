@@ -34,7 +34,12 @@ class Gaps(NamedTuple):
     ce_gains: np.ndarray
 
 
-def gaps(tree: GameTree, populations: Sequence[Population], joint: JointStrategy) -> Gaps:
+def gaps(
+    tree: GameTree,
+    populations: Sequence[Population],
+    joint: JointStrategy,
+    payoffs: np.ndarray | None = None,
+) -> Gaps:
     """Evaluates a joint distribution over profiles of the populations exactly.
 
     The sums of gains over players are the gaps of OpenSpiel's `corr_dist`.
@@ -43,11 +48,12 @@ def gaps(tree: GameTree, populations: Sequence[Population], joint: JointStrategy
       tree: the compiled game.
       populations: one a player.
       joint: a distribution over profiles of them.
+      payoffs: `[P, n_1, .., n_P]`, their exact payoffs, which save time; None if they are not at hand.
     """
     returns, cce, ce = [], [], []
     for player in range(tree.num_players):
-        coarse = deviations.from_meta_strategy(tree, populations, joint, player)
-        told = deviations.recommendations(tree, populations, joint, player)
+        coarse = deviations.from_meta_strategy(tree, populations, joint, player, payoffs)
+        told = deviations.recommendations(tree, populations, joint, player, payoffs)
         returns.append(coarse.value)
         cce.append(deviations.best_gain(tree, coarse))
         ce.append(sum(weight * deviations.best_gain(tree, each) for weight, each in told))

@@ -13,6 +13,7 @@ import numpy as np
 from acme_psro.evaluation.coordinated import others_reach
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
+from acme_psro.meta_game.payoffs import value
 from acme_psro.meta_game.profiles import recommended
 from acme_psro.policies.meta_strategy import JointStrategy, MetaStrategy, marginal
 from acme_psro.policies.tabular import Policy, Population, meta_strategy_plan, terminal_reach
@@ -34,12 +35,16 @@ class Deviation(NamedTuple):
 
 def from_plan(tree: GameTree, plan: np.ndarray, player: int) -> Deviation:
     """Returns a player's deviation if all play independently, by the realisation plan `[S]`."""
-    value = float(traverse.expected_returns(tree, plan)[player])
-    return Deviation(player, traverse.others_reach(tree, plan, player), value)
+    own = float(traverse.expected_returns(tree, plan)[player])
+    return Deviation(player, traverse.others_reach(tree, plan, player), own)
 
 
 def from_meta_strategy(
-    tree: GameTree, populations: Sequence[Population], meta_strategy: MetaStrategy, player: int
+    tree: GameTree,
+    populations: Sequence[Population],
+    meta_strategy: MetaStrategy,
+    player: int,
+    payoffs: np.ndarray | None = None,
 ) -> Deviation:
     """Returns a player's deviation from a meta-strategy of any kind.
 
@@ -48,26 +53,35 @@ def from_meta_strategy(
       populations: one a player.
       meta_strategy: how all play.
       player: the player who may deviate.
+      payoffs: `[P, n_1, .., n_P]`, exact payoffs of the populations, which save time with a joint
+        distribution; None if they are not at hand.
     """
     if not isinstance(meta_strategy, JointStrategy):
         return from_plan(tree, meta_strategy_plan(tree, populations, meta_strategy), player)
     others = others_reach(tree, populations, meta_strategy, player, tree.terminal_nodes)
+    if payoffs is not None:
+        return Deviation(player, others, float(value(payoffs, meta_strategy)[player]))
     return Deviation(player, others, _joint_value(tree, populations, meta_strategy, player))
 
 
 def recommendations(
-    tree: GameTree, populations: Sequence[Population], joint: JointStrategy, player: int
+    tree: GameTree,
+    populations: Sequence[Population],
+    joint: JointStrategy,
+    player: int,
+    payoffs: np.ndarray | None = None,
 ) -> list[tuple[float, Deviation]]:
     """Returns the deviations of a player who was told its policy, each with that policy's probability.
 
-    Policies that are never recommended have none.
+    Policies that are never recommended have none. The arguments are those of `from_meta_strategy`.
     """
     weights = marginal(joint, player, len(populations[player]))
     found = []
     for policy in np.flatnonzero(weights):
         told = recommended(joint, player, int(policy))
         if told is not None:
-            found.append((float(weights[policy]), from_meta_strategy(tree, populations, told, player)))
+            deviation = from_meta_strategy(tree, populations, told, player, payoffs)
+            found.append((float(weights[policy]), deviation))
     return found
 
 
@@ -86,9 +100,9 @@ def best_gain(tree: GameTree, deviation: Deviation, best_value: float | None = N
       deviation: the player's alternatives.
       best_value: the best deviation's expected return, if it is known already.
     """
-    value = best_response(tree, deviation).value if best_value is None else best_value
-    # Following the meta-strategy gains 0; rounding may say so by one unit in the last place.
-    return max(value - deviation.value, 0.0)
+    best = best_response(tree, deviation).value if best_value is None else best_value
+    # Following the meta-strategy gains 0; rounding may say otherwise by one unit in the last place.
+    return max(best - deviation.value, 0.0)
 
 
 def gains(tree: GameTree, deviation: Deviation, policies: Sequence[Policy]) -> list[float]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from acme_psro.evaluation import beliefs
 from acme_psro.evaluation.exact import Evaluation
+from acme_psro.games import sweeps
 from acme_psro.games.graph import GameGraph
 from acme_psro.policies.meta_strategy import MetaStrategy, require_product
 from acme_psro.policies.on_graph import GraphPopulation, stack_tables
@@ -17,7 +18,8 @@ def evaluate_on_graph(
     graph: GameGraph,
     populations: Sequence[GraphPopulation],
     meta_strategy: MetaStrategy,
-    returns: np.ndarray,
+    returns: np.ndarray | None = None,
+    on_progress: beliefs.OnProgress | None = None,
 ) -> Evaluation:
     """Evaluates the mixture of the populations exactly.
 
@@ -25,7 +27,8 @@ def evaluate_on_graph(
       graph: the compiled game, of two players.
       populations: one a player.
       meta_strategy: a distribution for each player.
-      returns: `[P]`, what the players earn by the mixture, which follows from the payoffs.
+      returns: `[P]`, what the players earn by the mixture, if exact payoffs are known; None to compute it.
+      on_progress: called from time to time, see `acme_psro.evaluation.beliefs.gains`.
 
     Raises:
       ValueError: the meta-strategy is a joint distribution, or the search needs too much memory.
@@ -35,5 +38,7 @@ def evaluate_on_graph(
         drawn = np.flatnonzero(marginal)
         tables.append(stack_tables(graph, player, tuple(populations[player][k] for k in drawn)))
         weights.append(marginal[drawn] / marginal[drawn].sum())
-    gains = beliefs.gains(graph, tables, weights, returns=returns)
+    if returns is None:
+        returns = np.einsum("pij,i,j->p", sweeps.payoffs(graph, tables), *weights)
+    gains = beliefs.gains(graph, tables, weights, returns=returns, on_progress=on_progress)
     return Evaluation(returns, gains)

@@ -36,7 +36,9 @@ def make_oracle(tree: GameTree, tolerance: float = 1e-9) -> Oracle[Policy, np.nd
 def _respond(
     tree: GameTree, task: BestResponseTask[Policy, np.ndarray], tolerance: float
 ) -> Response[Policy]:
-    deviation = deviations.from_meta_strategy(tree, task.populations, task.meta_strategy, task.player)
+    deviation = deviations.from_meta_strategy(
+        tree, task.populations, task.meta_strategy, task.player, task.payoffs
+    )
     average = average_plan(tree, task.populations)
     best = deviations.best_response(tree, deviation, otherwise=average)
     gain = deviations.best_gain(tree, deviation, best.value)

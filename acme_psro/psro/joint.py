@@ -45,8 +45,9 @@ def make_loop(
     """
 
     def solve_payoffs(question: Question[Policy, np.ndarray]) -> Solution:
-        joint = require_joint(solve(meta_game.tensor(question.payoffs)))
-        found = gaps(tree, question.populations, joint)
+        tensor = meta_game.tensor(question.payoffs)
+        joint = require_joint(solve(tensor))
+        found = gaps(tree, question.populations, joint, tensor)
         figures = {
             "cce_gap": float(found.cce_gains.sum()),
             "ce_gap": float(found.ce_gains.sum()),

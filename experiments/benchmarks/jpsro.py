@@ -23,6 +23,7 @@ from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import ExactMetaGame
+from acme_psro.meta_game.payoffs import value
 from acme_psro.oracles import exact
 from acme_psro.psro import joint, loop
 from acme_psro.solvers import get_solver
@@ -32,6 +33,7 @@ from experiments.benchmarks.shared import table
 GAMES = (
     "kuhn_poker(players=3)",
     "sheriff(num_rounds=1)",
+    "sheriff(item_penalty=1.0,item_value=5.0,max_bribe=2,max_items=3,num_rounds=2,sheriff_penalty=1.0)",
     "trade_comm(num_items=3)",
     "tiny_bridge_2p",
     "goofspiel(players=2,num_cards=4,points_order=descending,returns_type=total_points,imp_info=True)",
@@ -58,11 +60,13 @@ class Ending(NamedTuple):
       iterations: completed iterations.
       seconds: seconds from the first policies to the gap of the last meta-strategy.
       gap: the sum of the players' gains in the end.
+      returns: the players' expected returns in the end.
     """
 
     iterations: int
     seconds: float
     gap: float
+    returns: tuple[float, ...]
 
 
 def run_ours(tree: GameTree, kind: str, gap: float, most: int) -> Ending:
@@ -84,22 +88,24 @@ def run_ours(tree: GameTree, kind: str, gap: float, most: int) -> Ending:
     while state.figures[f"{kind}_gap"] >= gap and state.iteration < most:
         key = loop.iteration_key(0, state.iteration)
         state = loop.step(state, key, oracle=oracle, meta_game=meta_game, loop=jpsro)
-    return Ending(state.iteration, time.perf_counter() - began, state.figures[f"{kind}_gap"])
+    seconds = time.perf_counter() - began
+    returns = value(state.payoffs, joint.require_joint(state.meta_strategy))
+    return Ending(state.iteration, seconds, state.figures[f"{kind}_gap"], tuple(returns.tolist()))
 
 
 def run_theirs(game: str, kind: str, gap: float, most: int, seconds: float) -> Ending:
     """Runs OpenSpiel's side; the arguments are those of ours, and a limit on its time in seconds."""
     began = time.perf_counter()
-    ending = Ending(0, 0.0, float("inf"))
-    for iteration, found in enumerate(_their_gaps(game, kind)):
-        ending = Ending(iteration, time.perf_counter() - began, found)
+    ending = Ending(0, 0.0, float("inf"), ())
+    for iteration, (found, returns) in enumerate(_their_iterations(game, kind)):
+        ending = Ending(iteration, time.perf_counter() - began, found, returns)
         if found < gap or iteration >= most or ending.seconds > seconds:
             break
     return ending
 
 
-def _their_gaps(name: str, kind: str) -> Iterator[float]:
-    """Yields the gap of OpenSpiel's meta-strategy after each iteration, beginning with the first policies."""
+def _their_iterations(name: str, kind: str) -> Iterator[tuple[float, tuple[float, ...]]]:
+    """Yields gap and returns of OpenSpiel's meta-strategy after each iteration, and before the first one."""
     jpsro = importlib.import_module(_PEER)
     game = load_game(name)
     _, solver = _SOLVERS[kind]
@@ -110,7 +116,7 @@ def _their_gaps(name: str, kind: str) -> Iterator[float]:
         new, gaps = jpsro.find_best_response(
             game, dists[-1], meta_games[-1], iteration, joint_policies, kind, "all", -1.0
         )
-        yield float(sum(map(sum, gaps)))
+        yield float(sum(map(sum, gaps))), tuple(float(each) for each in values[-1])
         jpsro.add_new_policies(new, gaps, repeats, policies, joint_policies, returns, game, "largest_gap")
         jpsro.add_meta_game(meta_games, policies, returns)
         jpsro.add_meta_dist(dists, values, solver, meta_games[-1], repeats, False)
@@ -142,7 +148,10 @@ def main() -> None:
             fewer = ours.iterations <= theirs.iterations or not is_done
             verdicts.append(ours.gap < FLAGS.gap and faster >= _LEAST_SPEEDUP and fewer)
             print(f"{name}, {kind.upper()}: {faster:.0f} times", flush=True)
-    columns = ["game", *(f"{side} {each}" for side in ("ours", "jpsro") for each in Ending._fields)]
+    columns = [
+        "game",
+        *(f"{side} {each}" for side in ("ours", "jpsro") for each in ("iterations", "seconds", "gap")),
+    ]
     table.print_table(columns, rows)
     table.print_bar(
         f"gap {FLAGS.gap:g} in no more iterations and {_LEAST_SPEEDUP} times less time, "
