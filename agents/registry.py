@@ -7,6 +7,7 @@ This module is light to import. Agents and Acme are imported only when an entry'
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,6 +54,8 @@ class Agent(NamedTuple):
       finds_responses: True if population runs may use it to find best responses.
       takes_contexts: True if one network of it may be many policies, told apart by their contexts.
       is_on_policy: True if it learns from its own newest decisions alone.
+      learns_from_rollouts: True if, on the device, it plays whole rollouts of its newest policy and learns
+        from them in epochs, see `agents.self_play`.
     """
 
     core: Callable[[], CoreParts]
@@ -60,6 +63,7 @@ class Agent(NamedTuple):
     finds_responses: bool
     takes_contexts: bool = False
     is_on_policy: bool = False
+    learns_from_rollouts: bool = False
 
 
 def _crossq() -> CoreParts:
@@ -95,10 +99,32 @@ def _mpo_in_acme() -> AcmeParts:
     return AcmeParts(builder.ConditionalMPOBuilder, builder.make_networks)
 
 
+def _self_play(name: str) -> CoreParts:
+    from agents import self_play
+    from agents.self_play.transitions import make_agent_core
+
+    preset = self_play.PRESETS[name]
+    presets = {"default": preset, "games": preset}
+    return CoreParts(self_play.SelfPlayConfig(), presets, self_play.make_networks, make_agent_core)
+
+
+def _self_play_in_acme() -> AcmeParts:
+    from agents.self_play import builder
+
+    return AcmeParts(builder.SelfPlayBuilder, builder.make_networks)
+
+
+def _self_play_agent(name: str) -> Agent:
+    core = functools.partial(_self_play, name)
+    return Agent(core, _self_play_in_acme, finds_responses=True, is_on_policy=True, learns_from_rollouts=True)
+
+
 AGENTS: dict[str, Agent] = {
     "crossq": Agent(_crossq, _crossq_in_acme, finds_responses=True),
     "conditional_mpo": Agent(_mpo, _mpo_in_acme, finds_responses=True, takes_contexts=True),
     "vmpo": Agent(_v_mpo, _mpo_in_acme, finds_responses=False, takes_contexts=True, is_on_policy=True),
+    "ppo": _self_play_agent("ppo"),
+    "mmd": _self_play_agent("mmd"),
 }
 
 

@@ -44,6 +44,20 @@ _ON_POLICY = {
     "num_parallel_calls": 1,
 }
 
+# The self-play agent estimates advantages over sequences, and learns from each batch in several epochs. Most
+# games have few decisions of one player, and padding counts as decisions of a batch.
+_EPOCHS = {
+    **_ON_POLICY,
+    "batch_size": 1024,
+    "min_replay_size": 1024,
+    "max_replay_size": 4096,
+    "sequence_length": 4,
+}
+_SELF_PLAY = {
+    "control": _Overrides(agent={}, replay={**_EPOCHS, "sequence_length": 16}),
+    "openspiel": _Overrides(agent={}, replay=_EPOCHS),
+}
+
 # Overrides by name of the agent and kind of environment.
 _OVERRIDES: dict[str, dict[str, _Overrides]] = {
     "crossq": {
@@ -90,6 +104,8 @@ _OVERRIDES: dict[str, dict[str, _Overrides]] = {
         ),
         "openspiel": _Overrides(agent={"discount": 1.0}, replay={"n_step": 8, **_ON_POLICY}),
     },
+    "ppo": _SELF_PLAY,
+    "mmd": _SELF_PLAY,
 }
 
 

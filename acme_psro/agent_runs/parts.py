@@ -130,8 +130,10 @@ def _configure(presets: Mapping[str, Any], config: AgentRunConfig, name: str) ->
         raise ValueError(f"no preset named {name!r}; {config.agent} has {', '.join(presets)}.")
     replay = make_replay(config)
     # Derived from the length of the run and from the game. Overrides of the user take precedence.
+    steps = config.gradient_steps(replay.batch_size, replay.samples_per_insert)
     derived = {
-        "horizon": config.gradient_steps(replay.batch_size, replay.samples_per_insert),
+        # The schedules of agents that learn in epochs run over decisions.
+        "horizon": config.actor_steps if AGENTS[config.agent].learns_from_rollouts else steps,
         "reward_scale": _reward_scale(config),
     }
     return settings.replace(config.agent, presets[name], derived | config.agent_overrides())

@@ -53,6 +53,10 @@ class CompiledGame(Protocol):
         """Largest absolute return of any player, or 1 if the game pays nothing."""
 
     @property
+    def most_decisions(self) -> int:
+        """The largest number of decisions of one player in a game."""
+
+    @property
     def digest(self) -> str:
         """A digest of all arrays: the identity of the compiled game, whatever its name is."""
 

@@ -153,17 +153,23 @@ class GameGraph:
     @functools.cached_property
     def utility_scale(self) -> float:
         """Largest absolute return of any player, or 1 if the game pays nothing."""
-        return float(max(self._most_paid(1.0), self._most_paid(-1.0))) or 1.0
+        return float(max(self._most_paid(self.reward), self._most_paid(-self.reward))) or 1.0
 
-    def _most_paid(self, sign: float) -> float:
-        """Returns the largest return of any player, rewards being multiplied by a sign."""
+    @functools.cached_property
+    def most_decisions(self) -> int:
+        """The largest number of decisions of one player in an episode, see `acme_psro.games.compiled`."""
+        mover = self.player[self.source]
+        return round(self._most_paid((mover[:, None] == np.arange(self.num_players)).astype(np.float64)))
+
+    def _most_paid(self, paid: np.ndarray) -> float:
+        """Returns the largest sum over an episode, of any player, of what moves pay: `[E, P]`."""
         inner = np.flatnonzero(self.num_children)
         inner = inner[np.argsort(self.first_edge[inner])]
-        reward, most = sign * self.reward, np.zeros((self.num_nodes, self.num_players))
-        # After t rounds, the largest sum of rewards in t moves from each node. Few rounds change anything.
+        most = np.zeros((self.num_nodes, self.num_players))
+        # After t rounds, the largest sum of t moves from each node. Few rounds change anything.
         for _ in range(self.max_moves):
             before = most[inner]
-            most[inner] = np.maximum.reduceat(reward + most[self.successor], self.first_edge[inner])
+            most[inner] = np.maximum.reduceat(paid + most[self.successor], self.first_edge[inner])
             if np.array_equal(before, most[inner]):
                 break
         return float(most[0].max())

@@ -102,6 +102,11 @@ class GameTree:
         """Returns the player's rows in a policy table, see `acme_psro.games.compiled`."""
         return self.infosets_of(player)
 
+    @property
+    def most_decisions(self) -> int:
+        """The largest number of decisions of one player in a game, see `acme_psro.games.compiled`."""
+        return max(len(offsets) - 1 for offsets in self.level_offsets)
+
     @functools.cached_property
     def digest(self) -> str:
         """A digest of all arrays: the identity of the compiled game, whatever its name is."""

@@ -26,13 +26,16 @@ class GraphMetaGame:
 
     Args:
       graph: the compiled game.
+      first: the players' first policies; None for uniform ones.
     """
 
-    def __init__(self, graph: GameGraph) -> None:
-        self._graph = graph
+    def __init__(self, graph: GameGraph, first: tuple[GraphPolicy, ...] | None = None) -> None:
+        self._graph, self._first = graph, first
 
     def first(self) -> tuple[GraphPolicy, ...]:
-        """Returns uniform policies, with which populations begin."""
+        """Returns the policies that populations begin with."""
+        if self._first is not None:
+            return self._first
         return tuple(uniform_graph_policy(self._graph, player) for player in range(2))
 
     def extend(self, populations: Sequence[GraphPopulation], known: np.ndarray | None) -> np.ndarray:

@@ -16,19 +16,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from acme_psro.games import rollout
-from acme_psro.games.tree import GameTree
+from acme_psro.meta_game.base import PolicyT
 from acme_psro.neupl import estimation, freezing, history, parts, seats, simplex, training
+from acme_psro.neupl.base import MemberGame
 from acme_psro.neupl.config import NeuPLConfig
-from acme_psro.neupl.members import make_graph_maker, make_populations, share_of_learning
-from acme_psro.neupl.responses import Task, payoffs_of, response_of
-from acme_psro.neupl.sinks import find_shared, make_sink
-from acme_psro.neupl.values import Assessment, assess
+from acme_psro.neupl.members import make_graph_maker, share_of_learning
+from acme_psro.neupl.responses import payoffs_of, response_of
+from acme_psro.neupl.sinks import make_sink
+from acme_psro.neupl.values import Assessment
 from acme_psro.oracles.asking import Results
-from acme_psro.oracles.base import NO_WORK, Counts, Memory, Response
+from acme_psro.oracles.base import NO_WORK, BestResponseTask, Counts, Memory, Response
 from acme_psro.oracles.device.lane_oracle import LaneOracle
 from acme_psro.oracles.device.lanes import Lane
 from acme_psro.oracles.device.oracle import settle
-from acme_psro.policies.tabular import Policy, Population
 from acme_psro.system import pytrees
 from agents.core import AgentCore, Observation
 
@@ -41,11 +41,11 @@ _EPOCHS_TO_EXPLOIT = 10
 _FREEZING, _HISTORY = "freezing_", history.PREFIX
 
 
-class NeuPLOracle(LaneOracle[Policy]):
+class NeuPLOracle(LaneOracle[PolicyT]):
     """An oracle that trains all members in one network.
 
     Args:
-      tree: the compiled game, two-player and zero-sum.
+      members: the compiled game, two-player and zero-sum, a tree or a graph.
       make_agent: makes the agent that learns, whose policies depend on their contexts.
       config: the population and the budget of an epoch.
       epochs: the number of epochs planned, over which the agent's schedules run.
@@ -60,29 +60,30 @@ class NeuPLOracle(LaneOracle[Policy]):
 
     def __init__(
         self,
-        tree: GameTree,
+        members: MemberGame[PolicyT],
         make_agent: MakeAgent,
         config: NeuPLConfig,
         epochs: int,
         is_on_policy: bool = False,
     ) -> None:
-        self._tree, self._config = tree, config
-        sink = make_sink(tree, config)
-        shared = find_shared(tree, sink)
+        compiled = members.compiled
+        self._members, self._compiled, self._config = members, compiled, config
+        sink = make_sink(compiled, config)
+        shared = members.find_shared(sink)
         self._make_graph = make_graph_maker(config, shared is not None)
-        game = rollout.make_arrays(tree)
-        seen = seats.make_seats(tree, shared)
+        game = rollout.make_arrays(compiled)
+        seen = seats.make_seats(compiled, shared)
         context = jnp.zeros((1, config.context_size))
         example = Observation(game.info_state[:1], game.legal_actions[:1], context)
-        core = make_agent(example, tree.num_actions, epochs * config.updates)
+        core = make_agent(example, compiled.num_actions, epochs * config.updates)
         estimating = None
         if config.payoffs == "estimated":
-            estimating = estimation.make_estimating(config, tree.utility_scale, shared is not None)
-        self._parts = parts.make_parts(tree, game, seen, core, config, estimating, is_on_policy)
+            estimating = estimation.make_estimating(config, compiled.utility_scale, shared is not None)
+        self._parts = parts.make_parts(compiled, game, seen, core, config, estimating, is_on_policy)
         self._condition = jax.jit(lambda agent, rows: training.policies(self._parts, agent, rows)[1])
         # As a lane `[1, ..]`, on the device: it is large, and the next epoch goes on with it.
         self._lane_state: Any = None
-        sinks = [sink[tree.infosets_of(player)] for player in range(2)]
+        sinks = [sink[compiled.rows_of(player)] for player in range(2)]
         self._freezing = freezing.start(sinks, config.population_size)
         self._history = history.start(config.population_size)
 
@@ -92,7 +93,9 @@ class NeuPLOracle(LaneOracle[Policy]):
         state, plan = lane.material
         return training.train_epoch(self._parts, jax.random.wrap_key_data(lane.key), state, plan)
 
-    def ask(self, key: np.ndarray, tasks: Sequence[Task]) -> Generator[Lane, Results, list[Response[Policy]]]:
+    def ask(
+        self, key: np.ndarray, tasks: Sequence[BestResponseTask[PolicyT, np.ndarray]]
+    ) -> Generator[Lane, Results, list[Response[PolicyT]]]:
         """Returns a generator of the players' responses, which leaves the training to its caller.
 
         It yields one lane, and is sent what the program returns for it, see `acme_psro.oracles.asking`.
@@ -107,8 +110,8 @@ class NeuPLOracle(LaneOracle[Policy]):
         epoch = yield Lane(key_data, np.zeros(1, np.int32), material)
         self._lane_state = epoch.state
         probs = _alone(epoch.probs)
-        populations = make_populations(self._tree, self._restore_fixed(probs))
-        exact = assess(self._tree, populations, graph)
+        populations = self._members.make_populations(self._restore_fixed(probs))
+        exact = self._members.assess(populations, graph)
         if self._config.freezing:
             exact, populations = self._freeze(probs, populations, exact, graph)
         self._history = history.record(self._history, graph, exact.values)
@@ -119,7 +122,8 @@ class NeuPLOracle(LaneOracle[Policy]):
         metrics["frozen"] = float(self._freezing.mask(self._config.population_size).sum(axis=1).min())
         if self._config.simplex and self._history.done % _EPOCHS_TO_EXPLOIT == 0:
             exploitation = self.exploit_mixtures(np.random.default_rng(key), populations)
-            metrics["simplex_gap"] = exploitation.relative_gap
+            if exploitation is not None:
+                metrics["simplex_gap"] = exploitation.relative_gap
         payoffs = exact.payoffs
         if epoch.payoffs is not None:
             payoffs = np.asarray(_alone(epoch.payoffs), np.float64)
@@ -139,18 +143,19 @@ class NeuPLOracle(LaneOracle[Policy]):
         return parts.Plan(*_as_lane(arrays))
 
     def exploit_mixtures(
-        self, rng: np.random.Generator, populations: tuple[Population, ...]
-    ) -> simplex.Exploitation:
+        self, rng: np.random.Generator, populations: tuple[tuple[PolicyT, ...], ...]
+    ) -> simplex.Exploitation | None:
         """Evaluates the network against `MIXTURES` mixtures drawn evenly from the simplex of members.
 
-        As other responses to a mixture that is given, it plays its most probable actions.
+        As other responses to a mixture that is given, it plays its most probable actions. None if exact
+        responses take too long, as on graphs.
         """
         assert self._lane_state is not None, "there is a network after the first epoch"
         mixtures = simplex.draw_mixtures(rng, MIXTURES, self._config.population_size)
         agent = _alone(self._lane_state.agent)
         tables = self._condition(agent, jnp.asarray(np.stack([mixtures, mixtures])))
-        pure = settle(np.asarray(tables), self._tree.legal_actions)
-        return simplex.exploit(self._tree, populations, mixtures, pure)
+        pure = settle(np.asarray(tables), self._compiled.legal_actions)
+        return self._members.exploit(populations, mixtures, pure)
 
     def memory(self) -> Memory:
         """Returns the agent, the buffer and what is frozen."""
@@ -173,37 +178,41 @@ class NeuPLOracle(LaneOracle[Policy]):
         if not memory:
             return
         example = jax.eval_shape(functools.partial(training.init, self._parts), jax.random.key(0))
-        otherwise = f"the network is of another game or population than {self._tree.game_string}."
+        otherwise = f"the network is of another game or population than {self._compiled.game_string}."
         self._lane_state = _as_lane(pytrees.from_arrays(example, memory, otherwise))
         self._freezing = freezing.from_arrays(_part(memory, _FREEZING))
         self._history = history.from_arrays(_part(memory, _HISTORY))
 
     def _freeze(
-        self, probs: np.ndarray, populations: tuple[Population, ...], exact: Assessment, graph: np.ndarray
-    ) -> tuple[Assessment, tuple[Population, ...]]:
+        self,
+        probs: np.ndarray,
+        populations: tuple[tuple[PolicyT, ...], ...],
+        exact: Assessment,
+        graph: np.ndarray,
+    ) -> tuple[Assessment, tuple[tuple[PolicyT, ...], ...]]:
         """Advances freezing, and returns figures and populations with the members that are fixed now."""
-        greedy = settle(probs, self._tree.legal_actions)
+        greedy = settle(probs, self._compiled.legal_actions)
         # Members of the frontier oppose fixed members only, so that all members can be exchanged at once: the
         # values of the frontier do not depend on the others.
         below = self._restore_fixed(greedy)
         candidates = [
-            [whole[:, self._tree.infosets_of(player)] for player in range(2)] for whole in (probs, greedy)
+            [whole[:, self._compiled.rows_of(player)] for player in range(2)] for whole in (probs, greedy)
         ]
-        greedy_figures = assess(self._tree, make_populations(self._tree, below), graph)
+        greedy_figures = self._members.assess(self._members.make_populations(below), graph)
         assessed = [exact.values, greedy_figures.values]
         config = self._config
         self._freezing = freezing.advance(
             self._freezing, assessed, candidates, config.patience, config.enough
         )
-        populations = make_populations(self._tree, self._restore_fixed(probs))
-        return assess(self._tree, populations, graph), populations
+        populations = self._members.make_populations(self._restore_fixed(probs))
+        return self._members.assess(populations, graph), populations
 
     def _restore_fixed(self, tables: np.ndarray) -> np.ndarray:
         """Returns `[N, I, A]` with the policies of fixed members in their places."""
         tables = np.array(tables, np.float64)
         mask = self._freezing.mask(self._config.population_size)
         for player, own in enumerate(self._freezing.tables):
-            rows = self._tree.infosets_of(player)
+            rows = self._compiled.rows_of(player)
             tables[mask[player], rows] = own[mask[player]]
         return tables
 

@@ -11,7 +11,7 @@ import chex
 import jax
 
 from acme_psro.games import rollout
-from acme_psro.games.tree import GameTree
+from acme_psro.games.compiled import CompiledGame
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.estimation import Estimating, Estimation
 from acme_psro.neupl.seats import Seats, make_contexts
@@ -85,7 +85,7 @@ class Parts(NamedTuple):
 
 
 def make_parts(
-    tree: GameTree,
+    compiled: CompiledGame,
     game: rollout.GameArrays,
     seats: Seats,
     core: AgentCore,
@@ -93,15 +93,14 @@ def make_parts(
     estimating: Estimating | None = None,
     is_on_policy: bool = False,
 ) -> Parts:
-    """Returns the parts of an epoch in a two-player game."""
-    num_decisions = max(len(offsets) - 1 for offsets in tree.level_offsets)
+    """Returns the parts of an epoch in a two-player game, a tree or a graph."""
+    num_decisions = compiled.most_decisions
     held_rounds = max(1, config.buffer_size // (2 * config.num_envs * num_decisions))
     if is_on_policy:
         # Decisions of earlier rounds come from other policies.
         held_rounds = 1
-    return Parts(
-        game, seats, core, config, num_decisions, held_rounds, tree.utility_scale, estimating, is_on_policy
-    )
+    scale = compiled.utility_scale
+    return Parts(game, seats, core, config, num_decisions, held_rounds, scale, estimating, is_on_policy)
 
 
 def observe(parts: Parts, infoset: jax.Array, rows: jax.Array) -> Observation:

@@ -44,12 +44,12 @@ def response_of(
     return Response(None, gain, possible, counts, metrics, others=population, payoffs=payoffs)
 
 
-def known_payoffs(responses: Sequence[Response[Policy]]) -> np.ndarray | None:
+def known_payoffs(responses: Sequence[Response[PolicyT]]) -> np.ndarray | None:
     """Returns the payoffs `[P, N, N]` that responses bring along; None if they bring none."""
     return responses[0].payoffs
 
 
-def payoffs_of(tasks: Sequence[Task]) -> np.ndarray:
+def payoffs_of(tasks: Sequence[BestResponseTask[PolicyT, np.ndarray]]) -> np.ndarray:
     """Returns the payoffs `[2, N, N]` of the populations.
 
     Raises:

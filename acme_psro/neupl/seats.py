@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from acme_psro.games.tree import GameTree
+from acme_psro.games.compiled import CompiledGame
 
 
 class Seats(NamedTuple):
@@ -34,16 +34,16 @@ def make_contexts(rows: jax.Array, seat: jax.Array) -> jax.Array:
     return jnp.concatenate([rows, seat[..., None]], axis=-1)
 
 
-def make_seats(tree: GameTree, counterpart: np.ndarray | None) -> Seats:
+def make_seats(compiled: CompiledGame, counterpart: np.ndarray | None) -> Seats:
     """Returns the seats of a game.
 
     Args:
-      tree: the compiled game.
+      compiled: the game, a tree or a graph.
       counterpart: `[I]`, player 0's information state for each one, if the game is symmetric.
     """
-    player = np.zeros(tree.num_infosets, np.int32)
-    player[tree.infosets_of(1)] = 1
-    own = np.arange(tree.num_infosets)
+    player = np.zeros(compiled.num_rows, np.int32)
+    player[compiled.rows_of(1)] = 1
+    own = np.arange(compiled.num_rows)
     seen = own if counterpart is None else counterpart
     context = player if counterpart is None else np.zeros_like(player)
     return Seats(jnp.asarray(player), jnp.asarray(seen, jnp.int32), jnp.asarray(context, jnp.float32))

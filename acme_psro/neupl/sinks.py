@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from acme_psro.games.compiled import CompiledGame
+from acme_psro.games.graph import GameGraph
 from acme_psro.games.tree import GameTree
 from acme_psro.neupl.config import SINKS, NeuPLConfig, find_files
 from acme_psro.neupl.symmetry import find_counterparts
@@ -74,19 +76,19 @@ def read_sinks(config: NeuPLConfig, game: str) -> dict[int, StoredPolicy]:
     return found
 
 
-def make_sink(tree: GameTree, config: NeuPLConfig) -> np.ndarray:
-    """Returns the policy `[I, A]` of the sinks, for all players.
+def make_sink(compiled: CompiledGame, config: NeuPLConfig) -> np.ndarray:
+    """Returns the policy `[I, A]` of the sinks, for all players, on a tree or a graph.
 
     Raises:
       StoredPolicyError: see `read_sinks`.
     """
     if config.sink == "first_actions":
-        is_first = np.cumsum(tree.legal_actions, axis=1) == 1
-        preference = np.exp(np.where(is_first, _FIRST, _OTHERS)) * tree.legal_actions
+        is_first = np.cumsum(compiled.legal_actions, axis=1) == 1
+        preference = np.exp(np.where(is_first, _FIRST, _OTHERS)) * compiled.legal_actions
         return preference / preference.sum(axis=1, keepdims=True)
-    table = tree.uniform_policy()
-    for player, policy in read_sinks(config, tree.game_string).items():
-        table[tree.infosets_of(player)] = _make_table(tree, policy)
+    table = compiled.uniform_policy()
+    for player, policy in read_sinks(config, compiled.game_string).items():
+        table[compiled.rows_of(player)] = _make_table(compiled, policy)
     return table
 
 
@@ -111,13 +113,28 @@ def find_shared(tree: GameTree, sink: np.ndarray) -> np.ndarray | None:
     return counterparts
 
 
-def _make_table(tree: GameTree, policy: StoredPolicy) -> np.ndarray:
+def _make_table(compiled: CompiledGame, policy: StoredPolicy) -> np.ndarray:
+    if isinstance(compiled, GameGraph):
+        return _make_table_on_graph(compiled, policy)
+    assert isinstance(compiled, GameTree), "a compiled game is a tree or a graph"
     if policy.about["kind"] == "table":
-        return decoders.table_on_tree(tree, policy)
+        return decoders.table_on_tree(compiled, policy)
     # It imports JAX, which tables do without.
     from acme_psro.policies import as_table
 
-    return as_table.make_table(tree, policy)
+    return as_table.make_table(compiled, policy)
+
+
+def _make_table_on_graph(graph: GameGraph, policy: StoredPolicy) -> np.ndarray:
+    kind, player = policy.about["kind"], policy.about["player"]
+    if kind == "uniform":
+        return graph.uniform_policy()[graph.rows_of(player)]
+    if kind != "graph_table":
+        raise StoredPolicyError(
+            f"the sink of player {player} is of kind {kind!r}, which may remember more than an observation: "
+            "on a graph, take a policy of a run on graphs, of kind 'graph_table'."
+        )
+    return decoders.table_on_graph(graph, policy)
 
 
 def _digest(policies: list[StoredPolicy]) -> str:

@@ -61,6 +61,10 @@ class PopulationRun(abc.ABC, Generic[PolicyT, PayoffsT]):
     def describe(self) -> str:
         """Returns one line that describes the game."""
 
+    def describe_task(self) -> Sequence[str]:
+        """Returns lines on the progress of what the run itself computes now; none if it is done soon."""
+        return ()
+
     @abc.abstractmethod
     def converged(self, state: PSROState[PolicyT, PayoffsT]) -> bool:
         """Returns True if it is known that no player can gain."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from acme_psro.games.compile import DEFAULT_MAX_NODES
-from acme_psro.psro.registry import get_loop
+from acme_psro.psro.registry import check_solver_serves, get_loop
 from acme_psro.solvers import get_solver
 from agents.registry import AGENTS, member_agents, response_agents
 from agents.settings import check_at_least_zero, check_known
@@ -85,12 +85,15 @@ class PSROConfig:
         entry = get_loop(self.loop)
         check_known("agent", self.agent, AGENTS if entry.trains_members else response_agents())
         get_solver(self.meta_solver)
+        check_solver_serves(self.loop, self.meta_solver)
         if self.payoffs == "sampled" and entry.needs_tree:
             raise ValueError(
                 f"--loop={self.loop} needs a compiled game: use --payoffs=exact, or --loop=psro."
             )
         if entry.trains_members:
             self._check_trains_members()
+        else:
+            self._check_rollouts()
         check_known("warm start", self.warm_start, WARM_STARTS)
         if self.warm_start != "none":
             self._check_warm_start(entry.trains_members)
@@ -105,6 +108,13 @@ class PSROConfig:
         if self.seed < 0:
             raise ValueError(f"--seed must not be negative, not {self.seed}.")
         check_at_least_zero("tolerance", self.tolerance)
+
+    def _check_rollouts(self) -> None:
+        if self.oracle == "launchpad" and AGENTS[self.agent].learns_from_rollouts:
+            raise ValueError(
+                f"--agent={self.agent} learns from rollouts on the device: it needs --oracle=device, not "
+                "launchpad."
+            )
 
     def _check_trains_members(self) -> None:
         if self.oracle == "exact":

@@ -119,7 +119,7 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
         """Returns `[P]`: what each player gains over what the run looks for."""
         if not isinstance(state.meta_strategy, JointStrategy):
             return self._evaluate(state).per_player_gain
-        found = gaps(self._tree, state.populations, state.meta_strategy)
+        found = gaps(self._tree, state.populations, state.meta_strategy, state.payoffs)
         return found.ce_gains if self._concept is Concept.CE else found.cce_gains
 
     def holds(self, population: tuple[Policy, ...], response: Policy) -> bool:
@@ -225,8 +225,8 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
                 )
             if not self._entry.converges:
                 return (
-                    f"Stopped after {count_iterations(done)}: all responses are in the populations already, and "
-                    f"--loop={self.config.loop} may stop short of an equilibrium; --loop=psro goes on."
+                    f"Stopped after {count_iterations(done)}: all responses are in the populations already, "
+                    f"and --loop={self.config.loop} may stop short of an equilibrium; --loop=psro goes on."
                 )
             return (
                 f"Stopped after {count_iterations(done)}: no oracle finds a new policy. Best responses to "

@@ -1,6 +1,7 @@
 """Population runs in games that compile to graphs of merged states: exact payoffs, learned responses.
 
-Payoffs cost a sweep over the graph. The exact figures of a mixture are a search over all that a responder may
+Responses to mixtures are learned one after the other, or all members of a population at once. Payoffs cost a
+sweep over the graph. The exact figures of a mixture are a search over all that a responder may
 remember, which takes from seconds to minutes: `PSROConfig.exact_every` says how often it is made.
 """
 
@@ -13,11 +14,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from acme_psro.evaluation.beliefs import Progress
 from acme_psro.evaluation.exact import Evaluation
 from acme_psro.evaluation.on_graph import evaluate_on_graph
 from acme_psro.games.graph import GameGraph
 from acme_psro.meta_game.on_graph import GraphMetaGame
 from acme_psro.meta_game.payoffs import value
+from acme_psro.neupl.config import NeuPLConfig
+from acme_psro.neupl.members import make_graph_maker
+from acme_psro.neupl.on_graph import make_graph_sinks
+from acme_psro.neupl.responses import known_payoffs
 from acme_psro.policies.meta_strategy import require_product
 from acme_psro.policies.on_graph import GraphPolicy
 from acme_psro.population_runs.base import PopulationRun, count_iterations
@@ -25,8 +31,8 @@ from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.meta_regret import RegretWarning
 from acme_psro.population_runs.metrics import Row, exact_row, is_known, wall_seconds
 from acme_psro.population_runs.oracles import prepare_graph_oracle
-from acme_psro.psro import meta_solving
-from acme_psro.psro.loop import PSROState
+from acme_psro.psro import meta_solving, neupl, registry
+from acme_psro.psro.loop import Loop, PSROState
 from acme_psro.solvers import check_solver_fits, get_solver
 from acme_psro.storage import formats
 from acme_psro.storage.checkpoint import Record
@@ -40,7 +46,7 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
     """A run in a game that is compiled to a graph, see `acme_psro.population_runs.base.PopulationRun`.
 
     Args:
-      config: the run's configuration, with the loop "psro" and the device oracle.
+      config: the run's configuration, with the loop "psro" or "neupl" and the device oracle.
       graph: the compiled game, of two players.
       started: the value of `time.monotonic()` when the process began.
       warn: called with one line if the meta-solver's answer is no equilibrium.
@@ -52,11 +58,21 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
     def __init__(
         self, config: PSROConfig, graph: GameGraph, started: float, warn: Callable[[str], None]
     ) -> None:
+        registry.check_loop_fits(config.loop, graph.num_players, graph.zero_sum)
         check_solver_fits(config.meta_solver, graph.num_players, graph.zero_sum)
         self.config = config
-        self.form = formats.of_graph(graph)
-        self.meta_game = GraphMetaGame(graph)
-        self.loop = meta_solving.make_loop(self.meta_game, get_solver(config.meta_solver))
+        self._trains_members = registry.get_loop(config.loop).trains_members
+        self._payoffs_are_exact = True
+        self.form = formats.of_graph(graph, lasting=not self._trains_members)
+        if self._trains_members:
+            members = NeuPLConfig(**config.neupl)
+            _check_freezing(members, graph)
+            self._payoffs_are_exact = members.payoffs == "exact"
+            self.meta_game = GraphMetaGame(graph, make_graph_sinks(graph, members))
+            self.loop = _make_member_loop(self.meta_game, config.meta_solver, members)
+        else:
+            self.meta_game = GraphMetaGame(graph)
+            self.loop = meta_solving.make_loop(self.meta_game, get_solver(config.meta_solver))
         self.oracle = prepare_graph_oracle(config, graph)
         self._graph = graph
         self._regret_warning = RegretWarning(config.meta_solver, warn)
@@ -64,6 +80,8 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
         self._compiled = time.monotonic() - started
         # The newest figures, and the iteration that they belong to: they are asked for several times.
         self._known: tuple[int, Evaluation] | None = None
+        # Progress of the searches of an evaluation by responder; empty if none is going on.
+        self._searches: dict[int, Progress] = {}
 
     def describe(self) -> str:
         graph = self._graph
@@ -71,6 +89,13 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
             f"{graph.game_string}: {graph.num_nodes:,} merged states, {graph.num_observations:,} "
             f"observations of movers, compiled in {self._compiled:.1f} s"
         )
+
+    def describe_task(self) -> list[str]:
+        return [
+            f"evaluating the mixture: player {player}'s best response, {search.information_states:,} "
+            f"information states, about {100 * search.share:.0f} %"
+            for player, search in sorted(self._searches.items())
+        ]
 
     def converged(self, state: State) -> bool:
         if not self._is_due(state.iteration):
@@ -89,7 +114,8 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
         wall = wall_seconds(before, seconds, time.monotonic() - self._started)
         is_due = self._is_due(state.iteration)
         figures = self._evaluate(state) if is_due else Evaluation(self._returns(state), _UNKNOWN)
-        if before:
+        # Gains of members are over those before them, not over the mixture of the row before.
+        if before and not self._trains_members:
             state = _with_best_gains(state, before[-1])
         return [*before, exact_row(state, figures, seconds, wall, self.config.tolerance)]
 
@@ -120,6 +146,10 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
         figures = f"Exploitability {last['exploitability']:.6f}, NashConv {last['nash_conv']:.6f}."
         return f"{self.outcome(record)} {figures}"
 
+    def _watch(self, progress: Progress) -> None:
+        # A new dictionary each time, as another thread may be describing the old one.
+        self._searches = {**self._searches, progress.player: progress}
+
     def _is_due(self, iteration: int) -> bool:
         """Returns True if an iteration's mixture is evaluated before the next iteration."""
         return iteration % self.config.exact_every == 0
@@ -129,11 +159,34 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
 
     def _evaluate(self, state: State) -> Evaluation:
         if self._known is None or self._known[0] != state.iteration:
+            returns = self._returns(state) if self._payoffs_are_exact else None
             figures = evaluate_on_graph(
-                self._graph, state.populations, state.meta_strategy, self._returns(state)
+                self._graph, state.populations, state.meta_strategy, returns, self._watch
             )
+            self._searches = {}
             self._known = state.iteration, figures
         return self._known[1]
+
+
+def _check_freezing(members: NeuPLConfig, graph: GameGraph) -> None:
+    """Checks that members are not frozen by gains that are unknown.
+
+    Raises:
+      ValueError: they are.
+    """
+    if members.freezing:
+        raise ValueError(
+            f"--freezing needs a game that compiles to a tree, and {graph.game_string} is a graph: members "
+            "are frozen by their exact gains, which take too long on graphs. Leave it out."
+        )
+
+
+def _make_member_loop(
+    meta_game: GraphMetaGame, meta_solver: str, members: NeuPLConfig
+) -> Loop[GraphPolicy, np.ndarray]:
+    """Returns the loop that trains all members of populations on a graph."""
+    loop = neupl.make_loop(meta_game, get_solver(meta_solver), members, make_graph_maker(members))
+    return dataclasses.replace(loop, known_payoffs=known_payoffs)
 
 
 def _with_best_gains(state: State, row: Row) -> State:

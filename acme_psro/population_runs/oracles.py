@@ -13,8 +13,10 @@ import numpy as np
 
 from acme_psro.games import cache
 from acme_psro.games.tree import GameTree
+from acme_psro.meta_game.base import PolicyT
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.oracles.base import Oracle
+from acme_psro.policies.on_graph import GraphPolicy
 from acme_psro.policies.tabular import Policy
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.psro.registry import get_loop
@@ -25,9 +27,18 @@ from agents.registry import AGENTS
 if TYPE_CHECKING:
     from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
     from acme_psro.games.graph import GameGraph
+    from acme_psro.neupl.base import MemberGame
+    from acme_psro.neupl.oracle import NeuPLOracle
     from acme_psro.oracles.device.graph_oracle import GraphOracle
-    from acme_psro.oracles.device.oracle import MakeAgent
+    from acme_psro.oracles.device.on_policy import RolloutAgent
+    from acme_psro.oracles.device.training import MakeAgent
     from agents.core import AgentCore, Observation
+    from agents.registry import CoreParts
+
+
+_NEEDS_SAMPLES = (
+    "needs a game that does not compile, and has no effect otherwise: exploitability is exact. Leave it out."
+)
 
 
 def prepare_oracle(
@@ -57,13 +68,16 @@ def prepare_oracle(
         from acme_psro.policies import as_table
         from acme_psro.population_runs import responses
 
+        launchpad = LaunchpadConfig(**config.launchpad)
+        if launchpad.exploiter_agent:
+            raise ValueError(f"launchpad.exploiter_agent {_NEEDS_SAMPLES}")
         return functools.partial(
             launchpad_exact.make_oracle,
             directory=directory / "responses",
             run_programs=responses.make_run_programs(config, warn),
             make_table=as_table.make_table,
             tolerance=config.tolerance,
-            trembles=LaunchpadConfig(**config.launchpad).trembles,
+            trembles=launchpad.trembles,
         )
     from acme_psro.oracles.device import oracle as device_oracle
     from acme_psro.oracles.device import training
@@ -75,14 +89,14 @@ def prepare_oracle(
     starts_warm = config.warm_start == "population"
     return functools.partial(
         device_oracle.make_oracle,
-        make_agent=oracles.make_member(config) if starts_warm else oracles.make_agent(config),
+        agent=oracles.make_member(config) if starts_warm else oracles.make_learner(config),
         config=settings,
         tolerance=config.tolerance,
         warm_start=starts_warm,
     )
 
 
-def prepare_graph_oracle(config: PSROConfig, graph: GameGraph) -> GraphOracle:
+def prepare_graph_oracle(config: PSROConfig, graph: GameGraph) -> GraphOracle | NeuPLOracle[GraphPolicy]:
     """Checks the oracle's settings and makes the oracle for a game that is compiled to a graph.
 
     Args:
@@ -92,12 +106,16 @@ def prepare_graph_oracle(config: PSROConfig, graph: GameGraph) -> GraphOracle:
     Raises:
       ValueError: a setting is not allowed.
     """
+    if get_loop(config.loop).trains_members:
+        from acme_psro.neupl.on_graph import GraphMembers
+
+        return _prepare_member_oracle(config)(GraphMembers(graph))
     from acme_psro.oracles.device.graph_oracle import GraphOracle
     from acme_psro.oracles.device.training import DeviceConfig
 
     compiled_programs.keep_here(cache.directory() / "xla")
     settings = DeviceConfig(**config.device)
-    return GraphOracle(graph, make_agent(config), settings, config.tolerance, config.iterations + 1)
+    return GraphOracle(graph, make_learner(config), settings, config.tolerance, config.iterations + 1)
 
 
 def _prepare_members(
@@ -110,10 +128,7 @@ def _prepare_members(
 
         program = make_program_config(config)
         if program.exploiter_steps:
-            raise ValueError(
-                "launchpad.exploiter_steps needs a game that does not compile, and has no effect otherwise: "
-                "exploitability is exact. Leave it out."
-            )
+            raise ValueError(f"launchpad.exploiter_steps {_NEEDS_SAMPLES}")
         return functools.partial(
             ProgramOracle,
             config=program,
@@ -124,8 +139,17 @@ def _prepare_members(
         from acme_psro.neupl import exact
 
         return functools.partial(exact.ExactNeuPLOracle, config=members)
+    from acme_psro.neupl.on_tree import TreeMembers
+
+    make_oracle = _prepare_member_oracle(config)
+    return lambda tree: make_oracle(TreeMembers(tree))
+
+
+def _prepare_member_oracle(config: PSROConfig) -> Callable[[MemberGame[PolicyT]], NeuPLOracle[PolicyT]]:
+    """Returns a function that makes the device oracle of members in a tree or a graph."""
     from acme_psro.neupl.oracle import NeuPLOracle
 
+    members = NeuPLConfig(**config.neupl)
     compiled_programs.keep_here(cache.directory() / "xla")
     settings = {"mixture_size": members.context_size}
     is_on_policy = AGENTS[config.agent].is_on_policy
@@ -173,8 +197,7 @@ def make_agent(config: PSROConfig, conditioning: Mapping[str, Any] = MappingProx
       ValueError: a setting is unknown to the agent or not allowed.
     """
     agent = AGENTS[config.agent].core()
-    preset = agent.presets.get("games", agent.presets["default"])
-    chosen = settings.replace(config.agent, preset, {**config.agent_settings, **conditioning})
+    chosen = _configure(config, agent, conditioning)
 
     def make(example: Observation, num_actions: int, gradient_steps: int) -> AgentCore:
         # Schedules of learning rate and temperature end with the budget of one response, which is known only
@@ -183,6 +206,29 @@ def make_agent(config: PSROConfig, conditioning: Mapping[str, Any] = MappingProx
         return agent.make_core(agent.make_networks(example, num_actions, planned), planned)
 
     return make
+
+
+def make_learner(config: PSROConfig) -> MakeAgent | RolloutAgent:
+    """Returns the configured agent as the device oracle takes it, whichever way it learns.
+
+    Raises:
+      ValueError: a setting is unknown to the agent or not allowed.
+    """
+    if not AGENTS[config.agent].learns_from_rollouts:
+        return make_agent(config)
+    from acme_psro.self_play.responses import make_rollout_agent
+
+    return make_rollout_agent(_configure(config, AGENTS[config.agent].core(), {}))
+
+
+def _configure(config: PSROConfig, agent: CoreParts, conditioning: Mapping[str, Any]) -> Any:
+    """Returns the agent's configuration: its preset for games, with the run's settings.
+
+    Raises:
+      ValueError: a setting is unknown to the agent or not allowed.
+    """
+    preset = agent.presets.get("games", agent.presets["default"])
+    return settings.replace(config.agent, preset, {**config.agent_settings, **conditioning})
 
 
 def make_member(config: PSROConfig) -> MakeAgent:

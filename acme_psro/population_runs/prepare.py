@@ -62,8 +62,8 @@ def prepare_run(
     """Checks all settings and returns the run, without writing anything.
 
     The game is compiled unless payoffs are "sampled": to a tree, or to a graph if its tree is too large and
-    the device oracle trains responses to mixtures. If payoffs are "auto" and the game does not compile, the
-    run's payoffs are sampled.
+    the device oracle trains responses to mixtures or members. If payoffs are "auto" and the game does not
+    compile, the run's payoffs are sampled.
 
     Args:
       config: the run's configuration, see `settle_payoffs`.
@@ -180,7 +180,7 @@ def _compile(
     except GameError as error:
         if entry.needs_tree:
             raise ValueError(f"--loop={config.loop} needs a game that compiles; {error}") from None
-        if config.oracle == "device" and config.loop == "psro":
+        if config.oracle == "device" and (config.loop == "psro" or entry.trains_members):
             return _compile_graph(config, error, on_progress)
         if config.payoffs == "exact":
             raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from acme_psro.agent_runs import directory, launch, placement
 from acme_psro.agent_runs.config import AgentRunConfig
@@ -20,17 +22,33 @@ _EPISODES = 10
 _EPISODES_FOR_PLATEAU = 100
 
 
-def make_run_programs(config: PSROConfig, note: Callable[[str], None]) -> RunPrograms:
+class Learner(NamedTuple):
+    """Agent of programs: its name, and the settings that replace those of its preset."""
+
+    agent: str
+    settings: dict[str, Any]
+
+
+def make_run_programs(
+    config: PSROConfig, note: Callable[[str], None], exploiters: bool = False
+) -> RunPrograms:
     """Returns a function that runs programs as child processes and resumes interrupted ones.
 
     Args:
       config: the population run's configuration.
       note: called with one line for each failure.
+      exploiters: True if the programs learn exploiters, by the agent and the budget that the configuration
+        names for them.
 
     Raises:
       ValueError: a setting is not allowed.
     """
     settings = LaunchpadConfig(**config.launchpad)
+    learner = Learner(config.agent, config.agent_settings)
+    if exploiters and settings.exploiter_agent:
+        learner = Learner(settings.exploiter_agent, {})
+        steps = settings.exploiter_steps or settings.actor_steps
+        settings = dataclasses.replace(settings, actor_steps=steps)
     if settings.plateau_min_improvement and not settings.plateau_patience:
         raise ValueError("plateau_min_improvement needs a plateau_patience of at least 2 evaluations.")
     placement.check(settings.learner_devices)
@@ -43,7 +61,7 @@ def make_run_programs(config: PSROConfig, note: Callable[[str], None]) -> RunPro
         devices = placement.assign(settings.learner_devices, len(programs))
         sharing = placement.count_sharing(devices, settings.max_parallel_programs)
         runs = [
-            make_run_config(config, settings, program, visible)
+            make_run_config(learner, settings, program, visible)
             for program, visible in zip(programs, devices, strict=True)
         ]
         jobs = [
@@ -62,12 +80,12 @@ def make_run_programs(config: PSROConfig, note: Callable[[str], None]) -> RunPro
 
 
 def make_run_config(
-    config: PSROConfig, settings: LaunchpadConfig, program: Program, learner_devices: str = ""
+    learner: Learner, settings: LaunchpadConfig, program: Program, learner_devices: str = ""
 ) -> AgentRunConfig:
     """Returns the configuration of the agent run by which a program learns its response.
 
     Args:
-      config: the population run's configuration.
+      learner: the agent that learns.
       settings: the budget and the processes of a program.
       program: the best response to find.
       learner_devices: the devices that are visible to the learner, as in `LaunchpadConfig`.
@@ -75,13 +93,13 @@ def make_run_config(
     patience = settings.plateau_patience
     evaluations = _EVALUATIONS_PER_PATIENCE * patience if patience else _EVALUATIONS
     return AgentRunConfig(
-        agent=config.agent,
+        agent=learner.agent,
         environment=f"openspiel:{program.game}",
         actor_steps=settings.actor_steps,
         seed=program.seed,
         player=program.player,
         opponent=str(program.opponents),
-        agent_settings=config.agent_settings,
+        agent_settings=learner.settings,
         evaluate_every=max(1, settings.actor_steps // evaluations),
         evaluation_episodes=_EPISODES_FOR_PLATEAU if patience else _EPISODES,
         plateau_patience=patience,

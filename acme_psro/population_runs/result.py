@@ -60,8 +60,11 @@ class Result:
     def policy(self) -> Policy:
         """Returns the newest mixture as one OpenSpiel policy for all players, weighted by reach.
 
+        A joint distribution, as of `--loop=jpsro`, is one policy only if the players draw independently in
+        it. Otherwise `meta_strategy` has its profiles, and `member` the policies that they name.
+
         Raises:
-          ValueError: the meta-strategy is a joint distribution, or no decoder takes a policy.
+          ValueError: the players' policies are drawn together, or no decoder takes a policy.
         """
         if isinstance(self._run, run_directory.StoredExactRun):
             return as_openspiel.table_policy(self._run.tree, self._run.mixture_table())

@@ -74,7 +74,7 @@ def run(
         whole populations), or if the oracle is exact.
       preset: a named budget of the device oracle, a key of `acme_psro.population_runs.defaults.PRESETS`; None
         for the default.
-      meta_solver: a key of `acme_psro.solvers.SOLVERS`; None for "nash".
+      meta_solver: a key of `acme_psro.solvers.SOLVERS`; None for the loop's default, "nash" but for "jpsro".
       iterations: the largest number of iterations; None for the game's default.
       seed: the seed of all random numbers.
       tolerance: the run stops once no player gains more than this, in the game's utility units.
@@ -224,7 +224,7 @@ def carry_out(
     Returns:
       The newest record, and True if the report of the finished run is written.
     """
-    displays = [ProgressDisplay(sys.stdout)] if show_progress else []
+    displays = [ProgressDisplay(sys.stdout, prepared.describe_task)] if show_progress else []
     report = ReportWriter(prepared, print_warning)
     listeners = [*displays, report, TensorBoardWriter(lambda: report.images), *callbacks]
     record = train_population(prepared, directory, restored, listeners, devices=devices)

@@ -7,12 +7,15 @@ them, but an exact best response may gain more.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyspiel
 
+from acme_psro.agent_runs.budget import check_budget
+from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.games import playing
 from acme_psro.games.identity import name_game
 from acme_psro.games.loading import load_game
@@ -43,6 +46,8 @@ from acme_psro.solvers import check_solver_fits, get_solver
 from acme_psro.storage import checkpoint, formats
 from acme_psro.storage.checkpoint import Record
 from acme_psro.system.supervision import JobError
+from agents.registry import response_agents
+from agents.settings import check_known
 
 State = PSROState[PolicyFile, SampledPayoffs]
 
@@ -81,7 +86,7 @@ class SampledRun(PopulationRun[PolicyFile, SampledPayoffs]):
         self._settings = settings
         self._workers = workers.Workers(settings.payoff_workers, decoders.DECODERS)
         self._checkpoints = directory / "checkpoints"
-        self._responses = directory / "responses"
+        self._responses, self._exploiters = directory / "responses", directory / "exploiters"
         self._started = started
         name = name_game(config.game)
         self.form = formats.of_files(name)
@@ -96,14 +101,16 @@ class SampledRun(PopulationRun[PolicyFile, SampledPayoffs]):
             release=self._workers.close,
         )
         self.loop = meta_solving.make_loop(self.meta_game, get_solver(config.meta_solver))
-        self.oracle = launchpad_sampled.make_oracle(
-            self.meta_game,
-            self._responses,
-            responses.make_run_programs(config, warn),
-            self._place_policy,
-            config.tolerance,
-            LaunchpadConfig(**config.launchpad).trembles,
+        launchpad = LaunchpadConfig(**config.launchpad)
+        make_oracle = functools.partial(launchpad_sampled.make_oracle, self.meta_game)
+        learn = responses.make_run_programs(config, warn)
+        self.oracle = self._exploit = make_oracle(
+            self._responses, learn, self._place_policy, config.tolerance, launchpad.trembles
         )
+        if launchpad.exploiter_agent:
+            check_exploiters(config, launchpad)
+            learn = responses.make_run_programs(config, warn, exploiters=True)
+            self._exploit = make_oracle(self._exploiters, learn, self._place_policy, config.tolerance)
 
     def close(self) -> None:
         self._workers.close()
@@ -128,21 +135,24 @@ class SampledRun(PopulationRun[PolicyFile, SampledPayoffs]):
     def conclude(self, record: Record[PolicyFile, SampledPayoffs]) -> Record[PolicyFile, SampledPayoffs]:
         """Trains exploiters of the final mixture and completes its row with their gains.
 
-        They are trained as the responses of the next iteration would be, but they join no population.
+        They are trained as the responses of the next iteration would be, or by an agent of their own, but
+        they join no population.
         """
         *others, last = record.metrics
         if is_known(last):
             return record
         state = record.state
         # With the next iteration's key the oracle writes to that iteration's directory. If the run is later
-        # continued with more iterations, these programs are found finished and are not trained again.
+        # continued with more iterations, these programs are found finished and are not trained again. Those
+        # of an agent of their own have a directory of their own.
         key = loop.iteration_key(self.config.seed, state.iteration)
-        exploiters = self.oracle(key, loop.tasks_of(state))
+        exploiters = self._exploit(key, loop.tasks_of(state))
         return dataclasses.replace(record, metrics=[*others, self._fill_gains(last, exploiters)])
 
     def tidy(self, iteration: int) -> None:
         key = loop.iteration_key(self.config.seed, iteration - 1)
-        tidy_tasks(self._responses, key, self._game.num_players())
+        for directory in (self._responses, self._exploiters):
+            tidy_tasks(directory, key, self._game.num_players())
 
     def outcome(self, record: Record[PolicyFile, SampledPayoffs]) -> str:
         return f"{self.say_stopped(record.state.iteration)} {describe_bounds(record.metrics[-1])}"
@@ -155,6 +165,18 @@ class SampledRun(PopulationRun[PolicyFile, SampledPayoffs]):
 
     def _place_policy(self, player: int, index: int) -> Path:
         return checkpoint.policy_path(self._checkpoints, player, index)
+
+
+def check_exploiters(config: PSROConfig, settings: LaunchpadConfig) -> None:
+    """Checks the agent of exploiters, and that they learn something.
+
+    Raises:
+      ValueError: there is no such agent, or its budget ends before it learns.
+    """
+    check_known("exploiter agent", settings.exploiter_agent, response_agents())
+    steps = settings.exploiter_steps or settings.actor_steps
+    program = AgentRunConfig(settings.exploiter_agent, f"openspiel:{config.game}", steps, distributed=True)
+    check_budget(program, program.replay_overrides(), "set=launchpad.exploiter_steps")
 
 
 def describe_bounds(row: Row) -> str:

@@ -27,10 +27,7 @@ def check_settings(config: PSROConfig) -> PSROConfig:
         typed[group] = {name: getattr(checked, name) for name in given}
     # A network of many members is conditioned on their mixtures, whose number is that of the members.
     if "neupl" in owners:
-        for name in ("horizon", "num_members", "mixture_size"):
-            if name in config.agent_settings:
-                raise ValueError(f"agent_settings.{name} follows from the population: leave it out.")
-        _check_on_policy(config)
+        _check_members(config)
     if config.warm_start != "none":
         for name in ("num_members", "mixture_size"):
             if name in config.agent_settings:
@@ -38,7 +35,22 @@ def check_settings(config: PSROConfig) -> PSROConfig:
     # Decaying learning rates and temperatures must end with the budget of a response.
     if config.oracle == "device" and "horizon" in config.agent_settings:
         raise ValueError("agent_settings.horizon follows from device.gradient_steps: leave it out.")
+    if "device" in owners and AGENTS[config.agent].learns_from_rollouts:
+        _check_rollouts(config)
     return dataclasses.replace(config, **typed)
+
+
+def _check_members(config: PSROConfig) -> None:
+    """Checks that a population has no settings that follow from others or have no effect."""
+    for name in ("horizon", "num_members", "mixture_size"):
+        if name in config.agent_settings:
+            raise ValueError(f"agent_settings.{name} follows from the population: leave it out.")
+    if "extra_payoff_episodes" in config.simulation:
+        raise ValueError(
+            f"simulation.extra_payoff_episodes has no effect with --loop={config.loop}, whose program "
+            "estimates the payoffs of members: leave it out."
+        )
+    _check_on_policy(config)
 
 
 def _check_on_policy(config: PSROConfig) -> None:
@@ -55,6 +67,18 @@ def _check_on_policy(config: PSROConfig) -> None:
                 f"{group}.{name} follows from --agent={config.agent}, which learns from the newest round "
                 "alone: leave it out."
             )
+
+
+def _check_rollouts(config: PSROConfig) -> None:
+    """Checks that the budget of an agent that learns from whole rollouts has no settings of a buffer."""
+    alone = f"--agent={config.agent} learns from its newest games alone"
+    if config.device.get("games_per_response"):
+        raise ValueError(
+            f"{alone}: device.games_per_response must be 0, and no --preset that keeps games can be given."
+        )
+    for name in ("buffer_size", "updates_per_round", "max_games_per_response"):
+        if name in config.device:
+            raise ValueError(f"{alone}: device.{name} has no effect, so leave it out.")
 
 
 def _owners(config: PSROConfig) -> dict[str, Any]:

@@ -29,13 +29,14 @@ class ProgressDisplay(Callback):
     Args:
       stream: the stream to write to. In a terminal, a bar and a table are redrawn in place; elsewhere each
         iteration is a line, and a line says from time to time that the run is still at work.
+      details: returns lines on what the run itself computes now.
     """
 
     _progress: Progress
     _config: Mapping[str, Any]
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO, details: Details = no_details) -> None:
+        self._stream, self._details = stream, details
         self._is_compiled = False
 
     def on_start(self, event: RunStarted) -> None:
@@ -49,7 +50,7 @@ class ProgressDisplay(Callback):
         for row in event.record.metrics if event.record is not None else ():
             self._progress.update(row)
         if event.record is None:
-            self._progress.start_iteration(0, "computing payoffs of the first policies")
+            self._progress.start_iteration(0, "computing payoffs of the first policies", self._details)
         elif done >= event.iterations:
             self._start_final(event.record)
 
@@ -65,7 +66,7 @@ class ProgressDisplay(Callback):
 
     def on_response(self, event: ResponseFound) -> None:
         if event.player == 0:
-            self._progress.start_iteration(event.iteration, "computing payoffs")
+            self._progress.start_iteration(event.iteration, "computing payoffs", self._details)
 
     def on_iteration(self, event: IterationEnded) -> None:
         for row in event.changed_rows():
@@ -81,7 +82,12 @@ class ProgressDisplay(Callback):
 
     def _start_final(self, record: Record[Any, Any]) -> None:
         text = "evaluating the last mixture"
-        self._progress.start_iteration(record.state.iteration, text, self._programs(record))
+        programs = self._programs(record)
+
+        def details() -> list[str]:
+            return [*self._details(), *programs()]
+
+        self._progress.start_iteration(record.state.iteration, text, details)
 
     def _programs(self, record: Record[Any, Any]) -> Details:
         """Returns a function that describes the programs which train responses to a record's mixture."""

@@ -87,10 +87,12 @@ def play(
 
 def _their_action(board: Board, opponents: Opponents, games: Games, uniform: jax.Array) -> jax.Array:
     """Returns `[E]`, actions of the profiles; arbitrary where the learning player is to move."""
-    row = board.arrays.infoset[games.node]
+    infoset = board.arrays.infoset[games.node]
+    # Correlated opponents have a row for each node.
+    row = infoset if opponents.profiles.row is None else opponents.profiles.row[games.node]
     sums = opponents.profiles.cumulative[games.profile, row]
     slot = jnp.sum(uniform[:, None] >= sums, axis=1, dtype=jnp.int32)
-    return board.arrays.action_of_slot[row, slot]
+    return board.arrays.action_of_slot[infoset, slot]
 
 
 class _Seen(NamedTuple):

@@ -8,15 +8,19 @@ Dimensions: as in `acme_psro.self_play.playing`.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from acme_psro.games import rollout as games_rollout
+from acme_psro.games.graph import GameGraph
 from acme_psro.games.rollout import Games
-from acme_psro.oracles.device.training import OpponentProfiles, Train, Trained
-from acme_psro.self_play.board import Board
+from acme_psro.games.tree import GameTree
+from acme_psro.oracles.device.on_policy import RolloutAgent
+from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Train, Trained
+from acme_psro.self_play.board import Board, make_board
 from acme_psro.self_play.moves import Opponents, start
 from acme_psro.self_play.playing import play
 from acme_psro.self_play.training import RolloutConfig, check_fits, make_board_core, network_policy
@@ -24,12 +28,69 @@ from agents.core import Metrics
 from agents.self_play import SelfPlayConfig
 
 
+class Budget(NamedTuple):
+    """Budget of a response.
+
+    Attributes:
+      rollout: the size of a rollout, in which decisions of all players are counted.
+      updates: number of updates, each on a rollout of its own.
+      snapshots: number of policies that are kept, evenly spaced through training, the last at its end.
+    """
+
+    rollout: RolloutConfig
+    updates: int
+    snapshots: int
+
+
+def plan_budget(agent: SelfPlayConfig, config: DeviceConfig) -> Budget:
+    """Returns the budget that a configuration of the device oracle is to this agent.
+
+    Its `num_envs` games are played side by side, for as many decisions as give the agent's minibatches
+    `batch_size` decisions each. `gradient_steps` are rounded up to whole updates and snapshots.
+
+    Raises:
+      ValueError: games are to be kept, or the games do not divide the decisions of a rollout.
+    """
+    if config.games_per_response:
+        raise ValueError(
+            "agents that learn on policy use their newest games alone: set device.games_per_response to 0, "
+            f"not {config.games_per_response}."
+        )
+    steps = agent.minibatches * config.batch_size
+    if steps % config.num_envs:
+        raise ValueError(
+            f"device.num_envs must divide the {steps:,} decisions of a rollout (device.batch_size times "
+            f"agent_settings.minibatches), not be {config.num_envs}."
+        )
+    updates = -(-config.gradient_steps // (agent.epochs * agent.minibatches))
+    snapshots = min(config.snapshots, updates)
+    rollout = RolloutConfig(config.num_envs, steps // config.num_envs)
+    return Budget(rollout, -(-updates // snapshots) * snapshots, snapshots)
+
+
+def make_rollout_agent(agent: SelfPlayConfig) -> RolloutAgent:
+    """Returns the agent as the device oracle takes it.
+
+    Args:
+      agent: the agent's configuration. Its horizon is replaced by the end of the budget, so that schedules
+        end with a response.
+    """
+
+    def make(compiled: GameTree | GameGraph, config: DeviceConfig) -> Train:
+        budget = plan_budget(agent, config)
+        horizon = budget.updates * budget.rollout.steps
+        return make_train(make_board(compiled), dataclasses.replace(agent, horizon=horizon), *budget)
+
+    return RolloutAgent(make)
+
+
 class _Progress(NamedTuple):
-    """Progress of a training: the agent's state, the games, and the number `[]` of those that ended."""
+    """Progress of a training: the agent's state, the games, and the work `[]` so far."""
 
     state: Any
     games: Games
     episodes: jax.Array
+    decisions: jax.Array
 
 
 def make_train(
@@ -53,6 +114,7 @@ def make_train(
     check_fits(agent, rollout)
     core = make_board_core(board, agent)
     per_snapshot = -(-updates // snapshots)
+    gradient_steps = snapshots * per_snapshot * agent.epochs * agent.minibatches
 
     def train(key: jax.Array, player: jax.Array, opponents: OpponentProfiles) -> Trained:
         init_key, start_key, train_key = jax.random.split(key, 3)
@@ -65,7 +127,8 @@ def make_train(
                 board, core, params, progress.games, key, rollout.decisions, against
             )
             state, metrics = core.update(progress.state, played)
-            return _Progress(state, games, progress.episodes + episodes), metrics
+            own = jnp.sum(played.player == player, dtype=jnp.int32)
+            return _Progress(state, games, progress.episodes + episodes, progress.decisions + own), metrics
 
         def train_to_snapshot(
             progress: _Progress, key: jax.Array
@@ -76,11 +139,17 @@ def make_train(
             return progress, (probs[None], jax.tree.map(jnp.mean, metrics))
 
         games = start(board, start_key, rollout.num_games, against)
-        begun = _Progress(core.init(init_key), games, jnp.int32(0))
+        begun = _Progress(core.init(init_key), games, jnp.int32(0), jnp.int32(0))
         final, (probs, metrics) = jax.lax.scan(
             train_to_snapshot, begun, jax.random.split(train_key, snapshots)
         )
-        last = jax.tree.map(lambda values: values[-1], metrics)
-        return Trained(final.state, probs, final.episodes, last)
+        return Trained(
+            state=final.state,
+            probs=probs,
+            episodes=final.episodes,
+            decisions=final.decisions,
+            gradient_steps=jnp.int32(gradient_steps),
+            metrics=jax.tree.map(lambda values: values[-1], metrics),
+        )
 
     return train

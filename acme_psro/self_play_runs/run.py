@@ -17,7 +17,7 @@ from acme_psro.display.formats import format_duration, format_value
 from acme_psro.games import cache
 from acme_psro.self_play.board import make_board
 from acme_psro.self_play.training import Training, TrainingState, make_training
-from acme_psro.self_play_runs import checkpoint, games
+from acme_psro.self_play_runs import checkpoint, games, report
 from acme_psro.self_play_runs.checkpoint import Saved
 from acme_psro.self_play_runs.config import SelfPlayRunConfig
 from acme_psro.self_play_runs.recording import Recorder
@@ -69,7 +69,7 @@ class SelfPlayRun:
     """
 
     def __init__(self, config: SelfPlayRunConfig, directory: Path, note: Callable[[str], None]) -> None:
-        self._config, self._directory = config, directory
+        self._config, self._directory, self._note = config, directory, note
         self._size = config.rollout_size()
         self.game = games.compile_any(config.game, config.max_nodes, note)
         self._training: Training = make_training(make_board(self.game), config.agent(), self._size)
@@ -119,6 +119,8 @@ class SelfPlayRun:
                     self._save(now)
                     saved_at = time.monotonic()
             recorder.finish()
+        stored = run_directory.read_config(self._directory / "config.json")
+        report.try_to_write(self._directory / "report.html", stored, now.rows, self._note)
         return now.rows[-1]
 
     def _begin(self) -> Progressed:

@@ -60,8 +60,13 @@ def _has_bare_table(path: Path) -> bool:
         return "table.npy" in archive.namelist()
 
 
-def of_graph(graph: GameGraph) -> Format[GraphPolicy, np.ndarray]:
-    """Returns the format of a game that is a graph: policies are tables on it, payoffs one array."""
+def of_graph(graph: GameGraph, lasting: bool = True) -> Format[GraphPolicy, np.ndarray]:
+    """Returns the format of a game that is a graph: policies are tables on it, payoffs one array.
+
+    Args:
+      graph: the compiled game.
+      lasting: False if policies change after they have joined their populations.
+    """
 
     def pack(policy: GraphPolicy, player: int) -> bytes:
         return stored.pack(decoders.from_graph_policy(graph, player, policy.table))
@@ -77,6 +82,7 @@ def of_graph(graph: GameGraph) -> Format[GraphPolicy, np.ndarray]:
         read_policy=read,
         pack_payoffs=lambda payoffs: {"payoffs": payoffs},
         unpack_payoffs=lambda arrays: arrays["payoffs"],
+        lasting=lasting,
     )
 
 

@@ -43,6 +43,7 @@ class SelfPlayConfig:
       discount: factor on later rewards, for each of the player's own decisions.
       gae_lambda: decay of generalised advantage estimation.
       normalise: whether a minibatch's advantages are scaled to mean 0 and standard deviation 1.
+      reward_scale: factor on rewards in Acme. On the device they are divided by the game's largest return.
     """
 
     hidden_sizes: tuple[int, ...] = (128, 128)
@@ -66,6 +67,7 @@ class SelfPlayConfig:
     discount: float = 1.0
     gae_lambda: float = 0.95
     normalise: bool = True
+    reward_scale: float = 1.0
 
     def __post_init__(self) -> None:
         for names, is_good, allowed in _ALLOWED:
@@ -94,7 +96,7 @@ _ALLOWED: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
         "a number from 0 on",
     ),
     (
-        ("clip", "learning_rate", "adam_epsilon", "max_gradient_norm"),
+        ("clip", "learning_rate", "adam_epsilon", "max_gradient_norm", "reward_scale"),
         lambda value: value > 0,
         "above 0",
     ),

@@ -115,7 +115,12 @@ def _update(parts: Parts, state: SelfPlayState, rollout: Rollout) -> tuple[SelfP
 
 
 def learn(
-    parts: Parts, state: SelfPlayState, observation: Observation, rows: jax.Array, played: Played
+    parts: Parts,
+    state: SelfPlayState,
+    observation: Observation,
+    rows: jax.Array,
+    played: Played,
+    counted: jax.Array | None = None,
 ) -> tuple[SelfPlayState, Metrics]:
     """Runs all epochs of gradient steps on some decisions, then renews the magnet if it is due.
 
@@ -125,6 +130,7 @@ def learn(
       observation: `[U, ..]`.
       rows: `[B]` int32, the row observed at each decision.
       played: `[B, ..]`, the decisions, without the magnet.
+      counted: `[]` int32, the number of decisions by which schedules advance; None for all of them.
 
     Raises:
       ValueError: the decisions cannot be split into minibatches.
@@ -136,7 +142,8 @@ def learn(
             "divides them."
         )
     next_key, (key,) = random_keys.split(state.key, 1)
-    state = state._replace(key=next_key, updates=state.updates + 1, decisions=state.decisions + num)
+    decisions = state.decisions + (num if counted is None else counted)
+    state = state._replace(key=next_key, updates=state.updates + 1, decisions=decisions)
     now = schedule(config, state.decisions)
     if config.has_magnet:
         # It does not change within an update.

@@ -67,7 +67,9 @@ def _update(parts: Parts, state: SelfPlayState, batch: Transition) -> tuple[Self
         weight=batch.weight,
         magnet=None,
     )
-    state, metrics = learn(parts, state, batch.observation, batch.now, played)
+    # Sequences are padded at the end of a game, which must not make schedules faster.
+    counted = jnp.sum(batch.weight > 0, dtype=jnp.int32)
+    state, metrics = learn(parts, state, batch.observation, batch.now, played, counted)
     # Learners watch the metric of this name, whatever the agent.
     return state, {"critic_loss": metrics["value_loss"], **metrics}
 
@@ -81,7 +83,7 @@ def _advantages(config: SelfPlayConfig, batch: Transition, value: jax.Array) -> 
       value: `[U]`, values at all observations.
     """
     discount = config.discount * batch.discount
-    error = batch.reward + discount * value[batch.then] - value[batch.now]
+    error = config.reward_scale * batch.reward + discount * value[batch.then] - value[batch.now]
     if batch.continues is None:
         return error
     decay = config.gae_lambda * discount * batch.continues

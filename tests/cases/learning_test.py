@@ -86,7 +86,10 @@ def test_case_41_targets_count_legal_actions_only(target: Any) -> None:
 
 def _small_core(name: str) -> Any:
     parts = AGENTS[name].core()
-    config = dataclasses.replace(parts.presets["games"], policy_hidden_sizes=(8,), critic_hidden_sizes=(8,))
+    small = {"policy_hidden_sizes": (8,), "critic_hidden_sizes": (8,)}
+    if AGENTS[name].learns_from_rollouts:
+        small = {"hidden_sizes": (8,), "minibatches": 1}
+    config = dataclasses.replace(parts.presets["games"], **small)
     example = Observation(jnp.zeros((1, 3)), jnp.ones((1, 2), bool), jnp.zeros((1, 0)))
     return parts.make_core(parts.make_networks(example, 2, config), config)
 

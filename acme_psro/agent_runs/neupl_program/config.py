@@ -55,6 +55,8 @@ class NeuPLProgramConfig:
       checkpoint_seconds: time between two checkpoints, in seconds.
       exploiter_steps: decisions from which the run trains an exploiter of each player when the program has
         ended, in games that do not compile, so that a lower bound of exploitability is known; 0 for none.
+      exploiter_agent: the agent that learns exploiters, with its default settings; "": the one of PSRO's
+        programs.
 
     Raises:
       ValueError: a value is not allowed; the message names the setting.
@@ -83,6 +85,7 @@ class NeuPLProgramConfig:
     learner_devices: str = ""
     checkpoint_seconds: float = 60.0
     exploiter_steps: int = 0
+    exploiter_agent: str = ""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "epoch_steps", "evaluation_games", "min_outcomes", "stored_outcomes"):
@@ -111,6 +114,10 @@ class NeuPLProgramConfig:
         self.estimator_config  # noqa: B018
 
     def _check_population(self) -> None:
+        if self.exploiter_agent and not self.exploiter_steps:
+            raise ValueError(
+                "exploiter_agent needs exploiter_steps, and has no effect otherwise: leave it out."
+            )
         members = self.members
         if members.sink != "uniform" and not members.sink_files:
             raise ValueError(

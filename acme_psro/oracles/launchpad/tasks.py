@@ -87,7 +87,7 @@ class LaunchpadConfig:
             )
         if self.exploiter_steps < 0 or (self.exploiter_steps and not self.exploiter_agent):
             raise ValueError(
-                f"exploiter_steps must be at least 0 and needs an exploiter_agent, not {self.exploiter_steps}."
+                f"exploiter_steps must be at least 0, and needs exploiter_agent, not {self.exploiter_steps}."
             )
         if self.plateau_patience < 0 or self.plateau_patience == 1:
             raise ValueError(

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from acme_psro.games import rollout, traverse
+from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
-from acme_psro.oracles.device.experience import observe
-from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, make_train
+from acme_psro.oracles.device.on_policy import make_agent_train
+from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles
 from acme_psro.population_runs import oracles
 from acme_psro.population_runs.config import PSROConfig
 from experiments.benchmarks.shared import many_responses, table
@@ -53,10 +53,7 @@ def make_training(
     tree: GameTree, agent: str, device: DeviceConfig, agent_settings: dict[str, object]
 ) -> Callable[[int, np.ndarray], np.ndarray]:
     """Makes a function (seed, opponents' table `[I, A]`) -> policies `[players, snapshots, I, A]`."""
-    game = rollout.make_arrays(tree)
     config = PSROConfig(tree.game_string, agent=agent, agent_settings=agent_settings)
-    example = observe(game, jnp.zeros(1, jnp.int32), jnp.zeros((1, 0)))
-    core = oracles.make_agent(config)(example, tree.num_actions, device.gradient_steps)
     players = jnp.arange(tree.num_players)
     alone = OpponentProfiles(
         jnp.zeros((1, tree.num_infosets, tree.num_actions)),
@@ -65,7 +62,7 @@ def make_training(
         jnp.zeros((1, 0)),
         jnp.ones(1),
     )
-    train = make_train(tree, game, core, device)
+    train = make_agent_train(tree, oracles.make_learner(config), device)
 
     @jax.jit
     def train_all(keys: jax.Array, opponents: jax.Array) -> jax.Array:

@@ -49,24 +49,10 @@ def small() -> Callable[..., AgentRunConfig]:
     return make
 
 
-@pytest.fixture(scope="package")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
-    """Directory in which tests share XLA's compiled code, because compilation takes most of their time."""
-    import jax
-    from jax.experimental.compilation_cache import compilation_cache
-
-    directory = tmp_path_factory.mktemp("compiled")
-    settings = {
-        "jax_compilation_cache_dir": str(directory),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for values in (settings, before):
-        for name, value in values.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()
-        if values is settings:
-            yield directory
+@pytest.fixture(scope="session")
+def compiled() -> pathlib.Path:
+    """Directory in which all tests share XLA's compiled code."""
+    return pathlib.Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
 
 
 @pytest.fixture(scope="package")

@@ -60,6 +60,13 @@ def test_schedules_fall_over_the_whole_run() -> None:
     assert settings_of(replay_settings=replay, agent_settings={"horizon": 7}).horizon == 7
 
 
+def test_schedules_of_agents_that_learn_in_epochs_fall_over_decisions() -> None:
+    chosen = settings_of(agent="ppo", environment=KUHN, actor_steps=9000)
+    assert chosen.horizon == 9000
+    # Kuhn poker pays 2 at most.
+    assert chosen.reward_scale == 0.5
+
+
 def test_infinity_can_be_said() -> None:
     name = "samples_per_insert_tolerance_rate"
     assert getattr(replay_of(replay_settings={name: "inf"}), name) == float("inf")
@@ -142,8 +149,13 @@ def test_v_mpo_makes_many_updates_of_the_few_decisions_of_control(environment: s
 @pytest.mark.parametrize("agent", AGENTS)
 def test_every_agent_s_own_settings_are_allowed(agent: str, environment: str) -> None:
     config = AgentRunConfig(agent, environment, 1000)
+    if AGENTS[agent].learns_from_rollouts and environment == CONTROL:
+        with pytest.raises(ValueError, match=r"^the self-play agent has discrete actions only"):
+            parts.make_parts(config)
+        return
     made = parts.make_parts(config)
-    assert made.agent.builder.discount == config.agent_overrides().get("discount", 0.99)
+    usual = 1.0 if AGENTS[agent].learns_from_rollouts else 0.99
+    assert made.agent.builder.discount == config.agent_overrides().get("discount", usual)
     assert dataclasses.asdict(made.agent.builder.replay).items() >= config.replay_overrides().items()
 
 

@@ -45,7 +45,10 @@ def make_launch(main: Callable[[], None], capture: pytest.CaptureFixture[str]) -
 
     def launch(*arguments: str) -> Ended:
         # Servers left by earlier tests print messages when they are collected; do that before the launch.
+        # What is in use now is set aside until the end of the module, or each launch would take a second to
+        # look through all that has been imported and compiled.
         gc.collect()
+        gc.freeze()
         capture.readouterr()
         code = exit_code(main, *arguments)
         return Ended(code, *capture.readouterr())

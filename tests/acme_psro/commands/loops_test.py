@@ -102,7 +102,7 @@ def test_without_a_guarantee_the_outcome_says_so(launch: Launch, tmp_path: pathl
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (("--game=kuhn_poker", "--oracle=exact", "--loop=nxdo"), "anytime, jpsro, neupl, psro, rectified, xdo"),
+        (("--game=kuhn_poker", "--oracle=exact", "--loop=nxdo"), "jpsro, neupl, psro, rectified, xdo"),
         (("--game=kuhn_poker", "--loop=xdo", "--num_envs=8"), "--set=device.games_per_response=0"),
         (("--game=kuhn_poker", "--oracle=exact", "--loop=xdo", "--meta_solver=nash"), "--loop=psro"),
         (("--game=kuhn_poker(players=3)", "--oracle=exact", "--loop=anytime"), "psro, xdo"),

@@ -28,6 +28,7 @@ def test_a_tree_is_a_graph_with_one_edge_to_each_node(case: Any) -> None:
         assert graph.observations_of(player) == tree.infosets_of(player)
     assert graph.zero_sum == tree.zero_sum
     assert graph.utility_scale == pytest.approx(tree.utility_scale, abs=1e-12)
+    assert graph.most_decisions == tree.most_decisions
     np.testing.assert_array_equal(graph.uniform_policy(), tree.uniform_policy())
 
 
@@ -136,6 +137,7 @@ def test_mean_returns_of_a_loop() -> None:
     profiles = rollout.make_profiles(game, jnp.asarray([[[1.0, 0.0]]]), jnp.ones(1))
     assert rollout.play(game, profiles, jax.random.key(0), 4, 3).tolist() == [3.0]
     assert LOOP.utility_scale == 12.0
+    assert LOOP.most_decisions == 3
 
 
 def test_games_on_a_cyclic_graph_must_count_their_moves() -> None:

@@ -13,6 +13,7 @@ from acme_psro.evaluation.least_exploitable import least_exploitable
 from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.history import read_history
+from acme_psro.neupl.on_tree import TreeMembers
 from acme_psro.neupl.oracle import NeuPLOracle
 from acme_psro.neupl.sinks import make_sinks
 from acme_psro.oracles.base import BestResponseTask, Response
@@ -45,7 +46,7 @@ def make_oracle(
         planned = dataclasses.replace(chosen, horizon=steps)
         return parts.make_core(parts.make_networks(example, num_actions, planned), planned)
 
-    return NeuPLOracle(tree, make, config, epochs, is_on_policy)
+    return NeuPLOracle(TreeMembers(tree), make, config, epochs, is_on_policy)
 
 
 class Run:

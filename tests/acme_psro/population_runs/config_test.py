@@ -52,7 +52,8 @@ def test_a_warm_start_that_has_nothing_to_begin_in_is_refused(change: dict[str, 
 
 @pytest.mark.parametrize("loop", [name for name, entry in LOOPS.items() if not entry.trains_members])
 def test_every_loop_whose_populations_grow_may_start_warm(loop: str) -> None:
-    assert PSROConfig(**_WARM, loop=loop).to_json()["warm_start"] == "population"
+    config = PSROConfig(**_WARM, loop=loop, meta_solver=LOOPS[loop].default_solver)
+    assert config.to_json()["warm_start"] == "population"
 
 
 def test_runs_without_it_are_written_as_by_earlier_versions() -> None:

@@ -21,7 +21,7 @@ from agents import registry
     [
         ("oracle", "magic", "exact, device"),
         ("agent", "dqn", "crossq"),
-        ("meta_solver", "nosh", "nash, prd, regret_matching, uniform"),
+        ("meta_solver", "nosh", "nash, prd, regret_matching, regret_matching_cce, shor"),
         ("iterations", 0, "--iterations must be at least 1, not 0"),
         ("iterations", -1, "--iterations must be at least 1, not -1"),
         ("max_nodes", 0, "--max_nodes must be at least 1"),
@@ -118,9 +118,19 @@ def test_an_unknown_preset_is_refused() -> None:
         defaults.game_settings("kuhn_poker", "crossq", preset="quick")
 
 
+def test_members_move_slowly_in_games_that_hide_moves() -> None:
+    slow = defaults.neupl_settings("phantom_ttt(gameversion=abrupt)", "conditional_mpo")
+    usual = defaults.game_settings("phantom_ttt", "conditional_mpo", "neupl").agent_settings
+    assert NeuPLConfig(**slow.neupl).num_envs > NeuPLConfig().num_envs
+    assert slow.agent_settings["learning_rate"] < usual["learning_rate"]
+    assert slow.agent_settings["final_learning_rate"] < slow.agent_settings["learning_rate"]
+    # V-MPO has bounds and a budget of its own.
+    assert defaults.neupl_settings("phantom_ttt", "vmpo") == defaults.neupl_settings("leduc_poker", "vmpo")
+
+
 def test_members_whose_agent_keeps_no_old_decisions_play_more_and_learn_as_often() -> None:
-    assert defaults.neupl_settings("conditional_mpo") == {}
-    usual, fresh = NeuPLConfig(), NeuPLConfig(**defaults.neupl_settings("vmpo"))
+    assert defaults.neupl_settings("kuhn_poker", "conditional_mpo") == ({}, {})
+    usual, fresh = NeuPLConfig(), NeuPLConfig(**defaults.neupl_settings("kuhn_poker", "vmpo").neupl)
     assert fresh.updates == usual.updates
     assert fresh.num_envs > usual.num_envs
     # Games of at least two decisions of each player: nothing is learned from much more than once.

@@ -112,7 +112,9 @@ def faked(tree: GameTree) -> Iterator[World]:
     """Replaces programs by exact best responses and workers by simulation in this process."""
     world = World()
 
-    def make_run_programs(config: Any, note: Callable[[str], None]) -> Any:
+    def make_run_programs(config: Any, note: Callable[[str], None], exploiters: bool = False) -> Any:
+        del exploiters
+
         def run_programs(programs: Sequence[Program]) -> list[Learned]:
             world.tick("programs", *(str(program.directory) for program in programs))
             return [respond(tree, program) for program in programs]

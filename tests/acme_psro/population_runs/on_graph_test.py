@@ -13,7 +13,12 @@ from open_spiel.python.algorithms import expected_game_score, exploitability
 
 import acme_psro
 from acme_psro.commands import evaluate, run_psro
+from acme_psro.evaluation import beliefs
 from acme_psro.games.loading import load_game
+from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.on_graph import GraphRun
+from acme_psro.population_runs.prepare import prepare_run
+from acme_psro.psro.loop import initialise
 from acme_psro.storage import run_directory
 from tests.acme_psro.commands.launching import exit_code
 from tests.acme_psro.population_runs.fakes import untimed
@@ -96,6 +101,31 @@ def test_exact_figures_may_be_rare_and_come_last_in_any_case(
     known = [not math.isnan(row["nash_conv"]) for row in rare.metrics]
     assert known == [True, False, True, True]
     assert rare.metrics[-1]["nash_conv"] == pytest.approx(result.metrics[-1]["nash_conv"], abs=1e-12)
+
+
+def test_the_search_for_exact_responses_says_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = PSROConfig("kuhn_poker", max_nodes=40, iterations=1, device=KUHN["device"])
+    run = prepare_run(config, tmp_path / "run", 0.0, pytest.fail, lambda nodes: None)
+    assert isinstance(run, GraphRun)
+    told: list[str] = []
+    search = beliefs.gains
+
+    def watched(*args: Any, on_progress: beliefs.OnProgress, **others: Any) -> np.ndarray:
+        def watch(progress: beliefs.Progress) -> None:
+            on_progress(progress)
+            told.extend(run.describe_task())
+
+        return search(*args, on_progress=watch, **others)
+
+    monkeypatch.setattr(beliefs, "gains", watched)
+    assert not run.converged(initialise(run.meta_game, run.loop))
+
+    for player in range(2):
+        line = f"evaluating the mixture: player {player}'s best response, "
+        assert any(each.startswith(line) and each.endswith("about 100 %") for each in told)
+    assert not run.describe_task()
 
 
 def test_the_run_plays_as_an_opponent(result: acme_psro.Result) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from acme_psro.agent_runs import placement
+from acme_psro.agent_runs import launch, placement
+from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.plateau import Plateau
 from acme_psro.games.compile import compile_game
 from acme_psro.oracles.launchpad.tasks import LaunchpadConfig, Learned, Program
@@ -21,12 +22,16 @@ def make_program(directory: pathlib.Path, player: int = 1) -> Program:
     return Program("kuhn_poker()", player, directory / "opponents", directory / "run", 7)
 
 
+def _learner(config: PSROConfig) -> responses.Learner:
+    return responses.Learner(config.agent, config.agent_settings)
+
+
 def test_a_program_is_a_run_of_the_agent_against_the_mixture(tmp_path: pathlib.Path) -> None:
     config = PSROConfig("kuhn_poker", oracle="launchpad", agent="conditional_mpo")
     settings = LaunchpadConfig(
         actor_steps=100, actors_per_response=3, games_per_actor=5, lp_launch_type="local_mt"
     )
-    run = responses.make_run_config(config, settings, make_program(tmp_path))
+    run = responses.make_run_config(_learner(config), settings, make_program(tmp_path))
     assert (run.agent, run.environment, run.player) == ("conditional_mpo", "openspiel:kuhn_poker()", 1)
     assert (run.opponent, run.seed) == (str(tmp_path / "opponents"), 7)
     assert (run.actor_steps, run.num_actors, run.games_per_actor) == (100, 3, 5)
@@ -39,7 +44,7 @@ def test_a_program_is_a_run_of_the_agent_against_the_mixture(tmp_path: pathlib.P
 def test_a_program_that_may_end_at_a_plateau_is_judged_more_often(tmp_path: pathlib.Path) -> None:
     config = PSROConfig("kuhn_poker", oracle="launchpad")
     settings = LaunchpadConfig(actor_steps=6000, plateau_patience=3, plateau_min_improvement=0.25)
-    run = responses.make_run_config(config, settings, make_program(tmp_path))
+    run = responses.make_run_config(_learner(config), settings, make_program(tmp_path))
     assert run.plateau == Plateau(3, 0.25)
     # Two times three evaluations, which are needed to see one, are a fifth of the budget.
     assert (run.evaluate_every, run.evaluation_episodes) == (200, 100)
@@ -84,6 +89,40 @@ def test_learners_of_parallel_programs_have_devices_in_turn(
         run_programs([make_program(tmp_path / str(player), player) for player in range(3)])
     assert [job.environment.get("CUDA_VISIBLE_DEVICES") for job in given] == seen
     assert [job.environment.get("XLA_PYTHON_CLIENT_MEM_FRACTION") for job in given] == fractions
+
+
+@pytest.mark.parametrize(
+    ("settings", "agent", "steps", "learning_rate"),
+    [
+        ({}, "crossq", 9000, {"learning_rate": 0.5}),
+        ({"exploiter_agent": "ppo"}, "ppo", 9000, {}),
+        ({"exploiter_agent": "ppo", "exploiter_steps": 20_000}, "ppo", 20_000, {}),
+    ],
+)
+def test_exploiters_may_have_an_agent_and_a_budget_of_their_own(
+    settings: dict,
+    agent: str,
+    steps: int,
+    learning_rate: dict,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[AgentRunConfig] = []
+    monkeypatch.setattr(launch, "make_job", lambda run, *_: begun.append(run))
+    monkeypatch.setattr(supervision, "run_all", lambda jobs, **_: None)
+    monkeypatch.setattr(responses, "_read_result", lambda run, program: run)
+    config = PSROConfig(
+        "kuhn_poker",
+        oracle="launchpad",
+        agent_settings={"learning_rate": 0.5},
+        launchpad={"actor_steps": 9000, **settings},
+    )
+    for exploiters in (False, True):
+        responses.make_run_programs(config, print, exploiters)([make_program(tmp_path)])
+    usual, exploiter = begun
+    assert (usual.agent, usual.actor_steps) == ("crossq", 9000)
+    assert (exploiter.agent, exploiter.actor_steps) == (agent, steps)
+    assert exploiter.agent_settings == learning_rate
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,16 @@ def test_other_settings_are_refused_in_one_line(oracle: str, group: str, given: 
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 11), reason="the Acme layer ends at Python 3.10")
+def test_payoffs_that_members_estimate_have_no_extra_episodes() -> None:
+    simulation = {"extra_payoff_episodes": 9}
+    config = PSROConfig(
+        KUHN, oracle="launchpad", agent="conditional_mpo", loop="neupl", simulation=simulation
+    )
+    with pytest.raises(ValueError, match="extra_payoff_episodes has no effect with --loop=neupl"):
+        check_settings(config)
+
+
 def test_exact_responses_need_no_jax() -> None:
     program = (
         "import sys; from acme_psro.population_runs.config import PSROConfig; "

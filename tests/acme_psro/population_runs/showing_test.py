@@ -63,6 +63,22 @@ def test_an_exact_run_says_what_it_does_where(
     ]
 
 
+def test_lines_of_the_run_itself_stand_below_its_tasks(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    display = Tasks(1, io.StringIO())
+    monkeypatch.setattr(showing, "make_progress", lambda iterations, stream: display)
+    run = prepare_run(
+        PSROConfig("kuhn_poker", oracle="exact", iterations=1), tmp_path, 0.0, pytest.fail, lambda nodes: None
+    )
+    listener = ProgressDisplay(io.StringIO(), lambda: ["half done"])
+    train_population(run, tmp_path, begin(run, tmp_path, False, pytest.fail), [listener])
+    details = {text: more[0]() for _, text, *more in display.told}
+    assert details["computing payoffs"] == details["evaluating the last mixture"] == ["half done"]
+    # This work is the oracle's.
+    assert details["computing best responses"] == ()
+
+
 def test_a_resumed_run_shows_what_was_done_before(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

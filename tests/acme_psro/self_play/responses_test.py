@@ -5,14 +5,15 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from acme_psro.games import rollout, traverse
 from acme_psro.games.compile import compile_game
-from acme_psro.oracles.device.training import OpponentProfiles, Trained
+from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Trained
 from acme_psro.self_play.board import make_board
 from acme_psro.self_play.moves import Opponents, start
 from acme_psro.self_play.playing import play
-from acme_psro.self_play.responses import make_train
+from acme_psro.self_play.responses import make_train, plan_budget
 from acme_psro.self_play.training import RolloutConfig, make_board_core
 from agents.self_play import PRESETS, SelfPlayConfig
 
@@ -68,6 +69,9 @@ def test_a_response_gains_most_of_what_there_is_to_gain() -> None:
     trained = _respond(1, snapshots=2)
     assert trained.probs.shape == (2, 1, *_TREE.legal_actions.shape)
     assert int(trained.episodes) > 5000
+    assert int(trained.gradient_steps) == 40 * 4 * 4
+    # Player 1 decides once in every game, and no one else's decisions are counted.
+    assert abs(int(trained.decisions) - int(trained.episodes)) <= 32
     uniform = _TREE.uniform_policy()
     table = uniform.copy()
     rows = _TREE.rows_of(1)
@@ -80,3 +84,27 @@ def test_a_response_gains_most_of_what_there_is_to_gain() -> None:
     assert after - before > 0.9 * (best - before)
     # It stays stochastic.
     assert ((learned > 1e-3) & (learned < 1 - 1e-3)).any()
+
+
+@pytest.mark.parametrize(
+    ("gradient_steps", "snapshots", "updates", "kept"), [(160, 10, 10, 10), (161, 10, 20, 10), (16, 10, 1, 1)]
+)
+def test_gradient_steps_are_rounded_up_to_whole_updates_and_snapshots(
+    gradient_steps: int, snapshots: int, updates: int, kept: int
+) -> None:
+    config = DeviceConfig(gradient_steps=gradient_steps, num_envs=64, batch_size=256, snapshots=snapshots)
+    budget = plan_budget(SelfPlayConfig(epochs=4, minibatches=4), config)
+    # Four minibatches of 256 decisions are 16 decisions in each of 64 games.
+    assert budget == (RolloutConfig(num_games=64, decisions=16), updates, kept)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"num_envs": 100}, "num_envs must divide the 1,024 decisions of a rollout"),
+        ({"games_per_response": 10}, "set device.games_per_response to 0, not 10"),
+    ],
+)
+def test_budgets_that_do_not_fit_are_refused(settings: dict[str, int], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        plan_budget(SelfPlayConfig(), DeviceConfig(**{"num_envs": 64, "batch_size": 256} | settings))

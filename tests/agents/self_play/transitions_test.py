@@ -96,3 +96,17 @@ def test_rows_that_are_no_decisions_do_not_count() -> None:
     np.testing.assert_allclose(
         ravel_pytree(one.params)[0], ravel_pytree(another.params)[0], rtol=1e-5, atol=1e-7
     )
+
+
+def test_padding_makes_schedules_no_faster() -> None:
+    core = _make()
+    batch = _batch()._replace(weight=jnp.array([1.0, 0.0, 2.0, 1.0]))
+    assert int(core.update(core.init(jax.random.key(0)), batch)[0].decisions) == 3
+
+
+def test_rewards_are_scaled() -> None:
+    halved = _make(dataclasses.replace(_CONFIG, reward_scale=0.5))
+    state = halved.init(jax.random.key(0))
+    doubled = _batch()._replace(reward=2 * _batch().reward)
+    one, other = halved.update(state, doubled)[0], _make().update(state, _batch())[0]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), one.params, other.params)
