@@ -10,7 +10,8 @@ RUN_ARGS ?= --game=leduc_poker --loop=xdo --oracle=device --agent=crossq \
 # A run that was cut short is gone on with; a finished one prints its result again.
 RESUME = $(if $(wildcard runs/leduc_xdo/config.json),--resume)
 # Two processes keep two cores busy; a file's tests stay together, as they share what takes long to make.
-PYTEST_ARGS ?= --numprocesses=2 --dist=loadfile --durations=20
+# The files are taken in the order of tests/conftest.py, which begins with the longest.
+PYTEST_ARGS ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=20
 
 NEWER := 3.13 3.12 3.11
 PACKAGES := acme_psro agents experiments

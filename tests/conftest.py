@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gc
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -101,12 +104,52 @@ GAMES = {
 }
 
 
+# The files that take longest. They are begun first, so that no process is left alone with one at the end.
+LONG = (
+    "commands/run_psro_test.py",
+    "commands/run_agent_test.py",
+    "neupl/oracle_test.py",
+    "commands/run_neupl_test.py",
+    "acme_layer/released_test.py",
+    "agent_runs/launch_test.py",
+    "commands/loops_test.py",
+    "population_runs/on_graph_test.py",
+    "population_runs/config_test.py",
+    "population_runs/seeds_test.py",
+    "population_runs/neupl_seeds_test.py",
+    "device/graph_oracle_test.py",
+    "device/oracle_test.py",
+    "benchmarks/benchmarks_test.py",
+    "acting/sides_test.py",
+    "agents/learning_agents_test.py",
+    "tests/docs_test.py",
+)
+
+_MADE = pytest.StashKey[str]()
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    # XLA's code is kept on disk while the tests run, for all of their processes. Compiling takes more time
+    # than anything else in them, and many compile the same. A directory that is set already is used as it is.
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        config.stash[_MADE] = tempfile.mkdtemp(prefix="compiled_programs_")
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = config.stash[_MADE]
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     # Most programs of the tests are small. XLA takes a tenth less time to compile them if it does not divide
     # their code among threads. The variable is read when JAX is first used.
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1")
     config.addinivalue_line("markers", "games(*names): run on these games of tests/conftest.py only")
     config.addinivalue_line("markers", "slow_games: run on its large games too, marked slow")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _MADE in config.stash:
+        shutil.rmtree(config.stash[_MADE], ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get("/".join(item.path.parts[-2:]), len(places)))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -132,23 +175,11 @@ def _cache_in_temporary_directory(tmp_path_factory: pytest.TempPathFactory) -> I
         yield root
 
 
-@pytest.fixture(scope="session")
-def shared_compilation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keeps XLA's compiled code on disk, so that programs that are made several times are compiled once."""
-    import jax
-    from jax.experimental.compilation_cache import compilation_cache
-
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled_programs")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for values in (settings, before):
-        for name, value in values.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()
-        if values is settings:
-            yield
+@pytest.fixture(autouse=True, scope="module")
+def _no_objects_are_set_aside() -> Iterator[None]:
+    """Gives the garbage collector back the objects that a module's launches set aside, see `make_launch`."""
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
