@@ -30,7 +30,11 @@ from experiments.benchmarks.shared.beginnings_table import FRESH_SIDE, WARM_SIDE
 from experiments.benchmarks.shared.many_responses import AGENT
 
 # Loops whose populations grow, so that there are responses.
-_LOOPS = [name for name, entry in LOOPS.items() if not entry.trains_members and not entry.is_joint]
+_LOOPS = [
+    name
+    for name, entry in LOOPS.items()
+    if not entry.trains_members and not entry.is_joint and entry.converges
+]
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string, of two players.")
 flags.DEFINE_string("loop", "psro", f"Loop whose questions are answered: {', '.join(_LOOPS)}.")
