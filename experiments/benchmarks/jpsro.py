@@ -41,7 +41,9 @@ GAMES = (
     "matrix_shapleys_game",
 )
 
-flags.DEFINE_list("games", None, "OpenSpiel game strings; by default a list of small ones.")
+flags.DEFINE_multi_string(
+    "games", None, "OpenSpiel game string, may be repeated; by default a list of small ones."
+)
 flags.DEFINE_float("gap", 1e-4, "Sum of the players' gains at which a side is done.", lower_bound=0.0)
 flags.DEFINE_float("seconds", 120.0, "Limit on the time of OpenSpiel's side for each game and solver.")
 flags.DEFINE_integer("most", 200, "Limit on the iterations of a side.")
