@@ -7,6 +7,7 @@ it runs only on the games named there, and with the mark `slow_games` on the slo
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import gc
@@ -182,9 +183,8 @@ def _no_objects_are_set_aside() -> Iterator[None]:
     gc.unfreeze()
 
 
-@pytest.fixture
-def quick_compilation() -> Iterator[None]:
-    """Turns most of XLA's optimisations off, which halves the time to compile programs that run briefly."""
+@contextlib.contextmanager
+def _quick_compilation() -> Iterator[None]:
     import jax
 
     name = "jax_disable_most_optimizations"
@@ -192,6 +192,20 @@ def quick_compilation() -> Iterator[None]:
     jax.config.update(name, True)
     yield
     jax.config.update(name, before)
+
+
+@pytest.fixture
+def quick_compilation() -> Iterator[None]:
+    """Turns most of XLA's optimisations off, which halves the time to compile programs that run briefly."""
+    with _quick_compilation():
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick_module() -> Iterator[None]:
+    """The same for all tests and fixtures of a module."""
+    with _quick_compilation():
+        yield
 
 
 @pytest.fixture(scope="session")

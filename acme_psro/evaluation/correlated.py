@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from acme_psro.evaluation import deviations
+from acme_psro.evaluation.deviations import Deviation
 from acme_psro.games.tree import GameTree
 from acme_psro.policies.meta_strategy import JointStrategy
 from acme_psro.policies.tabular import Population
@@ -50,11 +51,44 @@ def gaps(
       joint: a distribution over profiles of them.
       payoffs: `[P, n_1, .., n_P]`, their exact payoffs, which save time; None if they are not at hand.
     """
-    returns, cce, ce = [], [], []
+    coarse = _deviations(tree, populations, joint, payoffs)
+    returns = np.array([each.value for each in coarse])
+    return Gaps(returns, _best_gains(tree, coarse), ce_gains(tree, populations, joint, payoffs))
+
+
+def cce_gains(
+    tree: GameTree,
+    populations: Sequence[Population],
+    joint: JointStrategy,
+    payoffs: np.ndarray | None = None,
+) -> np.ndarray:
+    """Returns `[P]`: `Gaps.cce_gains` alone; the arguments are those of `gaps`."""
+    return _best_gains(tree, _deviations(tree, populations, joint, payoffs))
+
+
+def ce_gains(
+    tree: GameTree,
+    populations: Sequence[Population],
+    joint: JointStrategy,
+    payoffs: np.ndarray | None = None,
+) -> np.ndarray:
+    """Returns `[P]`: `Gaps.ce_gains` alone; the arguments are those of `gaps`."""
+    gains = []
     for player in range(tree.num_players):
-        coarse = deviations.from_meta_strategy(tree, populations, joint, player, payoffs)
         told = deviations.recommendations(tree, populations, joint, player, payoffs)
-        returns.append(coarse.value)
-        cce.append(deviations.best_gain(tree, coarse))
-        ce.append(sum(weight * deviations.best_gain(tree, each) for weight, each in told))
-    return Gaps(np.array(returns), np.array(cce), np.array(ce))
+        gains.append(sum(weight * deviations.best_gain(tree, each) for weight, each in told))
+    return np.array(gains)
+
+
+def _deviations(
+    tree: GameTree, populations: Sequence[Population], joint: JointStrategy, payoffs: np.ndarray | None
+) -> list[Deviation]:
+    """Returns each player's deviation before it is told its recommendation."""
+    return [
+        deviations.from_meta_strategy(tree, populations, joint, player, payoffs)
+        for player in range(tree.num_players)
+    ]
+
+
+def _best_gains(tree: GameTree, found: Sequence[Deviation]) -> np.ndarray:
+    return np.array([deviations.best_gain(tree, each) for each in found])

@@ -13,9 +13,9 @@ import numpy as np
 from acme_psro.evaluation.coordinated import others_reach
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
+from acme_psro.meta_game import profiles
 from acme_psro.meta_game.payoffs import value
-from acme_psro.meta_game.profiles import recommended
-from acme_psro.policies.meta_strategy import JointStrategy, MetaStrategy, marginal
+from acme_psro.policies.meta_strategy import JointStrategy, MetaStrategy
 from acme_psro.policies.tabular import Policy, Population, meta_strategy_plan, terminal_reach
 
 
@@ -75,14 +75,10 @@ def recommendations(
 
     Policies that are never recommended have none. The arguments are those of `from_meta_strategy`.
     """
-    weights = marginal(joint, player, len(populations[player]))
-    found = []
-    for policy in np.flatnonzero(weights):
-        told = recommended(joint, player, int(policy))
-        if told is not None:
-            deviation = from_meta_strategy(tree, populations, told, player, payoffs)
-            found.append((float(weights[policy]), deviation))
-    return found
+    return [
+        (weight, from_meta_strategy(tree, populations, told, player, payoffs))
+        for _, weight, told in profiles.recommendations(joint, player)
+    ]
 
 
 def best_response(
@@ -121,12 +117,8 @@ def _joint_value(
 ) -> float:
     """Returns what a player earns if all play by the joint distribution."""
     total = 0.0
-    population = populations[player]
-    weights = marginal(joint, player, len(population))
-    for policy in np.flatnonzero(weights):
-        told = recommended(joint, player, int(policy))
-        assert told is not None, "its marginal is above 0"
+    for policy, weight, told in profiles.recommendations(joint, player):
         others = others_reach(tree, populations, told, player, tree.terminal_nodes)
-        (own,) = terminal_reach(tree, player, (population[policy],))
-        total += float(weights[policy]) * float((tree.terminal_returns @ (own * others))[player])
+        (own,) = terminal_reach(tree, player, (populations[player][policy],))
+        total += weight * float((tree.terminal_returns @ (own * others))[player])
     return total

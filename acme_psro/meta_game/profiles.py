@@ -5,7 +5,7 @@ Dimensions: `P` players, `n_p` policies of player p.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -97,6 +97,14 @@ def recommended(joint: JointStrategy, player: int, policy: int) -> JointStrategy
         return None
     probabilities = joint.probabilities[told]
     return JointStrategy(joint.profiles[told], probabilities / probabilities.sum())
+
+
+def recommendations(joint: JointStrategy, player: int) -> Iterator[tuple[int, float, JointStrategy]]:
+    """Yields each policy that may be recommended to a player, its probability, and `recommended` for it."""
+    for policy in np.unique(joint.profiles[joint.probabilities > 0.0, player]).tolist():
+        told = recommended(joint, player, policy)
+        assert told is not None, "its probability is above 0"
+        yield policy, float(joint.probabilities[joint.profiles[:, player] == policy].sum()), told
 
 
 def recommendation_gains(payoffs: np.ndarray, meta_strategy: PopulationStrategy) -> np.ndarray:

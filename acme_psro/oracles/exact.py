@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from acme_psro.evaluation import deviations
+from acme_psro.evaluation.deviations import Deviation
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
 from acme_psro.policies.tabular import Policy, average_plan, make_policy
@@ -33,12 +34,17 @@ def make_oracle(tree: GameTree, tolerance: float = 1e-9) -> Oracle[Policy, np.nd
     return respond
 
 
+def deviation_of(tree: GameTree, task: BestResponseTask[Policy, np.ndarray]) -> Deviation:
+    """Returns the alternatives of a task's player to its part of the meta-strategy."""
+    return deviations.from_meta_strategy(
+        tree, task.populations, task.meta_strategy, task.player, task.payoffs
+    )
+
+
 def _respond(
     tree: GameTree, task: BestResponseTask[Policy, np.ndarray], tolerance: float
 ) -> Response[Policy]:
-    deviation = deviations.from_meta_strategy(
-        tree, task.populations, task.meta_strategy, task.player, task.payoffs
-    )
+    deviation = deviation_of(tree, task)
     average = average_plan(tree, task.populations)
     best = deviations.best_response(tree, deviation, otherwise=average)
     gain = deviations.best_gain(tree, deviation, best.value)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from acme_psro.evaluation.correlated import gaps
+from acme_psro.evaluation.correlated import cce_gains, ce_gains
 from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
 from acme_psro.games.sharing import describe_shared
 from acme_psro.games.tree import GameTree
@@ -119,8 +119,8 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
         """Returns `[P]`: what each player gains over what the run looks for."""
         if not isinstance(state.meta_strategy, JointStrategy):
             return self._evaluate(state).per_player_gain
-        found = gaps(self._tree, state.populations, state.meta_strategy, state.payoffs)
-        return found.ce_gains if self._concept is Concept.CE else found.cce_gains
+        gains = ce_gains if self._concept is Concept.CE else cce_gains
+        return gains(self._tree, state.populations, state.meta_strategy, state.payoffs)
 
     def holds(self, population: tuple[Policy, ...], response: Policy) -> bool:
         # A uniform meta-strategy is fictitious play: a policy that is found again must get more weight.

@@ -27,7 +27,7 @@ from acme_psro.population_runs.metrics import align
 from acme_psro.population_runs.recording import CheckpointWriter, MetricsWriter
 from acme_psro.psro import loop
 from acme_psro.psro.loop import PSROState
-from acme_psro.psro.rounds import ask_responses, find_responses
+from acme_psro.psro.rounds import ask_responses
 from acme_psro.storage.checkpoint import Record
 from acme_psro.system.process_groups import interruptible
 
@@ -133,22 +133,13 @@ def _advance(
     iteration = state.iteration + 1
     told.on_iteration_start(IterationStarted(directory, iteration, record))
     key, tasks = loop.iteration_key(seed, state.iteration), run.loop.tasks(state)
-    if isinstance(run.oracle, AskingOracle):
-        responses = yield from ask_responses(run.oracle, key, tasks)
-    else:
-        responses = find_responses(run.oracle, key, tasks)
+    responses = yield from ask_responses(run.oracle, key, tasks)
     for task, response in zip(tasks, responses, strict=True):
         told.on_response(ResponseFound(directory, iteration, task.player, response))
-    # No state follows if the oracle finds nothing that is new.
-    return loop.advance_if_new(
-        state,
-        tasks,
-        responses,
-        meta_game=run.meta_game,
-        loop=run.loop,
-        holds=run.holds,
-        is_repeatable=run.is_repeatable,
-    )
+    following = loop.advance(state, tasks, responses, meta_game=run.meta_game, loop=run.loop, holds=run.holds)
+    # No state follows if every further iteration would find the same again.
+    is_new = not run.is_repeatable or loop.has_changed(state, following, run.loop, run.holds)
+    return following if is_new else None
 
 
 def _extend(

@@ -15,9 +15,9 @@ import numpy as np
 from acme_psro.evaluation.correlated import gaps
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.base import MetaGame
-from acme_psro.meta_game.profiles import recommended
+from acme_psro.meta_game.profiles import recommendations
 from acme_psro.oracles.base import BestResponseTask
-from acme_psro.policies.meta_strategy import JointStrategy, marginal
+from acme_psro.policies.meta_strategy import JointStrategy
 from acme_psro.policies.tabular import Policy
 from acme_psro.psro.loop import Loop, PSROState, Question, Solution, tasks_of
 from acme_psro.psro.meta_solving import SolveMetaGame
@@ -74,12 +74,9 @@ def _tasks_by_recommendation(
 ) -> list[BestResponseTask[Policy, np.ndarray]]:
     """Returns a task for each player and each policy that is recommended to it."""
     joint = require_joint(state.meta_strategy)
-    tasks = []
-    for player, population in enumerate(state.populations):
-        weights = marginal(joint, player, len(population))
-        for policy in np.flatnonzero(weights >= _LEAST_PROBABILITY):
-            told = recommended(joint, player, int(policy))
-            assert told is not None, "its probability is above 0"
-            weight = float(weights[policy])
-            tasks.append(BestResponseTask(player, state.populations, told, state.payoffs, weight))
-    return tasks
+    return [
+        BestResponseTask(player, state.populations, told, state.payoffs, weight)
+        for player in range(len(state.populations))
+        for _, weight, told in recommendations(joint, player)
+        if weight >= _LEAST_PROBABILITY
+    ]

@@ -105,27 +105,6 @@ def advance(
     )
 
 
-def advance_if_new(
-    state: PSROState[PolicyT, PayoffsT],
-    tasks: Sequence[BestResponseTask[PolicyT, PayoffsT]],
-    responses: Sequence[Response[PolicyT]],
-    *,
-    meta_game: MetaGame[PolicyT, PayoffsT],
-    loop: Loop[PolicyT, PayoffsT],
-    holds: Holds[PolicyT] = holds_nothing,
-    is_repeatable: bool = False,
-) -> PSROState[PolicyT, PayoffsT] | None:
-    """Returns what `advance` does, or None if every further iteration would find the same again.
-
-    This is so if the oracle is repeatable and adds no policy to any population, or changes none if
-    populations do not grow.
-    """
-    following = advance(state, tasks, responses, meta_game=meta_game, loop=loop, holds=holds)
-    if is_repeatable and not _has_changed(state, following, loop, holds):
-        return None
-    return following
-
-
 def _grow(
     population: tuple[PolicyT, ...],
     responses: Sequence[Response[PolicyT]],
@@ -179,22 +158,14 @@ def run(
     while state.iteration < iterations and not converged(state):
         tasks = loop.tasks(state)
         responses = find_responses(oracle, iteration_key(seed, state.iteration), tasks)
-        following = advance_if_new(
-            state,
-            tasks,
-            responses,
-            meta_game=meta_game,
-            loop=loop,
-            holds=holds,
-            is_repeatable=is_repeatable,
-        )
-        if following is None:
+        following = advance(state, tasks, responses, meta_game=meta_game, loop=loop, holds=holds)
+        if is_repeatable and not has_changed(state, following, loop, holds):
             return
         state = following
         yield state
 
 
-def _has_changed(
+def has_changed(
     before: PSROState[PolicyT, PayoffsT],
     after: PSROState[PolicyT, PayoffsT],
     loop: Loop[PolicyT, PayoffsT],

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from acme_psro.meta_game.base import PayoffsT, PolicyT
-from acme_psro.oracles.asking import AskingOracle, Lanes, Results
+from acme_psro.oracles.asking import AskingOracle, Lanes, Results, answer
 from acme_psro.oracles.base import NO_WORK, BestResponseTask, Oracle, Response
 
 
@@ -57,20 +57,23 @@ def find_responses(
     oracle: Oracle[PolicyT, PayoffsT], key: np.ndarray, tasks: Sequence[BestResponseTask[PolicyT, PayoffsT]]
 ) -> list[Response[PolicyT]]:
     """Returns the oracle's responses to all tasks, in their order."""
-    found: dict[int, Response[PolicyT]] = {}
-    for each in rounds_of(key, [task.player for task in tasks]):
-        answers = oracle(each.key, [tasks[place] for place in each.places])
-        found |= zip(each.places, answers, strict=True)
-    return [found[place] for place in range(len(tasks))]
+    # Called as a function, an oracle that could ask for its work does it.
+    return answer(ask_responses(lambda key, tasks: oracle(key, tasks), key, tasks), None)
 
 
 def ask_responses(
-    oracle: AskingOracle, key: np.ndarray, tasks: Sequence[BestResponseTask[PolicyT, PayoffsT]]
+    oracle: Oracle[PolicyT, PayoffsT] | AskingOracle,
+    key: np.ndarray,
+    tasks: Sequence[BestResponseTask[PolicyT, PayoffsT]],
 ) -> Generator[Lanes, Results, list[Response[PolicyT]]]:
-    """Returns a generator of the same, which leaves the oracle's work to its caller."""
+    """Returns a generator of the same, which leaves the work of an oracle that can ask to its caller."""
     found: dict[int, Response[PolicyT]] = {}
     for each in rounds_of(key, [task.player for task in tasks]):
-        answers = yield from oracle.ask(each.key, [tasks[place] for place in each.places])
+        asked = [tasks[place] for place in each.places]
+        if isinstance(oracle, AskingOracle):
+            answers = yield from oracle.ask(each.key, asked)
+        else:
+            answers = oracle(each.key, asked)
         found |= zip(each.places, answers, strict=True)
     return [found[place] for place in range(len(tasks))]
 

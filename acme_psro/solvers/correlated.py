@@ -8,6 +8,7 @@ are unique. All three treat players and policies alike, whatever their order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 # Welfare may fall short of its largest value by this share of the range of welfare.
 _EQUAL_WELFARE = 1e-8
+# Limit on the time of one linear program.
+_MOST_SECONDS = 600.0
+
+# (deviations `[R, n]`, what they may gain `[R]`) -> the distribution `[n]` of a criterion.
+Choose = Callable[[Any, np.ndarray], np.ndarray]
 
 
 def max_gini(
@@ -41,10 +47,7 @@ def max_gini(
       ValueError: the payoffs are malformed (`check_payoffs`), or an option is out of its range.
       RuntimeError: the program was not solved.
     """
-    unit = prepare(payoffs)
-    found = incentives(unit, concept)
-    bounds = _bounds(found, payoffs, epsilon, share)
-    return to_joint(most_even(found.rows, bounds), unit.shape[1:], found, bounds)
+    return _chosen(payoffs, most_even, concept, epsilon, share)
 
 
 def max_entropy(
@@ -56,10 +59,17 @@ def max_entropy(
       ValueError: the payoffs are malformed (`check_payoffs`), or an option is out of its range.
       RuntimeError: the program was not solved.
     """
+    return _chosen(payoffs, most_random, concept, epsilon, share)
+
+
+def _chosen(
+    payoffs: np.ndarray, choose: Choose, concept: Concept, epsilon: float, share: float
+) -> JointStrategy:
+    """Returns the equilibrium that a criterion chooses; the other arguments are those of `max_gini`."""
     unit = prepare(payoffs)
     found = incentives(unit, concept)
     bounds = _bounds(found, payoffs, epsilon, share)
-    return to_joint(most_random(found.rows, bounds), unit.shape[1:], found, bounds)
+    return to_joint(choose(found.rows, bounds), unit.shape[1:], found, bounds)
 
 
 def max_welfare(payoffs: np.ndarray, *, concept: Concept = Concept.CCE) -> JointStrategy:
@@ -86,8 +96,8 @@ def max_welfare(payoffs: np.ndarray, *, concept: Concept = Concept.CCE) -> Joint
     scaled = (welfare - welfare.min()) / spread
     least = _largest(scaled, found.rows) - _EQUAL_WELFARE
     # The entries of x sum to 1, so that `scaled @ x >= least` is a homogeneous constraint.
-    kept = scipy.sparse.csr_array((least - scaled)[None])
-    return to_joint(most_even(found.rows, bounds, kept), unit.shape[1:], found, bounds)
+    rows = scipy.sparse.vstack([(least - scaled)[None], found.rows], format="csr")
+    return to_joint(most_even(rows, np.append(0.0, bounds)), unit.shape[1:], found, bounds)
 
 
 def min_epsilon_max_gini(payoffs: np.ndarray, *, concept: Concept = Concept.CCE) -> JointStrategy:
@@ -143,7 +153,7 @@ def _largest(weights: np.ndarray, rows: scipy.sparse.csr_array) -> float:
         return _minimise(-weights, matrix, len(weights))
 
     best = np.eye(1, len(weights), int(weights.argmax()))[0]
-    return float(weights @ by_rounds(rows, np.zeros(rows.shape[0]), None, best, solve))
+    return float(weights @ by_rounds(rows, np.zeros(rows.shape[0]), best, solve))
 
 
 def _minimise(cost: np.ndarray, rows: Any, num_cells: int) -> np.ndarray:
@@ -152,19 +162,16 @@ def _minimise(cost: np.ndarray, rows: Any, num_cells: int) -> np.ndarray:
     Raises:
       RuntimeError: HiGHS found no optimum.
     """
-    from scipy.optimize import linprog
+    import scipy.sparse
 
-    is_cell = (np.arange(len(cost)) < num_cells).astype(np.float64)
-    result = linprog(
+    from acme_psro.solvers import highs
+
+    is_cell = np.arange(len(cost)) < num_cells
+    program = highs.LinearProgram(
         cost,
-        A_ub=rows if rows.shape[0] else None,
-        b_ub=np.zeros(rows.shape[0]) if rows.shape[0] else None,
-        A_eq=is_cell[None],
-        b_eq=np.ones(1),
-        bounds=[(0.0, None) if cell else (None, None) for cell in is_cell],
-        method="highs",
+        scipy.sparse.csr_array(rows),
+        scipy.sparse.csr_array(is_cell[None].astype(np.float64)),
+        np.ones(1),
+        np.where(is_cell, 0.0, -np.inf),
     )
-    if result.status != 0:
-        raise RuntimeError(f"HiGHS did not solve the meta-game: {result.message}")
-    x: np.ndarray = result.x
-    return x
+    return next(highs.optima(program, _MOST_SECONDS)).x

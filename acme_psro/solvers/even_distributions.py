@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from acme_psro.solvers import dual_newton
-from acme_psro.solvers.max_entropy_nash import maximise_entropy
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -23,90 +22,63 @@ _AT_ONCE = 200
 # Constraints that are violated by less than this need not be added.
 _SATISFIED = 1e-10
 _MOST_ROUNDS = 100
-# In large games of few constraints the dual of the largest entropy is solved, by Newton's method, whose steps
-# are cubic in their number. In small ones the interior point is as fast, and exact to a digit more.
-_LARGE, _FEW = 500, 150
-
 # (constraints `[R, n]`, bounds `[R]`) -> the optimum `[n]`.
 Solve = Callable[[Any, np.ndarray], np.ndarray]
 
 
-def most_even(
-    rows: scipy.sparse.csr_array, bounds: np.ndarray, kept: scipy.sparse.csr_array | None = None
-) -> np.ndarray:
-    """Returns the distribution `[n]` of the least sum of squares under linear constraints.
+def most_even(rows: scipy.sparse.csr_array, bounds: np.ndarray) -> np.ndarray:
+    """Returns the distribution `[n]` of the least sum of squares under constraints `rows @ x <= bounds`.
 
     Args:
-      rows: `[R, n]`, constraints `rows @ x <= bounds`.
+      rows: `[R, n]`.
       bounds: `[R]`.
-      kept: `[k, n]`, rows of further constraints whose product with x is at most 0; None for none.
 
     Raises:
       RuntimeError: neither method found an optimum.
     """
-    import scipy.sparse
-
-    size = rows.shape[1]
-    if kept is None:
-        found = dual_newton.solve(rows, bounds, dual_newton.squares)
-    else:
-        all_rows = scipy.sparse.vstack([kept, rows], format="csr")
-        all_bounds = np.concatenate([np.zeros(kept.shape[0]), bounds])
-        found = dual_newton.solve(all_rows, all_bounds, dual_newton.squares)
-    if found is not None:
-        return found
-    return by_rounds(rows, bounds, kept, np.full(size, 1.0 / size), _solve_squares)
+    found = dual_newton.solve(rows, bounds, dual_newton.squares)
+    return by_rounds(rows, bounds, _uniform(rows), _solve_squares) if found is None else found
 
 
 def most_random(rows: scipy.sparse.csr_array, bounds: np.ndarray) -> np.ndarray:
     """Returns the distribution `[n]` of the largest entropy under constraints `rows @ x <= bounds`.
 
+    Args:
+      rows: `[R, n]`.
+      bounds: `[R]`.
+
     Raises:
       RuntimeError: neither method found an optimum.
     """
-    size = rows.shape[1]
     found = dual_newton.solve(rows, bounds, dual_newton.entropy)
-    if found is not None:
-        return found
-
-    def solve(matrix: Any, limits: np.ndarray) -> np.ndarray:
-        if size > _LARGE and len(limits) <= _FEW:
-            # The bounds are part of the matrix, because the entries of x sum to 1.
-            return maximise_entropy(limits[:, None] - matrix.toarray())
-        return _solve_entropy(matrix, limits)
-
-    return by_rounds(rows, bounds, None, np.full(size, 1.0 / size), solve)
+    return by_rounds(rows, bounds, _uniform(rows), _solve_entropy) if found is None else found
 
 
-def by_rounds(rows: Any, bounds: np.ndarray, kept: Any, first: np.ndarray, solve: Solve) -> np.ndarray:
+def by_rounds(rows: Any, bounds: np.ndarray, first: np.ndarray, solve: Solve) -> np.ndarray:
     """Returns the optimum under all constraints, of which only those that matter are passed to a solver.
 
     Args:
       rows: `[R, n]`, constraints `rows @ x <= bounds`.
       bounds: `[R]`.
-      kept: `[k, n]`, rows of constraints that are always passed, with bounds 0; None for none.
-      first: `[n]`, the optimum without constraints, if none is kept.
+      first: `[n]`, the optimum without constraints.
       solve: finds the optimum under some constraints.
 
     Raises:
       RuntimeError: some constraints are violated still after many rounds.
     """
-    import scipy.sparse
-
-    active = np.zeros(rows.shape[0], bool)
-    x = first if kept is None else solve(kept, np.zeros(kept.shape[0]))
+    active, x = np.zeros(rows.shape[0], bool), first
     for _ in range(_MOST_ROUNDS):
         excess = rows @ x - bounds
         wanting = np.flatnonzero((excess > _SATISFIED) & ~active)
         if not wanting.size:
             return x
         active[wanting[np.argsort(-excess[wanting], kind="stable")[:_AT_ONCE]]] = True
-        matrix, limits = rows[np.flatnonzero(active)], bounds[active]
-        if kept is not None:
-            matrix = scipy.sparse.vstack([kept, matrix], format="csr")
-            limits = np.concatenate([np.zeros(kept.shape[0]), limits])
-        x = solve(matrix, limits)
+        x = solve(rows[np.flatnonzero(active)], bounds[active])
     raise RuntimeError(f"a correlated equilibrium was not found in {_MOST_ROUNDS} rounds of constraints")
+
+
+def _uniform(rows: Any) -> np.ndarray:
+    return np.full(rows.shape[1], 1.0 / rows.shape[1])
 
 
 def _solve_squares(matrix: Any, limits: np.ndarray) -> np.ndarray:

@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from acme_psro.meta_game.payoffs import check_payoffs, unit_payoffs
-from acme_psro.meta_game.profiles import joint_of_cells
-from acme_psro.policies.meta_strategy import JointStrategy
+from acme_psro.meta_game.payoffs import check_payoffs, earned_against, own_tables, unit_payoffs
+from acme_psro.meta_game.profiles import cell_probabilities, joint_of_cells
+from acme_psro.policies.meta_strategy import JointStrategy, ProductStrategy
 
 _ROUNDS = 2000
 
@@ -72,33 +72,17 @@ def _play(payoffs: np.ndarray, iterations: int, strategy: Strategy, is_plus: boo
     payoffs = check_payoffs(payoffs)
     if iterations < 1:
         raise ValueError(f"iterations is {iterations}; give 1 or more")
-    unit = unit_payoffs(payoffs)
+    tables = own_tables(unit_payoffs(payoffs))
     regrets = [np.zeros(size) for size in payoffs.shape[1:]]
     average = np.zeros(payoffs.shape[1:])
     for number in range(iterations):
         strategies = [strategy(own, number) for own in regrets]
-        joint = _outer(strategies)
+        joint = cell_probabilities(ProductStrategy(tuple(strategies)), average.shape)
         average += (number + 1.0 if is_plus else 1.0) * joint
         for player, own in enumerate(strategies):
             # Everybody's deviations against the same joint play of this round.
-            earned = _earned(unit[player], strategies, player)
+            earned = earned_against(tables[player], strategies, player)
             regrets[player] += earned - earned @ own
             if is_plus:
                 np.maximum(regrets[player], 0.0, out=regrets[player])
     return joint_of_cells(average / average.sum())
-
-
-def _earned(table: np.ndarray, strategies: list[np.ndarray], player: int) -> np.ndarray:
-    """Returns `[n_player]`: what each policy earns against the others' strategies."""
-    table = np.moveaxis(table, player, 0)
-    for other in reversed(range(len(strategies))):
-        if other != player:
-            table = table @ strategies[other]
-    return table
-
-
-def _outer(strategies: list[np.ndarray]) -> np.ndarray:
-    product = np.ones(())
-    for own in strategies:
-        product = np.multiply.outer(product, own)
-    return product

@@ -56,7 +56,8 @@ def solve(payoffs: np.ndarray, *, slack: float = 5e-6) -> ProductStrategy:
     vertex = nash.solve_unit(unit)
     # Row i: what the player's policies earn against the other player's policy i, in typical gaps.
     rows, columns = vertex.marginals
-    spread = _spread(unit[0].T / gap, rows, slack), _spread(unit[1] / gap, columns, slack)
+    with one_blas_thread():
+        spread = _spread(unit[0].T / gap, rows, slack), _spread(unit[1] / gap, columns, slack)
     return ProductStrategy(spread)
 
 
@@ -72,7 +73,14 @@ def _spread(payoffs: np.ndarray, secure: np.ndarray, slack: float) -> np.ndarray
     excess = payoffs - value + slack
     # A row may be scaled by any positive number. This keeps outliers from dominating the arithmetic.
     excess /= np.maximum(1.0, np.abs(excess).max(axis=1, keepdims=True))
-    strategy = maximise_entropy(excess)
+    duals = np.full(len(excess), 1.0 / len(excess))
+    barrier = 1.0
+    while True:
+        duals = _minimise(excess, duals, barrier)
+        if barrier <= _END:
+            break
+        barrier = max(_FALL * barrier, _END)
+    strategy = _softmax(duals @ excess)
     missed = value - slack - (payoffs @ strategy).min()
     if not missed <= slack:
         raise RuntimeError(
@@ -80,24 +88,6 @@ def _spread(payoffs: np.ndarray, secure: np.ndarray, slack: float) -> np.ndarray
             "payoff gap; use the meta-solver nash"
         )
     return strategy
-
-
-def maximise_entropy(excess: np.ndarray) -> np.ndarray:
-    """Returns the distribution x `[n]` of maximum entropy among those with `E x >= 0`, up to about 1e-9.
-
-    The caller checks that it is one: if there is none, what is returned violates the constraints.
-
-    Args:
-      excess: `[m, n]`, E.
-    """
-    duals = np.full(len(excess), 1.0 / max(1, len(excess)))
-    barrier = 1.0
-    with one_blas_thread():
-        while True:
-            duals = _minimise(excess, duals, barrier)
-            if barrier <= _END:
-                return _softmax(duals @ excess)
-            barrier = max(_FALL * barrier, _END)
 
 
 def _minimise(excess: np.ndarray, duals: np.ndarray, barrier: float) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from acme_psro.meta_game.payoffs import check_payoffs
+from acme_psro.meta_game.payoffs import check_payoffs, earned_against, own_tables
 from acme_psro.policies.meta_strategy import ProductStrategy
 
 # The iteration of PSRO after which nothing is annealed any more.
@@ -97,8 +97,7 @@ def _checked(name: str, iterations: int | None, default: int) -> int:
 
 def _play(payoffs: np.ndarray, settings: _Rounds) -> tuple[ProductStrategy, ProductStrategy]:
     """Returns the last strategies and the average ones."""
-    # Each player's own axis first, so that every contraction is a matrix-vector product.
-    tables = [np.ascontiguousarray(np.moveaxis(table, player, 0)) for player, table in enumerate(payoffs)]
+    tables = own_tables(payoffs)
     strategies = [np.full(size, 1.0 / size) for size in payoffs.shape[1:]]
     regrets = [np.zeros(size) for size in payoffs.shape[1:]]
     gains_before = [np.zeros(size) for size in payoffs.shape[1:]]
@@ -106,10 +105,7 @@ def _play(payoffs: np.ndarray, settings: _Rounds) -> tuple[ProductStrategy, Prod
     for _ in range(settings.number):
         # Players take turns: later ones reply to the new strategies of earlier ones.
         for player, table in enumerate(tables):
-            for other in reversed(range(len(tables))):
-                if other != player:
-                    table = table.reshape(-1, len(strategies[other])) @ strategies[other]
-            earned = table.reshape(-1)
+            earned = earned_against(table, strategies, player)
             gains = earned - earned.sum() / len(earned)
             # The gain of the next round, if it changes as it did, and a bonus for policies that are not
             # played.

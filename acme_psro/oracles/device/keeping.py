@@ -61,6 +61,11 @@ class KeepingTrainer:
         self, key: jax.Array, lanes: Sequence[Question], doublings: int
     ) -> Generator[Lane, Results, list[Attempt]]:
         """Returns a generator of the lanes' trainings, see `acme_psro.oracles.device.trainers.Trainer`."""
+        if any(lane.joint_play is not None for lane in lanes):
+            raise ValueError(
+                "games are kept for opponents who draw their policies independently: set "
+                "games_per_response to 0."
+            )
         fit_key, play_key = jax.random.split(key)
         rng = np.random.default_rng(np.asarray(jax.random.key_data(play_key)))
         num = min(self._config.games_per_response * 2**doublings, self._config.max_games_per_response)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from acme_psro.evaluation.coordinated import coordinated_play
-from acme_psro.evaluation.deviations import Deviation, from_meta_strategy
+from acme_psro.evaluation.deviations import Deviation
 from acme_psro.games import rollout, traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.profiles import marginals_of
@@ -19,6 +19,7 @@ from acme_psro.oracles.base import BestResponseTask, Counts
 from acme_psro.oracles.device.lanes import Lane
 from acme_psro.oracles.device.population_start import Start, begin, leave, stack, unstack
 from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Train, Trained, make_train
+from acme_psro.oracles.exact import deviation_of
 from acme_psro.policies.meta_strategy import JointStrategy
 from acme_psro.policies.tabular import Policy, average_plan, meta_strategy_plan
 from agents.core import AgentCore, Left
@@ -64,7 +65,7 @@ def make_question(
         strategy = marginals_of(strategy, [len(population) for population in task.populations])
     return Question(
         task.player,
-        from_meta_strategy(tree, task.populations, task.meta_strategy, task.player),
+        deviation_of(tree, task),
         meta_strategy_plan(tree, task.populations, strategy),
         average_plan(tree, task.populations),
         joint_play,

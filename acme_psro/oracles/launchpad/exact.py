@@ -11,6 +11,7 @@ from acme_psro.evaluation import deviations
 from acme_psro.evaluation.deviations import Deviation
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
+from acme_psro.oracles.exact import deviation_of
 from acme_psro.oracles.launchpad.tasks import (
     Learned,
     RunPrograms,
@@ -53,10 +54,7 @@ def make_oracle(
     def respond(
         key: np.ndarray, tasks: Sequence[BestResponseTask[Policy, np.ndarray]]
     ) -> list[Response[Policy]]:
-        asked = [
-            deviations.from_meta_strategy(tree, task.populations, task.meta_strategy, task.player)
-            for task in tasks
-        ]
+        asked = [deviation_of(tree, task) for task in tasks]
         gains = [deviations.best_gain(tree, deviation) for deviation in asked]
         wanted = [task for task, gain in zip(tasks, gains, strict=True) if gain > tolerance]
         # All programs are run by one call, so that they may run side by side.

@@ -7,7 +7,6 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -110,19 +109,7 @@ def test_the_command_is_a_word_of_acme_psro() -> None:
 
 
 @pytest.fixture(scope="module")
-def quick() -> Iterator[None]:
-    """Turns most of XLA's optimisations off, which take longer than they save in runs as short as these."""
-    import jax
-
-    name = "jax_disable_most_optimizations"
-    before = jax.config.read(name)
-    jax.config.update(name, True)
-    yield
-    jax.config.update(name, before)
-
-
-@pytest.fixture(scope="module")
-def learned(tmp_path_factory: pytest.TempPathFactory, quick: None) -> pathlib.Path:
+def learned(tmp_path_factory: pytest.TempPathFactory, quick_module: None) -> pathlib.Path:
     """Two epochs of learning on Kuhn poker."""
     directory = tmp_path_factory.mktemp("runs") / "learned"
     assert exit_code(run_neupl.main, *_DEVICE, "--epochs=2", f"--output_dir={directory}") == 0
@@ -152,7 +139,7 @@ def test_rows_have_the_figures_of_members(learned: pathlib.Path) -> None:
 
 
 def test_payoffs_can_be_learned_from_games_with_an_agent_that_keeps_none(
-    launch: Launch, quick: None, tmp_path: pathlib.Path
+    launch: Launch, quick_module: None, tmp_path: pathlib.Path
 ) -> None:
     settings = ("payoffs=estimated", "evaluation=0.5", "rounds=1", "num_envs=16", "updates_per_round=2")
     ended = launch(

@@ -6,7 +6,6 @@ import dataclasses
 import pathlib
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 
@@ -27,19 +26,11 @@ from acme_psro.psro.loop import iteration_key
 from agents import settings
 from agents.registry import AGENTS
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 CONFIG = NeuPLConfig(
     population_size=3, rounds=1, num_envs=16, updates_per_round=3, batch_size=16, payoffs="estimated"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Any:
-    """Turns most of XLA's optimisations off, which take longer than they save in runs as short as these."""
-    name = "jax_disable_most_optimizations"
-    before = jax.config.read(name)
-    jax.config.update(name, True)
-    yield
-    jax.config.update(name, before)
 
 
 @pytest.fixture(name="tree", scope="module")

@@ -16,6 +16,8 @@ from acme_psro.oracles.device.lanes import LaneProgram
 from tests.acme_psro.commands.launching import ROOT
 from tests.acme_psro.neupl.oracle_test import Run, tables_of
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 TINY = NeuPLConfig(
     population_size=3, rounds=1, num_envs=16, updates_per_round=2, batch_size=16, buffer_size=200
 )
@@ -40,16 +42,6 @@ def assert_same(left: Run, right: Run, tolerance: float = 0.0) -> None:
     for one, other in zip(left.populations, right.populations, strict=True):
         for policy, same in zip(one, other, strict=True):
             np.testing.assert_allclose(policy.table, same.table, rtol=0, atol=tolerance)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Any:
-    """Turns most of XLA's optimisations off, which take longer than they save in runs as short as these."""
-    name = "jax_disable_most_optimizations"
-    before = jax.config.read(name)
-    jax.config.update(name, True)
-    yield
-    jax.config.update(name, before)
 
 
 @pytest.mark.games("kuhn")

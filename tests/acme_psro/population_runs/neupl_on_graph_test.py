@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 from open_spiel.python.algorithms import expected_game_score, exploitability
@@ -19,6 +18,8 @@ from acme_psro.neupl.history import read_history
 from acme_psro.storage import run_directory
 from tests.acme_psro.commands.launching import exit_code
 from tests.acme_psro.population_runs.fakes import untimed
+
+pytestmark = pytest.mark.usefixtures("quick_module")
 
 # Kuhn poker's tree has 58 nodes, its graph 29. The budget learns next to nothing, fast.
 _NEUPL = {
@@ -38,16 +39,6 @@ KUHN: dict[str, Any] = {
     "agent_settings": _AGENT,
     "show_progress": False,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Any:
-    """Turns most of XLA's optimisations off, which take longer than they save in runs as short as these."""
-    name = "jax_disable_most_optimizations"
-    before = jax.config.read(name)
-    jax.config.update(name, True)
-    yield
-    jax.config.update(name, before)
 
 
 @pytest.fixture(name="result", scope="module")

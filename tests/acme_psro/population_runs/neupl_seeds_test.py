@@ -4,7 +4,6 @@ import dataclasses
 import pathlib
 from typing import Any
 
-import jax
 import pytest
 
 import acme_psro
@@ -14,6 +13,8 @@ from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.configure import configure
 from tests.acme_psro.population_runs.fakes import untimed
 from tests.acme_psro.population_runs.seeds_test import assert_same_run
+
+pytestmark = pytest.mark.usefixtures("quick_module")
 
 # A budget that learns next to nothing, fast.
 _NEUPL = {
@@ -26,16 +27,6 @@ _NEUPL = {
     "freezing": True,
 }
 _AGENT = {"critic_hidden_sizes": (16,), "policy_hidden_sizes": (16,)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Any:
-    """Turns most of XLA's optimisations off, which take longer than they save in runs as short as these."""
-    name = "jax_disable_most_optimizations"
-    before = jax.config.read(name)
-    jax.config.update(name, True)
-    yield
-    jax.config.update(name, before)
 
 
 def _config(epochs: int = 2) -> PSROConfig:
