@@ -32,7 +32,7 @@ from acme_psro.population_runs.meta_regret import RegretWarning
 from acme_psro.population_runs.metrics import Row, exact_row, is_known, wall_seconds
 from acme_psro.population_runs.oracles import prepare_graph_oracle
 from acme_psro.psro import meta_solving, neupl, registry
-from acme_psro.psro.loop import Loop, PSROState
+from acme_psro.psro.loop import PSROState
 from acme_psro.solvers import check_solver_fits, get_solver
 from acme_psro.storage import formats
 from acme_psro.storage.checkpoint import Record
@@ -69,7 +69,8 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
             _check_freezing(members, graph)
             self._payoffs_are_exact = members.payoffs == "exact"
             self.meta_game = GraphMetaGame(graph, make_graph_sinks(graph, members))
-            self.loop = _make_member_loop(self.meta_game, config.meta_solver, members)
+            solve, make_graph = get_solver(config.meta_solver), make_graph_maker(members)
+            self.loop = neupl.make_loop(self.meta_game, solve, members, make_graph, known_payoffs)
         else:
             self.meta_game = GraphMetaGame(graph)
             self.loop = meta_solving.make_loop(self.meta_game, get_solver(config.meta_solver))
@@ -179,14 +180,6 @@ def _check_freezing(members: NeuPLConfig, graph: GameGraph) -> None:
             f"--freezing needs a game that compiles to a tree, and {graph.game_string} is a graph: members "
             "are frozen by their exact gains, which take too long on graphs. Leave it out."
         )
-
-
-def _make_member_loop(
-    meta_game: GraphMetaGame, meta_solver: str, members: NeuPLConfig
-) -> Loop[GraphPolicy, np.ndarray]:
-    """Returns the loop that trains all members of populations on a graph."""
-    loop = neupl.make_loop(meta_game, get_solver(meta_solver), members, make_graph_maker(members))
-    return dataclasses.replace(loop, known_payoffs=known_payoffs)
 
 
 def _with_best_gains(state: State, row: Row) -> State:

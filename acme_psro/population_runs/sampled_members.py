@@ -92,10 +92,8 @@ class SampledMembersRun(PopulationRun[PolicyFile, SampledPayoffs]):
             self._settings.payoff_episodes,
             config.seed,
         )
-        made = neupl.make_loop(
-            self.meta_game, get_solver(config.meta_solver), members, make_graph_maker(members)
-        )
-        self.loop = dataclasses.replace(made, known_payoffs=_known_payoffs)
+        solve, make_graph = get_solver(config.meta_solver), make_graph_maker(members)
+        self.loop = neupl.make_loop(self.meta_game, solve, members, make_graph, _known_payoffs)
         self.oracle = SampledProgramOracle(
             program,
             directory / "program",

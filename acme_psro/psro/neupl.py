@@ -6,13 +6,14 @@ of the interaction graph tells (Liu et al. 2022, arXiv:2202.07415); see `acme_ps
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from acme_psro.meta_game.base import MetaGame, PayoffsT, PolicyT
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.interaction_graph import effective_size
+from acme_psro.oracles.base import Response
 from acme_psro.psro.loop import Loop, Question, Solution
 from acme_psro.psro.meta_solving import SolveMetaGame
 
@@ -22,13 +23,13 @@ def make_loop(
     solve: SolveMetaGame,
     config: NeuPLConfig,
     make_graph: Callable[[np.ndarray], np.ndarray],
+    known_payoffs: Callable[[Sequence[Response[PolicyT]]], PayoffsT | None],
 ) -> Loop[PolicyT, PayoffsT]:
     """Returns the loop.
 
     Its figures are the effective size of the population, the drift of payoffs (the mean change of the payoffs
     between members whose rows stayed as they were: a population that forgets nothing has none once its
-      members
-    have learned), and the members that are frozen. Simplex-NeuPL has one more: the mean gap to exact
+    members have learned), and the members that are frozen. Simplex-NeuPL has one more: the mean gap to exact
     responses to mixtures drawn from the simplex, as a share of what there is to gain; NaN in epochs that are
     not evaluated. If payoffs are estimated, there is the mean distance of these from exact ones, in utility
     units.
@@ -38,6 +39,7 @@ def make_loop(
       solve: the meta-solver, whose answer to the members' payoffs is the players' play.
       config: the population.
       make_graph: payoffs `[2, N, N]` -> the interaction graph `[2, N, N]`.
+      known_payoffs: returns the payoffs that responses bring along, see `Loop`.
     """
 
     def solve_members(question: Question[PolicyT, PayoffsT]) -> Solution:
@@ -55,7 +57,7 @@ def make_loop(
             figures["simplex_gap"] = float(learned.get("simplex_gap", float("nan")))
         return Solution(solve(payoffs), figures)
 
-    return Loop(solve_members, population_size=config.population_size)
+    return Loop(solve_members, population_size=config.population_size, known_payoffs=known_payoffs)
 
 
 def _drift(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -103,8 +102,7 @@ def _make_neupl(parts: Parts) -> Loop[Policy, np.ndarray]:
 
     shared = find_shared(parts.tree, make_sink(parts.tree, parts.neupl))
     make_graph = make_graph_maker(parts.neupl, shared is not None)
-    loop = neupl.make_loop(parts.meta_game, parts.solve, parts.neupl, make_graph)
-    return dataclasses.replace(loop, known_payoffs=known_payoffs)
+    return neupl.make_loop(parts.meta_game, parts.solve, parts.neupl, make_graph, known_payoffs)
 
 
 LOOPS: dict[str, LoopEntry] = {
