@@ -5,12 +5,20 @@ import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from experiments.benchmarks.shor_games import Run, make_figures
+from tests.acme_psro.commands import launching
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def shor_games() -> Iterator[Any]:
+    with launching.imported("experiments.benchmarks.shor_games") as module:
+        yield module
 
 
 def run(tmp_path: pathlib.Path, *flags: str) -> subprocess.CompletedProcess[str]:
@@ -41,11 +49,19 @@ def test_table_and_picture_of_a_small_game(tmp_path: pathlib.Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_runs_that_are_not_made_anew_stay() -> None:
-    old = make_figures(
-        {"2-player Kuhn": {"nash": Run([(6, 0.0)], "done"), "prd": Run([(9, 0.5)], "time")}}, {}
+def test_runs_that_are_not_made_anew_stay(shor_games: Any) -> None:
+    old = shor_games.make_figures(
+        {
+            "2-player Kuhn": {
+                "nash": shor_games.Run([(6, 0.0)], "done"),
+                "prd": shor_games.Run([(9, 0.5)], "time"),
+            }
+        },
+        {},
     )
-    new = make_figures({"2-player Kuhn": {"prd": Run([(50, 0.25), (100, 0.125)], "")}}, {"title": "T", **old})
+    new = shor_games.make_figures(
+        {"2-player Kuhn": {"prd": shor_games.Run([(50, 0.25), (100, 0.125)], "")}}, {"title": "T", **old}
+    )
     assert new["title"] == "T"
     (row,) = new["rows"]
     assert [cell.format(**row["figures"]) for cell in row["cells"]] == [
