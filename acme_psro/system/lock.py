@@ -20,6 +20,8 @@ LOCK_FILE = ".lock"
 # A file that its holder removes at this moment is tried again, so that only a holder is in the way.
 _SECONDS = 0.2
 _POLL_SECONDS = 0.02
+# A directory that its holder removes at this moment is made again, at most so many times.
+_MOST_ATTEMPTS = 20
 # Errors of file systems that have no locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
@@ -46,12 +48,20 @@ def locked(directory: Path) -> Iterator[None]:
       DirectoryLockedError: another process holds the lock.
       OSError: the directory or the file cannot be created.
     """
-    missing = [path for path in (directory, *directory.parents) if not path.exists()]
-    directory.mkdir(parents=True, exist_ok=True)
+    missing: list[Path] = []
     path = directory / LOCK_FILE
     lock = None
     try:
-        lock = _acquire(path, directory)
+        for attempt in range(_MOST_ATTEMPTS):
+            missing = [each for each in (directory, *directory.parents) if not each.exists()] or missing
+            try:
+                directory.mkdir(parents=True, exist_ok=True)
+                lock = _acquire(path, directory)
+                break
+            except FileNotFoundError:
+                # A holder that had made the directory removes it as it ends.
+                if attempt == _MOST_ATTEMPTS - 1:
+                    raise
         yield
     finally:
         if lock is not None:
