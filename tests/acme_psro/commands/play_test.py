@@ -73,6 +73,18 @@ class Terminal:
         text, self._unread = self._unread[: found.end()], self._unread[found.end() :]
         return text
 
+    def interrupt(self) -> None:
+        """Sends what Ctrl-C sends, once the command waits for keys.
+
+        Between its prompt and its waiting, Python's `input` does not notice a signal.
+        """
+        end = time.monotonic() + _SECONDS
+        status = pathlib.Path(f"/proc/{self.process.pid}/stat")
+        while status.read_text().rpartition(") ")[2][0] != "S":
+            assert time.monotonic() < end, "the command does not wait for keys"
+            time.sleep(0.01)
+        self.process.send_signal(signal.SIGINT)
+
     def close(self) -> int:
         """Returns the exit code."""
         try:
@@ -113,7 +125,7 @@ def test_ctrl_c_ends_with_the_tally_and_without_colours_if_none_are_wanted(run: 
     assert "\033[1m" not in first and "Game 1" in first
     terminal.type("0\n")
     terminal.wait_for(r"(1 Bet|quit\.)\s+\S*> ")
-    terminal.process.send_signal(signal.SIGINT)
+    terminal.interrupt()
     terminal.wait_for(r"\n(No game was finished\.|1 game: total return)")
     assert terminal.close() == 0
 
