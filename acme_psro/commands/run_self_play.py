@@ -2,6 +2,7 @@
 
 acme-psro self-play --game=leduc_poker --algorithm=mmd --steps=10000000 --output_dir=DIR
 acme-psro self-play --game=kuhn_poker --algorithm=nash_pg --set=entropy=0.05 --set=rollout.num_games=64
+acme-psro self-play --game=phantom_ttt --algorithm=tabular_mmd
 """
 
 from __future__ import annotations
@@ -20,17 +21,23 @@ from acme_psro.commands import config_flag, settings_flag
 from acme_psro.commands.settings_flag import AGENT_GROUP, parse_settings
 from acme_psro.games.compile import DEFAULT_MAX_NODES
 from acme_psro.self_play_runs import checkpoint
-from acme_psro.self_play_runs.config import ALGORITHMS, GROUPS, SelfPlayRunConfig
+from acme_psro.self_play_runs.config import ALGORITHMS, GROUPS, SelfPlayRunConfig, default_budget
 from acme_psro.storage import run_directory
 from acme_psro.system import jax_settings
 from acme_psro.system.lock import locked
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string, including parameters.")
 flags.DEFINE_string("algorithm", "mmd", f"Algorithm, with its settings: {', '.join(ALGORITHMS)}.")
-flags.DEFINE_integer("steps", 1_000_000, "Decisions of all players to learn from.")
+flags.DEFINE_integer(
+    "steps",
+    None,
+    "Decisions of all players to learn from (tabular_mmd: updates); by default 1,000,000 (500).",
+)
 flags.DEFINE_integer("seed", 0, "Random seed of the run.")
 flags.DEFINE_integer(
-    "evaluate_every", 100_000, "Decisions between two exact evaluations; 0 for one at the end."
+    "evaluate_every",
+    None,
+    "Steps between two exact evaluations, by default 100,000 (tabular_mmd: 50); 0 for one at the end.",
 )
 flags.DEFINE_string("output_dir", None, "Run directory; by default runs/GAME-self_play-ALGORITHM-SEED.")
 flags.DEFINE_boolean("resume", False, "Resume the run in the output directory.")
@@ -55,12 +62,13 @@ def build_config() -> SelfPlayRunConfig:
     given = parse_settings(FLAGS.set, GROUPS)
     # Settings of another algorithm than the file's are not those that the file means.
     in_file = {} if "algorithm" in file.replaced else file.groups[AGENT_GROUP]
+    usual = default_budget(FLAGS.algorithm)
     return SelfPlayRunConfig(
         game=FLAGS.game.strip(),
         algorithm=FLAGS.algorithm,
-        steps=FLAGS.steps,
+        steps=usual.steps if FLAGS.steps is None else FLAGS.steps,
         seed=FLAGS.seed,
-        evaluate_every=FLAGS.evaluate_every,
+        evaluate_every=usual.evaluate_every if FLAGS.evaluate_every is None else FLAGS.evaluate_every,
         max_nodes=FLAGS.max_nodes,
         agent_settings=in_file | given[AGENT_GROUP],
         rollout=file.groups["rollout"] | given["rollout"],
@@ -86,12 +94,15 @@ def main() -> None:
             config = build_config()
             directory = output_directory()
             stored = config.to_json()
-            run_directory.check(directory, stored, FLAGS.resume, checkpoint.exists, _MAY_DIFFER)
+            # The schedules of networks end with their steps; tables learn for as long as one likes.
+            may_differ = (*_MAY_DIFFER, "steps") if config.is_tabular else _MAY_DIFFER
+            run_directory.check(directory, stored, FLAGS.resume, checkpoint.exists, may_differ)
             held.enter_context(locked(directory))
             jax_settings.check_platforms()
             # Imported here, because JAX claims the devices that it sees.
             from acme_psro.agent_runs.progress import Progress
             from acme_psro.self_play_runs.games import EvaluationError
+            from acme_psro.self_play_runs.recording import describe_work
             from acme_psro.self_play_runs.run import DivergedError, SelfPlayRun
 
             run = SelfPlayRun(config, directory, _say)
@@ -100,7 +111,7 @@ def main() -> None:
             row = run.carry_out(restored, Progress(config.steps, sys.stderr))
         except (DivergedError, EvaluationError) as error:
             sys.exit(f"error: {error}")
-    print(f"exploitability {row['exploitability']:.4f} after {row['env_steps']:,.0f} steps: {directory}")
+    print(f"exploitability {row['exploitability']:.4f} after {describe_work(stored, row)}: {directory}")
 
 
 def _say(line: str) -> None:

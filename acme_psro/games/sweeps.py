@@ -25,7 +25,7 @@ from acme_psro.games.layers import edges_of, find_layers
 _MOST_NUMBERS = 8_000_000
 
 
-class _Wave(NamedTuple):
+class Wave(NamedTuple):
     """Edges over which probability moves at the same time, ordered by the nodes behind them.
 
     Attributes:
@@ -95,7 +95,7 @@ def payoffs(graph: GameGraph, tables: Sequence[np.ndarray]) -> np.ndarray:
             check_table(graph, member, player)
     shape = tuple(len(members) for members in tables)
     profiles = np.indices(shape).reshape(len(shape), -1).T
-    at_once = max(1, _MOST_NUMBERS // max(graph.num_nodes, *(len(wave.edge) for wave in _waves(graph))))
+    at_once = max(1, _MOST_NUMBERS // max(graph.num_nodes, *(len(wave.edge) for wave in waves(graph))))
     returns = [
         _sweep(graph, tables, profiles[start : start + at_once]).returns
         for start in range(0, len(profiles), at_once)
@@ -118,14 +118,13 @@ def _sweep(graph: GameGraph, tables: Sequence[np.ndarray], profiles: np.ndarray)
     visits = np.zeros((len(profiles), graph.num_nodes))
     visits[:, 0] = 1.0
     returns = np.zeros((len(profiles), graph.num_players))
-    waves = _waves(graph)
     if not graph.is_cyclic:
-        for wave in waves:
+        for wave in waves(graph):
             flow = visits[:, wave.source] * _probabilities(graph, flat, profiles, wave)
             returns += flow @ graph.reward[wave.edge]
             visits[:, wave.node] += np.add.reduceat(flow, wave.begin, axis=1)
         return Sweep(returns, visits)
-    (wave,) = waves
+    (wave,) = waves(graph)
     probabilities = _probabilities(graph, flat, profiles, wave)
     now = visits.copy()
     for moves in range(1, graph.max_moves + 1):
@@ -141,8 +140,17 @@ def _sweep(graph: GameGraph, tables: Sequence[np.ndarray], profiles: np.ndarray)
     return Sweep(returns, visits)
 
 
+def edge_probabilities(graph: GameGraph, table: np.ndarray) -> np.ndarray:
+    """Returns the probability of each edge if all players play by one table `[O, A]`, `[E]`."""
+    probabilities = graph.probability.copy()
+    for wave in waves(graph):
+        for positions, entries in wave.by_player:
+            probabilities[wave.edge[positions]] = table.reshape(-1)[entries]
+    return probabilities
+
+
 def _probabilities(
-    graph: GameGraph, flat: Sequence[np.ndarray], profiles: np.ndarray, wave: _Wave
+    graph: GameGraph, flat: Sequence[np.ndarray], profiles: np.ndarray, wave: Wave
 ) -> np.ndarray:
     """Returns the probability of each edge of a wave under each profile, `[B, e]`."""
     probabilities = np.tile(graph.probability[wave.edge], (len(profiles), 1))
@@ -152,7 +160,7 @@ def _probabilities(
 
 
 @functools.lru_cache(maxsize=4)
-def _waves(graph: GameGraph) -> tuple[_Wave, ...]:
+def waves(graph: GameGraph) -> tuple[Wave, ...]:
     """Returns the edges by layers, or all together if the graph is cyclic."""
     layer = find_layers(graph.first_edge, graph.num_children, graph.successor)
     if graph.is_cyclic or layer is None:
@@ -164,13 +172,13 @@ def _waves(graph: GameGraph) -> tuple[_Wave, ...]:
     return tuple(_wave(graph, edges) for edges in parts)
 
 
-def _wave(graph: GameGraph, edges: np.ndarray) -> _Wave:
+def _wave(graph: GameGraph, edges: np.ndarray) -> Wave:
     """Returns a wave of some edges."""
     edge = edges[np.argsort(graph.successor[edges], kind="stable")]
     node, begin = np.unique(graph.successor[edge], return_index=True)
     mover = graph.player[graph.source[edge]]
     own = [np.flatnonzero(mover == player) for player in range(graph.num_players)]
-    return _Wave(
+    return Wave(
         edge=edge,
         source=graph.source[edge],
         begin=begin,

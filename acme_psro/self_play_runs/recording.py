@@ -6,11 +6,34 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from acme_psro.display.events import EventWriter
 from acme_psro.population_runs.recording import hyperparameters
+from acme_psro.self_play_runs.config import TABULAR
 from acme_psro.system.tables import Row, write_csv
+
+
+class Work(NamedTuple):
+    """Measure of a run's work: a column of its metrics, and the unit of its numbers."""
+
+    column: str
+    unit: str
+
+
+def measure_of(config: Mapping[str, Any]) -> Work:
+    """Returns the measure of work of a run: its decisions, or its updates if no games are played.
+
+    Args:
+      config: the run's configuration, as in `config.json`.
+    """
+    return Work("gradient_steps", "updates") if config["algorithm"] == TABULAR else Work("env_steps", "steps")
+
+
+def describe_work(config: Mapping[str, Any], row: Row) -> str:
+    """Returns the work of a run up to a row of its metrics, such as "1,000 steps"."""
+    column, unit = measure_of(config)
+    return f"{row[column]:,.0f} {unit}"
 
 
 class Recorder:
@@ -46,10 +69,11 @@ class Recorder:
         self._events.close()
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Writes all rows to `metrics.csv`, and the last one to the events, at its number of steps."""
+        """Writes all rows to `metrics.csv`, and the last one to the events, at its amount of work."""
         write_csv(self._directory / "metrics.csv", rows)
-        values = {name: value for name, value in rows[-1].items() if name != "env_steps"}
-        self._events.write(int(rows[-1]["env_steps"]), values, time.time())
+        column = measure_of(self._config).column
+        values = {name: value for name, value in rows[-1].items() if name != column}
+        self._events.write(int(rows[-1][column]), values, time.time())
 
     def finish(self) -> None:
         """Records that the run made all its steps."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from acme_psro.display import curves, page
 from acme_psro.display.formats import format_duration, format_value
+from acme_psro.self_play_runs.recording import Work, describe_work, measure_of
 from acme_psro.system import surroundings
 from acme_psro.system.files import write_atomically
 from acme_psro.system.tables import Row
@@ -38,15 +39,15 @@ def write_report(path: Path, config: Mapping[str, Any], rows: Sequence[Row]) -> 
     """
     if not rows:
         raise ValueError("a report needs at least one evaluation: let the run go on.")
-    title = str(config["game"])
+    title, work = str(config["game"]), measure_of(config)
     settings = {name: value for name, value in config.items() if name != surroundings.KEY}
     about = f"self-play · algorithm {config['algorithm']} · seed {config['seed']}"
     sections = [
-        page.make_head(title, about, _describe(rows[-1]), _make_tiles(rows)),
+        page.make_head(title, about, _describe(config, rows[-1]), _make_tiles(config, rows)),
         "<h2>Convergence</h2>",
-        page.make_grid([_draw(rows, "exact", ("exploitability", "nash_conv"), "game units", _EXACT)]),
+        page.make_grid([_draw(rows, work, "exact", ("exploitability", "nash_conv"), "game units", _EXACT)]),
         "<h2>Policy</h2>",
-        page.make_grid([_draw(rows, "terms", ("entropy", "kl"), "nats", _TERMS)]),
+        page.make_grid([_draw(rows, work, "terms", ("entropy", "kl"), "nats", _TERMS)]),
         f"<h2>Configuration</h2>{page.make_config_table(settings)}",
     ]
     write_atomically(path, page.make_page(f"{title}: self-play", sections))
@@ -62,14 +63,13 @@ def try_to_write(
         say(f"warning: there is no report: {type(error).__name__}: {error}".replace("\n", " "))
 
 
-def _draw(rows: Sequence[Row], name: str, columns: Sequence[str], unit: str, caption: str) -> str:
-    """Returns a figure of some columns by steps."""
-    steps = [float(row["env_steps"]) for row in rows]
-    label = "steps"
+def _draw(rows: Sequence[Row], work: Work, name: str, columns: Sequence[str], unit: str, caption: str) -> str:
+    """Returns a figure of some columns by work."""
+    steps, label = [float(row[work.column]) for row in rows], work.unit
     if steps[-1] >= _MANY:
-        steps, label = [step / 1e6 for step in steps], "steps (millions)"
+        steps, label = [step / 1e6 for step in steps], f"{work.unit} (millions)"
     lines = [curves.Line(_TITLES[column], steps, [float(row[column]) for row in rows]) for column in columns]
-    heading = f"{_TITLES[columns[0]]} by steps"
+    heading = f"{_TITLES[columns[0]]} by {work.unit}"
     svg = curves.draw_convergence(f"self-play-{name}", lines, label, unit)
     return page.make_figure(heading[0].upper() + heading[1:], svg, caption)
 
@@ -82,17 +82,18 @@ _TITLES = {
 }
 
 
-def _describe(row: Row) -> str:
-    return f"Exploitability {format_value(row['exploitability'])} after {row['env_steps']:,.0f} steps."
+def _describe(config: Mapping[str, Any], row: Row) -> str:
+    return f"Exploitability {format_value(row['exploitability'])} after {describe_work(config, row)}."
 
 
-def _make_tiles(rows: Sequence[Row]) -> list[page.Tile]:
+def _make_tiles(config: Mapping[str, Any], rows: Sequence[Row]) -> list[page.Tile]:
     """Returns the headline numbers: results and cost."""
     first, last = rows[0], rows[-1]
-    at_first = f"{format_value(first['exploitability'])} after {first['env_steps']:,.0f} steps"
+    at_first = f"{format_value(first['exploitability'])} after {describe_work(config, first)}"
+    column, unit = measure_of(config)
     return [
         page.Tile("Exploitability", format_value(last["exploitability"]), at_first),
         page.Tile("NashConv", format_value(last["nash_conv"]), ""),
-        page.Tile("Steps", f"{last['env_steps']:,.0f}", f"{last['episodes']:,.0f} episodes"),
+        page.Tile(unit.capitalize(), f"{last[column]:,.0f}", f"{last['episodes']:,.0f} episodes"),
         page.Tile("Time", format_duration(last["wall_seconds"]), "training and evaluation"),
     ]

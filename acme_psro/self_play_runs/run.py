@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
 from acme_psro.agent_runs.progress import TRAINING, Progress
 from acme_psro.display.formats import format_duration, format_value
-from acme_psro.games import cache
-from acme_psro.self_play.board import make_board
-from acme_psro.self_play.training import Training, TrainingState, make_training
 from acme_psro.self_play_runs import checkpoint, games, report
 from acme_psro.self_play_runs.checkpoint import Saved
 from acme_psro.self_play_runs.config import SelfPlayRunConfig
-from acme_psro.self_play_runs.recording import Recorder
+from acme_psro.self_play_runs.learners import make_learner
+from acme_psro.self_play_runs.recording import Recorder, measure_of
 from acme_psro.storage import run_directory
-from acme_psro.system import compiled_programs, pytrees
 from acme_psro.system.tables import Row
 
-# Decisions in one call of the compiled program, after which the run may be stopped, saved and shown.
-_STEPS_PER_CALL = 131_072
 _SECONDS_BETWEEN_CHECKPOINTS = 30.0
 
 
@@ -38,7 +29,7 @@ class Progressed(NamedTuple):
     """Progress of a run, as checkpoints keep it.
 
     Attributes:
-      state: the training state.
+      state: the learner's state.
       updates: number of updates so far.
       episodes: number of games that ended.
       sums: metrics, summed over the updates since the last evaluation.
@@ -47,7 +38,7 @@ class Progressed(NamedTuple):
       seconds: seconds of training, of evaluation and of everything, so far.
     """
 
-    state: TrainingState
+    state: Any
     updates: int
     episodes: int
     sums: dict[str, float]
@@ -70,14 +61,12 @@ class SelfPlayRun:
 
     def __init__(self, config: SelfPlayRunConfig, directory: Path, note: Callable[[str], None]) -> None:
         self._config, self._directory, self._note = config, directory, note
-        self._size = config.rollout_size()
         self.game = games.compile_any(config.game, config.max_nodes, note)
-        self._training: Training = make_training(make_board(self.game), config.agent(), self._size)
+        self._learner = make_learner(config, self.game)
         # Equal decisions of a run and of a resumed one need equal numbers of updates between evaluations.
-        self._total = -(-config.steps // self._size.steps)
+        self._total = -(-config.steps // self._learner.steps)
         every = config.evaluate_every or config.steps
-        self._every = min(self._total, -(-every // self._size.steps))
-        self._per_call = max(1, _STEPS_PER_CALL // self._size.steps)
+        self._every = min(self._total, -(-every // self._learner.steps))
 
     def restore(self, warn: Callable[[str], None]) -> Progressed | None:
         """Returns the progress at the newest whole checkpoint, or None if there is none.
@@ -88,9 +77,7 @@ class SelfPlayRun:
         saved = checkpoint.restore(self._directory / "checkpoints", self.game.digest, warn)
         if saved is None:
             return None
-        example = jax.eval_shape(self._training.init, jax.random.key(0))
-        message = f"the checkpoint in {self._directory} is of other networks: start again in a new directory."
-        state = pytrees.from_arrays(example, saved.arrays, message)
+        state = self._learner.from_arrays(saved.arrays)
         about = {name: value for name, value in saved.about.items() if name != "game"}
         return Progressed(state=state, **about)
 
@@ -100,18 +87,17 @@ class SelfPlayRun:
         Raises:
           DivergedError: parameters are not finite any more.
         """
-        compiled_programs.keep_here(cache.directory() / "xla")
         run_directory.write_config(self._directory, self._config.to_json())
         now = restored or self._begin()
         saved_at = time.monotonic()
         with Recorder(self._directory, self._config.to_json(), now.rows) as recorder, progress:
-            progress.start(now.updates * self._size.steps)
+            progress.start(now.updates * self._learner.steps)
             progress.enter(TRAINING)
             if not now.rows and self._config.evaluate_every:
                 now = self._evaluate(now, progress, recorder)
             while now.updates < self._total:
                 now = self._train(now)
-                progress.advance(now.updates * self._size.steps, math.nan)
+                progress.advance(now.updates * self._learner.steps, math.nan)
                 is_due = now.updates % self._every == 0 or now.updates == self._total
                 if is_due:
                     now = self._evaluate(now, progress, recorder)
@@ -124,7 +110,7 @@ class SelfPlayRun:
         return now.rows[-1]
 
     def _begin(self) -> Progressed:
-        state = self._training.init(jax.random.key(self._config.seed))
+        state = self._learner.init(self._config.seed)
         nothing = {"training": 0.0, "evaluation": 0.0, "wall": 0.0}
         return Progressed(state, 0, 0, {}, 0, [], nothing)
 
@@ -132,18 +118,19 @@ class SelfPlayRun:
         """Runs some updates, at most up to the next evaluation."""
         began = time.monotonic()
         next_evaluation = (now.updates // self._every + 1) * self._every
-        num = min(self._per_call, min(next_evaluation, self._total) - now.updates)
-        state, totals = self._training.train(now.state, jnp.int32(num))
-        sums = {name: now.sums.get(name, 0.0) + float(value) for name, value in totals.metrics.items()}
-        if not math.isfinite(sums["loss"]):
+        num = min(self._learner.updates_per_call, min(next_evaluation, self._total) - now.updates)
+        state, totals = self._learner.train(now.state, num)
+        sums = {name: now.sums.get(name, 0.0) + value for name, value in totals.metrics.items()}
+        loss = sums.get("loss", 0.0)
+        if not math.isfinite(loss):
             raise DivergedError(
-                f"training has diverged after {now.updates * self._size.steps:,} steps: the loss is "
-                f"{sums['loss']}; start again with a lower learning_rate."
+                f"training has diverged after {now.updates * self._learner.steps:,} steps: the loss is "
+                f"{loss}; start again with a lower learning_rate."
             )
         return now._replace(
             state=state,
             updates=now.updates + num,
-            episodes=now.episodes + int(totals.episodes),
+            episodes=now.episodes + totals.episodes,
             sums=sums,
             summed=now.summed + num,
             seconds=_add(now.seconds, "training", began),
@@ -153,17 +140,16 @@ class SelfPlayRun:
         """Evaluates the newest policy exactly, stores it and adds a row of metrics."""
         began = time.monotonic()
         with progress.during("evaluating"):
-            table = games.as_table(np.asarray(self._training.policy(now.state)))
+            table = games.as_table(self._learner.policy(now.state))
             figures = games.evaluate(self.game, table)
         games.write_policies(self.game, table, self._directory / "policies")
-        agent = self._config.agent()
         seconds = _add(now.seconds, "evaluation", began)
         row: Row = {
             "iteration": len(now.rows),
             "wall_seconds": seconds["wall"],
             "episodes": now.episodes,
-            "env_steps": now.updates * self._size.steps,
-            "gradient_steps": now.updates * agent.epochs * agent.minibatches,
+            "env_steps": now.updates * self._learner.decisions,
+            "gradient_steps": now.updates * self._learner.gradient_steps,
             "nash_conv": figures.nash_conv,
             "exploitability": figures.exploitability,
             **{f"gain_{player}": float(gain) for player, gain in enumerate(figures.per_player_gain)},
@@ -171,25 +157,26 @@ class SelfPlayRun:
             "evaluation_seconds": seconds["evaluation"],
         }
         for name in _METRICS:
-            row[name] = now.sums[name] / now.summed if now.summed else math.nan
+            row[name] = now.sums[name] / now.summed if name in now.sums else math.nan
         now = now._replace(sums={}, summed=0, rows=[*now.rows, row], seconds=seconds)
         recorder.add(now.rows)
-        progress.note(describe_row(row))
+        progress.note(describe_row(self._config.to_json(), row))
         return now
 
     def _save(self, now: Progressed) -> None:
         about: dict[str, Any] = {name: value for name, value in now._asdict().items() if name != "state"}
-        saved = Saved({"game": self.game.digest, **about}, pytrees.to_arrays(now.state))
+        saved = Saved({"game": self.game.digest, **about}, self._learner.to_arrays(now.state))
         checkpoint.save(self._directory / "checkpoints", now.updates, saved)
 
 
 _METRICS = ("loss", "policy_loss", "value_loss", "entropy", "kl", "magnet_kl")
 
 
-def describe_row(row: Row) -> str:
-    """Returns a row of metrics as a line for the user."""
+def describe_row(config: Mapping[str, Any], row: Row) -> str:
+    """Returns a row of a run's metrics as a line for the user."""
+    column, unit = measure_of(config)
     return (
-        f"{row['env_steps']:>12,.0f} steps  {row['episodes']:>12,.0f} episodes"
+        f"{row[column]:>12,.0f} {unit}  {row['episodes']:>12,.0f} episodes"
         f"  NashConv {format_value(row['nash_conv']):>9}"
         f"  exploitability {format_value(row['exploitability']):>9}"
         f"  {format_duration(row['wall_seconds']):>12}"

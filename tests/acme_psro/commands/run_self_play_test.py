@@ -115,6 +115,26 @@ def test_an_interrupted_run_resumes_to_the_same_figures_and_policy(
         assert (directory / name).read_bytes() == (whole / name).read_bytes()
 
 
+def test_tables_learn_from_exact_values_and_resume_to_the_same_digits(
+    launch: Launch, tmp_path: pathlib.Path
+) -> None:
+    flags = ("--game=kuhn_poker", "--algorithm=tabular_mmd", "--evaluate_every=20")
+    for name, steps in (("whole", 60), ("run", 40)):
+        assert launch(*flags, f"--steps={steps}", f"--output_dir={tmp_path / name}").code == 0
+    ended = launch(*flags, "--steps=60", f"--output_dir={tmp_path / 'run'}", "--resume")
+    assert ended.code == 0
+    assert "after 60 updates" in ended.out
+    assert _untimed(tmp_path / "run") == _untimed(tmp_path / "whole")
+    rows = read_csv(tmp_path / "run" / "metrics.csv")
+    assert [row["gradient_steps"] for row in rows] == [0, 20, 40, 60]
+    assert {row["env_steps"] for row in rows} == {0}
+    assert rows[-1]["exploitability"] < 0.15
+    policy = acme_psro.load_policy(tmp_path / "run")
+    nash_conv = exploitability.nash_conv(load_game("kuhn_poker"), policy)
+    assert nash_conv == pytest.approx(rows[-1]["nash_conv"], abs=1e-9)
+    assert "updates" in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_a_finished_run_that_is_resumed_stays_as_it_is(
     launch: Launch, whole: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from acme_psro.self_play_runs.config import ALGORITHMS, SelfPlayRunConfig
+from acme_psro.self_play.tabular import TabularConfig
+from acme_psro.self_play_runs.config import ALGORITHMS, TABULAR, SelfPlayRunConfig
 from agents.self_play import PRESETS
 
 
@@ -27,14 +28,26 @@ def test_all_settings_are_recorded_and_make_the_same_configuration_again() -> No
     assert again.to_json() == config.to_json()
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_every_algorithm_is_a_preset_whose_settings_can_be_replaced(algorithm: str) -> None:
+@pytest.mark.parametrize("algorithm", sorted({*ALGORITHMS} - {TABULAR}))
+def test_every_algorithm_of_networks_is_a_preset_whose_settings_can_be_replaced(algorithm: str) -> None:
     config = SelfPlayRunConfig(
         "kuhn_poker", algorithm, agent_settings={"entropy": 1, "hidden_sizes": [8], "clip": "inf"}
     )
     assert config.agent().kl == PRESETS[algorithm].kl
     assert (config.agent().entropy, config.agent().hidden_sizes) == (1.0, (8,))
     assert json.loads(json.dumps(config.to_json()))["agent_settings"]["clip"] == "inf"
+
+
+def test_an_algorithm_on_tables_has_settings_of_its_own_and_no_rollouts() -> None:
+    config = SelfPlayRunConfig("kuhn_poker", TABULAR, 100, agent_settings={"temperature": 0.5})
+    stored = json.loads(json.dumps(config.to_json()))
+    assert stored["agent_settings"] == {**dataclasses.asdict(TabularConfig()), "temperature": 0.5}
+    assert stored["rollout"] == {}
+    assert SelfPlayRunConfig(**stored).to_json() == config.to_json()
+    with pytest.raises(ValueError, match=r"plays no games: leave out --set=rollout\.num_games\.$"):
+        SelfPlayRunConfig("kuhn_poker", TABULAR, rollout={"num_games": 3})
+    with pytest.raises(ValueError, match="no setting 'entropy'"):
+        SelfPlayRunConfig("kuhn_poker", TABULAR, agent_settings={"entropy": 3})
 
 
 def test_rollouts_are_checked_against_the_minibatches() -> None:
