@@ -1,6 +1,6 @@
 # make run          runs the main job: XDO on Leduc poker with learned responses
 # make test         lint, types and tests, on Python 3.10 where there is one
-# make test_newest  the tests again on the newest supported Python: the device path, without Acme
+# make test_newest  the quicker tests again on the newest supported Python: the device path, without Acme
 # make docs         the documentation as a site, in build/docs; any warning is an error
 # make wheel        the wheel, in dist/
 # Each makes its virtual environment where it is missing, cut short or out of date.
@@ -42,7 +42,7 @@ test_newest: .venv/.complete
 	  echo "test_newest not run: no newer Python than 3.10 found ($(NEWER))"; \
 	else \
 	  $(MAKE) --silent --no-print-directory .venv-newest/.complete && \
-	  .venv-newest/bin/python -m pytest $(PYTEST_ARGS); \
+	  .venv-newest/bin/python -m pytest -m "not slow and not long" $(PYTEST_ARGS); \
 	fi
 
 docs: .venv-docs/.complete

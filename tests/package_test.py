@@ -217,6 +217,7 @@ def use() -> Callable[[str], str]:
     return "import acme_psro\nfrom agents.crossq import CrossQConfig\n{}\n".format
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("line", "error"),
     [

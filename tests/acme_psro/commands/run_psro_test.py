@@ -327,6 +327,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path: pathlib.Path, lau
     _assert_same_metrics(killed, _untimed(whole))
 
 
+@pytest.mark.long
 def test_a_killed_run_of_learned_responses_goes_on_as_if_nothing_had_been(tmp_path: pathlib.Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     # XLA's optimisations take longer than they save in runs as short as these.

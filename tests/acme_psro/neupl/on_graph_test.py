@@ -76,6 +76,7 @@ def train(members: MemberGame[Any], epochs: int, config: NeuPLConfig = CONFIG) -
     return responses
 
 
+@pytest.mark.long
 def test_members_learn_on_a_graph_what_they_learn_on_the_tree(tree: GameTree, graph: GameGraph) -> None:
     on_tree, on_graph = train(TreeMembers(tree), 2), train(GraphMembers(graph), 2)
 

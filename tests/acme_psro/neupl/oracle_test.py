@@ -130,6 +130,7 @@ def test_members_learn_kuhn_poker(case: Any) -> None:
         make_oracle(case.tree, SMALL).remember(run.oracle.memory() | {"leaf_0": np.zeros(3)})
 
 
+@pytest.mark.long
 @pytest.mark.games("kuhn")
 def test_sinks_and_frozen_members_never_change_and_nothing_is_traced_again(case: Any) -> None:
     run = Run(case.tree, dataclasses.replace(SMALL, freezing=True, patience=1, enough=0.5))
@@ -163,6 +164,7 @@ def test_players_of_a_symmetric_game_are_the_same(case: Any) -> None:
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.long
 @pytest.mark.games("kuhn")
 def test_mixtures_of_the_simplex_are_drawn_anew_in_each_round(case: Any) -> None:
     config = dataclasses.replace(SMALL, simplex=0.5, simplex_mixtures=3, buffer_size=10_000)
@@ -181,6 +183,7 @@ def test_mixtures_of_the_simplex_are_drawn_anew_in_each_round(case: Any) -> None
     check_goes_on_as_if_it_had_never_stopped(run)
 
 
+@pytest.mark.long
 @pytest.mark.games("kuhn")
 def test_graphs_follow_from_payoffs_that_are_learned_from_games(case: Any) -> None:
     config = dataclasses.replace(SMALL, payoffs="estimated", num_envs=1024, stored_outcomes=5000)
@@ -205,6 +208,7 @@ def test_graphs_follow_from_payoffs_that_are_learned_from_games(case: Any) -> No
     check_goes_on_as_if_it_had_never_stopped(run)
 
 
+@pytest.mark.long
 @pytest.mark.games("kuhn")
 def test_an_agent_that_learns_from_its_newest_decisions_alone_learns_kuhn_poker(case: Any) -> None:
     config = dataclasses.replace(SMALL, rounds=20, num_envs=512, updates_per_round=4, batch_size=512)

@@ -44,6 +44,7 @@ def assert_same(left: Run, right: Run, tolerance: float = 0.0) -> None:
             np.testing.assert_allclose(policy.table, same.table, rtol=0, atol=tolerance)
 
 
+@pytest.mark.long
 @pytest.mark.games("kuhn")
 def test_runs_that_share_a_program_are_what_they_are_alone(case: Any) -> None:
     alone = [Run(case.tree, TINY, seed=seed) for seed in (0, 1)]

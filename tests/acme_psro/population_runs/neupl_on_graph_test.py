@@ -93,6 +93,7 @@ def test_the_stored_run_is_evaluated_to_the_same_figures(
     np.testing.assert_allclose(values, told["expected_returns"], atol=1e-9)
 
 
+@pytest.mark.long
 def test_an_interrupted_run_goes_on_as_if_nothing_had_been(result: acme_psro.Result, tmp_path: Path) -> None:
     acme_psro.run(**KUHN, iterations=2, output_dir=tmp_path / "run")
 

@@ -84,6 +84,7 @@ def test_the_stored_run_is_evaluated_to_the_same_figures(
     assert isinstance(run_directory.read(result.run_dir), run_directory.StoredGraphRun)
 
 
+@pytest.mark.long
 def test_an_interrupted_run_goes_on_as_if_nothing_had_been(result: acme_psro.Result, tmp_path: Path) -> None:
     acme_psro.run(**KUHN, iterations=2, output_dir=tmp_path / "run")
 
@@ -138,6 +139,7 @@ def test_the_run_plays_as_an_opponent(result: acme_psro.Result) -> None:
     assert [len(own) for own in opponents.policies] == list(result.population_sizes)
 
 
+@pytest.mark.long
 def test_seeds_side_by_side_are_single_runs(result: acme_psro.Result, tmp_path: Path) -> None:
     root = tmp_path / "seeds"
     flags = [f"--set=device.{name}={value}" for name, value in KUHN["device"].items()]

@@ -44,6 +44,7 @@ def test_a_run_is_evaluated_counted_and_loaded(given: dict[str, Any], tmp_path: 
     assert first["episodes"] > 0.7 * first["env_steps"] / 2
 
 
+@pytest.mark.long
 def test_an_interrupted_run_and_seeds_side_by_side_give_the_figures_of_one_run(tmp_path: Path) -> None:
     alone = acme_psro.run(**_KUHN, iterations=2, seed=1, output_dir=tmp_path / "alone")
     acme_psro.run(**_KUHN, iterations=1, seed=1, output_dir=tmp_path / "run")

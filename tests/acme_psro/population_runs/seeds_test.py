@@ -112,6 +112,7 @@ def assert_same_run(left: pathlib.Path, right: pathlib.Path) -> None:
         np.testing.assert_array_equal(values, records[1].memory[name])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [3, 4])
 def test_a_seeds_directory_is_that_of_a_run_alone(both: Any, seed: int) -> None:
     together, alone, _ = both

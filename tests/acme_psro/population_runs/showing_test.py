@@ -146,6 +146,7 @@ def test_work_is_described_in_one_line(
     assert describe_work(settings, pathlib.Path("runs/x")) == line
 
 
+@pytest.mark.long
 def test_only_the_first_iteration_of_a_process_compiles(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -221,6 +221,7 @@ def _with_rows(num_decisions: int, num_rows: int, is_distinct: bool) -> Transiti
     return join(before, action, reward, discount, after)._replace(weight=weight)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["discrete", "discrete, categorical", "discrete, V-MPO"])
 def test_looking_at_every_observation_once_changes_nothing(kind: str) -> None:
     core, state = _core(kind), _states(kind)[2][0]

@@ -56,6 +56,7 @@ def check_gains(graph: GameGraph, tasks: list[Task], responses: list[Response[Gr
         assert np.isnan(response.best_gain)
 
 
+@pytest.mark.long
 def test_responses_gain_over_the_mixture_and_nothing_is_traced_again(graph: GameGraph) -> None:
     oracle = make_oracle(graph)
     first = tuple((policy,) for policy in GraphMetaGame(graph).first())
