@@ -3,6 +3,7 @@
 acme-psro run --game=kuhn_poker --oracle=exact --output_dir=DIR
 acme-psro neupl --game=leduc_poker --population_size=8 --output_dir=DIR
 acme-psro self-play --game=leduc_poker --algorithm=mmd --output_dir=DIR
+acme-psro sweep --sweep=FILE.yaml --output_dir=DIR
 acme-psro agent --agent=crossq --environment=dm_control:cartpole:swingup --actor_steps=50000
 acme-psro evaluate --run_dir=DIR
 acme-psro play --run_dir=DIR --player=0
@@ -36,6 +37,9 @@ COMMANDS = {
     ),
     "self-play": Command(
         "acme_psro.commands.run_self_play", "trains one network by self-play, evaluated exactly"
+    ),
+    "sweep": Command(
+        "acme_psro.commands.run_sweep", "carries out a grid of runs and compares them, with error bands"
     ),
     "agent": Command("acme_psro.commands.run_agent", "trains one agent in one environment"),
     "evaluate": Command("acme_psro.commands.evaluate", "evaluates a run of PSRO and prints one JSON object"),

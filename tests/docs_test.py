@@ -27,6 +27,7 @@ INTERNAL = (
     "acme_psro.display",
     "acme_psro.play",
     "acme_psro.population_runs",
+    "acme_psro.sweeps",
     "acme_psro.system",
 )
 # Code on a page that is not one of the examples, by its first line, with the reason.
@@ -149,6 +150,7 @@ COMMANDS = {
     "run": "run_psro",
     "neupl": "run_neupl",
     "self-play": "run_self_play",
+    "sweep": "run_sweep",
     "agent": "run_agent",
     "evaluate": "evaluate",
     "play": "play",
@@ -160,6 +162,7 @@ FLAG_FILES = {
     "run_psro": ("psro_flags", "neupl_flags", "config_flag", "settings_flag"),
     "run_neupl": ("psro_flags", "neupl_flags", "config_flag", "settings_flag"),
     "run_self_play": ("config_flag", "settings_flag"),
+    "run_sweep": ("placing_flags",),
     "run_agent": ("config_flag", "settings_flag"),
     "evaluate": ("config_flag",),
     "play": ("config_flag",),
@@ -178,8 +181,8 @@ def commands_on(page: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
     """Yields the launcher and the flags of every command on a page."""
     text = page.read_text().replace("\\\n", " ")
     for word, name, rest in re.findall(
-        r"(?:acme-psro (run|neupl|self-play|agent|evaluate|play)"
-        r"|-m experiments\.(run_psro|run_neupl|run_self_play|run_agent|evaluate|play))"
+        r"(?:acme-psro (run|neupl|self-play|sweep|agent|evaluate|play)"
+        r"|-m experiments\.(run_psro|run_neupl|run_self_play|run_sweep|run_agent|evaluate|play))"
         r"\b([^\n`]*)",
         text,
     ):

@@ -40,6 +40,7 @@ LEVELS = (
     ("acme_psro.agent_runs",),
     ("acme_psro.population_runs",),
     ("acme_psro.self_play_runs",),
+    ("acme_psro.sweeps",),
     ("acme_psro.play",),
     ("acme_psro",),
     ("acme_psro.commands",),

@@ -60,6 +60,8 @@ _FINAL_NAMES = ("DivergedError", "NonFiniteError")
 _TABLE = re.compile(r"(learner|actor|evaluation|evaluator|starts)(_\d+)?\.csv", re.ASCII)
 # Files, without their suffix, that describe the end of a program.
 _ENDS = ("ending", "finished", "failure")
+# The file by which a program that stopped itself says that everything is saved.
+FINISHED = "finished.json"
 
 
 def check(directory: Path, config: AgentRunConfig, resume: bool) -> None:

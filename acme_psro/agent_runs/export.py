@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import agents.acme_layer.compat  # noqa: F401
-
-# isort: split
-
+from acme_psro.agent_runs.agent_settings import configure_agent
 from acme_psro.agent_runs.config import AgentRunConfig
-from acme_psro.agent_runs.learned import read_config, restore
-from acme_psro.agent_runs.parts import make_agent
+from acme_psro.agent_runs.stored_runs import read_config, restore
 from acme_psro.games.identity import name_game
 from acme_psro.policies import networks
 from acme_psro.policies.stored import StoredPolicy
+from agents.core import AgentCore
 
 
 def export(directory: Path) -> StoredPolicy:
@@ -33,7 +30,7 @@ def export(directory: Path) -> StoredPolicy:
     config = read_config(directory)
     if config.kind != "openspiel":
         raise ValueError(f"only policies of games are exported, and {directory} is of {config.environment}.")
-    core = networks.make_network(_describe(config)).core
+    core = make_core(config)
     return to_stored(config, core.variables(restore(directory, core).state))
 
 
@@ -47,9 +44,19 @@ def to_stored(config: AgentRunConfig, variables: Any) -> StoredPolicy:
     return StoredPolicy(_describe(config), networks.to_arrays(variables))
 
 
+def make_core(config: AgentRunConfig) -> AgentCore:
+    """Returns the run's agent, bound to its networks.
+
+    Args:
+      config: configuration of a run in a game.
+
+    Raises:
+      ValueError: a setting is not allowed, or the game does not suit the agent.
+    """
+    return networks.make_network(_describe(config)).core
+
+
 def _describe(config: AgentRunConfig) -> dict[str, Any]:
     """Returns the description of a stored policy of the run."""
     game = name_game(config.environment.partition(":")[2])
-    # `make_core` is typed as a function. It is a partial application, which holds the agent's configuration.
-    configured: Any = make_agent(config).make_core
-    return networks.about_network(game, config.player, config.agent, configured.config)
+    return networks.about_network(game, config.player, config.agent, configure_agent(config))

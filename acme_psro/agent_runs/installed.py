@@ -1,4 +1,4 @@
-"""Check that the packages needed by a run of one agent are installed."""
+"""Checks that the packages needed by a run of one agent are installed."""
 
 from __future__ import annotations
 
@@ -25,3 +25,18 @@ def check_acme_layer(user: str = "run_agent") -> None:
             f"{user} needs {', '.join(missing)}, which Python {platform.python_version()} does not have: "
             "install the extra acme (pip install 'acme-psro[acme]'), with Python 3.10 on Linux (x86-64)."
         )
+
+
+def check_programs(program: str) -> None:
+    """Checks that the packages needed by programs of population runs are installed, without importing them.
+
+    Args:
+      program: "launchpad" or "ray".
+
+    Raises:
+      ValueError: a package is missing.
+    """
+    if program == "launchpad":
+        check_acme_layer("--oracle=launchpad")
+    elif importlib.util.find_spec("ray") is None:
+        raise ValueError('--program=ray needs Ray, which is not installed: pip install "acme-psro[cluster]".')

@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import logging
@@ -25,6 +26,8 @@ from acme_psro.agent_runs.program import compilation
 from acme_psro.agent_runs.progress import Progress, describe_run
 from acme_psro.agent_runs.watch import STARTING, WAITING, ProgramWatch
 from acme_psro.system import surroundings
+from acme_psro.system.executors.choose import make_executor
+from acme_psro.system.executors.placing import LOCAL, Placing
 from acme_psro.system.process_groups import interruptible
 from acme_psro.system.supervision import BAD_INPUT, Event, Failure, Job, run_all
 
@@ -34,7 +37,7 @@ HANG_SECONDS = 900.0
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(config: AgentRunConfig, directory: Path, started: float) -> int:
+def run(config: AgentRunConfig, directory: Path, started: float, placing: Placing = LOCAL) -> int:
     """Trains the agent, evaluates it and plots the learning curve.
 
     Errors that users can act on are printed to standard error, in one line.
@@ -43,6 +46,7 @@ def run(config: AgentRunConfig, directory: Path, started: float) -> int:
       config: configuration of the run.
       directory: output directory of the run.
       started: `time.monotonic()` when the process began.
+      placing: the machines on which a distributed run's program runs.
 
     Returns:
       The exit code: 0 for success, 2 if the configuration is refused, and 1 for other failures and Ctrl-C.
@@ -52,7 +56,7 @@ def run(config: AgentRunConfig, directory: Path, started: float) -> int:
     """
     # Environments log details of their rendering, which does not matter for training.
     logging.getLogger("absl").setLevel(logging.WARNING)
-    train = _train_as_program if config.distributed else _train_here
+    train = functools.partial(_train_as_program, placing=placing) if config.distributed else _train_here
     if config.lp_launch_type == "vertex_ai":
         train = _train_in_cloud
     with interruptible(), Progress(config.actor_steps) as progress:
@@ -119,8 +123,10 @@ def _train_here(config: AgentRunConfig, directory: Path, started: float, progres
     return True
 
 
-def _train_as_program(config: AgentRunConfig, directory: Path, started: float, progress: Progress) -> bool:
-    """Runs the program in a child process and then makes the final evaluation.
+def _train_as_program(
+    config: AgentRunConfig, directory: Path, started: float, progress: Progress, placing: Placing
+) -> bool:
+    """Runs the program, here or on a cluster, and then makes the final evaluation.
 
     If the run has already finished, no program is launched.
 
@@ -132,8 +138,14 @@ def _train_as_program(config: AgentRunConfig, directory: Path, started: float, p
       RuntimeError: the program failed.
     """
     display = _Display(config, directory, progress)
-    job = make_job(config, directory)
-    run_all([job], hang_seconds=HANG_SECONDS, on_event=display.note, on_poll=display.update)
+    job = make_job(config, directory, sharing_devices=placing.jobs_per_gpu)
+    run_all(
+        [job],
+        hang_seconds=HANG_SECONDS,
+        on_event=display.note,
+        on_poll=display.update,
+        executor=make_executor(placing),
+    )
     _conclude(config, directory, started, progress)
     return True
 
@@ -196,7 +208,43 @@ def make_job(config: AgentRunConfig, directory: Path, name: str = "program", sha
         landmark=functools.partial(run_directory.newest_checkpoint, directory),
         signs=functools.partial(run_directory.signs_of_life, directory, config),
         environment=environment_of(config.learner_devices, sharing_devices),
+        directory=directory,
+        inputs=_files_of_opponent(config),
+        marker=run_directory.FINISHED,
     )
+
+
+def _files_of_opponent(config: AgentRunConfig) -> tuple[Path, ...]:
+    """Returns the files of the run or mixture that plays against the agent; none without an opponent."""
+    if config.opponent is None:
+        return ()
+    # Imported here, because the code of policies needs JAX.
+    from acme_psro.policies import mixture_files
+
+    opponent = Path(config.opponent)
+    if mixture_files.exists(opponent):
+        return (opponent,)
+    # The rest of a run, such as its tables and the programs of its responses, has no part in the opponent.
+    return (opponent / "config.json", opponent / "checkpoints")
+
+
+def make_ray_job(
+    placing: Placing, config: AgentRunConfig, directory: Path, name: str = "program", sharing_devices: int = 1
+) -> Job:
+    """Makes the job that drives a run's program on Ray, with the same files as that of `make_job`.
+
+    The job itself runs on this machine, wherever the program's parts run.
+
+    Args:
+      placing: the cluster, see `acme_psro.agent_runs.ray_program.nodes.connected`.
+      config: configuration of the run, which must be distributed.
+      directory: output directory of the run, as for `make_job`.
+      name: name of the job in events and errors.
+      sharing_devices: as for `make_job`.
+    """
+    job = make_job(config, directory, name, sharing_devices)
+    command = command_of("acme_psro.agent_runs.ray_program.child", config.to_json(), directory)
+    return dataclasses.replace(job, command=(*command, json.dumps(dataclasses.asdict(placing))))
 
 
 def command_of(module: str, config: Mapping[str, Any], directory: Path) -> tuple[str, ...]:

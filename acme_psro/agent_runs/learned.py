@@ -15,12 +15,10 @@ import jax
 import numpy as np
 from acme import core
 
-from acme_psro.agent_runs.checkpoints import Saved, open_checkpoints
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.parts import make_parts, make_run_environment
-from acme_psro.storage import run_directory
+from acme_psro.agent_runs.stored_runs import read_config, restore
 from agents.acme_layer.builder import CoreBuilder
-from agents.core import AgentCore
 
 # Random stream of environments for use, see `make_run_environment`. Training and evaluation have others.
 _USE = 2_000_000
@@ -103,40 +101,3 @@ def load_agent(run_dir: Path, seed: int = 0) -> LearnedAgent:
     saved = restore(directory, agent)
     variables = agent.variables(saved.state)
     return LearnedAgent(config, parts.spec, parts.agent.builder, networks, variables, saved.counts, seed)
-
-
-def read_config(directory: Path) -> AgentRunConfig:
-    """Reads the configuration of a run of one agent.
-
-    Raises:
-      ValueError: the directory has no such run.
-    """
-    path = directory / "config.json"
-    if not path.exists():
-        raise ValueError(f"there is no run in {directory} (no config.json).")
-    stored = dict(run_directory.read_config(path))
-    if "environment" not in stored:
-        raise ValueError(f"{directory} holds no run of one agent: name a directory of run_agent.")
-    return AgentRunConfig.from_json(stored)
-
-
-def restore(directory: Path, agent: AgentCore) -> Saved:
-    """Reads the newest complete checkpoint of a run, without removing damaged ones.
-
-    Args:
-      directory: output directory of the run.
-      agent: functions of the run's agent, bound to its networks.
-
-    Raises:
-      ValueError: there is no complete checkpoint, or it is of another agent.
-    """
-    # The directory of checkpoints would be made if it did not exist.
-    if not (directory / "checkpoints").is_dir():
-        raise ValueError(f"the run in {directory} has no checkpoint yet: let it run longer.")
-    # Only types and shapes are needed to restore a checkpoint, so the networks are not initialized.
-    like = jax.eval_shape(agent.init, jax.random.PRNGKey(0))
-    with open_checkpoints(directory / "checkpoints") as checkpoints:
-        saved = checkpoints.restore(like, keep_damaged=True)
-    if saved is None:
-        raise ValueError(f"the run in {directory} has no checkpoint yet: let it run longer.")
-    return saved

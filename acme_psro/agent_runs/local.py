@@ -29,8 +29,8 @@ from acme_psro.agent_runs.parts import Parts, make_parts, make_replay
 from acme_psro.agent_runs.progress import Progress, describe_run
 from acme_psro.policies import stored
 from acme_psro.system.streams import quiet_stderr
-from agents.acme_layer.devices import describe_split
 from agents.acme_layer.released import LocalAgent, make_local_agent
+from agents.devices import describe_split
 
 
 def train(config: AgentRunConfig, directory: Path, started: float, progress: Progress) -> None:

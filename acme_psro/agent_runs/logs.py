@@ -12,16 +12,11 @@ import agents.acme_layer.compat  # noqa: F401
 
 from acme.utils import loggers
 
-from acme_psro.display.events import EventWriter
-from acme_psro.system.tables import Table
-
-# Shortest time between two rows of a logger. Rows in between are dropped, to keep the tables of long runs
-# small, except for the last row of a run.
-SECONDS_BETWEEN_ROWS = 5.0
+from acme_psro.agent_runs.rows import SECONDS_BETWEEN_ROWS, RowWriter
 
 
 class TableLogger(loggers.Logger):
-    """Logger that writes `LABEL.csv` and TensorBoard events in `events/LABEL`.
+    """Logger that writes rows, see `acme_psro.agent_runs.rows.RowWriter`.
 
     Args:
       directory: output directory of the run.
@@ -30,21 +25,13 @@ class TableLogger(loggers.Logger):
     """
 
     def __init__(self, directory: Path, label: str, steps_key: str) -> None:
-        self._path = directory / f"{label}.csv"
-        self._table: Table | None = None
-        self._events = EventWriter(directory / "events" / label)
-        self._steps_key = steps_key
+        self._rows = RowWriter(directory, label, steps_key)
 
     def write(self, data: loggers.LoggingData) -> None:
-        row = {name: float(value) for name, value in data.items()}
-        # Opened at the first row, because a resumed run may first remove the rows of an existing table.
-        if self._table is None:
-            self._table = Table(self._path, self._steps_key)
-        self._table.write(row)
-        self._events.write(int(row.get(self._steps_key, 0)), row, time.time())
+        self._rows.write(data)
 
     def close(self) -> None:
-        self._events.close()
+        self._rows.close()
 
 
 class ThinnedLogger(loggers.Logger):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import agents.acme_layer.compat  # noqa: F401
@@ -15,12 +14,11 @@ import acme
 import dm_env
 import numpy as np
 
+from acme_psro.agent_runs.agent_settings import configure_agent
+from acme_psro.agent_runs.agent_settings import make_replay as make_replay
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.environments.by_name import make_environment
-from acme_psro.games.loading import load_game
-from agents import settings
 from agents.acme_layer.builder import CoreBuilder
-from agents.acme_layer.replay import ReplayConfig
 from agents.core import AgentCore
 from agents.registry import AGENTS
 
@@ -94,66 +92,10 @@ def make_agent(config: AgentRunConfig, discrete: bool = False) -> Agent:
     Raises:
       ValueError: the preset is unknown, or a setting is not allowed.
     """
-    entry = AGENTS[config.agent]
-    core, acme_parts = entry.core(), entry.acme()
-    usual = "games" if config.kind == "openspiel" else "discrete" if discrete else "default"
-    if usual not in core.presets:
-        usual = "default"
-    chosen = _configure(core.presets, config, config.preset or usual)
+    chosen, replay = configure_agent(config, discrete), make_replay(config)
+    core, acme_parts = AGENTS[config.agent].core(), AGENTS[config.agent].acme()
     networks = Configured(acme_parts.make_networks, chosen)
-    return Agent(
-        acme_parts.builder(chosen, make_replay(config)), networks, Configured(core.make_core, chosen)
-    )
-
-
-def make_replay(config: AgentRunConfig) -> ReplayConfig:
-    """Makes the configuration of the replay: its defaults, with the overrides of the run.
-
-    Raises:
-      ValueError: a setting is not allowed.
-    """
-    return settings.replace("replay", ReplayConfig(), config.replay_overrides())
-
-
-def _configure(presets: Mapping[str, Any], config: AgentRunConfig, name: str) -> Any:
-    """Makes the agent's configuration: a preset, with the overrides of the run.
-
-    Args:
-      presets: the agent's presets by name.
-      config: configuration of the run.
-      name: name of the preset.
-
-    Raises:
-      ValueError: the preset is unknown, or a setting is not allowed.
-    """
-    if name not in presets:
-        raise ValueError(f"no preset named {name!r}; {config.agent} has {', '.join(presets)}.")
-    replay = make_replay(config)
-    # Derived from the length of the run and from the game. Overrides of the user take precedence.
-    steps = config.gradient_steps(replay.batch_size, replay.samples_per_insert)
-    derived = {
-        # The schedules of agents that learn in epochs run over decisions.
-        "horizon": config.actor_steps if AGENTS[config.agent].learns_from_rollouts else steps,
-        "reward_scale": _reward_scale(config),
-    }
-    return settings.replace(config.agent, presets[name], derived | config.agent_overrides())
-
-
-def _reward_scale(config: AgentRunConfig) -> float:
-    """Computes the factor that scales the returns of a game to [-1, 1], as the on-device oracles do.
-
-    Returns:
-      One over the largest absolute utility of the game; 1 in other environments, and in games whose largest
-      utility is zero or infinite.
-
-    Raises:
-      ValueError: the game is unknown.
-    """
-    if config.kind != "openspiel":
-        return 1.0
-    game = load_game(config.environment.partition(":")[2])
-    largest = max(abs(game.min_utility()), abs(game.max_utility()))
-    return 1 / largest if 0 < largest < math.inf else 1.0
+    return Agent(acme_parts.builder(chosen, replay), networks, Configured(core.make_core, chosen))
 
 
 @dataclasses.dataclass(frozen=True)

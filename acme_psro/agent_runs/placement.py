@@ -24,6 +24,14 @@ _USUAL_FRACTION = 0.75
 # Variables with which users change this default. JAX raises an error if both fractions are set.
 _FRACTIONS = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")
 _CHOICES = (*_FRACTIONS, "XLA_PYTHON_CLIENT_PREALLOCATE", "XLA_PYTHON_CLIENT_ALLOCATOR")
+# Environment variables of all processes but the learner's. Actors choose actions for small batches, for which
+# one thread is enough, and the accelerators are reserved for the learner.
+ON_CPU = {
+    "JAX_PLATFORMS": "cpu",
+    "CUDA_VISIBLE_DEVICES": "",
+    "OMP_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
 _LIST = """
 import jax
 print(";".join(device.device_kind for device in jax.local_devices()))
@@ -81,6 +89,21 @@ def check(devices: str) -> None:
     if missing:
         raise ValueError(
             f"--learner_devices={devices} asks for CUDA devices, but JAX shows none here: leave it out."
+        )
+
+
+def check_counted_by_ray(devices: str) -> None:
+    """Checks that no devices of this machine are named for programs that run on a cluster.
+
+    Args:
+      devices: as `parse` takes it.
+
+    Raises:
+      ValueError: devices are named.
+    """
+    if devices:
+        raise ValueError(
+            "--learner_devices counts devices of this machine: with --executor=ray, give --gpus_per_response."
         )
 
 

@@ -29,6 +29,8 @@ STOPPED = 1
 _LONGEST_NAME = 200
 # Errors of a file system that has no room, or that fails: the run itself is sound and can be resumed.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
+# Files by which the directories of runs and of sweeps are recognised.
+_MARKS = ("config.json", "sweep.json")
 _KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number"}
 
 
@@ -141,7 +143,7 @@ def _holds_run(directory: Callable[[], Path] | None) -> bool:
     if directory is None:
         return False
     with contextlib.suppress(OSError, ValueError):
-        return (directory() / "config.json").exists()
+        return any((directory() / name).exists() for name in _MARKS)
     return False
 
 

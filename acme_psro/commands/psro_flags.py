@@ -7,26 +7,37 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from acme_psro.agent_runs.config import LOCAL_LAUNCH_TYPES
-from acme_psro.commands import command_line, config_flag, neupl_flags, settings_flag
+from acme_psro.commands import command_line, config_flag, neupl_flags, placing_flags, settings_flag
 from acme_psro.commands.config_flag import FileValues
 from acme_psro.commands.psro_places import first_directory as first_directory
 from acme_psro.commands.psro_places import output_directory as output_directory
 from acme_psro.commands.settings_flag import AGENT_GROUP, Groups
 from acme_psro.games.compile import DEFAULT_MAX_NODES
+from acme_psro.oracles.launchpad.tasks import PROGRAMS
 from acme_psro.population_runs import defaults
-from acme_psro.population_runs.config import ORACLES, PAYOFFS, WARM_STARTS, PSROConfig
+from acme_psro.population_runs.config import (
+    CE_RESPONSES,
+    ORACLE_NAMES,
+    ORACLES,
+    PAYOFFS,
+    WARM_STARTS,
+    PSROConfig,
+)
 from acme_psro.population_runs.configure import complete
 from acme_psro.psro.registry import LOOPS
 from acme_psro.solvers import SOLVERS
 from agents import registry
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string, including parameters.")
-flags.DEFINE_string("oracle", "device", f"Oracle that computes best responses: {', '.join(ORACLES)}.")
+flags.DEFINE_string(
+    "oracle", "device", f"Oracle that computes best responses: {', '.join((*ORACLES, *ORACLE_NAMES))}."
+)
 flags.DEFINE_string(
     "agent",
     None,
     f"Agent that learns best responses: {', '.join(registry.response_agents())}; by default crossq, and "
-    f"conditional_mpo with --loop=neupl, which takes {' and '.join(registry.member_agents())}.",
+    f"conditional_mpo with --loop=neupl, which takes {' and '.join(registry.member_agents())}, and with "
+    "--loop=neupl_jpsro.",
 )
 flags.DEFINE_string("loop", "psro", f"How best responses become a solution: {', '.join(LOOPS)}.")
 flags.DEFINE_string(
@@ -47,10 +58,19 @@ flags.DEFINE_integer(
     "Iterations from one exact evaluation to the next in games that compile to graphs, in which it takes "
     "from seconds to minutes.",
 )
+flags.DEFINE_boolean(
+    "symmetric", False, "Give both players of a symmetric game one population: one response instead of two."
+)
+flags.DEFINE_string(
+    "ce_responses",
+    None,
+    "With --loop=jpsro and a meta-solver of correlated equilibria, to which recommendations players respond: "
+    f"{', '.join(CE_RESPONSES)}; by default {CE_RESPONSES[0]}.",
+)
 flags.DEFINE_string(
     "meta_solver",
     None,
-    f"Meta-solver: {', '.join(SOLVERS)}; by default nash, or max_gini_cce with --loop=jpsro.",
+    f"Meta-solver: {', '.join(SOLVERS)}; by default nash, or max_gini_cce with --loop=jpsro and neupl_jpsro.",
 )
 flags.DEFINE_integer("iterations", None, "Maximum number of iterations; the default depends on the game.")
 flags.DEFINE_integer("seed", 0, "Random seed of the run.")
@@ -80,6 +100,11 @@ flags.DEFINE_integer(
     "games_per_actor", None, "Games that each actor of a Launchpad program plays in parallel."
 )
 flags.DEFINE_integer("max_parallel_programs", None, "Launchpad programs that run in parallel.")
+flags.DEFINE_string(
+    "program",
+    None,
+    f"What a program of --oracle=program runs on: {', '.join(PROGRAMS)}; by default launchpad.",
+)
 flags.DEFINE_string("lp_launch_type", None, f"How a program runs: {', '.join(LOCAL_LAUNCH_TYPES)}.")
 flags.DEFINE_integer(
     "plateau_patience", None, "Evaluations without improvement after which a program ends; 0 disables this."
@@ -99,7 +124,7 @@ flags.DEFINE_integer(
 flags.DEFINE_integer("gain_episodes", None, "Episodes that estimate the gain of a response.")
 flags.DEFINE_integer("payoff_workers", None, "Simulation processes; by default one for each core.")
 
-for _shared in (config_flag, settings_flag, neupl_flags):
+for _shared in (config_flag, settings_flag, neupl_flags, placing_flags):
     flags.adopt_module_key_flags(_shared)
 
 FLAGS = flags.FLAGS
@@ -117,6 +142,7 @@ _LAUNCHPAD = {
     "actors_per_response": "actors_per_response",
     "games_per_actor": "games_per_actor",
     "max_parallel_programs": "max_parallel_programs",
+    "program": "program",
     "lp_launch_type": "lp_launch_type",
     "plateau_patience": "plateau_patience",
     "plateau_min_improvement": "plateau_min_improvement",
@@ -189,6 +215,8 @@ def build_config(given: Given) -> PSROConfig:
         neupl=_settings(given, "neupl"),
         warm_start=FLAGS.warm_start,
         exact_every=FLAGS.exact_every,
+        symmetric=FLAGS.symmetric,
+        ce_responses=FLAGS.ce_responses,
     )
 
 
@@ -233,7 +261,7 @@ def warn_of_unused(given: Given, config: PSROConfig) -> None:
 def _needs_of_groups(config: PSROConfig) -> dict[str, str]:
     """Returns the groups of settings that this run does not use, each with the option that it needs."""
     needs = {}
-    if not LOOPS[config.loop].trains_members:
+    if not (LOOPS[config.loop].trains_members or LOOPS[config.loop].distils):
         needs["neupl"] = "--loop=neupl"
     if LOOPS[config.loop].trains_members:
         needs["device"] = "--loop=psro"
@@ -266,6 +294,10 @@ def _needs_of_flags(config: PSROConfig) -> dict[str, str]:
     if not LOOPS[config.loop].uses_solver:
         solving = " or ".join(f"--loop={name}" for name, entry in LOOPS.items() if entry.uses_solver)
         needs["meta_solver"] = solving
+    if not config.responds_to_recommendations:
+        needs["ce_responses"] = (
+            "--loop=jpsro with a meta-solver of correlated equilibria, such as max_gini_ce"
+        )
     if config.oracle == "exact":
         needs["agent"] = groups[AGENT_GROUP]
     if FLAGS.payoffs == "sampled":

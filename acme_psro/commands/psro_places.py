@@ -10,18 +10,24 @@ from pathlib import Path
 from absl import flags
 
 from acme_psro.commands import command_line
+from acme_psro.population_runs.programs import check_devices
 from acme_psro.population_runs.seed_directories import directory_of
+from acme_psro.system.executors.placing import LOCAL, Placing
 
 FLAGS = flags.FLAGS
 
 
-def find_devices() -> tuple[int, ...] | None:
+def find_devices(placing: Placing = LOCAL) -> tuple[int, ...] | None:
     """Returns the numbers of the devices that the user named; None for all.
 
     It must not be called before JAX may start.
 
+    Args:
+      placing: the machines on which responses are trained.
+
     Raises:
-      ValueError: the flag names no numbers, or a device that is not there.
+      ValueError: the flag names no numbers, a device that is not there, or devices of this machine although
+        the work is carried out elsewhere.
     """
     if FLAGS.devices is None:
         return None
@@ -31,6 +37,7 @@ def find_devices() -> tuple[int, ...] | None:
         raise ValueError(
             f"--devices must be numbers of devices, such as 0,1, not {FLAGS.devices!r}."
         ) from None
+    check_devices(numbers, placing)
     # Imported here, because runs with exact responses do without JAX.
     from acme_psro.oracles.device import lanes
 

@@ -27,11 +27,12 @@ from acme_psro.agent_runs import budget, installed, launch, placement
 from acme_psro.agent_runs import directory as run_directory
 from acme_psro.agent_runs.config import ACCELERATORS, LAUNCH_TYPES, REPLAYS, AgentRunConfig
 from acme_psro.agent_runs.vertex_ai import checks
-from acme_psro.commands import config_flag, settings_flag
+from acme_psro.commands import config_flag, placing_flags, settings_flag
 from acme_psro.commands.config_flag import FileValues
 from acme_psro.commands.settings_flag import AGENT_GROUP, parse_settings
 from acme_psro.environments.by_name import FORMS
 from acme_psro.system import jax_settings
+from acme_psro.system.executors.placing import Placing
 from acme_psro.system.lock import locked
 from acme_psro.system.streams import quiet_stderr
 from agents import registry
@@ -81,7 +82,7 @@ flags.DEFINE_float("checkpoint_seconds", 60.0, "Time between two checkpoints.")
 flags.DEFINE_integer(
     "snapshots", 0, "In a game, policies that a program stores, evenly spaced through training."
 )
-for _shared in (config_flag, settings_flag):
+for _shared in (config_flag, settings_flag, placing_flags):
     flags.adopt_module_key_flags(_shared)
 
 FLAGS = flags.FLAGS
@@ -159,17 +160,19 @@ def main() -> None:
             command_line.check_used(config.unused())
             config_flag.warn_of_unused(file, {*config.unused(), *_for_others(file)})
             directory = output_directory()
+            placing = placing_flags.read_placing()
             if config.lp_launch_type == "vertex_ai":
                 if FLAGS.import_module:
                     raise ValueError("--import_module is for programs on this machine, not for Vertex AI.")
                 installed.check_acme_layer()
                 checks.check(config, directory)
             run_directory.check(directory, config, FLAGS.resume)
+            _check_placing(config, placing)
             held.enter_context(locked(directory))
             installed.check_acme_layer()
             jax_settings.check_platforms()
             placement.check(config.learner_devices)
-            if config.distributed and config.lp_launch_type != "vertex_ai":
+            if config.distributed and config.lp_launch_type != "vertex_ai" and not placing.is_remote:
                 placement.check_actors("num_actors", config.num_actors)
             _check_settings(config)
             _check_budget(config)
@@ -178,7 +181,23 @@ def main() -> None:
             # Reverb's C++ code logs each of its clients, and the end of its server.
             held.enter_context(quiet_stderr())
             held.callback(gc.collect)
-        sys.exit(launch.run(config, directory, _STARTED))
+        sys.exit(launch.run(config, directory, _STARTED, placing))
+
+
+def _check_placing(config: AgentRunConfig, placing: Placing) -> None:
+    """Checks that the run has a program for a cluster, and connects to the cluster; does nothing without one.
+
+    Raises:
+      ValueError: it has none, or the cluster cannot be used.
+    """
+    if not placing.is_remote:
+        return
+    if not config.distributed or config.lp_launch_type == "vertex_ai":
+        raise ValueError("--executor=ray needs --distributed, and no --lp_launch_type=vertex_ai.")
+    placement.check_counted_by_ray(config.learner_devices)
+    from acme_psro.system.executors import cluster
+
+    cluster.connect(placing)
 
 
 def _check_settings(config: AgentRunConfig) -> None:

@@ -13,7 +13,14 @@ from acme_psro.commands import command_line
 
 from absl import flags
 
-from acme_psro.commands import config_flag, neupl_flags, psro_flags, run_psro, settings_flag
+from acme_psro.commands import (
+    config_flag,
+    neupl_flags,
+    placing_flags,
+    psro_flags,
+    run_psro,
+    settings_flag,
+)
 
 # All flags of `acme-psro run` are known, but `--help` lists only those that have an effect.
 _USED = (
@@ -33,7 +40,7 @@ _USED = (
 )
 for _name in _USED:
     flags.declare_key_flag(_name)
-for _module in (neupl_flags, config_flag, settings_flag):
+for _module in (neupl_flags, config_flag, settings_flag, placing_flags):
     flags.adopt_module_key_flags(_module)
 flags.DEFINE_alias("epochs", "iterations")
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from absl import flags
 
-from acme_psro.commands import psro_flags, psro_places
+from acme_psro.commands import placing_flags, psro_flags, psro_places
 from acme_psro.commands.psro_flags import Given
 from acme_psro.meta_game.base import PayoffsT, PolicyT
 from acme_psro.population_runs.base import PopulationRun
@@ -28,6 +28,7 @@ from acme_psro.population_runs.exact import ExactRun
 from acme_psro.population_runs.on_graph import GraphRun
 from acme_psro.population_runs.run import begin, carry_out, opened
 from acme_psro.population_runs.train import print_warning
+from acme_psro.system.executors.placing import Placing
 
 _STARTED = time.monotonic()
 
@@ -42,30 +43,33 @@ def main() -> None:
         given = psro_flags.read_given()
         config = psro_flags.build_config(given)
         psro_flags.check_flags(given, config)
+        placing = placing_flags.read_placing(config.launchpad.get("program") == "ray")
         directory = psro_places.output_directory()
-    (_run_one if FLAGS.num_seeds == 1 else _run_seeds)(given, config, directory)
+    (_run_one if FLAGS.num_seeds == 1 else _run_seeds)(given, config, directory, placing)
 
 
-def _run_one(given: Given, config: PSROConfig, directory: Path) -> None:
+def _run_one(given: Given, config: PSROConfig, directory: Path, placing: Placing) -> None:
     """Opens the directory of one run, and starts or resumes the run."""
     with contextlib.ExitStack() as held:
         with command_line.bad_input(), _cleared_line():
             check = functools.partial(psro_flags.check_flags, given)
-            opening = opened(config, directory, FLAGS.resume, _STARTED, print_warning, _say_nodes, check)
+            opening = opened(
+                config, directory, FLAGS.resume, _STARTED, print_warning, _say_nodes, check, placing
+            )
             run = held.enter_context(opening)
-            devices = psro_places.find_devices()
+            devices = psro_places.find_devices(placing)
             psro_flags.warn_of_unused(given, run.config)
         # All branches call the same function, but each tells the type checker which policies go with
         # which payoffs.
         if isinstance(run, ExactRun):  # noqa: SIM114
-            _run(run, directory, devices)
+            _run(run, directory, devices, placing)
         elif isinstance(run, GraphRun):
-            _run(run, directory, devices)
+            _run(run, directory, devices, placing)
         else:
-            _run(run, directory, devices)
+            _run(run, directory, devices, placing)
 
 
-def _run_seeds(given: Given, config: PSROConfig, directory: Path) -> None:
+def _run_seeds(given: Given, config: PSROConfig, directory: Path, placing: Placing) -> None:
     """Opens the directories of several seeds, and starts or resumes their runs."""
     # Imported here, because most runs have one seed.
     from acme_psro.population_runs import seeds as side_by_side
@@ -73,20 +77,28 @@ def _run_seeds(given: Given, config: PSROConfig, directory: Path) -> None:
     with contextlib.ExitStack() as held:
         with command_line.bad_input(), _cleared_line():
             opening = side_by_side.opened_seeds(
-                config, FLAGS.num_seeds, directory, FLAGS.resume, _STARTED, print_warning, _say_nodes
+                config, FLAGS.num_seeds, directory, FLAGS.resume, _STARTED, print_warning, _say_nodes, placing
             )
             seeds = held.enter_context(opening)
-            devices = psro_places.find_devices()
+            devices = psro_places.find_devices(placing)
             psro_flags.warn_of_unused(given, seeds[0].run.config)
             begun = side_by_side.begin_seeds(seeds, print_warning)
-        overview = side_by_side.carry_out_seeds(begun, directory, devices=devices)
+        try:
+            overview = side_by_side.carry_out_seeds(begun, directory, devices=devices, placing=placing)
+        except seeds[0].run.failures as error:
+            sys.exit(f"error: {error}; --resume continues the runs.")
     for line in overview.summary():
         print(line)
     if overview.is_final:
         print(f"report: {directory / 'report.html'}")
 
 
-def _run(run: PopulationRun[PolicyT, PayoffsT], directory: Path, devices: tuple[int, ...] | None) -> None:
+def _run(
+    run: PopulationRun[PolicyT, PayoffsT],
+    directory: Path,
+    devices: tuple[int, ...] | None,
+    placing: Placing,
+) -> None:
     """Starts or resumes a prepared run."""
     with command_line.bad_input():
         restored = begin(run, directory, FLAGS.resume, print_warning)
@@ -94,7 +106,7 @@ def _run(run: PopulationRun[PolicyT, PayoffsT], directory: Path, devices: tuple[
     # traceback must stay visible.
     with command_line.bad_input() if run.config.oracle == "launchpad" else contextlib.nullcontext():
         try:
-            record, has_report = carry_out(run, directory, restored, devices=devices)
+            record, has_report = carry_out(run, directory, restored, devices=devices, placing=placing)
         except run.failures as error:
             sys.exit(f"error: {error}; --resume continues the run.")
     print(run.summary(record))

@@ -11,13 +11,27 @@ import numpy as np
 from acme_psro.display import curves, svg
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 CONFIDENCE = 0.95
-_HEIGHT = 270
+# Height of a figure in units of the SVG.
+HEIGHT = 270
+# Columns of metrics that are axes: a figure's heading, and from which largest value on it has which divisor
+# and label.
+AXES = {
+    "iteration": ("Over iterations", [(0.0, 1.0, "iteration")]),
+    "episodes": (
+        "Over episodes",
+        [(2e6, 1e6, "episodes (millions)"), (2e3, 1e3, "episodes (thousands)"), (0.0, 1.0, "episodes")],
+    ),
+    "wall_seconds": (
+        "Over wall time",
+        [(10_800.0, 3600.0, "wall time (h)"), (180.0, 60.0, "wall time (min)"), (0.0, 1.0, "wall time (s)")],
+    ),
+}
 # Relative size of rounding errors.
 _ROUNDING = 1e-12
-_DASHES = ("-", (0, (5, 2)))
+_DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 
 
 class Curve(NamedTuple):
@@ -87,17 +101,35 @@ def make_band(name: str, seeds: Sequence[Curve]) -> Band:
         name: the quantity's name in the legend.
         seeds: one curve a seed, each with at least one point.
     """
+    x = common_positions(seeds)
+    mean, margin = mean_and_margin(np.stack([values_at(curve, x) for curve in seeds]))
+    return Band(name, x, mean, np.maximum(mean - margin, 0.0), mean + margin)
+
+
+def common_positions(seeds: Sequence[Curve]) -> np.ndarray:
+    """Returns `[N]`, in ascending order: positions of any seed at which the values of all seeds are known.
+
+    Args:
+        seeds: one curve a seed, each with at least one point.
+    """
     begin = max(curve.x[0] for curve in seeds)
     ends = [curve.x[-1] for curve in seeds if not curve.has_converged]
     end = min(ends) if ends else max(curve.x[-1] for curve in seeds)
     x = np.unique(np.concatenate([np.asarray(curve.x, np.float64) for curve in seeds]))
     x = x[(x >= begin) & (x <= end)]
-    if not len(x):
-        # A run has ended before another one has begun.
-        x = np.array([begin], np.float64)
-    values = np.stack([_values_at(curve, x) for curve in seeds])
-    mean, margin = mean_and_margin(values)
-    return Band(name, x, mean, np.maximum(mean - margin, 0.0), mean + margin)
+    # Without any, a run has ended before another one has begun.
+    return x if len(x) else np.array([begin], np.float64)
+
+
+def choose_unit(axis: str, largest: float) -> tuple[float, str]:
+    """Returns the divisor and the label of a column of metrics that is an axis.
+
+    Args:
+        axis: the column, one of `AXES`.
+        largest: its largest value.
+    """
+    _, units = AXES[axis]
+    return next((divisor, label) for least, divisor, label in units if largest >= least)
 
 
 def draw_bands(
@@ -107,7 +139,7 @@ def draw_bands(
 
     Args:
         name: a prefix for the ids inside the SVG, unique in the page; letters, digits and hyphens.
-        bands: the means, at most as many as there are series of colours.
+        bands: the means. If there are more than series of colours, several have the same one.
         seeds: the curves behind each of the bands.
         x_label: the quantity on the x axis, with its unit.
         y_label: the quantity on the y axis, with its unit.
@@ -115,39 +147,52 @@ def draw_bands(
     Returns:
         One `<svg>` element. The y axis is logarithmic if all means are above zero and their range suits it.
     """
+
+    def draw(figure: Figure) -> None:
+        add_bands(figure, bands, seeds, x_label, y_label)
+
+    return svg.render(name, f"{y_label} over {x_label}, mean of seeds", HEIGHT, draw)
+
+
+def add_bands(
+    figure: Figure | SubFigure,
+    bands: Sequence[Band],
+    seeds: Sequence[Sequence[Curve]],
+    x_label: str,
+    y_label: str,
+) -> None:
+    """Draws in a figure, or in a part of one, what `draw_bands` draws in a figure of its own."""
     # All seeds have the same iterations; elsewhere each has its own positions, and values hold in between.
     is_joined = x_label == "iteration"
     style = "default" if is_joined else "steps-post"
-
-    def draw(figure: Figure) -> None:
-        axes = curves.add_axes(figure, x_label, y_label)
-        for index, (band, own) in enumerate(zip(bands, seeds, strict=True)):
-            colour = svg.SERIES[index]
-            for curve in own:
-                axes.plot(curve.x, curve.y, drawstyle=style, color=colour, linewidth=0.6, alpha=0.35)
-            area = axes.fill_between(
-                band.x, band.low, band.high, step=None if is_joined else "post", color=colour
-            )
-            area.set(alpha=0.18, linewidth=0)
-            (mean,) = axes.plot(band.x, band.mean, drawstyle=style, color=colour, linewidth=1.8)
-            mean.set(label=band.name, linestyle=_DASHES[index % len(_DASHES)])
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2, borderpad=0.2)
-        means = [value for band in bands for value in band.mean.tolist()]
-        if curves.suits_log_scale(means):
-            curves.use_log_axis(axes, means)
-            finite = [value for value in means if math.isfinite(value)]
-            # Bands and single seeds may reach down to zero, which has no place on this axis.
-            axes.set_ylim(min(finite) / 2, max(finite) * 2)
-        else:
-            highs = [value for band in bands for value in band.high.tolist()]
-            curves.start_at_zero(axes, [*means, *highs])
-        if is_joined:
-            svg.use_whole_numbers(axes.xaxis)
-
-    return svg.render(name, f"{y_label} over {x_label}, mean of seeds", _HEIGHT, draw)
+    axes = curves.add_axes(figure, x_label, y_label)
+    for index, (band, own) in enumerate(zip(bands, seeds, strict=True)):
+        colour = svg.SERIES[index % len(svg.SERIES)]
+        for curve in own:
+            axes.plot(curve.x, curve.y, drawstyle=style, color=colour, linewidth=0.6, alpha=0.35)
+        area = axes.fill_between(
+            band.x, band.low, band.high, step=None if is_joined else "post", color=colour
+        )
+        area.set(alpha=0.18, linewidth=0)
+        (mean,) = axes.plot(band.x, band.mean, drawstyle=style, color=colour, linewidth=1.8)
+        mean.set(label=band.name, linestyle=_DASHES[index % len(_DASHES)])
+        # A line needs two points.
+        mean.set_marker("o" if len(band.x) == 1 else "")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2, borderpad=0.2)
+    means = [value for band in bands for value in band.mean.tolist()]
+    if curves.suits_log_scale(means):
+        curves.use_log_axis(axes, means)
+        finite = [value for value in means if math.isfinite(value)]
+        # Bands and single seeds may reach down to zero, which has no place on this axis.
+        axes.set_ylim(min(finite) / 2, max(finite) * 2)
+    else:
+        highs = [value for band in bands for value in band.high.tolist()]
+        curves.start_at_zero(axes, [*means, *highs])
+    if is_joined:
+        svg.use_whole_numbers(axes.xaxis)
 
 
-def _values_at(curve: Curve, x: np.ndarray) -> np.ndarray:
+def values_at(curve: Curve, x: np.ndarray) -> np.ndarray:
     """Returns `[len(x)]`: the values that hold at positions, none of them before the curve's first one."""
     places = np.searchsorted(np.asarray(curve.x, np.float64), x, side="right") - 1
     return np.asarray(curve.y, np.float64)[places]

@@ -12,7 +12,7 @@ from acme_psro.display import svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 _HEIGHT = 270
 _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
@@ -147,7 +147,7 @@ def draw_gaps(
     return svg.render(name, f"{y_label} over {x_label}", _HEIGHT, draw)
 
 
-def add_axes(figure: Figure, x_label: str, y_label: str) -> Axes:
+def add_axes(figure: Figure | SubFigure, x_label: str, y_label: str) -> Axes:
     """Adds axes with horizontal grid lines and no frame except for the x axis."""
     axes = figure.add_subplot()
     axes.set(xlabel=x_label, ylabel=y_label)

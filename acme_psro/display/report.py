@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from acme_psro.display import figures, formats, members, page, response_graphs
+from acme_psro.display import distillation, figures, formats, members, page, response_graphs
 from acme_psro.display.figures import MetaStrategies
 from acme_psro.display.formats import Row
 from acme_psro.neupl.history import History
@@ -109,7 +109,9 @@ def _make_responses(
     )
     return [
         f"<h2>{'Restricted game' if meta_strategies is None else 'Meta-game'} and best responses</h2>",
-        page.make_grid(meta_game if gaps is None else [*meta_game, gaps]),
+        page.make_grid(
+            [*meta_game, *([] if gaps is None else [gaps]), *distillation.make_distillation(metrics)]
+        ),
         page.make_note(no_gaps) if gaps is None else "",
     ]
 
@@ -198,7 +200,7 @@ def _make_tiles(metrics: Sequence[Row], is_learned: bool) -> list[page.Tile]:
             "mean of a player’s members" if formats.has_members(last) else "largest of the last iteration"
         )
         tiles.append(page.Tile("Best-response gap", worst, detail))
-    return tiles
+    return [*tiles, *distillation.make_tiles(metrics)]
 
 
 def _make_latest(metrics: Sequence[Row]) -> str:

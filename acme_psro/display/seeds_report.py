@@ -20,18 +20,6 @@ _QUANTITIES = {
     "exploitability": "exploitability",
     "population_exploitability": "population exploitability",
 }
-# Columns that are axes: the figure's heading, and from which largest value on it has which divisor and label.
-_AXES = {
-    "iteration": ("Over iterations", [(0.0, 1.0, "iteration")]),
-    "episodes": (
-        "Over episodes",
-        [(2e6, 1e6, "episodes (millions)"), (2e3, 1e3, "episodes (thousands)"), (0.0, 1.0, "episodes")],
-    ),
-    "wall_seconds": (
-        "Over wall time",
-        [(10_800.0, 3600.0, "wall time (h)"), (180.0, 60.0, "wall time (min)"), (0.0, 1.0, "wall time (s)")],
-    ),
-}
 
 
 class SeedProgress(NamedTuple):
@@ -78,7 +66,7 @@ def write_seeds_report(
     sections = [
         page.make_head(title, " · ".join([*about, f"seeds {names}"]), outcome, _make_tiles(seeds)),
         "<h2>Mean over seeds</h2>",
-        page.make_grid([_make_figure(column, seeds) for column in _AXES]),
+        page.make_grid([_make_figure(column, seeds) for column in bands.AXES]),
         page.make_note(_explain(seeds)),
         f"<h2>Seeds</h2>{_make_ends(seeds)}",
         f"<h2>Configuration</h2>{page.make_config_table(settings)}",
@@ -124,9 +112,7 @@ def _make_tiles(seeds: Sequence[SeedProgress]) -> list[page.Tile]:
 
 def _make_figure(axis: str, seeds: Sequence[SeedProgress]) -> str:
     """Returns the figure of all quantities over a column of metrics as HTML."""
-    heading, units = _AXES[axis]
-    largest = max(seed.metrics[-1][axis] for seed in seeds)
-    divisor, label = next((divisor, label) for least, divisor, label in units if largest >= least)
+    divisor, label = bands.choose_unit(axis, max(seed.metrics[-1][axis] for seed in seeds))
     quantities = known_quantities(seeds)
     drawn = [
         [
@@ -146,7 +132,7 @@ def _make_figure(axis: str, seeds: Sequence[SeedProgress]) -> str:
         "episodes": "Episodes of one seed: those played to train its best responses.",
         "wall_seconds": "Seconds since the start of the process, which the seeds share.",
     }
-    return page.make_figure(heading, svg, captions[axis])
+    return page.make_figure(bands.AXES[axis][0], svg, captions[axis])
 
 
 def _explain(seeds: Sequence[SeedProgress]) -> str:

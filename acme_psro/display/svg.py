@@ -30,8 +30,8 @@ _LIGHT = {INK: "#16181d", MUTED: "#5a606b", RULE: "#d9dbdf"} | dict(
     zip(SERIES, ("#0b6cb8", "#c2560a", "#00805c", "#a64a86", "#6a5acd", "#7a6a00"), strict=True)
 )
 
-# In units of the SVG. With letters of 12 units, a figure of this width is legible on a phone.
-_WIDTH = 420
+# Width of a figure in units of the SVG.
+WIDTH = 420
 # Matplotlib writes one inch as this number of units.
 _UNITS_PER_INCH = 72
 _STYLE: dict[str, object] = {
@@ -60,7 +60,9 @@ _STYLE: dict[str, object] = {
 }
 
 
-def render(name: str, description: str, height: int, draw: Callable[[Figure], None]) -> str:
+def render(
+    name: str, description: str, height: int, draw: Callable[[Figure], None], width: int = WIDTH
+) -> str:
     """Returns a new figure as one SVG element, after `draw` has drawn it.
 
     Inside `acme_psro.display.png.collecting_images` the figure is kept as an image, too.
@@ -68,8 +70,10 @@ def render(name: str, description: str, height: int, draw: Callable[[Figure], No
     Args:
         name: a prefix for the ids inside the SVG, unique in the page; letters, digits and hyphens.
         description: the figure's description for screen readers, without quotes or HTML.
-        height: the figure's height in units of the SVG, at a width of 420.
+        height: the figure's height in units of the SVG.
         draw: a function that draws in the figure it is given.
+        width: the figure's width in units of the SVG. With letters of 12 units, the default is legible on a
+            phone.
 
     Returns:
         One `<svg>` element. The same input gives the same bytes.
@@ -79,7 +83,7 @@ def render(name: str, description: str, height: int, draw: Callable[[Figure], No
     with plain_matplotlib(_STYLE):
         from matplotlib.figure import Figure
 
-        size = (_WIDTH / _UNITS_PER_INCH, height / _UNITS_PER_INCH)
+        size = (width / _UNITS_PER_INCH, height / _UNITS_PER_INCH)
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         svg = _to_svg(figure, name, description)

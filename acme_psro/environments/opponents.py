@@ -6,11 +6,11 @@ import contextlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from acme_psro.games import batched, environment
+from acme_psro.games import batched
 from acme_psro.games.identity import name_game
 from acme_psro.games.loading import load_game
 from acme_psro.policies import mixture_files
@@ -18,6 +18,9 @@ from acme_psro.policies.as_openspiel import table_policy
 from acme_psro.policies.decoders import DECODERS
 from acme_psro.policies.meta_strategy import JointStrategy, require_weights
 from acme_psro.storage import run_directory
+
+if TYPE_CHECKING:
+    from acme_psro.games import environment
 
 # OpenSpiel announces optional modules that it lacks.
 with contextlib.redirect_stdout(io.StringIO()):
@@ -38,6 +41,9 @@ def read(directory: str, game: str, *, trembling: bool = False) -> environment.O
     Raises:
       ValueError: the directory holds neither a run nor a mixture, or it belongs to another game.
     """
+    # Imported here, because it needs dm_env, which many games that are stepped together do without.
+    from acme_psro.games import environment
+
     found = _find(Path(directory), game, trembling)
     return environment.fixed(found) if isinstance(found, Policy) else _for_one_game(found, game)
 

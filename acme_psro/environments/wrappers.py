@@ -16,11 +16,8 @@ import numpy as np
 from acme import wrappers
 from dm_env import specs
 
+from acme_psro.environments.errors import NonFiniteError as NonFiniteError
 from agents.core import Observation
-
-
-class NonFiniteError(RuntimeError):
-    """An action, reward or observation of an environment is NaN or infinite."""
 
 
 class FiniteWrapper(wrappers.EnvironmentWrapper):

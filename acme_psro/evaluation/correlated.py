@@ -16,6 +16,7 @@ import numpy as np
 from acme_psro.evaluation import deviations
 from acme_psro.evaluation.deviations import Deviation
 from acme_psro.games.tree import GameTree
+from acme_psro.meta_game import profiles
 from acme_psro.policies.meta_strategy import JointStrategy
 from acme_psro.policies.tabular import Population
 
@@ -73,11 +74,42 @@ def ce_gains(
     payoffs: np.ndarray | None = None,
 ) -> np.ndarray:
     """Returns `[P]`: `Gaps.ce_gains` alone; the arguments are those of `gaps`."""
-    gains = []
-    for player in range(tree.num_players):
-        told = deviations.recommendations(tree, populations, joint, player, payoffs)
-        gains.append(sum(weight * deviations.best_gain(tree, each) for weight, each in told))
-    return np.array(gains)
+    found = [
+        recommendation_gaps(tree, populations, joint, player, payoffs) for player in range(tree.num_players)
+    ]
+    return np.array([sum(each.gap for each in own) for own in found])
+
+
+class RecommendationGap(NamedTuple):
+    """Gain of a player after one recommendation.
+
+    Attributes:
+      weight: the probability of the recommendation.
+      told: the joint distribution, given the recommendation.
+      gap: the gain of a best response to it, times its probability, in utility units.
+    """
+
+    weight: float
+    told: JointStrategy
+    gap: float
+
+
+def recommendation_gaps(
+    tree: GameTree,
+    populations: Sequence[Population],
+    joint: JointStrategy,
+    player: int,
+    payoffs: np.ndarray | None = None,
+) -> list[RecommendationGap]:
+    """Returns a player's gap after each policy that may be recommended to it; they sum to its `ce_gains`.
+
+    The arguments are those of `gaps`, and the player.
+    """
+    found = []
+    for _, weight, told in profiles.recommendations(joint, player):
+        deviation = deviations.from_meta_strategy(tree, populations, told, player, payoffs)
+        found.append(RecommendationGap(weight, told, weight * deviations.best_gain(tree, deviation)))
+    return found
 
 
 def _deviations(

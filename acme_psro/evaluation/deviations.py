@@ -64,23 +64,6 @@ def from_meta_strategy(
     return Deviation(player, others, _joint_value(tree, populations, meta_strategy, player))
 
 
-def recommendations(
-    tree: GameTree,
-    populations: Sequence[Population],
-    joint: JointStrategy,
-    player: int,
-    payoffs: np.ndarray | None = None,
-) -> list[tuple[float, Deviation]]:
-    """Returns the deviations of a player who was told its policy, each with that policy's probability.
-
-    Policies that are never recommended have none. The arguments are those of `from_meta_strategy`.
-    """
-    return [
-        (weight, from_meta_strategy(tree, populations, told, player, payoffs))
-        for _, weight, told in profiles.recommendations(joint, player)
-    ]
-
-
 def best_response(
     tree: GameTree, deviation: Deviation, otherwise: np.ndarray | None = None
 ) -> traverse.BestResponse:

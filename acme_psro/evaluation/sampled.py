@@ -14,9 +14,10 @@ import numpy as np
 
 from acme_psro.meta_game import simulation
 from acme_psro.meta_game.estimates import SampledPayoffs
+from acme_psro.meta_game.profiles import cell_probabilities
 from acme_psro.meta_game.sampled import SampledMetaGame
 from acme_psro.meta_game.simulation import SampledReturns
-from acme_psro.policies.meta_strategy import ProductStrategy, spread_draws
+from acme_psro.policies.meta_strategy import JointStrategy, PopulationStrategy, spread_draws
 from acme_psro.policies.stored import PolicyFile
 
 
@@ -39,7 +40,7 @@ def estimate_gain(
     response: Path,
     player: int,
     populations: Sequence[tuple[PolicyFile, ...]],
-    meta_strategy: ProductStrategy,
+    meta_strategy: PopulationStrategy,
     payoffs: SampledPayoffs,
     seed: int,
 ) -> Estimate:
@@ -54,7 +55,7 @@ def estimate_gain(
       response: the file of a stored policy.
       player: who responds.
       populations: of every player.
-      meta_strategy: by which the others draw their policies.
+      meta_strategy: by which the others draw their policies, together if it is a joint distribution.
       payoffs: of the populations' profiles.
       seed: not negative.
     """
@@ -76,27 +77,38 @@ def estimate_gain(
 
 
 def draw_profiles(
-    meta_strategy: ProductStrategy, player: int, episodes: int, rng: np.random.Generator
+    meta_strategy: PopulationStrategy, player: int, episodes: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws a response's opponents: profiles `[m, P]`, its own entry 0, and the episodes of each, `[m]`.
 
-    Each of the others' policies appears in proportion to its weight, to within one episode, in random order.
-    The draw is unbiased and has less variance than drawing policies one by one.
+    Each of the others' policies, or each profile of a joint distribution, appears in proportion to its
+    weight, to within one episode, in random order. The draw is unbiased and has less variance than drawing
+    one by one.
     """
-    columns = [
-        np.zeros(episodes, np.int64) if other == player else spread_draws(marginal, rng, episodes)
-        for other, marginal in enumerate(meta_strategy.marginals)
-    ]
-    profiles, counts = np.unique(np.stack(columns, axis=1), axis=0, return_counts=True)
+    if isinstance(meta_strategy, JointStrategy):
+        drawn = meta_strategy.profiles[spread_draws(meta_strategy.probabilities, rng, episodes)].copy()
+        drawn[:, player] = 0
+    else:
+        drawn = np.stack(
+            [
+                np.zeros(episodes, np.int64) if other == player else spread_draws(marginal, rng, episodes)
+                for other, marginal in enumerate(meta_strategy.marginals)
+            ],
+            axis=1,
+        )
+    profiles, counts = np.unique(drawn, axis=0, return_counts=True)
     return profiles, counts
 
 
-def mixture_values(payoffs: SampledPayoffs, meta_strategy: ProductStrategy) -> list[Estimate]:
+def mixture_values(payoffs: SampledPayoffs, meta_strategy: PopulationStrategy) -> list[Estimate]:
     """Estimates each player's expected return when all draw their policies by the meta-strategy.
 
     The meta-strategy may belong to earlier, smaller populations.
     """
-    weights = functools.reduce(np.multiply.outer, meta_strategy.marginals)
+    if isinstance(meta_strategy, JointStrategy):
+        weights = cell_probabilities(meta_strategy, payoffs.mean.shape[1:])
+    else:
+        weights = functools.reduce(np.multiply.outer, meta_strategy.marginals)
     cells = tuple(slice(size) for size in weights.shape)
     # Profiles without weight do not count, and their means may be NaN.
     drawn = weights > 0

@@ -12,19 +12,15 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from acme_psro.games import graph as graph_arrays
-from acme_psro.games import tree as tree_arrays
+from acme_psro.games import packing
 from acme_psro.games.graph import GameGraph
 from acme_psro.games.tree import GameTree
-from acme_psro.system import archives
 from acme_psro.system.files import write_atomically
 
 # To be raised if the arrays change their meaning, so that files of older versions are no longer found.
@@ -60,12 +56,14 @@ def _digest(use: str, game_string: str) -> str:
     return hashlib.sha256(f"{use}\n{version}\n{game_string}".encode()).hexdigest()[:32]
 
 
-def write(tree: GameTree) -> None:
+def write(game: GameTree | GameGraph) -> None:
     """Stores a compiled game. If the cache cannot be written, nothing is stored and no error is raised."""
-    arrays = {name: getattr(tree, name) for name in tree_arrays.ARRAYS}
-    for player, offsets in enumerate(tree.level_offsets):
-        arrays[f"level_offsets_{player}"] = offsets
-    _write(path_of(tree.game_string), arrays, _texts_of(tree))
+    path_of_it = path_of if isinstance(game, GameTree) else path_of_graph
+    try:
+        directory().mkdir(parents=True, exist_ok=True)
+        write_atomically(path_of_it(game.game_string), packing.pack(game))
+    except OSError:
+        pass
 
 
 def read(game_string: str) -> GameTree | None:
@@ -74,26 +72,7 @@ def read(game_string: str) -> GameTree | None:
     Args:
       game_string: the game's name.
     """
-
-    def make(stored: Mapping[str, np.ndarray]) -> GameTree:
-        players = stored["reward"].shape[1]
-        return GameTree(
-            game_string=_text(stored["game_string"]),
-            num_players=players,
-            level_offsets=tuple(stored[f"level_offsets_{p}"] for p in range(players)),
-            keys=_keys(stored),
-            **{name: stored[name] for name in tree_arrays.ARRAYS},
-        )
-
-    return _read(path_of(game_string), game_string, make)
-
-
-def write_graph(graph: GameGraph) -> None:
-    """Stores a compiled graph. If the cache cannot be written, nothing is stored and no error is raised."""
-    arrays = {name: getattr(graph, name) for name in graph_arrays.ARRAYS}
-    arrays["limits"] = np.array([graph.max_moves, graph.is_cyclic], np.int64)
-    texts = {**_texts_of(graph), "seen_by": graph.seen_by, "remark": graph.remark}
-    _write(path_of_graph(graph.game_string), arrays, texts)
+    return _read(path_of(game_string), game_string, packing.tree_of)
 
 
 def read_graph(game_string: str) -> GameGraph | None:
@@ -102,40 +81,10 @@ def read_graph(game_string: str) -> GameGraph | None:
     Args:
       game_string: the game's name.
     """
-
-    def make(stored: Mapping[str, np.ndarray]) -> GameGraph:
-        max_moves, is_cyclic = stored["limits"].tolist()
-        return GameGraph(
-            game_string=_text(stored["game_string"]),
-            num_players=stored["reward"].shape[1],
-            keys=_keys(stored),
-            max_moves=max_moves,
-            is_cyclic=bool(is_cyclic),
-            seen_by=_text(stored["seen_by"]),
-            remark=_text(stored["remark"]),
-            **{name: stored[name] for name in graph_arrays.ARRAYS},
-        )
-
-    return _read(path_of_graph(game_string), game_string, make)
+    return _read(path_of_graph(game_string), game_string, packing.graph_of)
 
 
 GameT = TypeVar("GameT", GameTree, GameGraph)
-
-
-def _texts_of(game: GameTree | GameGraph) -> dict[str, str]:
-    return {"keys": "\0".join(game.keys), "game_string": game.game_string, "digest": game.digest}
-
-
-def _write(path: Path, arrays: dict[str, np.ndarray], texts: dict[str, str]) -> None:
-    """Writes a file, unless the directory cannot be written."""
-    # Strings are stored as bytes. Arrays of Python objects would need pickle, which can run code.
-    packed = {name: np.frombuffer(text.encode(), np.uint8) for name, text in texts.items()}
-    content = archives.pack({**arrays, **packed}, compressed=False)
-    try:
-        directory().mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-    except OSError:
-        pass
 
 
 def _read(path: Path, game_string: str, make: Callable[[Mapping[str, np.ndarray]], GameT]) -> GameT | None:
@@ -143,17 +92,7 @@ def _read(path: Path, game_string: str, make: Callable[[Mapping[str, np.ndarray]
     try:
         with np.load(path, allow_pickle=False) as stored:
             game = make(stored)
-            unaltered = game.digest == _text(stored["digest"])
-    # A damaged file can raise any of these, depending on which bytes are damaged.
-    except (OSError, KeyError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
+            unaltered = packing.is_unaltered(game, stored)
+    except packing.DAMAGES:
         return None
     return game if unaltered and game.game_string == game_string else None
-
-
-def _text(stored: np.ndarray) -> str:
-    return stored.tobytes().decode()
-
-
-def _keys(stored: Mapping[str, np.ndarray]) -> tuple[str, ...]:
-    keys = _text(stored["keys"])
-    return tuple(keys.split("\0")) if keys else ()

@@ -58,7 +58,7 @@ def compile_graph(
     if graph is None or not _is_of(graph, game):
         graph = _compile(name, game, max_nodes, on_progress)
         if use_cache:
-            game_cache.write_graph(graph)
+            game_cache.write(graph)
     # A game from the cache may have been compiled with a larger limit.
     if graph.num_nodes > max_nodes:
         raise too_large(name, f"{graph.num_nodes:,} counted after merging", max_nodes)

@@ -176,13 +176,17 @@ class GameTree:
     def terminal_returns(self) -> np.ndarray:
         """Returns of the players at terminal nodes, times chance's reach probabilities, `[P, T]` float64."""
         returns = self.reward.copy()
+        for start, stop in zip(self.depth_offsets[1:-1], self.depth_offsets[2:], strict=True):
+            returns[start:stop] += returns[self.parent[start:stop]]
+        return np.ascontiguousarray((returns[self.terminal_nodes] * self.terminal_chance[:, None]).T)
+
+    @functools.cached_property
+    def terminal_chance(self) -> np.ndarray:
+        """Chance's contribution to the probability of reaching each terminal node, `[T]` float64."""
         reach = self.probability.copy()
         for start, stop in zip(self.depth_offsets[1:-1], self.depth_offsets[2:], strict=True):
-            parents = self.parent[start:stop]
-            returns[start:stop] += returns[parents]
-            reach[start:stop] *= reach[parents]
-        ends = self.terminal_nodes
-        return np.ascontiguousarray((returns[ends] * reach[ends, None]).T)
+            reach[start:stop] *= reach[self.parent[start:stop]]
+        return reach[self.terminal_nodes]
 
     @functools.cached_property
     def zero_sum(self) -> bool:

@@ -17,15 +17,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from acme_psro.games.batched import BatchPolicy
-from acme_psro.games.identity import name_game
 from acme_psro.games.loading import load_game
-from acme_psro.meta_game.simulation import Chunk, SampledReturns, gather, make_chunks, play_chunk
+from acme_psro.meta_game.simulation import SampledReturns, play_chunk
+from acme_psro.meta_game.simulators import SimulationError as SimulationError
+from acme_psro.meta_game.simulators import Simulator, Task
 from acme_psro.policies import stored
 from acme_psro.policies.decoders import DECODERS, Decoder, decode
 
@@ -35,20 +33,7 @@ _KEPT = 256
 _AHEAD = 4
 
 
-class SimulationError(RuntimeError):
-    """Workers were lost too often; the message is one line for the user."""
-
-
-class _Task(NamedTuple):
-    """A chunk to play with policies from files."""
-
-    game: str
-    paths: tuple[str, ...]
-    chunk: Chunk
-    seed: int
-
-
-class Workers:
+class Workers(Simulator):
     """Processes that simulate; to be used in a `with` statement, or closed.
 
     Args:
@@ -80,64 +65,30 @@ class Workers:
         self._max_restarts = max_restarts
         self._pool: concurrent.futures.ProcessPoolExecutor | None = None
 
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
-        """Ends the workers."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
 
-    def simulate(
-        self,
-        game: str,
-        paths: Sequence[Sequence[Path]],
-        profiles: np.ndarray,
-        episodes: int | np.ndarray,
-        seed: int,
-        begun: int | np.ndarray = 0,
-    ) -> SampledReturns:
-        """Returns the same as `acme_psro.meta_game.simulation.simulate`, whatever the number of workers.
+    def describe(self) -> str:
+        return f"workers: {self._num_workers}"
 
-        Args:
-          game: as `load_game` takes it.
-          paths: `[P][n_p]`, of stored policies that stay as they are.
-          profiles: `[n, P]` int, each player's policy, without duplicates.
-          episodes: of each profile, or `[n]`.
-          seed: not negative.
-          begun: how many of each profile, or `[n]`, were played before; these are others.
-
-        Raises:
-          ValueError: profiles are invalid, numbers are negative, or a policy cannot be used.
-          SimulationError: workers were lost more often than `max_restarts`.
-        """
-        name = name_game(game)
-        chunks = make_chunks(profiles, [len(own) for own in paths], episodes, begun)
-        tasks = {
-            number: _Task(name, _paths_of(paths, chunk), chunk, seed) for number, chunk in enumerate(chunks)
-        }
+    def play(self, tasks: Sequence[Task]) -> list[SampledReturns]:
         played: dict[int, SampledReturns] = {}
         for _ in range(self._max_restarts + 1):
-            waiting = {number: task for number, task in tasks.items() if number not in played}
+            waiting = {number: task for number, task in enumerate(tasks) if number not in played}
             if not waiting:
                 break
             self._play(waiting, played)
         else:
             if len(played) < len(tasks):
                 raise SimulationError(
-                    f"workers that simulate {name} were killed or hung {self._max_restarts + 1} times: see "
-                    "whether memory runs out, or start fewer of them."
+                    f"workers that simulate {tasks[0].game} were killed or hung {self._max_restarts + 1} "
+                    "times: see whether memory runs out, or start fewer of them."
                 )
-        results = [played[number] for number in range(len(chunks))]
-        return gather(chunks, results, len(profiles), len(paths))
+        return [played[number] for number in range(len(tasks))]
 
-    def _play(self, tasks: Mapping[int, _Task], played: dict[int, SampledReturns]) -> None:
+    def _play(self, tasks: Mapping[int, Task], played: dict[int, SampledReturns]) -> None:
         """Adds the results of the tasks that are finished before workers are lost."""
         pool, queue = self._open(), iter(tasks.items())
         running: dict[concurrent.futures.Future[SampledReturns], int] = {}
@@ -187,10 +138,6 @@ class Workers:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _paths_of(paths: Sequence[Sequence[Path]], chunk: Chunk) -> tuple[str, ...]:
-    return tuple(str(own[index]) for own, index in zip(paths, chunk.profile, strict=True))
-
-
 _decoders: dict[str, Decoder] = {}
 
 
@@ -213,7 +160,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(task: _Task) -> SampledReturns:
+def _work(task: Task) -> SampledReturns:
     policies = [_policy(path, _stamp(path), task.game, player) for player, path in enumerate(task.paths)]
     return play_chunk(_game(task.game), policies, task.chunk, task.seed)
 

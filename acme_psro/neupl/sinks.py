@@ -15,9 +15,9 @@ import numpy as np
 
 from acme_psro.games.compiled import CompiledGame
 from acme_psro.games.graph import GameGraph
+from acme_psro.games.symmetry import find_counterparts
 from acme_psro.games.tree import GameTree
 from acme_psro.neupl.config import SINKS, NeuPLConfig, find_files
-from acme_psro.neupl.symmetry import find_counterparts
 from acme_psro.policies import decoders, stored
 from acme_psro.policies.stored import StoredPolicy, StoredPolicyError
 from acme_psro.policies.tabular import Policy, make_policy

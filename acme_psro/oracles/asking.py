@@ -37,6 +37,19 @@ class Program(Protocol):
 
 
 @runtime_checkable
+class RemoteProgram(Program, Protocol):
+    """A program whose calls are computed by workers elsewhere, in any number of threads here."""
+
+    def describe(self) -> Sequence[str]:
+        """Returns lines on the workers, for the display."""
+        ...
+
+    def close(self) -> None:
+        """Ends the workers; calls that are not answered yet fail."""
+        ...
+
+
+@runtime_checkable
 class AskingOracle(Protocol):
     """An oracle that can ask for its work."""
 

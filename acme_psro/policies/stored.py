@@ -73,6 +73,15 @@ def read(path: Path) -> StoredPolicy:
         content = Path(path).read_bytes()
     except OSError as error:
         raise StoredPolicyError(f"{path} cannot be read: {error.strerror}.") from None
+    return parse(content, str(path))
+
+
+def parse(content: bytes, what: str) -> StoredPolicy:
+    """Returns the policy that the content of a file, called `what` in messages, describes.
+
+    Raises:
+      StoredPolicyError: it was truncated or altered, or another version wrote it.
+    """
     try:
         header, arrays = _unpack(content)
         policy = StoredPolicy(header["about"], arrays)
@@ -81,9 +90,9 @@ def read(path: Path) -> StoredPolicy:
     except Exception:
         version, intact = _VERSION, False
     if version != _VERSION:
-        raise StoredPolicyError(f"{path} has version {version}; this program reads {_VERSION}.")
+        raise StoredPolicyError(f"{what} has version {version}; this program reads {_VERSION}.")
     if not intact:
-        raise StoredPolicyError(f"{path} is no stored policy, or was truncated or altered: make it again.")
+        raise StoredPolicyError(f"{what} is no stored policy, or was truncated or altered: make it again.")
     _check(policy)
     return policy
 

@@ -6,12 +6,16 @@ import abc
 from collections.abc import Sequence
 from typing import Generic
 
+from acme_psro.games.graph import GameGraph
+from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.base import MetaGame, PayoffsT, PolicyT
+from acme_psro.oracles.asking import Program, RemoteProgram
 from acme_psro.oracles.base import Oracle
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.metrics import Row
 from acme_psro.psro.loop import Loop, PSROState
 from acme_psro.storage.checkpoint import Format, Record
+from acme_psro.system.executors.pool_workers import WorkersLostError
 from acme_psro.system.supervision import JobError
 
 
@@ -29,6 +33,8 @@ class PopulationRun(abc.ABC, Generic[PolicyT, PayoffsT]):
       meta_game: the meta-game, which computes or estimates payoffs.
       loop: the loop, which solves populations and sets the oracle's tasks.
       oracle: the oracle, which finds best responses.
+      compiled: the compiled game; None if the game does not compile.
+      program: answers what the oracle asks, while the run goes on; None if the oracle asks for nothing.
       is_repeatable: True if the oracle finds the same responses again if it is asked the same again.
       failures: types of the exceptions by which a failing process may end the run. The run can be resumed
         after them, and their messages are one line for the user.
@@ -39,8 +45,10 @@ class PopulationRun(abc.ABC, Generic[PolicyT, PayoffsT]):
     meta_game: MetaGame[PolicyT, PayoffsT]
     loop: Loop[PolicyT, PayoffsT]
     oracle: Oracle[PolicyT, PayoffsT]
+    compiled: GameTree | GameGraph | None = None
+    program: Program | None = None
     is_repeatable: bool = False
-    failures: tuple[type[Exception], ...] = (JobError,)
+    failures: tuple[type[Exception], ...] = (JobError, WorkersLostError)
 
     def close(self) -> None:
         """Ends the processes that the run started."""
@@ -64,6 +72,11 @@ class PopulationRun(abc.ABC, Generic[PolicyT, PayoffsT]):
     def describe_task(self) -> Sequence[str]:
         """Returns lines on the progress of what the run itself computes now; none if it is done soon."""
         return ()
+
+    def describe_now(self) -> Sequence[str]:
+        """Returns lines on what is computed now, by the run itself or by workers elsewhere."""
+        workers = self.program.describe() if isinstance(self.program, RemoteProgram) else ()
+        return [*self.describe_task(), *workers]
 
     @abc.abstractmethod
     def converged(self, state: PSROState[PolicyT, PayoffsT]) -> bool:

@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from acme_psro.games.compile import DEFAULT_MAX_NODES
-from acme_psro.psro.registry import check_solver_serves, get_loop
+from acme_psro.psro.registry import LOOPS, check_solver_serves, get_loop
 from acme_psro.solvers import get_solver
+from acme_psro.solvers.properties import Concept, properties_of
 from agents.registry import AGENTS, member_agents, response_agents
 from agents.settings import check_at_least_zero, check_known
 
 ORACLES = ("exact", "device", "launchpad")
+# Other names of oracles, for flags and `acme_psro.run`.
+ORACLE_NAMES = {"program": "launchpad"}
 PAYOFFS = ("auto", "exact", "sampled")
 WARM_STARTS = ("none", "population")
+CE_RESPONSES = ("largest_gap", "all")
 # Settings of the device oracle that have a flag of their own, by name of the setting.
 _DEVICE_FLAGS = {
     "gradient_steps": "gradient_steps_per_response",
@@ -23,7 +27,7 @@ _DEVICE_FLAGS = {
 
 
 # Settings that earlier versions did not have, with the values by which runs do what they did before.
-_LATER = {"warm_start": "none", "exact_every": 1}
+_LATER = {"warm_start": "none", "exact_every": 1, "symmetric": False}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +52,17 @@ class PSROConfig:
       payoffs: one of `PAYOFFS`. "exact" payoffs need a compiled game. "sampled" payoffs are estimated by
         simulation, in games of any size. "auto" means exact if the game compiles, and sampled if it does not.
       simulation: settings of sampled payoffs, see `acme_psro.meta_game.sampled.SimulationConfig`.
-      neupl: settings of the loop "neupl", see `acme_psro.neupl.config.NeuPLConfig`.
+      neupl: settings of the loop "neupl", see `acme_psro.neupl.config.NeuPLConfig`, or of the loop
+        "neupl_jpsro", see `acme_psro.neupl.distillation.DistillationConfig`.
       warm_start: one of `WARM_STARTS`. With "none" a response begins in a fresh network, with "population" in
         the one that its player's earlier responses learned, see
         `acme_psro.oracles.device.population_start`.
       exact_every: iterations from one exact evaluation of the mixture to the next in games that are compiled
         to graphs, in which it takes from seconds to minutes. The last mixture is evaluated in any case.
+      symmetric: True for one population of both players, in a symmetric game, see
+        `acme_psro.psro.symmetric`.
+      ce_responses: one of `CE_RESPONSES`, to which recommendations players respond in the loop "jpsro" with a
+        meta-solver of correlated equilibria.
 
     Raises:
       ValueError: an option is unknown or out of its range. The message names the command-line flag.
@@ -76,6 +85,8 @@ class PSROConfig:
     neupl: dict[str, Any] = dataclasses.field(default_factory=dict)
     warm_start: str = "none"
     exact_every: int = 1
+    symmetric: bool = False
+    ce_responses: str = "largest_gap"
 
     def __post_init__(self) -> None:
         check_known("oracle", self.oracle, ORACLES)
@@ -94,9 +105,12 @@ class PSROConfig:
             self._check_trains_members()
         else:
             self._check_rollouts()
+            self._check_distils(entry.distils)
         check_known("warm start", self.warm_start, WARM_STARTS)
         if self.warm_start != "none":
             self._check_warm_start(entry.trains_members)
+        self._check_symmetric(entry.may_share)
+        check_known("choice of responses", self.ce_responses, CE_RESPONSES)
         for name in ("iterations", "max_nodes", "exact_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, not {getattr(self, name)}.")
@@ -128,6 +142,17 @@ class PSROConfig:
                 f"needs --oracle=device, not {self.oracle}."
             )
 
+    def _check_distils(self, distils: bool) -> None:
+        if not distils:
+            return
+        if self.oracle != "device":
+            raise ValueError(
+                f"--loop={self.loop} distils responses that are learned on the device: it needs "
+                f"--oracle=device, not {self.oracle}."
+            )
+        fitting = [name for name in response_agents() if AGENTS[name].takes_contexts]
+        self._check_takes_contexts(f"--loop={self.loop}", fitting)
+
     def _check_warm_start(self, trains_members: bool) -> None:
         option = f"--warm_start={self.warm_start}"
         if trains_members:
@@ -139,12 +164,25 @@ class PSROConfig:
         fitting = [name for name in response_agents() if AGENTS[name].takes_contexts]
         self._check_takes_contexts(option, fitting)
 
+    def _check_symmetric(self, may_share: bool) -> None:
+        if self.symmetric and not may_share:
+            sharing = " or ".join(f"--loop={name}" for name, entry in LOOPS.items() if entry.may_share)
+            raise ValueError(f"--symmetric needs {sharing}, not {self.loop}.")
+        if self.symmetric and self.oracle == "launchpad":
+            raise ValueError("--symmetric needs --oracle=exact or --oracle=device, not launchpad.")
+
     def _check_takes_contexts(self, option: str, fitting: Sequence[str]) -> None:
         if self.agent not in fitting:
             raise ValueError(
                 f"{option} needs an agent whose network is told which member it is: "
                 f"use --agent={' or '.join(fitting)}, not {self.agent}."
             )
+
+    @property
+    def responds_to_recommendations(self) -> bool:
+        """True if players respond to what is recommended to them."""
+        is_correlated = properties_of(self.meta_solver).concept is Concept.CE
+        return get_loop(self.loop).is_joint and is_correlated
 
     def to_json(self) -> dict[str, Any]:
         """Returns the configuration as it is stored in `config.json`: all settings that are in use."""
@@ -154,11 +192,16 @@ class PSROConfig:
         if not get_loop(self.loop).uses_solver:
             unused.add("meta_solver")
         # What the loop trains has a budget of its own.
-        unused.add("device" if get_loop(self.loop).trains_members else "neupl")
+        if get_loop(self.loop).trains_members:
+            unused.add("device")
+        elif not get_loop(self.loop).distils:
+            unused.add("neupl")
         if self.payoffs == "exact" or self.oracle != "launchpad":
             unused.add("simulation")
         if self.payoffs == "sampled":
             unused.add("max_nodes")
+        if not self.responds_to_recommendations:
+            unused.add("ce_responses")
         # Runs of earlier versions do not have them.
         unused |= {name for name, usual in _LATER.items() if getattr(self, name) == usual}
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in unused}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from acme_psro.games.compile import DEFAULT_MAX_NODES
 from acme_psro.games.loading import GameError, load_game, openspiel_errors
 from acme_psro.games.plays import random_plays, repeats
-from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.config import CE_RESPONSES, ORACLE_NAMES, PSROConfig
 from acme_psro.population_runs.defaults import (
     WARM_START,
     MemberSettings,
@@ -45,6 +45,8 @@ def configure(
     neupl: Settings | None,
     warm_start: str = "none",
     exact_every: int = 1,
+    symmetric: bool = False,
+    ce_responses: str | None = None,
 ) -> PSROConfig:
     """Returns a run's configuration: what is given, and the defaults of the game and agent for the rest.
 
@@ -53,22 +55,24 @@ def configure(
     Raises:
       ValueError: an argument is not allowed, or has no effect.
     """
+    given, oracle = oracle, ORACLE_NAMES.get(oracle, oracle)
     _check_used(agent is not None, "agent", oracle != "exact", "--oracle=device or --oracle=launchpad")
     _check_used(preset is not None, "preset", oracle == "device", "--oracle=device")
     trains_members = get_loop(loop).trains_members
     _check_used(bool(device), "device", oracle == "device", "--oracle=device")
     _check_used(bool(device), "device", not trains_members, "--loop=psro")
-    _check_used(bool(neupl), "neupl", trains_members, "--loop=neupl")
+    has_network = trains_members or get_loop(loop).distils
+    _check_used(bool(neupl), "neupl", has_network, "--loop=neupl or --loop=neupl_jpsro")
     _check_used(bool(launchpad), "launchpad", oracle == "launchpad", "--oracle=launchpad")
     _check_used(bool(simulation), "simulation", oracle == "launchpad", "--oracle=launchpad")
     learned = "--oracle=device or --oracle=launchpad"
     _check_used(bool(agent_settings), "agent_settings", oracle != "exact", learned)
     _check_used(max_nodes is not None, "max_nodes", payoffs != "sampled", "--payoffs=exact or --payoffs=auto")
     _check_used(meta_solver is not None, "meta_solver", get_loop(loop).uses_solver, "--loop=psro")
-    return complete(
+    config = complete(
         game,
         loop=loop,
-        oracle=oracle,
+        oracle=given,
         agent=default_agent(loop) if agent is None else agent,
         preset=preset,
         meta_solver=meta_solver,
@@ -84,7 +88,12 @@ def configure(
         neupl=neupl or {},
         warm_start=warm_start,
         exact_every=_whole("exact_every", exact_every),
+        symmetric=symmetric,
+        ce_responses=ce_responses,
     )
+    needs = "--loop=jpsro with a meta-solver of correlated equilibria, such as max_gini_ce"
+    _check_used(ce_responses is not None, "ce_responses", config.responds_to_recommendations, needs)
+    return config
 
 
 def complete(
@@ -107,6 +116,8 @@ def complete(
     neupl: Settings,
     warm_start: str = "none",
     exact_every: int = 1,
+    symmetric: bool = False,
+    ce_responses: str | None = None,
 ) -> PSROConfig:
     """Returns a configuration with the defaults of the game and agent for all settings that are not given.
 
@@ -115,6 +126,7 @@ def complete(
     Raises:
       ValueError: a value is not allowed.
     """
+    oracle = _settle_oracle(oracle, loop, launchpad)
     usual = game_settings(game, agent, loop, preset)
     if get_loop(loop).trains_members:
         from acme_psro.neupl import sinks
@@ -144,9 +156,11 @@ def complete(
         agent_settings={**usual_agent, **agent_settings} if oracle != "exact" else {},
         payoffs=payoffs,
         simulation=dict(simulation) if oracle == "launchpad" else {},
-        neupl={**members.neupl, **neupl} if trains_members else {},
+        neupl={**members.neupl, **neupl} if trains_members or get_loop(loop).distils else {},
         warm_start=warm_start,
         exact_every=exact_every,
+        symmetric=symmetric,
+        ce_responses=CE_RESPONSES[0] if ce_responses is None else ce_responses,
     )
 
 
@@ -177,6 +191,22 @@ def name_of(game: str | pyspiel.Game) -> str:
             "pass the string from which it was loaded."
         )
     return spelled
+
+
+def _settle_oracle(oracle: str, loop: str, launchpad: Settings) -> str:
+    """Returns the oracle's own name, after a check that it has programs of the kind that is asked for.
+
+    Raises:
+      ValueError: it has not.
+    """
+    program = launchpad.get("program", "launchpad")
+    if program != "launchpad" and oracle == "launchpad":
+        raise ValueError(f"--program={program} needs --oracle=program, not --oracle=launchpad.")
+    if "program" in launchpad and get_loop(loop).trains_members:
+        raise ValueError(
+            f"--program={program} needs --loop=psro: the program of --loop={loop} is always one of Launchpad."
+        )
+    return ORACLE_NAMES.get(oracle, oracle)
 
 
 def _check_used(is_given: bool, name: str, has_effect: bool, needs: str) -> None:

@@ -174,7 +174,8 @@ class MemberSettings(NamedTuple):
 
 def default_agent(loop: str) -> str:
     """Returns the name of the agent that learns in a loop if none is named."""
-    return "conditional_mpo" if get_loop(loop).trains_members else "crossq"
+    entry = get_loop(loop)
+    return "conditional_mpo" if entry.trains_members or entry.distils else "crossq"
 
 
 def neupl_settings(game: str, agent: str) -> MemberSettings:

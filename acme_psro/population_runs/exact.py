@@ -14,6 +14,7 @@ import numpy as np
 from acme_psro.evaluation.correlated import cce_gains, ce_gains
 from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
 from acme_psro.games.sharing import describe_shared
+from acme_psro.games.symmetry import require_counterparts
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.neupl.config import NeuPLConfig
@@ -26,13 +27,15 @@ from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.meta_regret import RegretWarning
 from acme_psro.population_runs.metrics import Row, exact_row, wall_seconds
 from acme_psro.population_runs.oracles import prepare_oracle
-from acme_psro.psro import loop, registry
+from acme_psro.psro import loop, registry, symmetric
 from acme_psro.psro.loop import PSROState, independent
+from acme_psro.psro.meta_solving import SolveMetaGame
 from acme_psro.psro.rounds import round_key
 from acme_psro.solvers import check_solver_fits, get_solver
 from acme_psro.solvers.properties import Concept, properties_of
 from acme_psro.storage import formats
 from acme_psro.storage.checkpoint import Record
+from acme_psro.system.executors.placing import LOCAL, Placing
 
 State = PSROState[Policy, np.ndarray]
 
@@ -51,6 +54,7 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
       started: the value of `time.monotonic()` when the process began.
       warn: called with one line for each failure of a program, if networks see less than a best response,
         and if the meta-solver's answer is no equilibrium.
+      placing: the machines on which responses are trained.
 
     Raises:
       ValueError: a setting is not allowed, or the loop or the meta-solver does not fit the game.
@@ -63,6 +67,7 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
         directory: Path,
         started: float,
         warn: Callable[[str], None],
+        placing: Placing = LOCAL,
     ) -> None:
         registry.check_loop_fits(config.loop, tree.num_players, tree.zero_sum)
         self._entry = registry.get_loop(config.loop)
@@ -75,17 +80,25 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
                 "device.games_per_response to 0."
             )
         self.config = config
-        self.form = formats.of_tree(tree, lasting=not self._entry.trains_members)
-        members = NeuPLConfig(**config.neupl)
+        self.form = formats.of_tree(tree, lasting=self._entry.is_lasting)
+        members = NeuPLConfig(**config.neupl) if self._entry.trains_members else NeuPLConfig()
         first = make_sinks(tree, members) if self._entry.trains_members else None
         self.meta_game = ExactMetaGame(tree, first)
-        solve = get_solver(config.meta_solver)
+        solve: SolveMetaGame = get_solver(config.meta_solver)
+        if config.symmetric:
+            counterparts = require_counterparts(tree)
+            symmetric.check_solver_shares(config.meta_solver, tree.zero_sum)
+            solve = symmetric.solve_evenly(solve)
         self._concept = properties_of(config.meta_solver).concept
-        parts = registry.Parts(tree, self.meta_game, solve, config.tolerance, members, self._concept)
+        parts = registry.Parts(
+            tree, self.meta_game, solve, config.tolerance, members, self._concept, config.ce_responses
+        )
         self.loop = self._entry.make(parts)
-        self.oracle = prepare_oracle(config, directory, warn)(tree)
+        if config.symmetric:
+            self.loop = symmetric.share(self.loop, tree, counterparts)
+        self.oracle = prepare_oracle(config, directory, warn, placing)(tree)
         self.is_repeatable = config.oracle == "exact"
-        self._tree = tree
+        self._tree = self.compiled = tree
         self._is_two_player_zero_sum = tree.num_players == 2 and tree.zero_sum
         self._regret_warning = RegretWarning(config.meta_solver, warn)
         self._directory = directory

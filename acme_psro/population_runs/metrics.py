@@ -76,6 +76,7 @@ def sampled_row(
     wall: float,
     payoff_episodes: int | None = None,
     counted: int = 0,
+    concept: Concept = Concept.NASH,
 ) -> Row:
     """Returns a row whose gains, NashConv and exploitability are not known yet; see `fill_gains`.
 
@@ -88,13 +89,14 @@ def sampled_row(
       wall: seconds since the run began.
       payoff_episodes: episodes that payoffs are estimated from; None for the sum of those of all profiles.
       counted: the number of them that the oracle's counts include already.
+      concept: the meta-solver's solution concept, by which the meta-regret is measured.
     """
     row = _totals(state, wall)
     played = int(state.payoffs.episodes.sum()) if payoff_episodes is None else payoff_episodes
     row["episodes"] += played - counted
     row |= dict.fromkeys(("nash_conv", "exploitability"), math.nan)
     row |= state.figures
-    row["meta_regret"] = _largest_regret(state.payoffs.mean, state.meta_strategy)
+    row["meta_regret"] = _largest_regret(state.payoffs.mean, state.meta_strategy, concept)
     for player, population in enumerate(state.populations):
         row |= dict.fromkeys((f"gain_{player}{end}" for end in ("", "_stderr", "_lower")), math.nan)
         row |= _gap_columns(player, None, 0.0)
@@ -152,6 +154,12 @@ def align(rows: Sequence[Row]) -> list[Row]:
 def is_known(row: Row) -> bool:
     """Returns True if the row has its mixture's exploitability."""
     return not math.isnan(row["nash_conv"])
+
+
+def nobody_gains(row: Row, tolerance: float) -> bool:
+    """Returns True if no player gains more than a tolerance, in utility units; False if gains are not known."""
+    gains = [value for name, value in row.items() if name.startswith("gain_") and name[5:].isdigit()]
+    return max(gains, default=math.inf) <= tolerance
 
 
 def wall_seconds(before: Sequence[Row], seconds: float, since_start: float) -> float:

@@ -75,7 +75,7 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
             self.meta_game = GraphMetaGame(graph)
             self.loop = meta_solving.make_loop(self.meta_game, get_solver(config.meta_solver))
         self.oracle = prepare_graph_oracle(config, graph)
-        self._graph = graph
+        self._graph = self.compiled = graph
         self._regret_warning = RegretWarning(config.meta_solver, warn)
         self._started = started
         self._compiled = time.monotonic() - started

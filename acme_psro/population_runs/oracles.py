@@ -21,6 +21,7 @@ from acme_psro.policies.tabular import Policy
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.psro.registry import get_loop
 from acme_psro.system import compiled_programs
+from acme_psro.system.executors.placing import LOCAL, Placing
 from agents import settings
 from agents.registry import AGENTS
 
@@ -42,7 +43,7 @@ _NEEDS_SAMPLES = (
 
 
 def prepare_oracle(
-    config: PSROConfig, directory: Path, warn: Callable[[str], None]
+    config: PSROConfig, directory: Path, warn: Callable[[str], None], placing: Placing = LOCAL
 ) -> Callable[[GameTree], Oracle[Policy, np.ndarray]]:
     """Checks the oracle's settings and returns a function that makes the oracle for a compiled game.
 
@@ -52,12 +53,13 @@ def prepare_oracle(
       config: the run's configuration.
       directory: the run's directory.
       warn: called with one line for each failure of a program.
+      placing: the machines on which programs run.
 
     Raises:
       ValueError: a setting is not allowed.
     """
     if get_loop(config.loop).trains_members:
-        return _prepare_members(config, directory, warn)
+        return _prepare_members(config, directory, warn, placing)
     if config.oracle == "exact":
         from acme_psro.oracles import exact
 
@@ -74,7 +76,7 @@ def prepare_oracle(
         return functools.partial(
             launchpad_exact.make_oracle,
             directory=directory / "responses",
-            run_programs=responses.make_run_programs(config, warn),
+            run_programs=responses.make_run_programs(config, warn, placing=placing),
             make_table=as_table.make_table,
             tolerance=config.tolerance,
             trembles=launchpad.trembles,
@@ -87,13 +89,18 @@ def prepare_oracle(
     compiled_programs.keep_here(cache.directory() / "xla")
     settings = training.DeviceConfig(**config.device)
     starts_warm = config.warm_start == "population"
-    return functools.partial(
+    make_responses = functools.partial(
         device_oracle.make_oracle,
         agent=oracles.make_member(config) if starts_warm else oracles.make_learner(config),
         config=settings,
         tolerance=config.tolerance,
         warm_start=starts_warm,
     )
+    if not get_loop(config.loop).distils:
+        return make_responses
+    from acme_psro.population_runs.distilling import make_distilling
+
+    return make_distilling(config, make_responses, settings.stochastic_responses)
 
 
 def prepare_graph_oracle(config: PSROConfig, graph: GameGraph) -> GraphOracle | NeuPLOracle[GraphPolicy]:
@@ -119,7 +126,7 @@ def prepare_graph_oracle(config: PSROConfig, graph: GameGraph) -> GraphOracle | 
 
 
 def _prepare_members(
-    config: PSROConfig, directory: Path, warn: Callable[[str], None]
+    config: PSROConfig, directory: Path, warn: Callable[[str], None], placing: Placing
 ) -> Callable[[GameTree], Oracle[Policy, np.ndarray]]:
     """Returns a function that makes the oracle of a loop that trains whole populations."""
     members = NeuPLConfig(**config.neupl)
@@ -134,6 +141,7 @@ def _prepare_members(
             config=program,
             directory=directory / "program",
             on_event=lambda event: warn(f"{event.job}: {event.message}") if event.message else None,
+            placing=placing,
         )
     if config.oracle == "exact":
         from acme_psro.neupl import exact
@@ -197,7 +205,7 @@ def make_agent(config: PSROConfig, conditioning: Mapping[str, Any] = MappingProx
       ValueError: a setting is unknown to the agent or not allowed.
     """
     agent = AGENTS[config.agent].core()
-    chosen = _configure(config, agent, conditioning)
+    chosen = configure_agent(config, agent, conditioning)
 
     def make(example: Observation, num_actions: int, gradient_steps: int) -> AgentCore:
         # Schedules of learning rate and temperature end with the budget of one response, which is known only
@@ -218,10 +226,10 @@ def make_learner(config: PSROConfig) -> MakeAgent | RolloutAgent:
         return make_agent(config)
     from acme_psro.self_play.responses import make_rollout_agent
 
-    return make_rollout_agent(_configure(config, AGENTS[config.agent].core(), {}))
+    return make_rollout_agent(configure_agent(config, AGENTS[config.agent].core(), {}))
 
 
-def _configure(config: PSROConfig, agent: CoreParts, conditioning: Mapping[str, Any]) -> Any:
+def configure_agent(config: PSROConfig, agent: CoreParts, conditioning: Mapping[str, Any]) -> Any:
     """Returns the agent's configuration: its preset for games, with the run's settings.
 
     Raises:
@@ -231,13 +239,14 @@ def _configure(config: PSROConfig, agent: CoreParts, conditioning: Mapping[str, 
     return settings.replace(config.agent, preset, {**config.agent_settings, **conditioning})
 
 
-def make_member(config: PSROConfig) -> MakeAgent:
+def make_member(config: PSROConfig, embedding_size: int | None = None) -> MakeAgent:
     """Returns a function that makes the configured agent as one member of a population.
 
     Its observations have no context, as those of other agents.
 
     Args:
       config: the run's configuration, with an agent that takes contexts.
+      embedding_size: numbers that tell the member from others; None for those of the agent's settings.
 
     Raises:
       ValueError: a setting is unknown to the agent or not allowed.
@@ -245,7 +254,8 @@ def make_member(config: PSROConfig) -> MakeAgent:
     from acme_psro.oracles.device.population_start import add_context, see_member
 
     # However many members there will be, only one learns at a time.
-    make_one = make_agent(config, {"num_members": 1})
+    sizes = {} if embedding_size is None else {"embedding_size": embedding_size}
+    make_one = make_agent(config, {"num_members": 1, **sizes})
 
     def make(example: Observation, num_actions: int, gradient_steps: int) -> AgentCore:
         seen = add_context(example)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from acme_psro.display import formats
-from acme_psro.display.progress import Progress
+from acme_psro.display.progress import Details, Progress, no_details
 from acme_psro.display.seeds_report import SeedProgress, describe_end, write_seeds_report
 from acme_psro.population_runs.base import count_iterations
 from acme_psro.population_runs.callbacks import (
@@ -22,7 +22,7 @@ from acme_psro.population_runs.callbacks import (
     RunStarted,
     RunStopped,
 )
-from acme_psro.population_runs.metrics import Row, is_known
+from acme_psro.population_runs.metrics import Row, is_known, nobody_gains
 
 # As for the report of one run: see `acme_psro.population_runs.recording`.
 _RENEWAL_SECONDS = 10.0
@@ -39,6 +39,7 @@ class Overview:
       progress: the display; None for no display.
       warn: called with one line if the last report cannot be written.
       renewal_seconds: shortest time between two reports while runs go on.
+      details: returns lines on what all runs share.
 
     Attributes:
       is_final: True once the report of the finished runs is written.
@@ -54,7 +55,9 @@ class Overview:
         progress: Progress | None,
         warn: Callable[[str], None],
         renewal_seconds: float = _RENEWAL_SECONDS,
+        details: Details = no_details,
     ) -> None:
+        self._details = details
         self._path, self._config, self._seeds = path, config, tuple(seeds)
         self._progress, self._warn = progress, warn
         self._rows: dict[int, list[Row]] = {}
@@ -91,8 +94,8 @@ class Overview:
             self._progress.start_iteration(iteration, text, self.lines)
 
     def lines(self) -> list[str]:
-        """Returns one line on each run."""
-        return [self._line(seed) for seed in self._seeds]
+        """Returns one line on each run, and those on what they share."""
+        return [*(self._line(seed) for seed in self._seeds), *self._details()]
 
     def summary(self) -> list[str]:
         """Returns one line on each seed's end, and one on their mean exploitability."""
@@ -125,10 +128,8 @@ class Overview:
         for seed in self._seeds:
             rows = [row for row in self._rows.get(seed, ()) if is_known(row)]
             if rows:
-                players = range(formats.count_players(rows[-1]))
-                gain = max((rows[-1][f"gain_{player}"] for player in players), default=math.inf)
                 outcome = self._outcomes.get(seed, "still running")
-                found.append(SeedProgress(seed, rows, outcome, gain <= tolerance))
+                found.append(SeedProgress(seed, rows, outcome, nobody_gains(rows[-1], tolerance)))
         return found
 
     def _show(self) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from acme_psro.agent_runs import installed
+from acme_psro.agent_runs import installed, placement
+from acme_psro.games import symmetry
 from acme_psro.games.compile import compile_game
 from acme_psro.games.loading import GameError, load_game
 from acme_psro.games.tree import GameTree
@@ -21,6 +22,7 @@ from acme_psro.population_runs.settings import check_settings
 from acme_psro.psro.registry import check_loop_fits, get_loop
 from acme_psro.solvers import check_solver_fits
 from acme_psro.storage import run_directory
+from acme_psro.system.executors.placing import LOCAL, Placing
 
 if TYPE_CHECKING:
     from acme_psro.games.graph import GameGraph
@@ -52,12 +54,35 @@ def settle_payoffs(config: PSROConfig, directory: Path) -> PSROConfig:
     return dataclasses.replace(config, payoffs="sampled" if sampled else "exact")
 
 
+def check_placing(config: PSROConfig, placing: Placing) -> None:
+    """Checks that a run has work for a cluster, and connects this process to the cluster.
+
+    Args:
+      config: the run's configuration.
+      placing: the machines on which the run's work is carried out; on this one, there is nothing to check.
+
+    Raises:
+      ValueError: the run has no such work, or the cluster cannot be used.
+    """
+    if not placing.is_remote:
+        return
+    if config.oracle == "exact":
+        raise ValueError(
+            "--executor=ray needs --oracle=device or --oracle=launchpad: exact responses take milliseconds."
+        )
+    placement.check_counted_by_ray(config.launchpad.get("learner_devices", ""))
+    from acme_psro.system.executors import cluster
+
+    cluster.connect(placing)
+
+
 def prepare_run(
     config: PSROConfig,
     directory: Path,
     started: float,
     warn: Callable[[str], None],
     on_progress: Callable[[int], None],
+    placing: Placing = LOCAL,
 ) -> ExactRun | GraphRun | SampledRun | SampledMembersRun:
     """Checks all settings and returns the run, without writing anything.
 
@@ -71,6 +96,7 @@ def prepare_run(
       started: the value of `time.monotonic()` when the process began.
       warn: called with one line for each failure.
       on_progress: called with the number of nodes compiled so far.
+      placing: the machines on which the run's work is carried out, see `check_placing`.
 
     Raises:
       ValueError: a setting is not allowed, the game is unknown, or it does not compile but has to.
@@ -80,20 +106,20 @@ def prepare_run(
         # What trains whole populations is one program, whose budget is that of its epochs.
         if not get_loop(config.loop).trains_members:
             _check_budget(config, directory)
-        installed.check_acme_layer("--oracle=launchpad")
+        installed.check_programs(config.launchpad.get("program", "launchpad"))
     if config.payoffs != "sampled":
         compiled = _compile(config, warn, on_progress)
         if compiled is not None:
             config = dataclasses.replace(config, payoffs="exact")
-            return _make_run(config, compiled, directory, started, warn)
+            return _make_run(config, compiled, directory, started, warn, placing)
     config = dataclasses.replace(config, payoffs="sampled")
     if get_loop(config.loop).trains_members:
         from acme_psro.population_runs.sampled_members import SampledMembersRun
 
-        return SampledMembersRun(config, directory, started, warn)
+        return SampledMembersRun(config, directory, started, warn, placing)
     from acme_psro.population_runs.sampled import SampledRun
 
-    return SampledRun(config, directory, started, warn)
+    return SampledRun(config, directory, started, warn, placing)
 
 
 def prepare_seeds(
@@ -102,6 +128,7 @@ def prepare_seeds(
     started: float,
     warn: Callable[[str], None],
     on_progress: Callable[[int], None],
+    placing: Placing = LOCAL,
 ) -> list[ExactRun | GraphRun]:
     """Checks all settings and returns a run for each seed, without writing anything.
 
@@ -113,6 +140,7 @@ def prepare_seeds(
       started: the value of `time.monotonic()` when the process began.
       warn: called with one line for each failure; a line that several runs have is passed on once.
       on_progress: called with the number of nodes compiled so far.
+      placing: the machines on which the runs' work is carried out, see `check_placing`.
 
     Raises:
       ValueError: a setting is not allowed, or the game is unknown or does not compile.
@@ -128,7 +156,7 @@ def prepare_seeds(
             warn(line)
 
     return [
-        _make_run(dataclasses.replace(config, seed=seed), compiled, directory, started, warn_once)
+        _make_run(dataclasses.replace(config, seed=seed), compiled, directory, started, warn_once, placing)
         for seed, directory in directories.items()
     ]
 
@@ -139,10 +167,11 @@ def _make_run(
     directory: Path,
     started: float,
     warn: Callable[[str], None],
+    placing: Placing,
 ) -> ExactRun | GraphRun:
     """Returns the run in a compiled game."""
     if isinstance(compiled, GameTree):
-        return ExactRun(config, compiled, directory, started, warn)
+        return ExactRun(config, compiled, directory, started, warn, placing)
     return GraphRun(config, compiled, started, warn)
 
 
@@ -164,22 +193,34 @@ def _check_budget(config: PSROConfig, directory: Path) -> None:
         check_budget(program, program.replay_overrides(), "actor_steps_per_response")
 
 
+def check_game(config: PSROConfig) -> None:
+    """Checks what is known of a game before it is compiled.
+
+    Raises:
+      ValueError: the game is unknown, or the loop or the meta-solver does not take its number of players.
+    """
+    # Whether returns sum to zero is only known when the game is compiled, the number of players at once.
+    num_players = load_game(config.game).num_players()
+    check_loop_fits(config.loop, num_players, zero_sum=True)
+    if get_loop(config.loop).uses_solver:
+        check_solver_fits(config.meta_solver, num_players, zero_sum=True)
+    if config.symmetric:
+        symmetry.check_players(config.game, num_players)
+
+
 def _compile(
     config: PSROConfig, warn: Callable[[str], None], on_progress: Callable[[int], None]
 ) -> GameTree | GameGraph | None:
     """Returns the compiled game, or None if it does not compile and payoffs may be sampled."""
     # A game that cannot even be loaded is always an error; only a failure to compile leads to sampling.
-    # Whether returns sum to zero is only known when the game is compiled, the number of players at once.
-    num_players = load_game(config.game).num_players()
+    check_game(config)
     entry = get_loop(config.loop)
-    check_loop_fits(config.loop, num_players, zero_sum=True)
-    if entry.uses_solver:
-        check_solver_fits(config.meta_solver, num_players, zero_sum=True)
     try:
         return compile_game(config.game, config.max_nodes, on_progress=on_progress)
     except GameError as error:
-        if entry.needs_tree:
-            raise ValueError(f"--loop={config.loop} needs a game that compiles; {error}") from None
+        if entry.needs_tree or config.symmetric:
+            option = "--symmetric" if config.symmetric else f"--loop={config.loop}"
+            raise ValueError(f"{option} needs a game that compiles; {error}") from None
         if config.oracle == "device" and (config.loop == "psro" or entry.trains_members):
             return _compile_graph(config, error, on_progress)
         if config.payoffs == "exact":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ from acme_psro.oracles.base import Counts
 from acme_psro.oracles.launchpad.tasks import LaunchpadConfig, Learned, Program, RunPrograms
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.system import supervision, tables
+from acme_psro.system.executors.choose import make_executor
+from acme_psro.system.executors.placing import LOCAL, Placing
 
 # Five evaluations are enough for a learning curve. If a plateau may end a program, evaluations must be much
 # closer together and more exact, so that a plateau is noticed long before the budget is spent.
@@ -30,15 +33,16 @@ class Learner(NamedTuple):
 
 
 def make_run_programs(
-    config: PSROConfig, note: Callable[[str], None], exploiters: bool = False
+    config: PSROConfig, note: Callable[[str], None], exploiters: bool = False, placing: Placing = LOCAL
 ) -> RunPrograms:
-    """Returns a function that runs programs as child processes and resumes interrupted ones.
+    """Returns a function that runs programs, here or on a cluster, and resumes interrupted ones.
 
     Args:
       config: the population run's configuration.
       note: called with one line for each failure.
       exploiters: True if the programs learn exploiters, by the agent and the budget that the configuration
         names for them.
+      placing: the machines on which programs run.
 
     Raises:
       ValueError: a setting is not allowed.
@@ -52,27 +56,36 @@ def make_run_programs(
     if settings.plateau_min_improvement and not settings.plateau_patience:
         raise ValueError("plateau_min_improvement needs a plateau_patience of at least 2 evaluations.")
     placement.check(settings.learner_devices)
-    placement.check_actors(
-        "actors_per_response", settings.actors_per_response, settings.max_parallel_programs
-    )
+    is_on_ray = settings.program == "ray"
+    # The actors of programs on a cluster are on its machines, of which Ray knows more.
+    if not placing.is_remote:
+        placement.check_actors(
+            "actors_per_response", settings.actors_per_response, settings.max_parallel_programs
+        )
 
     def run_programs(programs: Sequence[Program]) -> list[Learned]:
         # Devices go to programs in turn, so that programs that run side by side get different devices.
         devices = placement.assign(settings.learner_devices, len(programs))
         sharing = placement.count_sharing(devices, settings.max_parallel_programs)
+        if placing.is_remote:
+            sharing = [placing.jobs_per_gpu] * len(programs)
         runs = [
             make_run_config(learner, settings, program, visible)
             for program, visible in zip(programs, devices, strict=True)
         ]
+        make_job = functools.partial(launch.make_ray_job, placing) if is_on_ray else launch.make_job
+        # A program on Ray is driven from here, wherever its parts are.
+        executor = make_executor(LOCAL if is_on_ray else placing)
         jobs = [
-            launch.make_job(run, program.directory, f"player {program.player}'s response", number)
+            make_job(run, program.directory, f"player {program.player}'s response", number)
             for run, program, number in zip(runs, programs, sharing, strict=True)
         ]
         supervision.run_all(
             jobs,
-            at_once=settings.max_parallel_programs,
+            at_once=executor.room(settings.max_parallel_programs),
             hang_seconds=launch.HANG_SECONDS,
             on_event=lambda event: note(f"{event.job}: {event.message}") if event.message else None,
+            executor=executor,
         )
         return [_read_result(run, program) for run, program in zip(runs, programs, strict=True)]
 

@@ -20,13 +20,14 @@ from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.configure import Settings, configure, name_of
 from acme_psro.population_runs.exact import ExactRun
 from acme_psro.population_runs.on_graph import GraphRun
-from acme_psro.population_runs.prepare import prepare_run, settle_payoffs
+from acme_psro.population_runs.prepare import check_placing, prepare_run, settle_payoffs
 from acme_psro.population_runs.recording import ReportWriter, TensorBoardWriter
 from acme_psro.population_runs.showing import ProgressDisplay
 from acme_psro.population_runs.train import print_warning, train_population
 from acme_psro.storage import run_directory
 from acme_psro.storage.checkpoint import Record
 from acme_psro.system import jax_settings
+from acme_psro.system.executors.placing import LOCAL, Placing
 from acme_psro.system.lock import locked
 
 if TYPE_CHECKING:
@@ -57,10 +58,13 @@ def run(
     neupl: Settings | None = None,
     warm_start: str = "none",
     exact_every: int = 1,
+    symmetric: bool = False,
+    ce_responses: str | None = None,
     callbacks: Sequence[Callback] = (),
     output_dir: str | os.PathLike[str] | None = None,
     resume: bool = False,
     show_progress: bool = True,
+    placing: Placing = LOCAL,
 ) -> Result:
     """Runs a population loop on a game and returns the result.
 
@@ -74,7 +78,8 @@ def run(
         whole populations), or if the oracle is exact.
       preset: a named budget of the device oracle, a key of `acme_psro.population_runs.defaults.PRESETS`; None
         for the default.
-      meta_solver: a key of `acme_psro.solvers.SOLVERS`; None for the loop's default, "nash" but for "jpsro".
+      meta_solver: a key of `acme_psro.solvers.SOLVERS`; None for the loop's default, "nash" but for
+        "jpsro" and "neupl_jpsro".
       iterations: the largest number of iterations; None for the game's default.
       seed: the seed of all random numbers.
       tolerance: the run stops once no player gains more than this, in the game's utility units.
@@ -86,16 +91,22 @@ def run(
         `acme_psro.oracles.launchpad.tasks.LaunchpadConfig`.
       agent_settings: the same of the agent, by field of its configuration.
       simulation: settings of sampled payoffs, by field of `acme_psro.meta_game.sampled.SimulationConfig`.
-      neupl: settings of the loop "neupl", by field of `acme_psro.neupl.config.NeuPLConfig`.
+      neupl: settings of the loop "neupl", by field of `acme_psro.neupl.config.NeuPLConfig`, or of
+        "neupl_jpsro", by field of `acme_psro.neupl.distillation.DistillationConfig`.
       warm_start: "population" for responses that begin in the network of their player's earlier ones, which
         needs the device oracle and the agent "conditional_mpo"; "none" for fresh networks.
       exact_every: iterations from one exact evaluation to the next in games that are compiled to graphs, in
         which it takes from seconds to minutes.
+      symmetric: True for one population of both players, which needs a symmetric game, and the loop "psro" or
+        "jpsro".
+      ce_responses: "largest_gap", the default, or "all": to which recommendations players respond in the loop
+        "jpsro" with a meta-solver of correlated equilibria.
       callbacks: listeners to the run's events, in addition to checkpoints, metrics.csv, TensorBoard events,
         the report and the display.
       output_dir: the run's directory; None for a new temporary directory, which `Result.run_dir` names.
       resume: True to continue the run in `output_dir`.
       show_progress: False to print nothing but warnings.
+      placing: the machines on which best responses are trained and payoffs simulated; this one by default.
 
     Returns:
       The finished run, or what there is of a run that a callback stopped.
@@ -125,20 +136,23 @@ def run(
             neupl=neupl,
             warm_start=warm_start,
             exact_every=exact_every,
+            symmetric=symmetric,
+            ce_responses=ce_responses,
         )
         if config.oracle != "exact":
             _use_single_precision()
         directory = held.enter_context(_place(output_dir, resume))
-        prepared = held.enter_context(opened(config, directory, resume, started, print_warning))
+        opening = opened(config, directory, resume, started, print_warning, placing=placing)
+        prepared = held.enter_context(opening)
         if simulation and prepared.config.payoffs == "exact":
             raise ValueError("simulation needs --payoffs=sampled, and has no effect otherwise: leave it out.")
         # All branches do the same, but each tells the type checker which policies go with which payoffs.
         if isinstance(prepared, ExactRun):  # noqa: SIM114
-            _run(prepared, directory, resume, callbacks, show_progress)
+            _run(prepared, directory, resume, callbacks, show_progress, placing)
         elif isinstance(prepared, GraphRun):
-            _run(prepared, directory, resume, callbacks, show_progress)
+            _run(prepared, directory, resume, callbacks, show_progress, placing)
         else:
-            _run(prepared, directory, resume, callbacks, show_progress)
+            _run(prepared, directory, resume, callbacks, show_progress, placing)
         # Imported here, because the command, which shares this module, does without it.
         from acme_psro.population_runs.result import load_run
 
@@ -154,6 +168,7 @@ def opened(
     warn: Callable[[str], None],
     on_progress: Callable[[int], None] = lambda nodes: None,
     check: Callable[[PSROConfig], None] = lambda config: None,
+    placing: Placing = LOCAL,
 ) -> Iterator[ExactRun | GraphRun | SampledRun | SampledMembersRun]:
     """Context manager that makes all checks, locks the directory and provides the run; writes nothing itself.
 
@@ -165,16 +180,18 @@ def opened(
       warn: called with one line for each failure.
       on_progress: called with the number of nodes compiled so far.
       check: called with the configuration once it is known whether payoffs are exact; may raise a ValueError.
+      placing: the machines on which the run's work is carried out.
 
     Raises:
-      ValueError: a setting is not allowed, or the directory cannot be used.
+      ValueError: a setting is not allowed, the directory cannot be used, or the cluster cannot.
     """
     config = settle_payoffs(config, directory)
     seed_directories.check_for_one(directory)
     run_directory.check(directory, config.to_json(), resume)
     if config.oracle != "exact":
         jax_settings.check_platforms()
-    prepared = prepare_run(config, directory, started, warn, on_progress)
+    check_placing(config, placing)
+    prepared = prepare_run(config, directory, started, warn, on_progress, placing)
     check(prepared.config)
     with locked(directory):
         # Another process may have written to the directory before this one acquired the lock.
@@ -210,6 +227,7 @@ def carry_out(
     callbacks: Sequence[Callback] = (),
     show_progress: bool = True,
     devices: Sequence[int] | None = None,
+    placing: Placing = LOCAL,
 ) -> tuple[Record[PolicyT, PayoffsT], bool]:
     """Starts or resumes a prepared run with the callbacks of all its files and of the screen.
 
@@ -220,14 +238,15 @@ def carry_out(
       callbacks: further callbacks, which come last.
       show_progress: False to print nothing but warnings.
       devices: numbers of the local devices on which responses are trained; None for all.
+      placing: the machines on which responses are trained.
 
     Returns:
       The newest record, and True if the report of the finished run is written.
     """
-    displays = [ProgressDisplay(sys.stdout, prepared.describe_task)] if show_progress else []
+    displays = [ProgressDisplay(sys.stdout, prepared.describe_now, placing)] if show_progress else []
     report = ReportWriter(prepared, print_warning)
     listeners = [*displays, report, TensorBoardWriter(lambda: report.images), *callbacks]
-    record = train_population(prepared, directory, restored, listeners, devices=devices)
+    record = train_population(prepared, directory, restored, listeners, devices=devices, placing=placing)
     return record, report.is_final
 
 
@@ -237,9 +256,10 @@ def _run(
     resume: bool,
     callbacks: Sequence[Callback],
     show_progress: bool,
+    placing: Placing,
 ) -> None:
     restored = begin(prepared, directory, resume, print_warning)
-    record, has_report = carry_out(prepared, directory, restored, callbacks, show_progress)
+    record, has_report = carry_out(prepared, directory, restored, callbacks, show_progress, placing=placing)
     if show_progress and has_report:
         print(prepared.summary(record))
         print(f"report: {directory / 'report.html'}", flush=True)

@@ -19,14 +19,12 @@ from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.games import playing
 from acme_psro.games.identity import name_game
 from acme_psro.games.loading import load_game
-from acme_psro.meta_game import workers
 from acme_psro.meta_game.estimates import SampledPayoffs
 from acme_psro.meta_game.sampled import SampledMetaGame, SimulationConfig
-from acme_psro.meta_game.workers import SimulationError
+from acme_psro.meta_game.simulators import SimulationError
 from acme_psro.oracles.base import Response
 from acme_psro.oracles.launchpad import sampled as launchpad_sampled
 from acme_psro.oracles.launchpad.tasks import LaunchpadConfig, tidy_tasks
-from acme_psro.policies import decoders
 from acme_psro.policies.stored import PolicyFile
 from acme_psro.population_runs import responses
 from acme_psro.population_runs.base import PopulationRun
@@ -40,11 +38,16 @@ from acme_psro.population_runs.metrics import (
     sampled_row,
     wall_seconds,
 )
-from acme_psro.psro import loop, meta_solving
+from acme_psro.population_runs.simulating import make_simulator
+from acme_psro.psro import joint, loop, meta_solving
 from acme_psro.psro.loop import PSROState
+from acme_psro.psro.registry import get_loop
 from acme_psro.solvers import check_solver_fits, get_solver
+from acme_psro.solvers.properties import Concept, properties_of
 from acme_psro.storage import checkpoint, formats
 from acme_psro.storage.checkpoint import Record
+from acme_psro.system.executors.placing import LOCAL, Placing
+from acme_psro.system.executors.pool_workers import WorkersLostError
 from acme_psro.system.supervision import JobError
 from agents.registry import response_agents
 from agents.settings import check_known
@@ -61,30 +64,41 @@ class SampledRun(PopulationRun[PolicyFile, SampledPayoffs]):
       started: the value of `time.monotonic()` when the process began.
       warn: called with one line for each failure of a program, and if the meta-solver's answer is no
         equilibrium.
+      placing: the machines on which programs run.
 
     Raises:
       ValueError: a setting is not allowed, the meta-solver does not fit the game, or the game offers no
         observation tensor for networks.
     """
 
-    failures = (JobError, SimulationError)
+    failures = (JobError, WorkersLostError, SimulationError)
 
     def __init__(
-        self, config: PSROConfig, directory: Path, started: float, warn: Callable[[str], None]
+        self,
+        config: PSROConfig,
+        directory: Path,
+        started: float,
+        warn: Callable[[str], None],
+        placing: Placing = LOCAL,
     ) -> None:
         settings = SimulationConfig(**config.simulation)
         game = load_game(config.game)
         utility = game.get_type().utility
         zero_sum = utility == pyspiel.GameType.Utility.ZERO_SUM
         check_solver_fits(config.meta_solver, game.num_players(), zero_sum)
+        self._concept = properties_of(config.meta_solver).concept
+        if self._concept is Concept.CE:
+            raise ValueError(
+                f"meta-solver {config.meta_solver} needs --payoffs=exact: with sampled ones there is one "
+                "response a player, for coarse correlated equilibria such as max_gini_cce."
+            )
         # Networks need tensors. A game without any is rejected here, before programs start.
         playing.tensor_of(game)
         self.config = config
         self._game = game
         self._constant_sum = zero_sum or utility == pyspiel.GameType.Utility.CONSTANT_SUM
         self._regret_warning = RegretWarning(config.meta_solver, warn)
-        self._settings = settings
-        self._workers = workers.Workers(settings.payoff_workers, decoders.DECODERS)
+        self._workers = make_simulator(config, placing)
         self._checkpoints = directory / "checkpoints"
         self._responses, self._exploiters = directory / "responses", directory / "exploiters"
         self._started = started
@@ -100,16 +114,18 @@ class SampledRun(PopulationRun[PolicyFile, SampledPayoffs]):
             # The programs that train responses come next, and they need the memory of the workers.
             release=self._workers.close,
         )
-        self.loop = meta_solving.make_loop(self.meta_game, get_solver(config.meta_solver))
+        self._is_joint = get_loop(config.loop).is_joint
+        make_loop = joint.make_sampled_loop if self._is_joint else meta_solving.make_loop
+        self.loop = make_loop(self.meta_game, get_solver(config.meta_solver))
         launchpad = LaunchpadConfig(**config.launchpad)
         make_oracle = functools.partial(launchpad_sampled.make_oracle, self.meta_game)
-        learn = responses.make_run_programs(config, warn)
+        learn = responses.make_run_programs(config, warn, placing=placing)
         self.oracle = self._exploit = make_oracle(
             self._responses, learn, self._place_policy, config.tolerance, launchpad.trembles
         )
         if launchpad.exploiter_agent:
             check_exploiters(config, launchpad)
-            learn = responses.make_run_programs(config, warn, exploiters=True)
+            learn = responses.make_run_programs(config, warn, exploiters=True, placing=placing)
             self._exploit = make_oracle(self._exploiters, learn, self._place_policy, config.tolerance)
 
     def close(self) -> None:
@@ -117,7 +133,7 @@ class SampledRun(PopulationRun[PolicyFile, SampledPayoffs]):
 
     def describe(self) -> str:
         return (
-            f"{self._game}: payoffs are simulated (workers: {self._settings.payoff_workers}); what is said "
+            f"{self._game}: payoffs are simulated ({self._workers.describe()}); what is said "
             "of exploitability is a lower bound"
         )
 
@@ -130,7 +146,7 @@ class SampledRun(PopulationRun[PolicyFile, SampledPayoffs]):
         # This iteration's responses were trained against the mixture of the row before.
         self._regret_warning.check(state.iteration, state.payoffs.mean, state.meta_strategy)
         known = [*before[:-1], self._fill_gains(before[-1], state.responses)] if before else []
-        return [*known, sampled_row(state, seconds, wall)]
+        return [*known, sampled_row(state, seconds, wall, concept=self._concept)]
 
     def conclude(self, record: Record[PolicyFile, SampledPayoffs]) -> Record[PolicyFile, SampledPayoffs]:
         """Trains exploiters of the final mixture and completes its row with their gains.
@@ -155,7 +171,8 @@ class SampledRun(PopulationRun[PolicyFile, SampledPayoffs]):
             tidy_tasks(directory, key, self._game.num_players())
 
     def outcome(self, record: Record[PolicyFile, SampledPayoffs]) -> str:
-        return f"{self.say_stopped(record.state.iteration)} {describe_bounds(record.metrics[-1])}"
+        bounds = describe_bounds(record.metrics[-1], self._is_joint)
+        return f"{self.say_stopped(record.state.iteration)} {bounds}"
 
     def summary(self, record: Record[PolicyFile, SampledPayoffs]) -> str:
         return self.outcome(record)
@@ -179,11 +196,17 @@ def check_exploiters(config: PSROConfig, settings: LaunchpadConfig) -> None:
     check_budget(program, program.replay_overrides(), "set=launchpad.exploiter_steps")
 
 
-def describe_bounds(row: Row) -> str:
-    """Returns a sentence on the exploitability of a row's mixture, of which lower bounds are known."""
+def describe_bounds(row: Row, is_joint: bool = False) -> str:
+    """Returns a sentence on the exploitability of a row's mixture, of which lower bounds are known.
+
+    Args:
+      row: the row.
+      is_joint: True if the mixture is a joint distribution, so that the players' gains add up to its CCE gap.
+    """
+    columns = (("Exploitability", "exploitability"), ("NashConv", "nash_conv"))
     figures = ", ".join(
         f"{name} at least {row[f'{column}_lower']:.4f} ± {row[f'{column}_stderr']:.4f}"
-        for name, column in (("Exploitability", "exploitability"), ("NashConv", "nash_conv"))
+        for name, column in ((("CCE gap", "nash_conv"),) if is_joint else columns)
     )
     return (
         f"{figures} (lower bounds: what trained exploiters gain in simulated games, less "

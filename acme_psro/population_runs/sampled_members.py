@@ -41,6 +41,8 @@ from acme_psro.psro.registry import check_loop_fits
 from acme_psro.solvers import check_solver_fits, get_solver
 from acme_psro.storage import formats, policy_files
 from acme_psro.storage.checkpoint import Record
+from acme_psro.system.executors.placing import LOCAL, Placing
+from acme_psro.system.executors.pool_workers import WorkersLostError
 from acme_psro.system.supervision import JobError
 
 _UNKNOWN = (
@@ -58,16 +60,22 @@ class SampledMembersRun(PopulationRun[PolicyFile, SampledPayoffs]):
       started: the value of `time.monotonic()` when the process began.
       warn: called with one line for each failure of a program, and if the meta-solver's answer is no
         equilibrium.
+      placing: the machines on which programs run.
 
     Raises:
       ValueError: a setting is not allowed, the loop or the meta-solver does not fit the game, the game offers
         no observation tensor for networks, or a sink's file cannot be used.
     """
 
-    failures = (JobError, SimulationError)
+    failures = (JobError, WorkersLostError, SimulationError)
 
     def __init__(
-        self, config: PSROConfig, directory: Path, started: float, warn: Callable[[str], None]
+        self,
+        config: PSROConfig,
+        directory: Path,
+        started: float,
+        warn: Callable[[str], None],
+        placing: Placing = LOCAL,
     ) -> None:
         self._settings = SimulationConfig(**config.simulation)
         members, program = NeuPLConfig(**config.neupl), make_program_config(config)
@@ -83,7 +91,7 @@ class SampledMembersRun(PopulationRun[PolicyFile, SampledPayoffs]):
         self._name, self._started = name, started
         self._checkpoints = directory / "checkpoints"
         self._regret_warning = RegretWarning(config.meta_solver, warn)
-        self._exploiters = self._make_exploiters(program, directory, warn)
+        self._exploiters = self._make_exploiters(program, directory, warn, placing)
         self.form = formats.of_files(name, lasting=False)
         self.meta_game = CopiesMetaGame(
             name,
@@ -99,6 +107,7 @@ class SampledMembersRun(PopulationRun[PolicyFile, SampledPayoffs]):
             directory / "program",
             self._store,
             on_event=lambda event: warn(f"{event.job}: {event.message}") if event.message else None,
+            placing=placing,
         )
 
     def close(self) -> None:
@@ -146,11 +155,11 @@ class SampledMembersRun(PopulationRun[PolicyFile, SampledPayoffs]):
         return self.outcome(record)
 
     def _make_exploiters(
-        self, program: NeuPLProgramConfig, directory: Path, warn: Callable[[str], None]
+        self, program: NeuPLProgramConfig, directory: Path, warn: Callable[[str], None], placing: Placing
     ) -> Exploiters | None:
         if not program.exploiter_steps:
             return None
-        return Exploiters(self.config, program, self._name, directory, warn)
+        return Exploiters(self.config, program, self._name, directory, warn, placing)
 
     def _store(self, player: int, index: int, policy: StoredPolicy) -> PolicyFile:
         """Writes a member where the next checkpoint keeps it."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from acme_psro.display.progress import Progress, make_progress
 from acme_psro.meta_game.base import PolicyT
-from acme_psro.oracles.asking import AskingOracle, Lanes, Results
+from acme_psro.oracles.asking import Lanes, Results
 from acme_psro.policies.on_graph import GraphPolicy
 from acme_psro.policies.tabular import Policy
 from acme_psro.population_runs.base import PopulationRun
@@ -24,7 +24,8 @@ from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.exact import ExactRun
 from acme_psro.population_runs.on_graph import GraphRun
 from acme_psro.population_runs.overview import Overview
-from acme_psro.population_runs.prepare import prepare_seeds, settle_payoffs
+from acme_psro.population_runs.prepare import check_placing, prepare_seeds, settle_payoffs
+from acme_psro.population_runs.programs import opened_program
 from acme_psro.population_runs.recording import ReportWriter, TensorBoardWriter
 from acme_psro.population_runs.run import begin
 from acme_psro.population_runs.seed_directories import check_for_seeds, directory_of, is_begun
@@ -34,6 +35,7 @@ from acme_psro.population_runs.train import print_warning, training
 from acme_psro.storage import run_directory
 from acme_psro.storage.checkpoint import Record
 from acme_psro.system import jax_settings
+from acme_psro.system.executors.placing import LOCAL, Placing
 from acme_psro.system.lock import locked
 from acme_psro.system.process_groups import interruptible
 
@@ -105,6 +107,7 @@ def opened_seeds(
     started: float,
     warn: Callable[[str], None],
     on_progress: Callable[[int], None] = lambda nodes: None,
+    placing: Placing = LOCAL,
 ) -> Iterator[list[AnySeedRun]]:
     """Context manager that makes all checks, locks the directories and provides the runs; writes nothing.
 
@@ -116,9 +119,10 @@ def opened_seeds(
       started: the value of `time.monotonic()` when the runs were asked for.
       warn: called with one line for each failure.
       on_progress: called with the number of nodes compiled so far.
+      placing: the machines on which the runs' work is carried out.
 
     Raises:
-      ValueError: a setting is not allowed, or a directory cannot be used.
+      ValueError: a setting is not allowed, or a directory or the cluster cannot be used.
     """
     check_num_seeds(config, num_seeds)
     config = settle_payoffs(config, root)
@@ -132,7 +136,8 @@ def opened_seeds(
 
     check()
     jax_settings.check_platforms()
-    runs = prepare_seeds(config, directories, started, warn, on_progress)
+    check_placing(config, placing)
+    runs = prepare_seeds(config, directories, started, warn, on_progress, placing)
     with contextlib.ExitStack() as locks:
         for directory in (root, *directories.values()):
             locks.enter_context(locked(directory))
@@ -172,6 +177,7 @@ def carry_out_seeds(
     root: Path,
     show_progress: bool = True,
     devices: Sequence[int] | None = None,
+    placing: Placing = LOCAL,
 ) -> Overview:
     """Starts or resumes prepared runs, with all their files, and writes the report of all of them.
 
@@ -180,6 +186,7 @@ def carry_out_seeds(
       root: the directory of their directories.
       show_progress: False to print nothing but warnings.
       devices: numbers of the local devices on which responses are trained; None for all.
+      placing: the machines on which responses are trained.
 
     Returns:
       The overview of the finished runs.
@@ -189,16 +196,17 @@ def carry_out_seeds(
     """
     first = seeds[0].run
     config = first.config.to_json()
-    oracle = first.oracle
-    program = oracle.make_program(len(seeds), devices) if isinstance(oracle, AskingOracle) else None
     numbers = [each.seed for each in seeds]
     with contextlib.ExitStack() as held:
         progress = None
         if show_progress:
             done = max(each.done for each in seeds)
-            progress = held.enter_context(_shown(config, first.describe(), root, numbers, done))
-        overview = Overview(root / "report.html", config, numbers, progress, print_warning)
+            progress = held.enter_context(_shown(first, root, numbers, done, placing))
+        overview = Overview(
+            root / "report.html", config, numbers, progress, print_warning, details=first.describe_now
+        )
         held.enter_context(interruptible())
+        program = held.enter_context(opened_program([each.run for each in seeds], devices, placing))
         try:
             run_together([each.train(overview) for each in seeds], program)
         except BaseException:
@@ -223,15 +231,12 @@ def begin_seeds(seeds: Sequence[AnySeedRun], warn: Callable[[str], None]) -> lis
 
 @contextlib.contextmanager
 def _shown(
-    config: dict[str, Any],
-    description: str,
-    root: Path,
-    seeds: Sequence[int],
-    done: int,
+    first: PopulationRun[Any, Any], root: Path, seeds: Sequence[int], done: int, placing: Placing
 ) -> Iterator[Progress]:
     """Context manager that prints what is run, and provides the display of the means over seeds."""
-    print(description)
-    print(f"seeds {', '.join(map(str, seeds))}; {describe_work(config, root)}", flush=True)
+    config = first.config.to_json()
+    print(first.describe())
+    print(f"seeds {', '.join(map(str, seeds))}; {describe_work(config, root, placing)}", flush=True)
     with make_progress(max(config["iterations"], done), sys.stdout) as progress:
         progress.start_iteration(0, "computing payoffs of the first policies")
         yield progress

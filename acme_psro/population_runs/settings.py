@@ -26,18 +26,25 @@ def check_settings(config: PSROConfig) -> PSROConfig:
         checked = replace(config.agent if group == "agent_settings" else group, owner, given)
         typed[group] = {name: getattr(checked, name) for name in given}
     # A network of many members is conditioned on their mixtures, whose number is that of the members.
-    if "neupl" in owners:
+    if get_loop(config.loop).trains_members:
         _check_members(config)
-    if config.warm_start != "none":
-        for name in ("num_members", "mixture_size"):
-            if name in config.agent_settings:
-                raise ValueError(f"agent_settings.{name} follows from the warm start: leave it out.")
+    _check_contexts(config)
     # Decaying learning rates and temperatures must end with the budget of a response.
     if config.oracle == "device" and "horizon" in config.agent_settings:
         raise ValueError("agent_settings.horizon follows from device.gradient_steps: leave it out.")
     if "device" in owners and AGENTS[config.agent].learns_from_rollouts:
         _check_rollouts(config)
     return dataclasses.replace(config, **typed)
+
+
+def _check_contexts(config: PSROConfig) -> None:
+    """Checks that the agent has no settings of contexts where these follow from others."""
+    origin = f"--loop={config.loop}" if get_loop(config.loop).distils else ""
+    if config.warm_start != "none":
+        origin = "the warm start"
+    for name in ("num_members", "mixture_size"):
+        if origin and name in config.agent_settings:
+            raise ValueError(f"agent_settings.{name} follows from {origin}: leave it out.")
 
 
 def _check_members(config: PSROConfig) -> None:
@@ -106,6 +113,10 @@ def _owners(config: PSROConfig) -> dict[str, Any]:
         from acme_psro.oracles.launchpad.tasks import LaunchpadConfig
 
         owners |= {"launchpad": LaunchpadConfig(), "simulation": SimulationConfig()}
+    if get_loop(config.loop).distils:
+        from acme_psro.neupl.distillation import DistillationConfig
+
+        owners["neupl"] = DistillationConfig()
     if config.oracle != "exact" and config.agent_settings:
         owners["agent_settings"] = AGENTS[config.agent].core().defaults
     return owners

@@ -21,6 +21,7 @@ from acme_psro.population_runs.callbacks import (
 from acme_psro.psro import loop
 from acme_psro.storage.checkpoint import Record
 from acme_psro.system import tables
+from acme_psro.system.executors.placing import LOCAL, Placing
 
 
 class ProgressDisplay(Callback):
@@ -30,19 +31,20 @@ class ProgressDisplay(Callback):
       stream: the stream to write to. In a terminal, a bar and a table are redrawn in place; elsewhere each
         iteration is a line, and a line says from time to time that the run is still at work.
       details: returns lines on what the run itself computes now.
+      placing: the machines on which the run's work is carried out.
     """
 
     _progress: Progress
     _config: Mapping[str, Any]
 
-    def __init__(self, stream: TextIO, details: Details = no_details) -> None:
-        self._stream, self._details = stream, details
+    def __init__(self, stream: TextIO, details: Details = no_details, placing: Placing = LOCAL) -> None:
+        self._stream, self._details, self._placing = stream, details, placing
         self._is_compiled = False
 
     def on_start(self, event: RunStarted) -> None:
         self._config, self._responses = event.config, event.run_dir / "responses"
         print(event.description, file=self._stream)
-        print(describe_work(event.config, event.run_dir), file=self._stream, flush=True)
+        print(describe_work(event.config, event.run_dir, self._placing), file=self._stream, flush=True)
         done = 0 if event.record is None else event.record.state.iteration
         self._iterations = event.iterations
         self._progress = make_progress(max(event.iterations, done), self._stream)
@@ -82,18 +84,13 @@ class ProgressDisplay(Callback):
 
     def _start_final(self, record: Record[Any, Any]) -> None:
         text = "evaluating the last mixture"
-        programs = self._programs(record)
-
-        def details() -> list[str]:
-            return [*self._details(), *programs()]
-
-        self._progress.start_iteration(record.state.iteration, text, details)
+        self._progress.start_iteration(record.state.iteration, text, self._programs(record))
 
     def _programs(self, record: Record[Any, Any]) -> Details:
         """Returns a function that describes the programs which train responses to a record's mixture."""
         # NeuPL has one program for all members.
         if self._config["oracle"] != "launchpad" or self._config["loop"] == "neupl":
-            return no_details
+            return self._details
         # Imported here so that other oracles do not pay for the import.
         from acme_psro.oracles.launchpad.tasks import task_directory
 
@@ -103,16 +100,21 @@ class ProgressDisplay(Callback):
             for player in range(len(record.state.populations))
         ]
         budget = self._config["launchpad"].get("actor_steps")
-        return lambda: [describe_program(place, player, budget) for player, place in enumerate(places)]
+        return lambda: [
+            *self._details(),
+            *(describe_program(place, player, budget) for player, place in enumerate(places)),
+        ]
 
 
-def describe_work(config: Mapping[str, Any], directory: Path) -> str:
+def describe_work(config: Mapping[str, Any], directory: Path, placing: Placing = LOCAL) -> str:
     """Returns one line on what a run does where: its loop, oracle, agent, devices and directory."""
     parts = [f"loop {config['loop']}"] if config.get("loop", "psro") != "psro" else []
     parts.append(f"oracle {config['oracle']}")
     if "agent" in config:
         parts.append(f"agent {config['agent']}")
-    if config["oracle"] == "device":
+    if placing.is_remote:
+        parts.append("on a Ray cluster")
+    elif config["oracle"] == "device":
         # JAX is loaded by now: the oracle needs it.
         import jax
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import collections
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from acme_psro.oracles.asking import Lanes, Program, Results
+from acme_psro.oracles.asking import Lanes, Program, RemoteProgram, Results
 
 EndT = TypeVar("EndT")
 
@@ -51,14 +51,21 @@ def run_together(trainings: Sequence[Generator[Lanes, Results, EndT]], program: 
                 for call in done:
                     answers.extend(zip(calls.pop(call), call.result(), strict=True))
         except BaseException as error:
-            for call in calls:
-                call.cancel()
+            _abandon(calls, program)
             for run, training in enumerate(trainings):
                 if run not in ends:
                     with contextlib.suppress(BaseException):
                         training.throw(error)
             raise
     return [ends[run] for run in range(len(trainings))]
+
+
+def _abandon(calls: Iterable[Future[list[Results]]], program: Program | None) -> None:
+    """Gives up calls that wait for their turn, and those that wait for workers elsewhere."""
+    for call in calls:
+        call.cancel()
+    if isinstance(program, RemoteProgram):
+        program.close()
 
 
 def _is_due(requests: int, answers: int, calls: int, program: Program) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from acme_psro.meta_game.base import PayoffsT, PolicyT
-from acme_psro.oracles.asking import AskingOracle, Lanes, Results, answer
+from acme_psro.oracles.asking import Lanes, Results, answer
 from acme_psro.oracles.base import NO_MEMORY, Remembering
 from acme_psro.population_runs.base import PopulationRun
 from acme_psro.population_runs.callbacks import (
@@ -24,11 +24,13 @@ from acme_psro.population_runs.callbacks import (
     RunStopped,
 )
 from acme_psro.population_runs.metrics import align
+from acme_psro.population_runs.programs import opened_program
 from acme_psro.population_runs.recording import CheckpointWriter, MetricsWriter
 from acme_psro.psro import loop
 from acme_psro.psro.loop import PSROState
 from acme_psro.psro.rounds import ask_responses
 from acme_psro.storage.checkpoint import Record
+from acme_psro.system.executors.placing import LOCAL, Placing
 from acme_psro.system.process_groups import interruptible
 
 
@@ -44,6 +46,7 @@ def train_population(
     callbacks: Sequence[Callback] = (),
     warn: Callable[[str], None] = print_warning,
     devices: Sequence[int] | None = None,
+    placing: Placing = LOCAL,
 ) -> Record[PolicyT, PayoffsT]:
     """Runs PSRO from its beginning or from a record, and returns the newest record.
 
@@ -57,13 +60,13 @@ def train_population(
       callbacks: listeners to the run's events. Checkpoints and `metrics.csv` are always written.
       warn: called with one line if a callback fails.
       devices: numbers of the local devices on which an oracle with a program of its own trains; None for all.
+      placing: the machines on which such an oracle trains.
 
     Raises:
       Exception: one of the run's `failures`; the run can be resumed.
       ValueError: there is no such device.
     """
-    program = run.oracle.make_program(1, devices) if isinstance(run.oracle, AskingOracle) else None
-    with interruptible():
+    with interruptible(), opened_program([run], devices, placing) as program:
         return answer(training(run, directory, restored, callbacks, warn), program)
 
 

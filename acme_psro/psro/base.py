@@ -114,6 +114,13 @@ def require_independent(state: PSROState[PolicyT, PayoffsT]) -> MetaStrategy:
     return product
 
 
+def complete_as_they_are(
+    tasks: Sequence[BestResponseTask[PolicyT, PayoffsT]], responses: Sequence[Response[PolicyT]]
+) -> tuple[Sequence[BestResponseTask[PolicyT, PayoffsT]], Sequence[Response[PolicyT]]]:
+    """Returns tasks and responses as they are: every player has its own."""
+    return tasks, responses
+
+
 def know_no_payoffs(responses: Sequence[Response[PolicyT]]) -> None:
     """Returns None: responses do not bring payoffs along."""
     del responses
@@ -131,12 +138,21 @@ class Loop(Generic[PolicyT, PayoffsT]):
       population_size: the number of policies of each player, if populations do not grow: a response's
         `others` are the player's whole population then, and take the place of the one before. None if they
         grow.
+      replaces: True if populations grow, but their policies may change as they do: a response's `others` are
+        the player's whole population then, too.
       known_payoffs: returns the payoffs of populations of a fixed size, if their responses bring them along;
         None if they are to be computed.
+      complete: returns tasks and responses with those of players who were not asked, because others answer
+        for them, see `acme_psro.psro.symmetric`.
     """
 
     solve: Callable[[Question[PolicyT, PayoffsT]], Solution]
     tasks: Callable[[PSROState[PolicyT, PayoffsT]], list[BestResponseTask[PolicyT, PayoffsT]]] = tasks_of
     takes_others: bool = False
     population_size: int | None = None
+    replaces: bool = False
     known_payoffs: Callable[[Sequence[Response[PolicyT]]], PayoffsT | None] = know_no_payoffs
+    complete: Callable[
+        [Sequence[BestResponseTask[PolicyT, PayoffsT]], Sequence[Response[PolicyT]]],
+        tuple[Sequence[BestResponseTask[PolicyT, PayoffsT]], Sequence[Response[PolicyT]]],
+    ] = complete_as_they_are

@@ -5,17 +5,21 @@ equilibrium of the meta-game. Such equilibria exist, and can be computed, in eve
 players and with any sums. Players respond to the others' joint draw, never to their marginals:
 
 - JPSRO(CCE): every player responds once, as if it did not know what was drawn for it.
-- JPSRO(CE): every player responds once to each policy that is recommended to it, knowing which one.
+- JPSRO(CE): every player responds to a policy that is recommended to it, knowing which one: to the one with
+  the largest gap, or to each of them.
+
+With all responses, populations double in an iteration as long as all policies are recommended, and meta-games
+soon become too large to solve.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from acme_psro.evaluation.correlated import gaps
+from acme_psro.evaluation.correlated import gaps, recommendation_gaps
 from acme_psro.games.tree import GameTree
-from acme_psro.meta_game.base import MetaGame
-from acme_psro.meta_game.profiles import recommendations
+from acme_psro.meta_game.base import MetaGame, PayoffsT, PolicyT
+from acme_psro.meta_game.profiles import cell_probabilities, recommendations
 from acme_psro.oracles.base import BestResponseTask
 from acme_psro.policies.meta_strategy import JointStrategy
 from acme_psro.policies.tabular import Policy
@@ -28,7 +32,11 @@ _LEAST_PROBABILITY = 1e-6
 
 
 def make_loop(
-    tree: GameTree, meta_game: MetaGame[Policy, np.ndarray], solve: SolveMetaGame, concept: Concept
+    tree: GameTree,
+    meta_game: MetaGame[Policy, np.ndarray],
+    solve: SolveMetaGame,
+    concept: Concept,
+    ce_responses: str = "largest_gap",
 ) -> Loop[Policy, np.ndarray]:
     """Returns the loop in a compiled game, with exact gaps as its figures.
 
@@ -40,8 +48,10 @@ def make_loop(
       tree: the compiled game.
       meta_game: knows payoffs.
       solve: the meta-solver, which returns a joint distribution.
-      concept: the meta-solver's solution concept. If it is a correlated equilibrium, there is a response to
-        each recommendation.
+      concept: the meta-solver's solution concept. If it is a correlated equilibrium, there are responses to
+        recommendations.
+      ce_responses: to which ones: "largest_gap" for that recommendation of each player
+        after which it gains most, weighed by its probability, "all" for each one.
     """
 
     def solve_payoffs(question: Question[Policy, np.ndarray]) -> Solution:
@@ -55,7 +65,33 @@ def make_loop(
         }
         return Solution(joint, figures)
 
-    return Loop(solve_payoffs, _tasks_by_recommendation if concept is Concept.CE else tasks_of)
+    def largest_gaps(state: PSROState[Policy, np.ndarray]) -> list[BestResponseTask[Policy, np.ndarray]]:
+        return _tasks_of_largest_gaps(tree, state, meta_game.tensor(state.payoffs))
+
+    if concept is not Concept.CE:
+        return Loop(solve_payoffs, tasks_of)
+    return Loop(solve_payoffs, largest_gaps if ce_responses == "largest_gap" else _tasks_by_recommendation)
+
+
+def make_sampled_loop(
+    meta_game: MetaGame[PolicyT, PayoffsT], solve: SolveMetaGame
+) -> Loop[PolicyT, PayoffsT]:
+    """Returns JPSRO(CCE) for payoffs that are estimates, with the welfare by them as its figure.
+
+    Args:
+      meta_game: knows payoffs.
+      solve: the meta-solver, which returns a joint distribution.
+    """
+
+    def solve_payoffs(question: Question[PolicyT, PayoffsT]) -> Solution:
+        tensor = meta_game.tensor(question.payoffs)
+        joint = require_joint(solve(tensor))
+        cells = cell_probabilities(joint, tensor.shape[1:])
+        # Profiles without weight do not count, and their means may be NaN.
+        drawn = cells > 0
+        return Solution(joint, {"welfare": float(tensor[:, drawn].sum(axis=0) @ cells[drawn])})
+
+    return Loop(solve_payoffs)
 
 
 def require_joint(meta_strategy: object) -> JointStrategy:
@@ -67,6 +103,23 @@ def require_joint(meta_strategy: object) -> JointStrategy:
     if not isinstance(meta_strategy, JointStrategy):
         raise ValueError("--loop=jpsro needs a meta-solver that returns a joint distribution over profiles.")
     return meta_strategy
+
+
+def _tasks_of_largest_gaps(
+    tree: GameTree, state: PSROState[Policy, np.ndarray], payoffs: np.ndarray
+) -> list[BestResponseTask[Policy, np.ndarray]]:
+    """Returns a task for each player: a response to the recommendation after which it gains most.
+
+    It counts as one task, with what it gains if the player responds to this recommendation alone.
+    """
+    joint = require_joint(state.meta_strategy)
+    tasks = []
+    for player in range(len(state.populations)):
+        found = recommendation_gaps(tree, state.populations, joint, player, payoffs)
+        best = max(found, key=lambda each: each.gap)
+        task = BestResponseTask(player, state.populations, best.told, state.payoffs, best.weight)
+        tasks.append(task)
+    return tasks
 
 
 def _tasks_by_recommendation(

@@ -80,7 +80,8 @@ def advance(
       loop: solves the populations.
       holds: returns True if a population has a response already; then it is not added again.
     """
-    if loop.population_size is None:
+    tasks, responses = loop.complete(tasks, responses)
+    if loop.population_size is None and not loop.replaces:
         # A policy is only ever appended: indices in old payoffs stay valid, and only new cells are computed.
         by_player = responses_by_player(tasks, responses, len(state.populations))
         populations = tuple(
@@ -91,7 +92,10 @@ def advance(
     else:
         populations = tuple(response.others for response in responses)
         known = loop.known_payoffs(responses)
-        payoffs = meta_game.extend(populations, None) if known is None else known
+        if known is None:
+            stays = loop.replaces and _stay(state.populations, populations, holds)
+            known = meta_game.extend(populations, state.payoffs if stays else None)
+        payoffs = known
     summaries = summarise(tasks, responses, len(state.populations))
     solution = loop.solve(Question(populations, payoffs, summaries, state.meta_strategy, state.payoffs))
     return PSROState(
@@ -172,11 +176,20 @@ def has_changed(
     holds: Holds[PolicyT],
 ) -> bool:
     """Returns True if an iteration has changed the populations."""
-    if loop.population_size is None:
-        return [len(own) for own in before.populations] != [len(own) for own in after.populations]
+    if [len(own) for own in before.populations] != [len(own) for own in after.populations]:
+        return True
+    if loop.population_size is None and not loop.replaces:
+        return False
     # Equal payoffs are not enough: members that changed without any effect on them have other responses.
-    return not all(
+    return not _stay(before.populations, after.populations, holds)
+
+
+def _stay(
+    before: Sequence[tuple[PolicyT, ...]], after: Sequence[tuple[PolicyT, ...]], holds: Holds[PolicyT]
+) -> bool:
+    """Returns True if all policies of populations are what they were, whatever was added to them."""
+    return all(
         holds((old,), new)
-        for olds, news in zip(before.populations, after.populations, strict=True)
-        for old, new in zip(olds, news, strict=True)
+        for olds, news in zip(before, after, strict=True)
+        for old, new in zip(olds, news[: len(olds)], strict=True)
     )

@@ -27,6 +27,7 @@ class Parts(NamedTuple):
       tolerance: the run ends once no player gains more than this, in utility units.
       neupl: the population of the loop "neupl".
       concept: the meta-solver's solution concept, of the loop "jpsro".
+      ce_responses: the recommendations to which players respond in that loop.
     """
 
     tree: GameTree
@@ -35,6 +36,7 @@ class Parts(NamedTuple):
     tolerance: float
     neupl: NeuPLConfig = NeuPLConfig()
     concept: Concept = Concept.NASH
+    ce_responses: str = "largest_gap"
 
 
 class LoopEntry(NamedTuple):
@@ -50,6 +52,9 @@ class LoopEntry(NamedTuple):
       default_solver: the meta-solver that it asks if none is named.
       converges: False if it may stop short of an equilibrium even with exact responses.
       is_joint: True if its meta-solvers return joint distributions, False if they return marginals.
+      may_share: True if both players of a symmetric game may have one population.
+      distils: True if responses are learned on the device and distilled into one network of all players, see
+        `acme_psro.neupl.distilling_oracle`.
     """
 
     summary: str
@@ -61,6 +66,13 @@ class LoopEntry(NamedTuple):
     default_solver: str = "nash"
     converges: bool = True
     is_joint: bool = False
+    may_share: bool = False
+    distils: bool = False
+
+    @property
+    def is_lasting(self) -> bool:
+        """Returns True if a policy never changes once it has joined its population."""
+        return not (self.trains_members or self.distils)
 
 
 def _make_psro(parts: Parts) -> Loop[Policy, np.ndarray]:
@@ -85,7 +97,13 @@ def _make_anytime(parts: Parts) -> Loop[Policy, np.ndarray]:
 def _make_jpsro(parts: Parts) -> Loop[Policy, np.ndarray]:
     from acme_psro.psro import joint
 
-    return joint.make_loop(parts.tree, parts.meta_game, parts.solve, parts.concept)
+    return joint.make_loop(parts.tree, parts.meta_game, parts.solve, parts.concept, parts.ce_responses)
+
+
+def _make_neupl_jpsro(parts: Parts) -> Loop[Policy, np.ndarray]:
+    from acme_psro.psro import neupl_joint
+
+    return neupl_joint.make_loop(parts.tree, parts.meta_game, parts.solve)
 
 
 def _make_rectified(parts: Parts) -> Loop[Policy, np.ndarray]:
@@ -107,14 +125,28 @@ def _make_neupl(parts: Parts) -> Loop[Policy, np.ndarray]:
 
 LOOPS: dict[str, LoopEntry] = {
     "psro": LoopEntry(
-        "mixes whole policies by a meta-solver", _make_psro, needs_tree=False, uses_solver=True
+        "mixes whole policies by a meta-solver",
+        _make_psro,
+        needs_tree=False,
+        uses_solver=True,
+        may_share=True,
     ),
     "jpsro": LoopEntry(
         "mixes whole policies of all players together, by a correlated equilibrium",
         _make_jpsro,
+        needs_tree=False,
         uses_solver=True,
         default_solver="max_gini_cce",
         is_joint=True,
+        may_share=True,
+    ),
+    "neupl_jpsro": LoopEntry(
+        "mixes policies of all players together that are all of one network",
+        _make_neupl_jpsro,
+        uses_solver=True,
+        default_solver="max_gini_cce",
+        is_joint=True,
+        distils=True,
     ),
     "xdo": LoopEntry("mixes the actions of policies, by a restricted game in extensive form", _make_xdo),
     "anytime": LoopEntry(
@@ -173,10 +205,22 @@ def check_solver_serves(name: str, meta_solver: str) -> None:
       ValueError: a name is unknown, or the kind is another one. The message lists meta-solvers of the kind.
     """
     entry = get_loop(name)
-    if not entry.uses_solver or properties_of(meta_solver).is_joint == entry.is_joint:
+    if not entry.uses_solver:
+        return
+    alike = [each for each in SOLVERS if properties_of(each).is_joint == entry.is_joint]
+    if entry.distils:
+        # A player has one response, and one new member, whatever is recommended to it.
+        alike = [each for each in alike if properties_of(each).concept is not Concept.CE]
+        if properties_of(meta_solver).concept is Concept.CE:
+            raise ValueError(
+                f"--loop={name} has one response a player, for coarse correlated equilibria, and meta-solver "
+                f"{meta_solver} asks for one for each recommendation; use one of "
+                f"{', '.join(sorted(alike))}, or --loop=jpsro."
+            )
+    if properties_of(meta_solver).is_joint == entry.is_joint:
         return
     kinds = ("marginals", "a joint distribution")
-    fitting = ", ".join(sorted(each for each in SOLVERS if properties_of(each).is_joint == entry.is_joint))
+    fitting = ", ".join(sorted(alike))
     other = "" if entry.is_joint else ", or --loop=jpsro"
     raise ValueError(
         f"meta-solver {meta_solver} returns {kinds[not entry.is_joint]}, and --loop={name} needs "

@@ -13,6 +13,7 @@ from acme_psro.solvers import (
     alpha_rank,
     correlated,
     general_sum_nash,
+    internal_regret_matching,
     joint_regret_matching,
     last_k,
     max_entropy_nash,
@@ -44,11 +45,13 @@ SOLVERS: dict[str, Solver] = {
     "half_epsilon_max_gini_cce": functools.partial(correlated.max_gini, share=0.5),
     "half_epsilon_max_gini_ce": functools.partial(correlated.max_gini, concept=Concept.CE, share=0.5),
     "min_epsilon_max_gini_cce": correlated.min_epsilon_max_gini,
+    "min_epsilon_max_gini_ce": functools.partial(correlated.min_epsilon_max_gini, concept=Concept.CE),
     "max_entropy_cce": correlated.max_entropy,
     "max_entropy_ce": functools.partial(correlated.max_entropy, concept=Concept.CE),
     "max_welfare_cce": correlated.max_welfare,
     "max_welfare_ce": functools.partial(correlated.max_welfare, concept=Concept.CE),
     "regret_matching_cce": joint_regret_matching.regret_matching_plus,
+    "regret_matching_ce": internal_regret_matching.solve,
     "hedge_cce": joint_regret_matching.hedge,
 }
 

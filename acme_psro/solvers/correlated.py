@@ -9,23 +9,19 @@ are unique. All three treat players and policies alike, whatever their order.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from acme_psro.meta_game.payoffs import check_payoffs
 from acme_psro.policies.meta_strategy import JointStrategy
-from acme_psro.solvers.even_distributions import by_rounds, most_even, most_random
+from acme_psro.solvers import columns
+from acme_psro.solvers.even_distributions import most_even, most_random
 from acme_psro.solvers.incentives import Incentives, incentives, prepare, to_joint
 from acme_psro.solvers.properties import Concept
 
-if TYPE_CHECKING:
-    import scipy.sparse
-
 # Welfare may fall short of its largest value by this share of the range of welfare.
 _EQUAL_WELFARE = 1e-8
-# Limit on the time of one linear program.
-_MOST_SECONDS = 600.0
 
 # (deviations `[R, n]`, what they may gain `[R]`) -> the distribution `[n]` of a criterion.
 Choose = Callable[[Any, np.ndarray], np.ndarray]
@@ -94,10 +90,12 @@ def max_welfare(payoffs: np.ndarray, *, concept: Concept = Concept.CCE) -> Joint
     if spread == 0.0:
         return to_joint(most_even(found.rows, bounds), unit.shape[1:], found, bounds)
     scaled = (welfare - welfare.min()) / spread
-    least = _largest(scaled, found.rows) - _EQUAL_WELFARE
+    optimum = columns.largest(scaled, found.rows)
+    least = float(scaled @ optimum.x) - _EQUAL_WELFARE
     # The entries of x sum to 1, so that `scaled @ x >= least` is a homogeneous constraint.
     rows = scipy.sparse.vstack([(least - scaled)[None], found.rows], format="csr")
-    return to_joint(most_even(rows, np.append(0.0, bounds)), unit.shape[1:], found, bounds)
+    cells = _most_even_of(optimum, rows, np.append(0.0, bounds))
+    return to_joint(cells, unit.shape[1:], found, bounds)
 
 
 def min_epsilon_max_gini(payoffs: np.ndarray, *, concept: Concept = Concept.CCE) -> JointStrategy:
@@ -114,17 +112,28 @@ def min_epsilon_max_gini(payoffs: np.ndarray, *, concept: Concept = Concept.CCE)
       ValueError: the payoffs are malformed (`check_payoffs`).
       RuntimeError: a program was not solved.
     """
-    import scipy.sparse
-
     unit = prepare(payoffs)
     found = incentives(unit, concept)
-    number, size = found.rows.shape
+    number = found.rows.shape[0]
     if not number:
         return to_joint(most_even(found.rows, np.zeros(0)), unit.shape[1:], found, np.zeros(0))
-    widened = scipy.sparse.hstack([found.rows, -np.ones((number, 1))], format="csr")
-    lowest = float(_minimise(np.append(np.zeros(size), 1.0), widened, size)[-1])
-    bounds = np.full(number, lowest + _EQUAL_WELFARE)
-    return to_joint(most_even(found.rows, bounds), unit.shape[1:], found, bounds)
+    optimum = columns.least_bound(found.rows)
+    bounds = np.full(number, optimum.bound + _EQUAL_WELFARE)
+    return to_joint(_most_even_of(optimum, found.rows, bounds), unit.shape[1:], found, bounds)
+
+
+def _most_even_of(optimum: columns.Optimum, rows: Any, bounds: np.ndarray) -> np.ndarray:
+    """Returns the most even of all optimal distributions `[n]`, which lie in a face of few cells.
+
+    Args:
+      optimum: one of them.
+      rows: `[R, n]` sparse, the constraints of all.
+      bounds: `[R]`.
+    """
+    face = np.flatnonzero(optimum.face)
+    cells = np.zeros(len(optimum.face))
+    cells[face] = most_even(rows.tocsc()[:, face].tocsr(), bounds)
+    return cells
 
 
 def _bounds(found: Incentives, payoffs: np.ndarray, epsilon: float, share: float) -> np.ndarray:
@@ -143,35 +152,3 @@ def _bounds(found: Incentives, payoffs: np.ndarray, epsilon: float, share: float
     # A player whose payoffs are all equal has no deviation that changes anything.
     spreads = np.where(spreads > 0.0, spreads, 1.0)
     return epsilon / spreads[found.players] + share * largest
-
-
-def _largest(weights: np.ndarray, rows: scipy.sparse.csr_array) -> float:
-    """Returns the largest `weights @ x` of distributions with `rows @ x <= 0`."""
-
-    def solve(matrix: Any, limits: np.ndarray) -> np.ndarray:
-        del limits
-        return _minimise(-weights, matrix, len(weights))
-
-    best = np.eye(1, len(weights), int(weights.argmax()))[0]
-    return float(weights @ by_rounds(rows, np.zeros(rows.shape[0]), best, solve))
-
-
-def _minimise(cost: np.ndarray, rows: Any, num_cells: int) -> np.ndarray:
-    """Returns x of the least `cost @ x` with `rows @ x <= 0`; its first entries are a distribution.
-
-    Raises:
-      RuntimeError: HiGHS found no optimum.
-    """
-    import scipy.sparse
-
-    from acme_psro.solvers import highs
-
-    is_cell = np.arange(len(cost)) < num_cells
-    program = highs.LinearProgram(
-        cost,
-        scipy.sparse.csr_array(rows),
-        scipy.sparse.csr_array(is_cell[None].astype(np.float64)),
-        np.ones(1),
-        np.where(is_cell, 0.0, -np.inf),
-    )
-    return next(highs.optima(program, _MOST_SECONDS)).x

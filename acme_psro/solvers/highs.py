@@ -54,7 +54,7 @@ class Optimum(NamedTuple):
     method: str
 
 
-def optima(program: LinearProgram, max_seconds: float) -> Iterator[Optimum]:
+def optima(program: LinearProgram, max_seconds: float, simplex_first: bool = False) -> Iterator[Optimum]:
     """Yields optima of one program, each found with more effort than the one before.
 
     HiGHS's tolerances are absolute. A caller should therefore measure how good an optimum is for its own
@@ -64,12 +64,13 @@ def optima(program: LinearProgram, max_seconds: float) -> Iterator[Optimum]:
       program: the program.
       max_seconds: limit on the time of all methods together, which the last one may exceed by five seconds.
         The caller's time between them counts too.
+      simplex_first: True to begin with the simplex method.
 
     Raises:
       RuntimeError: no method found an optimum within the time.
     """
     start, message, found = time.monotonic(), "there was no time", False
-    for name, method, options in _ATTEMPTS:
+    for name, method, options in _ATTEMPTS[::-1] if simplex_first else _ATTEMPTS:
         left = max_seconds - (time.monotonic() - start)
         if left <= 0:
             break

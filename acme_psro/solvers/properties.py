@@ -57,7 +57,14 @@ PROPERTIES: dict[str, Properties] = {
         Properties(concept=Concept.CCE, is_joint=True),
     ),
     **dict.fromkeys(
-        ("max_gini_ce", "half_epsilon_max_gini_ce", "max_entropy_ce", "max_welfare_ce"),
+        (
+            "max_gini_ce",
+            "half_epsilon_max_gini_ce",
+            "min_epsilon_max_gini_ce",
+            "max_entropy_ce",
+            "max_welfare_ce",
+            "regret_matching_ce",
+        ),
         Properties(concept=Concept.CE, is_joint=True),
     ),
     "uniform": Properties(concept=Concept.NONE),

@@ -39,12 +39,20 @@ _MAY_DIFFER = (
     "launchpad.exploiter_steps",
     "launchpad.learner_devices",
     "launchpad.max_parallel_programs",
+    "launchpad.program",
     "simulation.payoff_workers",
 )
 # Bytes in a name that every usual file system allows.
 _LONGEST_NAME = 255
 # Values of settings that did not exist when older runs were begun, or that are written only if they differ.
-_ONCE = {"payoffs": "exact", "loop": "psro", "warm_start": "none", "exact_every": 1}
+_ONCE = {
+    "payoffs": "exact",
+    "loop": "psro",
+    "warm_start": "none",
+    "exact_every": 1,
+    "symmetric": False,
+    "ce_responses": "all",
+}
 
 Config = Mapping[str, Any]
 
@@ -131,10 +139,10 @@ def check(
       RunDirectoryError: it may not; the message says why and what to do.
     """
     path = directory / "config.json"
-    _check_place(directory)
+    check_place(directory)
     for part in (directory / "checkpoints", directory / "events"):
         if part.exists():
-            _check_place(part)
+            check_place(part)
     if not path.exists():
         if begun(directory / "checkpoints"):
             raise RunDirectoryError(
@@ -157,8 +165,12 @@ def check(
         )
 
 
-def _check_place(directory: Path) -> None:
-    """Checks that the path is a directory, or that one can be made there."""
+def check_place(directory: Path) -> None:
+    """Checks that the path is a directory, or that one can be made there.
+
+    Raises:
+      RunDirectoryError: it is not, or it cannot be written to.
+    """
     for name in directory.parts:
         if len(os.fsencode(name)) > _LONGEST_NAME:
             raise RunDirectoryError(f"the name {name[:40]}.. is too long: choose another --output_dir.")

@@ -17,6 +17,10 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from acme_psro.system.executors.base import Running
 
 # Time that the rest of a group gets to end by itself after its leader has ended.
 _ORPHAN_SECONDS = 5.0
@@ -35,6 +39,9 @@ for attempt in 1 2 3 4 5 6 7 8 9 10; do
 done
 rm -rf -- "$1"
 """
+# Ray ends a worker's children together with the worker, by their parent's number, but not what they have
+# started. The watchdog must outlive them, so it is the child of a shell that only waits for it.
+_KEEPER = '/bin/sh -c "$1" acme_psro_watchdog "$2" <&3 3<&- & exec <&- 3<&-; wait'
 
 
 class Group:
@@ -45,15 +52,23 @@ class Group:
     Args:
       command: the program to run, with its arguments.
       environment: environment variables, in addition to those of this process. They take precedence.
+      scratch: the group's directory for temporary files, which is removed at the end; None for a new one.
+      current: the current directory of the command; None for that of this process.
 
     Raises:
       OSError: the program does not exist or cannot be started.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        self._scratch = tempfile.mkdtemp(prefix="acme_psro_")
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        scratch: Path | None = None,
+        current: str | None = None,
+    ) -> None:
+        self._scratch = str(scratch or tempfile.mkdtemp(prefix="acme_psro_"))
         self._watchdog = subprocess.Popen(
-            ["/bin/sh", "-c", _WATCHDOG, "acme_psro_watchdog", self._scratch],
+            ["/bin/sh", "-c", f"exec 3<&0; {_KEEPER}", "acme_psro_keeper", _WATCHDOG, self._scratch],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -62,14 +77,16 @@ class Group:
         # A file and not a pipe: a pipe that is not read would block the child as soon as it is full.
         self._printed = Path(self._scratch) / "printed"
         try:
-            self._child = self._start(command, dict(environment))
+            self._child = self._start(command, dict(environment), current)
         except BaseException:
             self._tell_watchdog("none")
             self._clean_up()
             raise
         self._tell_watchdog(str(self._child.pid))
 
-    def _start(self, command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen:
+    def _start(
+        self, command: Sequence[str], environment: dict[str, str], current: str | None
+    ) -> subprocess.Popen:
         with open(self._printed, "wb") as printed:
             return subprocess.Popen(
                 command,
@@ -77,8 +94,13 @@ class Group:
                 stdout=printed,
                 stderr=printed,
                 env=os.environ | environment | {"TMPDIR": self._scratch},
+                cwd=current,
                 start_new_session=True,
             )
+
+    def has_begun(self) -> bool:
+        """Returns True: the command runs at once."""
+        return True
 
     def poll(self) -> int | None:
         """Returns the child's exit code, or None while it runs. After a kill by signal n, the code is -n."""
@@ -95,9 +117,18 @@ class Group:
             self._child.terminate()
 
     def end(self, seconds: float) -> None:
-        """Waits for the child to end, then kills all processes of the group and removes the temporary files.
+        """Does what `stop` does, and removes the temporary files.
 
         If this call is interrupted, it can be repeated.
+
+        Args:
+          seconds: the longest time to wait before the group is killed.
+        """
+        self.stop(seconds)
+        self._clean_up()
+
+    def stop(self, seconds: float) -> None:
+        """Waits for the child to end, then kills all processes of the group. It can be repeated.
 
         Args:
           seconds: the longest time to wait before the group is killed.
@@ -111,7 +142,6 @@ class Group:
         self._send(signal.SIGKILL)
         self._child.wait()
         self._wait_until_gone(_KILLED_SECONDS)
-        self._clean_up()
 
     def _send(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -136,7 +166,7 @@ class Group:
                 self._watchdog.stdin.flush()
 
 
-def end_all(groups: Sequence[Group], seconds: float) -> None:
+def end_all(groups: Sequence[Running], seconds: float) -> None:
     """Asks all groups to end, then kills the groups that are left.
 
     Args:

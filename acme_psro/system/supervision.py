@@ -1,4 +1,4 @@
-"""Supervision of jobs: runs them as child processes, in parallel, and relaunches those that fail or hang.
+"""Supervision of jobs: runs their commands, in parallel, and relaunches those that fail or hang.
 
 The progress of a job is on disk, and the job's own functions (`Job.is_done`, `Job.landmark`, `Job.signs`)
 read it. A command that is launched again resumes from that progress. The caller itself may be killed at any
@@ -11,9 +11,12 @@ import dataclasses
 import signal
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from acme_psro.system.process_groups import Group, end_all, interruptible
+from acme_psro.system.executors.base import LOST, Executor, Running
+from acme_psro.system.executors.local import LocalExecutor
+from acme_psro.system.process_groups import end_all, interruptible
 
 # The exit code of a command that rejects its input. Launching it again would not help.
 BAD_INPUT = 2
@@ -62,6 +65,10 @@ class Job:
         sizes of its tables. Each one must change at least every `hang_seconds`, counted from the launch, or
         from its first appearance if it appeared later.
       environment: environment variables, in addition to those of this process. They take precedence.
+      directory: the directory in which the command leaves its results, as the command names it. It travels to
+        another machine and back; None if the job runs on this machine only.
+      inputs: files and directories that the command reads, as it names them. They travel there.
+      marker: name of the file in the directory that says that the results are complete: it comes back last.
     """
 
     name: str
@@ -71,6 +78,9 @@ class Job:
     landmark: Callable[[], Hashable] = lambda: None
     signs: Callable[[], Mapping[str, Hashable]] = dict
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    directory: Path | None = None
+    inputs: Sequence[Path] = ()
+    marker: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,11 +143,12 @@ class _Run:
       group: the processes of the current launch, or of the last one. None before the first launch.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, executor: Executor) -> None:
         self.job = job
+        self._executor = executor
         self.failures = 0
         self.due = 0.0
-        self.group: Group | None = None
+        self.group: Running | None = None
         self._landmark: Hashable = None
         self._launched_at = 0.0
         self._seen: dict[str, tuple[Hashable, float]] = {}
@@ -146,7 +157,7 @@ class _Run:
         self._landmark = self.job.landmark()
         self._launched_at = time.monotonic()
         self._seen = {name: (sign, self._launched_at) for name, sign in self.job.signs().items()}
-        self.group = Group(self.job.command, self.job.environment)
+        self.group = self._executor.start(self.job)
 
     def quiet_seconds(self) -> float:
         """Returns the age in seconds of the oldest sign of life, or of the launch if there are no signs.
@@ -155,6 +166,10 @@ class _Run:
         of a program may hang while the others still make progress.
         """
         now, before = time.monotonic(), self._seen
+        if self.group is not None and not self.group.has_begun():
+            # It waits for a machine: nothing is heard of it before it runs.
+            self._launched_at = now
+            before = {}
         self._seen = {
             name: before[name] if name in before and before[name][0] == sign else (sign, now)
             for name, sign in self.job.signs().items()
@@ -223,6 +238,8 @@ class _Supervisor:
         # The code is None only if the child was still running, which means that it hung.
         if code is None:
             return f"showed no sign of life for {self.hang_seconds} s"
+        if code == LOST:
+            return printed
         killed = [f"killed by {each.name}" for each in signal.Signals if each == -code]
         ended = f"ended with code {code} before it was done" + (f": {printed}" if printed else "")
         return killed[0] if killed else ended
@@ -238,6 +255,8 @@ def run_all(
     stop_seconds: float = 20.0,
     on_event: Callable[[Event], None] = lambda event: None,
     on_poll: Callable[[], None] = lambda: None,
+    on_failed: Callable[[JobError], None] | None = None,
+    executor: Executor | None = None,
 ) -> None:
     """Runs jobs until all are done. Jobs that are done already are not launched.
 
@@ -256,16 +275,20 @@ def run_all(
       stop_seconds: seconds that a child has to end after it was asked to.
       on_event: called with each event.
       on_poll: called once per check, in the thread of the caller.
+      on_failed: called with the error of a job that must not be launched again, while the others go on. With
+        None, the error is raised and ends the others.
+      executor: carries out the commands; None for child processes of this process.
 
     Raises:
-      ValueError: a child rejected its input, or `at_once` is less than 1.
-      JobError: a job failed too often, or in a way that a relaunch cannot mend.
+      ValueError: `at_once` is less than 1, or a child rejected its input and there is no `on_failed`.
+      JobError: a job failed too often, or in a way that a relaunch cannot mend, and there is no `on_failed`.
       KeyboardInterrupt: Ctrl-C was pressed, or SIGTERM was received.
     """
     if at_once < 1:
         raise ValueError(f"at least 1 job must run at once, not {at_once}.")
     supervisor = _Supervisor(retries or Retries(), hang_seconds, stop_seconds, on_event)
-    waiting, running = [_Run(job) for job in jobs if not job.is_done()], list[_Run]()
+    carrying = executor or LocalExecutor()
+    waiting, running = [_Run(job, carrying) for job in jobs if not job.is_done()], list[_Run]()
     with interruptible():
         try:
             while waiting or running:
@@ -277,9 +300,25 @@ def run_all(
                 time.sleep(poll_seconds)
                 on_poll()
                 for run in [run for run in running if supervisor.has_ended(run)]:
-                    is_done = supervisor.settle(run)
+                    is_done = _settle(supervisor, run, on_failed)
                     running.remove(run)
                     # A job that was begun comes before those that were not, so that few are half-finished.
                     waiting[:0] = [] if is_done else [run]
         finally:
             end_all([run.group for run in running if run.group is not None], stop_seconds)
+
+
+def _settle(supervisor: _Supervisor, run: _Run, on_failed: Callable[[JobError], None] | None) -> bool:
+    """Returns True if a job that has ended is over: done, or failed while others go on.
+
+    Raises:
+      ValueError: the child rejected its input.
+      JobError: the job failed and must not be launched again.
+    """
+    try:
+        return supervisor.settle(run)
+    except (ValueError, JobError) as error:
+        if on_failed is None:
+            raise
+        on_failed(error if isinstance(error, JobError) else JobError(run.job.name, str(error)))
+        return True

@@ -8,7 +8,6 @@ Dimensions: `E` games.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -24,6 +23,7 @@ from acme.utils import counting, loggers, signals
 
 from agents.acme_layer.batched_adding import BatchAdder
 from agents.core import Key, Variables
+from agents.episode_statistics import EpisodeStatistics
 
 # (variables, key, observations [E, ..]) -> actions [E, ..] in the form that environments take, and the extras
 # of the actions: a mapping from names to arrays [E], which may be empty.
@@ -173,7 +173,7 @@ class BatchedLoop(core.Worker):
     def _run(self, num_episodes: int | None, num_steps: int | None) -> None:
         observation = self._games.reset()
         self._actor.observe_first(observation)
-        statistics = _EpisodeStatistics(self._games.num_games)
+        statistics = EpisodeStatistics(self._games.num_games)
         while not statistics.has_reached(num_episodes, num_steps):
             actions = self._actor.select_actions(observation)
             steps = self._games.step(actions)
@@ -186,51 +186,3 @@ class BatchedLoop(core.Worker):
                 counts = self._counter.increment(episodes=len(rows), steps=ended)
                 for row in rows:
                     self._logger.write({**row, **counts})
-
-
-class _EpisodeStatistics:
-    """Lengths and returns of the running episodes, and the number of finished ones."""
-
-    def __init__(self, num_games: int) -> None:
-        self._lengths = np.zeros(num_games, np.int64)
-        self._returns = np.zeros(num_games, np.float32)
-        self._started = np.full(num_games, time.time())
-        # The steps of all games together: so far, and up to the beginning of each game's running episode.
-        self._steps = 0
-        self._steps_at_start = np.zeros(num_games, np.int64)
-        self._episodes_ended = 0
-        self._steps_ended = 0
-
-    def has_reached(self, num_episodes: int | None, num_steps: int | None) -> bool:
-        """Returns True if a limit is given and the finished episodes, or their steps, have reached it."""
-        return (num_episodes is not None and self._episodes_ended >= num_episodes) or (
-            num_steps is not None and self._steps_ended >= num_steps
-        )
-
-    def add(self, reward: np.ndarray, last: np.ndarray) -> list[dict[str, Any]]:
-        """Adds one step of all games and returns a row for each episode that ended in it.
-
-        Args:
-          reward: `[E]` float32.
-          last: `[E]` bool, True if the step ended an episode.
-        """
-        self._lengths += 1
-        self._returns += reward
-        self._steps += len(reward)
-        ended = np.flatnonzero(last)
-        if not len(ended):
-            return []
-        now = time.time()
-        # An episode of one step can be shorter than the clock's resolution.
-        seconds = np.maximum(now - self._started[ended], 1e-9)
-        pace = (self._steps - self._steps_at_start[ended]) / seconds
-        values = (self._lengths[ended].tolist(), self._returns[ended], pace.tolist())
-        rows = [
-            dict(zip(("episode_length", "episode_return", "steps_per_second"), row, strict=True))
-            for row in zip(*values, strict=True)
-        ]
-        self._episodes_ended += len(ended)
-        self._steps_ended += int(self._lengths[ended].sum())
-        self._lengths[ended] = self._returns[ended] = 0
-        self._started[ended], self._steps_at_start[ended] = now, self._steps
-        return rows

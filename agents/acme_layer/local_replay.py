@@ -22,62 +22,16 @@ from acme import adders, types
 from acme.adders import reverb as reverb_adders
 
 from agents.acme_layer.replay import mark_decision
+from agents.ring import Ring
 
 
-class LocalReplay:
-    """A ring buffer of the newest transitions or sequences, sampled uniformly with replacement.
-
-    Args:
-      max_size: number of items to keep. The operating system assigns memory only as items are added.
-      seed: seed of the sampling.
-    """
-
-    def __init__(self, max_size: int, seed: int) -> None:
-        self._max_size = max_size
-        self._rng = np.random.default_rng(seed)
-        self._columns: Any = None
-        self._added = 0
-
-    def __len__(self) -> int:
-        return min(self._added, self._max_size)
-
-    def add(self, item: Any) -> None:
-        """Stores one item and overwrites the oldest one if the replay is full.
-
-        Args:
-          item: a tree of arrays without a batch axis. All items must have the same structure, shapes and
-            types.
-        """
-        if self._columns is None:
-            self._columns = tree.map_structure(self._allocate, item)
-        # A ring: once the array is full, this is the row of the oldest item.
-        row = self._added % self._max_size
-        for column, value in zip(tree.flatten(self._columns), tree.flatten(item), strict=True):
-            column[row] = value
-        self._added += 1
-
-    def sample(self, size: int) -> Any:
-        """Returns `size` random items as one tree of arrays `[size, ..]`.
-
-        The arrays are copies, which later calls of `add` do not change.
-
-        Raises:
-          ValueError: nothing was added yet.
-        """
-        if not self._added:
-            raise ValueError("an empty replay has nothing to draw: add transitions first.")
-        rows = self._rng.integers(len(self), size=size)
-        return tree.map_structure(lambda column: column[rows], self._columns)
+class LocalReplay(Ring):
+    """A ring buffer of the newest transitions or sequences, see `agents.ring.Ring`, as a learner's data."""
 
     def samples(self, size: int) -> Iterator[reverb.ReplaySample]:
         """Returns an endless iterator over samples of `size` items, in the form that learners take."""
         while True:
             yield reverb.ReplaySample(info=None, data=self.sample(size))
-
-    def _allocate(self, value: Any) -> np.ndarray:
-        value = np.asarray(value)
-        # Uninitialised pages take no memory until the first item is written to them.
-        return np.empty((self._max_size, *value.shape), value.dtype)
 
 
 class LocalQueue:

@@ -1,20 +1,24 @@
 """JPSRO with exact responses: ours against OpenSpiel's `jpsro`, iterations and seconds to an equilibrium.
 
-python -m experiments.benchmarks.jpsro
+python -m experiments.benchmarks.jpsro --figures=docs/results/jpsro.json
 
 Both sides solve meta-games by maximum Gini (C)CE and stop when the players' gains by exact best responses sum
 to less than `--gap`. The times of both sides exclude preparing the game: ours is compiled, theirs is loaded.
 Of OpenSpiel's loop only the functions that training needs are called, without those of its second, evaluating
-meta-solver. It needs cvxpy.
+meta-solver. It needs cvxpy. Correlated equilibria are sought by responses of the largest gaps, as OpenSpiel
+does, and by all responses, on our side alone. Games of the file of figures that are not measured now keep
+their rows.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import time
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from absl import flags
 
@@ -28,6 +32,7 @@ from acme_psro.oracles import exact
 from acme_psro.psro import joint, loop
 from acme_psro.solvers import get_solver
 from acme_psro.solvers.properties import properties_of
+from acme_psro.system.files import write_atomically
 from experiments.benchmarks.shared import table
 
 GAMES = (
@@ -45,12 +50,15 @@ flags.DEFINE_multi_string(
     "games", None, "OpenSpiel game string, may be repeated; by default a list of small ones."
 )
 flags.DEFINE_float("gap", 1e-4, "Sum of the players' gains at which a side is done.", lower_bound=0.0)
-flags.DEFINE_float("seconds", 120.0, "Limit on the time of OpenSpiel's side for each game and solver.")
+flags.DEFINE_float("seconds", 120.0, "Limit on the time of a side for each game and solver.")
 flags.DEFINE_integer("most", 200, "Limit on the iterations of a side.")
+flags.DEFINE_string("figures", None, "File of figures to write, as those in docs/results.")
 
 FLAGS = flags.FLAGS
 
 _SOLVERS = {"cce": ("max_gini_cce", "mgcce"), "ce": ("max_gini_ce", "mgce")}
+# Names of the runs, with the kind of equilibrium and the recommendations to which players respond.
+_RUNS = {"CCE": ("cce", "largest_gap"), "CE": ("ce", "largest_gap"), "CE, all responses": ("ce", "all")}
 _LEAST_SPEEDUP = 20
 _PEER = "open_spiel.python.algorithms.jpsro"
 
@@ -71,7 +79,14 @@ class Ending(NamedTuple):
     returns: tuple[float, ...]
 
 
-def run_ours(tree: GameTree, kind: str, gap: float, most: int) -> Ending:
+def run_ours(
+    tree: GameTree,
+    kind: str,
+    gap: float,
+    most: int,
+    seconds: float = float("inf"),
+    ce_responses: str = "largest_gap",
+) -> Ending:
     """Runs our side.
 
     Args:
@@ -79,20 +94,24 @@ def run_ours(tree: GameTree, kind: str, gap: float, most: int) -> Ending:
       kind: "cce" or "ce".
       gap: the gap at which it ends.
       most: limit on its iterations.
+      seconds: limit on its time, after which no further iteration begins.
+      ce_responses: to which recommendations players respond if the kind is "ce".
     """
     # The copy drops the values that earlier runs cached on the tree, because computing them counts as time.
     tree = dataclasses.replace(tree)
     name, _ = _SOLVERS[kind]
     meta_game, oracle = ExactMetaGame(tree), exact.make_oracle(tree)
-    jpsro = joint.make_loop(tree, meta_game, get_solver(name), properties_of(name).concept)
+    jpsro = joint.make_loop(tree, meta_game, get_solver(name), properties_of(name).concept, ce_responses)
     began = time.perf_counter()
     state = loop.initialise(meta_game, jpsro)
     while state.figures[f"{kind}_gap"] >= gap and state.iteration < most:
+        if time.perf_counter() - began > seconds:
+            break
         key = loop.iteration_key(0, state.iteration)
         state = loop.step(state, key, oracle=oracle, meta_game=meta_game, loop=jpsro)
-    seconds = time.perf_counter() - began
+    taken = time.perf_counter() - began
     returns = value(state.payoffs, joint.require_joint(state.meta_strategy))
-    return Ending(state.iteration, seconds, state.figures[f"{kind}_gap"], tuple(returns.tolist()))
+    return Ending(state.iteration, taken, state.figures[f"{kind}_gap"], tuple(returns.tolist()))
 
 
 def run_theirs(game: str, kind: str, gap: float, most: int, seconds: float) -> Ending:
@@ -140,21 +159,30 @@ def main() -> None:
     rows, verdicts = [], []
     for name in FLAGS.games or GAMES:
         tree = compile_game(name)
-        for kind in _SOLVERS:
-            ours = run_ours(tree, kind, FLAGS.gap, FLAGS.most)
-            theirs = run_theirs(name, kind, FLAGS.gap, FLAGS.most, FLAGS.seconds)
-            rows.append([f"{name}, {kind.upper()}", *_cells(ours), *_cells(theirs)])
-            is_done = theirs.gap < FLAGS.gap
-            # A peer that was cut short would have taken longer, and more iterations.
-            faster = theirs.seconds / ours.seconds
-            fewer = ours.iterations <= theirs.iterations or not is_done
-            verdicts.append(ours.gap < FLAGS.gap and faster >= _LEAST_SPEEDUP and fewer)
-            print(f"{name}, {kind.upper()}: {faster:.0f} times", flush=True)
+        for run, (kind, responses) in _RUNS.items():
+            ours = run_ours(tree, kind, FLAGS.gap, FLAGS.most, FLAGS.seconds, responses)
+            theirs = None
+            if responses == "largest_gap":
+                theirs = run_theirs(name, kind, FLAGS.gap, FLAGS.most, FLAGS.seconds)
+                is_done = theirs.gap < FLAGS.gap
+                # A peer that was cut short would have taken longer, and more iterations.
+                faster = theirs.seconds / ours.seconds
+                fewer = ours.iterations <= theirs.iterations or not is_done
+                verdicts.append(ours.gap < FLAGS.gap and faster >= _LEAST_SPEEDUP and fewer)
+                print(f"{name}, {run}: {faster:.0f} times", flush=True)
+            rows.append((name, run, ours, theirs))
     columns = [
         "game",
         *(f"{side} {each}" for side in ("ours", "jpsro") for each in ("iterations", "seconds", "gap")),
     ]
-    table.print_table(columns, rows)
+    table.print_table(
+        columns, [[f"{name}, {run}", *_cells(ours), *_cells(theirs)] for name, run, ours, theirs in rows]
+    )
+    if FLAGS.figures:
+        path = Path(FLAGS.figures)
+        before = json.loads(path.read_text()) if path.is_file() else {}
+        figures = make_figures(rows, before, FLAGS.gap)
+        write_atomically(str(path), (json.dumps(figures, indent=2) + "\n").encode())
     table.print_bar(
         f"gap {FLAGS.gap:g} in no more iterations and {_LEAST_SPEEDUP} times less time, "
         f"{sum(verdicts)} of {len(verdicts)}",
@@ -162,7 +190,40 @@ def main() -> None:
     )
 
 
-def _cells(ending: Ending) -> list[str]:
+def make_figures(
+    rows: Sequence[tuple[str, str, Ending, Ending | None]], before: Mapping[str, Any], gap: float
+) -> dict[str, Any]:
+    """Returns the file of figures: the one before, with the rows that were measured now.
+
+    Args:
+      rows: (game, run, our ending, OpenSpiel's ending if it has such a run).
+      before: the file so far.
+      gap: the gap at which a side is done.
+    """
+    made = {(row["cells"][0], row["cells"][1]): row for row in before.get("rows", [])}
+    for name, run, ours, theirs in rows:
+        cells = [f"`{name}`", run]
+        figures: dict[str, float] = {}
+        for side, ending in (("ours", ours), ("peer", theirs)):
+            if ending is None:
+                cells.append("")
+                continue
+            figures |= {f"{side}_{key}": value for key, value in ending._asdict().items() if key != "returns"}
+            cut = "" if ending.gap < gap else f", cut short at a gap of {{{side}_gap:.2g}}"
+            cells.append(f"{{{side}_iterations}} iterations, {{{side}_seconds:.2g}} s{cut}")
+        if theirs is not None:
+            figures["ratio"] = theirs.seconds / ours.seconds
+        at_least = "" if theirs is None or theirs.gap < gap else "over "
+        cells.append("" if theirs is None else f"{at_least}{{ratio:,.0f}}")
+        made[cells[0], run] = {"cells": cells, "figures": figures}
+    kept = {key: value for key, value in before.items() if key not in ("rows", "columns")}
+    columns = ["game", "equilibrium", "ours", "OpenSpiel's `jpsro`", "times as fast"]
+    return {**kept, "columns": columns, "rows": list(made.values())}
+
+
+def _cells(ending: Ending | None) -> list[str]:
+    if ending is None:
+        return [""] * 3
     return [str(ending.iterations), f"{ending.seconds:.3f}", f"{ending.gap:.1e}"]
 
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from acme_psro.agent_runs.neupl_program import launch
 from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
 from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
+from acme_psro.system.executors.placing import LOCAL, Placing
 from acme_psro.system.supervision import Event, Retries
 
 _POLL_SECONDS = 0.2
@@ -31,6 +32,7 @@ class BackgroundProgram:
       directory: its directory.
       on_event: called when the program starts, fails or is done, by `wait_for`.
       retries: see `acme_psro.system.supervision.run_all`.
+      placing: the machines on which the program runs.
     """
 
     def __init__(
@@ -39,9 +41,10 @@ class BackgroundProgram:
         directory: Path,
         on_event: Callable[[Event], None] = lambda event: None,
         retries: Retries | None = None,
+        placing: Placing = LOCAL,
     ) -> None:
         self._config, self._directory = config, directory
-        self._on_event, self._retries = on_event, retries
+        self._on_event, self._retries, self._placing = on_event, retries, placing
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._closing = threading.Event()
         self._lock = threading.Lock()
@@ -93,6 +96,7 @@ class BackgroundProgram:
                 on_event=self._add_event,
                 on_poll=self._check,
                 retries=self._retries,
+                placing=self._placing,
             )
         except _ClosedError:
             pass

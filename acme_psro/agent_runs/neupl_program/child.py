@@ -16,6 +16,7 @@ import agents.acme_layer.compat  # noqa: F401
 
 from acme_psro.agent_runs import directory as run_directory
 from acme_psro.agent_runs.checkpoints import open_checkpoints
+from acme_psro.agent_runs.child_process import log_to, make_or_refuse
 from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
 from acme_psro.agent_runs.neupl_program.layout import NeuPLLayout
 from acme_psro.agent_runs.neupl_program.parts import make_parts
@@ -32,12 +33,12 @@ def main(config_json: str, directory: Path) -> None:
     """
     child.begin()
     config = NeuPLProgramConfig.from_json(json.loads(config_json))
-    parts = child.make_or_refuse(lambda: make_parts(config), config.lp_launch_type)
+    parts = make_or_refuse(lambda: make_parts(config), config.lp_launch_type == "local_mp")
     write_config(directory, config.to_json())
     # A resumed program must not be taken for one that ended already.
     for name in ("ending", "finished", "failure"):
         (directory / f"{name}.json").unlink(missing_ok=True)
-    child.log_to(directory / "program.log")
+    log_to(directory / "program.log")
     with open_checkpoints(directory / "checkpoints") as checkpoints:
         run_directory.rewind(directory, checkpoints.read_counts().get("actor_steps", 0))
     child.run_and_exit(NeuPLLayout(config, parts, directory).build(), config.lp_launch_type, directory)

@@ -14,6 +14,7 @@ from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
 from acme_psro.neupl import history
 from acme_psro.neupl.values import Values
 from acme_psro.oracles.base import NO_WORK, Counts, Memory
+from acme_psro.system.executors.placing import LOCAL, Placing
 from acme_psro.system.supervision import Event
 
 
@@ -38,6 +39,7 @@ class Epochs:
       config: configuration of the program, with at least as many epochs as there will be calls.
       directory: the program's directory.
       on_event: called when the program starts, fails or is done.
+      placing: the machines on which the program runs.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class Epochs:
         config: NeuPLProgramConfig,
         directory: Path,
         on_event: Callable[[Event], None] = lambda event: None,
+        placing: Placing = LOCAL,
     ) -> None:
         self._config, self._directory, self._on_event = config, directory, on_event
+        self._placing = placing
         self._program: BackgroundProgram | None = None
         self._epoch = 0
         self._counts = NO_WORK
@@ -62,7 +66,9 @@ class Epochs:
           JobError: the program failed for good.
         """
         if self._program is None:
-            self._program = BackgroundProgram(self._config, self._directory, self._on_event)
+            self._program = BackgroundProgram(
+                self._config, self._directory, self._on_event, placing=self._placing
+            )
             self._program.__enter__()
         population = self._program.wait_for(min(self._epoch + 1, self._config.epochs))
         counts = _difference(population.counts, self._counts)

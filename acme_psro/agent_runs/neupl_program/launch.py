@@ -15,6 +15,8 @@ from acme_psro.agent_runs import launch as agent_launch
 from acme_psro.agent_runs.neupl_program import population_files
 from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
 from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
+from acme_psro.system.executors.choose import make_executor
+from acme_psro.system.executors.placing import LOCAL, Placing
 from acme_psro.system.supervision import Event, Job, Retries, run_all
 
 
@@ -26,6 +28,7 @@ def run(
     on_event: Callable[[Event], None] = lambda event: None,
     on_poll: Callable[[], None] = lambda: None,
     retries: Retries | None = None,
+    placing: Placing = LOCAL,
 ) -> NeuPLPopulation:
     """Runs the program until its last epoch, and returns the last population.
 
@@ -40,6 +43,7 @@ def run(
       on_event: called when the program starts, fails or is done.
       on_poll: called at each look at the directory; an error of it ends the program.
       retries: see `acme_psro.system.supervision.run_all`.
+      placing: the machines on which the program runs.
 
     Raises:
       ValueError: the configuration is refused.
@@ -58,6 +62,7 @@ def run(
         hang_seconds=agent_launch.HANG_SECONDS,
         on_event=on_event,
         on_poll=poll,
+        executor=make_executor(placing),
     )
     watch.look()
     return population_files.read(directory)
@@ -73,6 +78,9 @@ def make_job(config: NeuPLProgramConfig, directory: Path) -> Job:
         landmark=functools.partial(_landmark, directory),
         signs=functools.partial(run_directory.signs_of_life, directory, config.run),
         environment=agent_launch.environment_of(config.learner_devices),
+        directory=directory,
+        inputs=config.members.sink_files,
+        marker=run_directory.FINISHED,
     )
 
 

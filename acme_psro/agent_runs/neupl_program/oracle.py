@@ -24,6 +24,7 @@ from acme_psro.neupl.values import assess, estimated_values
 from acme_psro.oracles.base import NO_WORK, BestResponseTask, Response
 from acme_psro.policies.stored import PolicyFile, StoredPolicy
 from acme_psro.policies.tabular import Policy
+from acme_psro.system.executors.placing import LOCAL, Placing
 from acme_psro.system.supervision import Event
 
 # The metric of responses that counts the games from which their payoffs are estimated.
@@ -38,6 +39,7 @@ class ProgramOracle(Epochs):
       config: configuration of the program, with at least as many epochs as there will be calls.
       directory: the program's directory.
       on_event: called when the program starts, fails or is done.
+      placing: the machines on which the program runs.
     """
 
     def __init__(
@@ -46,8 +48,9 @@ class ProgramOracle(Epochs):
         config: NeuPLProgramConfig,
         directory: Path,
         on_event: Callable[[Event], None] = lambda event: None,
+        placing: Placing = LOCAL,
     ) -> None:
-        super().__init__(config, directory, on_event)
+        super().__init__(config, directory, on_event, placing)
         self._tree = tree
 
     def __call__(self, key: np.ndarray, tasks: Sequence[Task]) -> list[Response[Policy]]:
@@ -75,6 +78,7 @@ class SampledProgramOracle(Epochs):
       directory: the program's directory.
       store: (player, index, member) -> the member as a file, which never changes.
       on_event: called when the program starts, fails or is done.
+      placing: the machines on which the program runs.
     """
 
     def __init__(
@@ -83,8 +87,9 @@ class SampledProgramOracle(Epochs):
         directory: Path,
         store: Callable[[int, int, StoredPolicy], PolicyFile],
         on_event: Callable[[Event], None] = lambda event: None,
+        placing: Placing = LOCAL,
     ) -> None:
-        super().__init__(config, directory, on_event)
+        super().__init__(config, directory, on_event, placing)
         self._store = store
 
     def __call__(

@@ -12,27 +12,23 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import agents.acme_layer.compat  # noqa: F401
 
 # isort: split
 
-import jax
 import launchpad as lp
 from absl import flags
 from launchpad.nodes.python.local_multi_processing import PythonProcess
 
 from acme_psro.agent_runs import directory as run_directory
 from acme_psro.agent_runs.checkpoints import open_checkpoints
+from acme_psro.agent_runs.child_process import end_with_parent, log_to, make_or_refuse
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.parts import make_parts
 from acme_psro.agent_runs.program import layout, snapshots, starts
-from acme_psro.system import supervision
-
-PartsT = TypeVar("PartsT")
 
 # A node that is asked to stop ends within ten seconds. With an equally short time here, Launchpad would kill
 # this process together with its nodes.
@@ -54,7 +50,7 @@ def main(config_json: str, directory: Path) -> None:
     """
     begin()
     config = AgentRunConfig.from_json(json.loads(config_json))
-    parts = make_or_refuse(lambda: make_parts(config), config.lp_launch_type)
+    parts = make_or_refuse(lambda: make_parts(config), config.lp_launch_type == "local_mp")
     run_directory.begin(directory, config)
     log_to(directory / "program.log")
     with open_checkpoints(directory / "checkpoints") as checkpoints:
@@ -69,23 +65,6 @@ def begin() -> None:
     end_with_parent()
     starts.begin()
     flags.FLAGS([sys.argv[0], f"--lp_termination_notice_secs={NOTICE_SECONDS}"])
-
-
-def make_or_refuse(make: Callable[[], PartsT], launch_type: str) -> PartsT:
-    """Returns what a program is made of; exits with code 2 and one line if its configuration is refused.
-
-    Args:
-      make: makes the parts; may raise a ValueError.
-      launch_type: Launchpad's launch type.
-    """
-    if launch_type == "local_mp":
-        # The accelerators belong to the learner's process, so this one must not reserve their memory.
-        jax.config.update("jax_platforms", "cpu")
-    try:
-        return make()
-    except ValueError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(supervision.BAD_INPUT)
 
 
 def run_and_exit(made: lp.Program, launch_type: str, directory: Path) -> NoReturn:
@@ -114,13 +93,6 @@ def run_and_exit(made: lp.Program, launch_type: str, directory: Path) -> NoRetur
     # The process that started this one ends the nodes that are left.
     sys.stdout.flush()
     os._exit(code)
-
-
-def log_to(path: Path) -> None:
-    """Appends all further output of this process and of its child processes to a file."""
-    with open(path, "ab") as log:
-        for stream in (1, 2):
-            os.dup2(log.fileno(), stream)
 
 
 def wait(manager: Any, directory: Path) -> int:
@@ -154,18 +126,6 @@ def bound_stopping(stopping: threading.Event) -> None:
     stopping.wait()
     time.sleep(_STOP_SECONDS)
     os._exit(1)
-
-
-def end_with_parent() -> None:
-    """Starts a thread that kills this process's group once the parent process no longer exists."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os.killpg(os.getpgid(0), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":

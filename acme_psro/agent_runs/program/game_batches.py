@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import agents.acme_layer.compat  # noqa: F401
-
-# isort: split
-
 import numpy as np
 
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.environments import opponents
-from acme_psro.environments.wrappers import NonFiniteError
+from acme_psro.environments.errors import NonFiniteError
 from acme_psro.games.batched import GameBatch, Steps
 from agents.core import Observation
 
@@ -59,12 +55,13 @@ class FiniteGames:
             raise NonFiniteError(f"{self._name}: {field} is NaN or infinite.")
 
 
-def make_game_batch(config: AgentRunConfig, seed: int) -> FiniteGames:
-    """Makes the configured games of one actor, with the trembles of its opponents.
+def make_game_batch(config: AgentRunConfig, seed: int, trembling: bool = True) -> FiniteGames:
+    """Makes the configured games of one actor.
 
     Args:
       config: configuration of a run in a game.
       seed: seed of chance and of the opponents' actions.
+      trembling: True to play against the opponents' trembles too, as only a learner does.
 
     Raises:
       ValueError: the game, the player or the opponent does not exist.
@@ -72,6 +69,6 @@ def make_game_batch(config: AgentRunConfig, seed: int) -> FiniteGames:
     game = config.environment.partition(":")[2]
     others = None
     if config.opponent is not None:
-        others = opponents.read_batched(config.opponent, game, trembling=True)
+        others = opponents.read_batched(config.opponent, game, trembling=trembling)
     games = GameBatch(game, config.player, config.games_per_actor, others, seed)
     return FiniteGames(games, config.environment)

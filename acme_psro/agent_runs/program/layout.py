@@ -31,6 +31,7 @@ from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.evaluation import make_evaluation
 from acme_psro.agent_runs.logs import LoggerFactory
 from acme_psro.agent_runs.parts import Parts
+from acme_psro.agent_runs.placement import ON_CPU as ON_CPU
 from acme_psro.agent_runs.program.game_batches import make_game_batch
 from acme_psro.agent_runs.program.learning import LearnerRunner
 from acme_psro.agent_runs.program.workers import Evaluator, ReportingLoop, StepsLimiter, reporting
@@ -38,15 +39,6 @@ from acme_psro.environments.by_name import make_environment
 from agents.acme_layer.batched_acting import BatchedLoop
 from agents.acme_layer.released import DistributedLayout
 from agents.core import Key
-
-# Environment variables of all processes but the learner's. Actors choose actions for small batches, for which
-# one thread is enough, and the accelerators are reserved for the learner.
-ON_CPU = {
-    "JAX_PLATFORMS": "cpu",
-    "CUDA_VISIBLE_DEVICES": "",
-    "OMP_NUM_THREADS": "1",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-}
 
 
 def make_program(config: AgentRunConfig, parts: Parts, directory: Path) -> lp.Program:

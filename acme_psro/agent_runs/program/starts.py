@@ -32,9 +32,22 @@ def write(directory: Path, actor_steps: float, made_at: float) -> None:
       actor_steps: number of actor steps from which this launch resumed.
       made_at: `time.time()` when the learner was made.
     """
+    now, process = time.time(), psutil.Process().create_time()
+    write_times(directory, actor_steps, process, made_at, now)
+
+
+def write_times(directory: Path, actor_steps: float, process: float, made_at: float, now: float) -> None:
+    """Adds a row to `starts.csv` for a learner in any process.
+
+    Args:
+      directory: output directory of the run.
+      actor_steps: number of actor steps from which this launch resumed.
+      process: when the learner's process started, in seconds since the epoch, as the other times.
+      made_at: when the learner was made.
+      now: when its first gradient step was done.
+    """
     # `time.time()` and the operating system's start times share an epoch, so times from different processes
     # can be compared.
-    now, process = time.time(), psutil.Process().create_time()
     child = float(os.environ.get(_VARIABLE, process))
     row = {
         "actor_steps": actor_steps,

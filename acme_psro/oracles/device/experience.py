@@ -42,12 +42,14 @@ class TrainingTask(NamedTuple):
       profiles: its opponents.
       members: `[K]` int32, the member that plays each profile.
       decision_weights: `[K]` float32, the weight of decisions against each profile.
+      hull: `[H, R, A]` float32, policies from which the player is to differ; None if it need not.
     """
 
     role: Role
     profiles: rollout.Profiles
     members: jax.Array
     decision_weights: jax.Array
+    hull: jax.Array | None = None
 
 
 class Item(NamedTuple):

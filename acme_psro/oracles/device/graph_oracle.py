@@ -83,7 +83,9 @@ class GraphOracle(LaneOracle[GraphPolicy]):
                 f"{config.games_per_response}."
             )
         self._graph, self._config, self._tolerance = graph, config, tolerance
-        self._most = most_policies
+        self._most, self.lanes_alone = most_policies, config.lanes_alone
+        if config.diversity:
+            raise ValueError("diversity needs a game that compiles to a tree: set device.diversity to 0.")
         self._train = make_agent_train(graph, agent, config)
 
     def train_lane(self, lane: Lane) -> Trained:

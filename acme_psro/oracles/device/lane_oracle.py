@@ -9,9 +9,10 @@ from typing import Any, Generic
 import numpy as np
 
 from acme_psro.meta_game.base import PolicyT
-from acme_psro.oracles.asking import Results, answer
+from acme_psro.oracles.asking import Program, Results, answer
 from acme_psro.oracles.base import BestResponseTask, Response
-from acme_psro.oracles.device.lanes import Lane, LaneProgram, make_program
+from acme_psro.oracles.device.lanes import Lane, make_program
+from acme_psro.oracles.device.lanes_alone import LanesAlone
 
 
 class LaneOracle(abc.ABC, Generic[PolicyT]):
@@ -19,10 +20,12 @@ class LaneOracle(abc.ABC, Generic[PolicyT]):
 
     Attributes:
       carries: True if lanes carry large states from one call to the next, see `LaneProgram`.
+      lanes_alone: True if each lane is a call of its own, see `DeviceConfig.lanes_alone`.
     """
 
     carries: bool = False
-    _program: LaneProgram | None = None
+    lanes_alone: bool = False
+    _program: Program | None = None
 
     @abc.abstractmethod
     def train_lane(self, lane: Lane) -> Any:
@@ -45,7 +48,7 @@ class LaneOracle(abc.ABC, Generic[PolicyT]):
             self._program = self.make_program()
         return answer(self.ask(key, tasks), self._program)
 
-    def make_program(self, runs: int = 1, devices: Sequence[int] | None = None) -> LaneProgram:
+    def make_program(self, runs: int = 1, devices: Sequence[int] | None = None) -> Program:
         """Returns the program that trains lanes of this oracle, and of others with the same settings.
 
         Args:
@@ -55,4 +58,6 @@ class LaneOracle(abc.ABC, Generic[PolicyT]):
         Raises:
           ValueError: there is no such device.
         """
+        if self.lanes_alone:
+            return LanesAlone(make_program(self.train_lane, 1, devices, self.carries), runs)
         return make_program(self.train_lane, runs, devices, self.carries)

@@ -87,6 +87,11 @@ class LaneProgram:
         self._compiled: jax.stages.Compiled | None = None
         self._sharding: Any = None
 
+    @property
+    def is_on_processor(self) -> bool:
+        """True if lanes are computed by the processor, on which XLA uses one core for such a program."""
+        return len(self._devices) == 1 and self._devices[0].platform == "cpu"
+
     def __call__(self, requests: Sequence[Lane]) -> list[Any]:
         """Returns arrays `[L, ..]` for each request of `L` lanes: NumPy's, unless results stay on a device.
 

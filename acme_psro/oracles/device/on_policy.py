@@ -60,13 +60,15 @@ class RolloutTrainer:
     """
 
     def __init__(self, tree: GameTree, agent: RolloutAgent, config: DeviceConfig) -> None:
+        if config.diversity:
+            raise ValueError("diversity needs an agent that learns from its replay buffer: set it to 0.")
         self._tree = tree
         self._train = make_training_against(agent.make_train(tree, config), config)
 
     def train_lane(self, lane: Lane) -> Trained:
         """Returns a training without the agent's state, which is large and not used any more."""
-        tables, _ = lane.material
-        trained = self._train(jax.random.wrap_key_data(lane.key), lane.player, tables)
+        tables, _, _ = lane.material
+        trained = self._train(jax.random.wrap_key_data(lane.key), lane.player, tables, None)
         return trained._replace(state=None)
 
     def __call__(

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Generator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from acme_psro.games import rollout
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.asking import Results
 from acme_psro.oracles.base import NO_MEMORY, BestResponseTask, Memory, Response
+from acme_psro.oracles.device import diversity
 from acme_psro.oracles.device.experience import observe
 from acme_psro.oracles.device.keeping import KeepingTrainer
 from acme_psro.oracles.device.kept_games import KeptGames
@@ -34,6 +36,21 @@ from acme_psro.oracles.device.training import DeviceConfig
 from acme_psro.oracles.device.training import MakeAgent as MakeAgent
 from acme_psro.policies.tabular import Policy, make_policy
 from agents.core import Left
+
+
+class Worth(NamedTuple):
+    """The worth of a policy as a response; the larger one is the better response.
+
+    Attributes:
+      gains: True if it gains, without which it is not kept however different it is.
+      value: its gain, and the worth of its difference from the population, in utility units.
+    """
+
+    gains: bool
+    value: float
+
+
+_NOTHING = Worth(False, -math.inf)
 
 
 class DeviceOracle(LaneOracle[Policy]):
@@ -79,8 +96,16 @@ class DeviceOracle(LaneOracle[Policy]):
             if config.games_per_response:
                 self._keeping = KeepingTrainer(tree, game, core, config)
             self._train = self._keeping or PlayingTrainer(tree, game, core, config)
+        self.lanes_alone = config.lanes_alone
+        # Lanes in a call: with another number the program would be compiled again.
+        self._lanes = 0
         # How often the number of games has been doubled for good.
         self._doublings = 0
+
+    @property
+    def population(self) -> PopulationStart | None:
+        """Returns the networks in which responses begin; None if they begin in fresh ones."""
+        return self._population
 
     def train_lane(self, lane: Lane) -> Any:
         return self._train.train_lane(lane)
@@ -90,9 +115,12 @@ class DeviceOracle(LaneOracle[Policy]):
     ) -> Generator[Lane, Results, list[Response[Policy]]]:
         next_key = jax.random.wrap_key_data(jnp.asarray(key))
         population = self._population
+        hulls = [
+            diversity.hull_points(self._tree, task, key) if self._config.diversity else None for task in tasks
+        ]
         questions = [
-            make_question(self._tree, task, population.start(task) if population is not None else None)
-            for task in tasks
+            make_question(self._tree, task, population.start(task) if population is not None else None, hull)
+            for task, hull in zip(tasks, hulls, strict=True)
         ]
         left: list[Left | None] = [None] * len(tasks)
         # Every snapshot gains more than the results before any training.
@@ -100,11 +128,12 @@ class DeviceOracle(LaneOracle[Policy]):
             Response[Policy](None, -np.inf, deviations.best_gain(self._tree, question.deviation))
             for question in questions
         ]
+        worth = [_NOTHING] * len(tasks)
         weak, doublings = list(range(len(tasks))), self._doublings
+        self._lanes = max(self._lanes, len(tasks))
         for extension in range(1 + self._config.max_extensions):
-            # Always as many lanes: with another number the program would be compiled again. Weak players fill
-            # the lanes in turn, each lane with its own key.
-            num = len(tasks) * self._config.seeds_per_response
+            # Always as many lanes. Weak players fill them in turn, each lane with its own key.
+            num = self._lanes * self._config.seeds_per_response
             lanes = list(itertools.islice(itertools.cycle(weak), num))
             train_key, next_key = jax.random.split(next_key)
             asked = [questions[task] for task in lanes]
@@ -112,10 +141,10 @@ class DeviceOracle(LaneOracle[Policy]):
                 asked = [question._replace(start=population.start(None)) for question in asked]
             attempts = yield from self._train(train_key, asked, doublings + extension)
             for task, attempt in zip(lanes, attempts, strict=True):
-                improved = self._improve(questions[task], responses[task], attempt)
-                if improved.gain > responses[task].gain:
+                responses[task], best = self._improve(questions[task], responses[task], worth[task], attempt)
+                if best > worth[task]:
                     left[task] = attempt.left
-                responses[task] = improved
+                worth[task] = best
             weak = [task for task in weak if self._is_weak(responses[task])]
             if extension == 0 and len(weak) == len(tasks):
                 self._doublings += 1
@@ -130,8 +159,17 @@ class DeviceOracle(LaneOracle[Policy]):
         can_gain = response.best_gain > self._tolerance
         return can_gain and response.gain < self._config.enough * response.best_gain
 
-    def _improve(self, question: Question, response: Response[Policy], attempt: Attempt) -> Response[Policy]:
-        """Returns the response after one more training: the best snapshot, and all others that gain."""
+    def _improve(
+        self, question: Question, response: Response[Policy], worth: Worth, attempt: Attempt
+    ) -> tuple[Response[Policy], Worth]:
+        """Returns the response after one more training: the best snapshot, and all others that gain.
+
+        Args:
+          question: the response that is sought.
+          response: the best one so far.
+          worth: what it is worth; the second part of the result is the same of the response that is returned.
+          attempt: the training.
+        """
         tree, player = self._tree, question.player
         rows = tree.infosets_of(player)
         legal = tree.legal_actions[rows]
@@ -144,14 +182,23 @@ class DeviceOracle(LaneOracle[Policy]):
         response = dataclasses.replace(response, counts=response.counts + attempt.counts)
         for policy, gain in zip(policies, gains, strict=True):
             kept = policy if gain > self._tolerance else None
-            if gain > response.gain:
+            own = Worth(kept is not None, gain + self._bonus(question, policy))
+            if own > worth:
+                worth = own
                 others = _added(response.others, response.policy)
                 response = dataclasses.replace(
                     response, gain=gain, policy=kept, metrics=attempt.metrics, others=others
                 )
             elif response.policy is not None and not _same(response.policy, policy):
                 response = dataclasses.replace(response, others=_added(response.others, kept))
-        return response
+        return response, worth
+
+    def _bonus(self, question: Question, policy: Policy) -> float:
+        """Returns what a policy's difference from its population is worth, in utility units."""
+        if question.hull is None:
+            return 0.0
+        found = diversity.distance(self._tree, question.deviation, policy, question.hull)
+        return self._config.diversity * self._tree.utility_scale * found
 
     def memory(self) -> Memory:
         """Returns the kept games, if games are kept, how often their number was doubled, and the networks."""

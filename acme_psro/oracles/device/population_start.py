@@ -10,7 +10,7 @@ Dimensions: `n` members, `K` policies of the player's population.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -148,6 +148,27 @@ class PopulationStart:
             if own is not None:
                 index = len(task.populations[task.player])
                 self._networks[task.player] = _append(self._networks.get(task.player), index, own)
+
+    def adopt(self, player: int, part: str, learned: Mapping[str, Any], members: np.ndarray) -> None:
+        """Takes what another network has learned of all members, in place of one part of a player's network.
+
+        Args:
+          player: the player.
+          part: the part's name, such as "policy", if the agent's members have parts with names.
+          learned: modules by name, of the same shapes; those that members do not share are not taken.
+          members: `[n, ..]`, what each member has of its own in it, in the order of the population.
+        """
+        network = self._networks.get(player)
+        if network is None:
+            return
+        # Responses that did not join their population are no members.
+        joined = network.indices <= len(members)
+        shared = {**network.shared, part: {name: learned[name] for name in network.shared[part]}}
+        own = jax.tree.map(lambda leaf: leaf[joined], network.members)
+        indices = network.indices[joined]
+        if len(indices):
+            own = {**own, part: members[indices - 1]}
+            self._networks[player] = Network(shared, own, indices)
 
     def memory(self) -> Memory:
         """Returns the networks as arrays by name."""

@@ -36,6 +36,7 @@ class Question(NamedTuple):
       joint_play: `[N, A]`, how the others move at every node if they draw their policies together and are
         more than one, see `acme_psro.evaluation.coordinated`; None if the plan tells it.
       start: what the response begins with, if it begins in the population; None if its network is fresh.
+      hull: `[H, I, A]`, policies from which the response is to differ; None if it need not.
     """
 
     player: int
@@ -44,10 +45,14 @@ class Question(NamedTuple):
     average: np.ndarray
     joint_play: np.ndarray | None = None
     start: Start | None = None
+    hull: np.ndarray | None = None
 
 
 def make_question(
-    tree: GameTree, task: BestResponseTask[Policy, np.ndarray], start: Start | None = None
+    tree: GameTree,
+    task: BestResponseTask[Policy, np.ndarray],
+    start: Start | None = None,
+    hull: np.ndarray | None = None,
 ) -> Question:
     """Returns the question of a task.
 
@@ -55,6 +60,7 @@ def make_question(
       tree: the compiled game.
       task: the best response to find.
       start: what the response begins with, see `Question`.
+      hull: policies from which it is to differ, see `Question`.
     """
     strategy = task.meta_strategy
     joint_play = None
@@ -70,6 +76,7 @@ def make_question(
         average_plan(tree, task.populations),
         joint_play,
         start,
+        hull,
     )
 
 
@@ -123,20 +130,24 @@ def make_lanes(key: jax.Array, players: Sequence[int], material: object) -> Lane
 
 def make_training_against(
     train: Train, config: DeviceConfig
-) -> Callable[[jax.Array, jax.Array, jax.Array], Trained]:
+) -> Callable[[jax.Array, jax.Array, jax.Array, jax.Array | None], Trained]:
     """Returns training for a `BestResponseTask`, with an agent that has one member.
 
     Returns:
-      (key, player, tables `[2, R, A]` of the others' meta-strategy and of their average policy) -> Trained.
+      (key, player, tables `[2, R, A]` of the others' meta-strategy and of their average policy, policies from
+      which to differ or None) -> Trained.
     """
 
-    def train_against(key: jax.Array, player: jax.Array, tables: jax.Array) -> Trained:
+    def train_against(
+        key: jax.Array, player: jax.Array, tables: jax.Array, hull: jax.Array | None = None
+    ) -> Trained:
         opponents = OpponentProfiles(
             tables=tables,
             weights=jnp.array([1.0 - config.trembles, config.trembles]),
             members=jnp.zeros(2, jnp.int32),
             contexts=jnp.zeros((1, 0)),
             decision_weights=jnp.array([1.0, config.tremble_weight]),
+            hull=hull,
         )
         return train(key, player, opponents)
 
@@ -160,10 +171,10 @@ class PlayingTrainer:
 
     def train_lane(self, lane: Lane) -> Trained:
         """Returns a training, with what the agent leaves behind in place of its state, which is large."""
-        tables, start = lane.material
+        tables, start, hull = lane.material
         train = make_train(self._tree, self._game, begin(self._core, start), self._config)
         key = jax.random.wrap_key_data(lane.key)
-        trained = make_training_against(train, self._config)(key, lane.player, tables)
+        trained = make_training_against(train, self._config)(key, lane.player, tables, hull)
         return trained._replace(state=leave(self._core, start, trained.state))
 
     def __call__(
@@ -180,8 +191,10 @@ def train_against(
 ) -> Generator[Lane, Results, list[Attempt]]:
     """Returns a generator that yields lanes of opponents and starts, and returns a training for each."""
     tables = np.stack([_opponents(tree, lane) for lane in lanes]).astype(np.float32)
+    hulls = [lane.hull for lane in lanes if lane.hull is not None]
+    hull = np.stack(hulls).astype(np.float32) if hulls else None
     trained: Trained = yield make_lanes(
-        key, [lane.player for lane in lanes], (tables, stack([lane.start for lane in lanes]))
+        key, [lane.player for lane in lanes], (tables, stack([lane.start for lane in lanes]), hull)
     )
     left = unstack(trained.state, len(lanes))
     return [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 
 from acme_psro.games import rollout
 from acme_psro.games.compiled import CompiledGame
+from acme_psro.oracles.device.diversity import bonuses
 from acme_psro.oracles.device.experience import (
     Act,
     Experience,
@@ -62,6 +64,13 @@ class DeviceConfig:
       stochastic_responses: True if responses play with the agent's probabilities, False if they play its most
         probable actions. Best responses need not be stochastic, but stochastic ones exploit less and are
         harder to exploit.
+      diversity: weight of a response's distance from the mixtures of its population, in the game's largest
+        return a nat of KL divergence, see `acme_psro.oracles.device.diversity`; 0 to learn for returns alone.
+        The snapshot with the largest sum of gain and weighted distance is taken then. It needs games that are
+        played while agents learn.
+      lanes_alone: True if each training is a call of its own, for as many at a time as there are cores, or
+        workers on a cluster; False if all trainings of an iteration are one call. The numbers differ in their
+        rounding, and so do runs.
     """
 
     gradient_steps: int = 1000
@@ -78,6 +87,8 @@ class DeviceConfig:
     trembles: float = 0.2
     tremble_weight: float = 0.1
     stochastic_responses: bool = False
+    diversity: float = 0.0
+    lanes_alone: bool = False
 
     def __post_init__(self) -> None:
         counts = ("gradient_steps", "num_envs", "batch_size", "buffer_size")
@@ -94,11 +105,20 @@ class DeviceConfig:
         for name in ("enough", "trembles", "tremble_weight"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)}.")
+        self._check_diversity()
         if self.buffer_size < self.batch_size:
             raise ValueError(f"buffer_size must be at least batch_size, {self.batch_size}.")
         # One decision of every game is added at once.
         if self.buffer_size < self.num_envs:
             raise ValueError(f"buffer_size must be at least num_envs, {self.num_envs}.")
+
+    def _check_diversity(self) -> None:
+        if not 0 <= self.diversity < math.inf:
+            raise ValueError(f"diversity must be a number of at least 0, not {self.diversity}.")
+        if self.diversity and self.games_per_response:
+            raise ValueError(
+                "diversity needs games that are played while agents learn: set games_per_response to 0."
+            )
 
     @property
     def num_snapshots(self) -> int:
@@ -135,6 +155,8 @@ class OpponentProfiles(NamedTuple):
       members: `[K]` int32, the member of `0 .. M-1` that plays against each profile.
       contexts: `[M, C]` float32, each member's observation beside the information state.
       decision_weights: `[K]` float32, the weight of decisions against each profile.
+      hull: `[H, R, A]` float32, policies from which the response is to differ; None without
+        `DeviceConfig.diversity`.
     """
 
     tables: jax.Array
@@ -142,6 +164,7 @@ class OpponentProfiles(NamedTuple):
     members: jax.Array
     contexts: jax.Array
     decision_weights: jax.Array
+    hull: jax.Array | None = None
 
 
 class Trained(NamedTuple):
@@ -244,7 +267,7 @@ def _make_task(game: rollout.GameArrays, player: jax.Array, opponents: OpponentP
     chex.assert_equal_shape([opponents.weights, opponents.members, opponents.decision_weights])
     profiles = rollout.make_profiles(game, opponents.tables, opponents.weights)
     role = Role(player, opponents.contexts)
-    return TrainingTask(role, profiles, opponents.members, opponents.decision_weights)
+    return TrainingTask(role, profiles, opponents.members, opponents.decision_weights, opponents.hull)
 
 
 def _make_training_to_snapshot(
@@ -258,16 +281,35 @@ def _make_training_to_snapshot(
     make_batch = make_batching(compiled, game, config.batch_size)
     everywhere = jnp.arange(compiled.num_rows)
 
-    def update(task: TrainingTask, experience: Experience, state: Any, key: jax.Array) -> tuple[Any, Metrics]:
+    def find_bonuses(
+        task: TrainingTask, hull: jax.Array, experience: Experience, state: Any, key: jax.Array
+    ) -> jax.Array:
+        """Returns `[R, A]`: what decisions earn beside the game's rewards."""
         item = sample(experience.buffer, key, config.batch_size)
+        visits = jnp.zeros(compiled.num_rows).at[item.infoset].add(item.weight)
+        observation = observe_all(game, everywhere, task.role.contexts)
+        probs = core.probs(core.variables(state), observation)
+        return config.diversity * bonuses(probs, hull, game.legal_actions, visits)
+
+    def update(
+        task: TrainingTask, experience: Experience, bonus: jax.Array | None, state: Any, key: jax.Array
+    ) -> tuple[Any, Metrics]:
+        item = sample(experience.buffer, key, config.batch_size)
+        if bonus is not None:
+            item = item._replace(reward=item.reward + bonus[item.infoset, item.action])
         return core.update(state, make_batch(task.role, item))
 
     def train_round(task: TrainingTask, progress: Progress, key: jax.Array) -> tuple[Progress, Metrics]:
         act_key, learn_key = jax.random.split(key)
         experience = act(task, progress.state, progress.experience, act_key)
         # The buffer does not change between the updates of a round, so this scan carries only the agent.
+        bonus = None
+        if task.hull is not None:
+            learn_key, visit_key = jax.random.split(learn_key)
+            bonus = find_bonuses(task, task.hull, experience, progress.state, visit_key)
         keys = jax.random.split(learn_key, config.updates_per_round)
-        state, metrics = jax.lax.scan(functools.partial(update, task, experience), progress.state, keys)
+        learn = functools.partial(update, task, experience, bonus)
+        state, metrics = jax.lax.scan(learn, progress.state, keys)
         return Progress(state, experience), metrics
 
     def train_to_snapshot(

@@ -18,7 +18,7 @@ from acme_psro.evaluation.sampled import draw_profiles
 from acme_psro.meta_game import simulation
 from acme_psro.meta_game.sampled import SampledMetaGame
 from acme_psro.meta_game.simulation import SampledReturns
-from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.meta_strategy import PopulationStrategy
 from acme_psro.policies.stored import PolicyFile
 
 # The newest policies, which are compared. Older ones are hardly ever the best.
@@ -47,7 +47,7 @@ def choose(
     candidates: Sequence[Path],
     player: int,
     populations: Sequence[tuple[PolicyFile, ...]],
-    meta_strategy: ProductStrategy,
+    meta_strategy: PopulationStrategy,
     seed: int,
 ) -> Choice:
     """Chooses the candidate with the highest mean return, if it is clearly better than the last one.

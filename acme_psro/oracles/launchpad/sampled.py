@@ -18,7 +18,7 @@ from acme_psro.oracles.base import BestResponseTask, Counts, Oracle, Response
 from acme_psro.oracles.launchpad.choice import MOST_CANDIDATES, choose
 from acme_psro.oracles.launchpad.tasks import Learned, Program, RunPrograms, write_task
 from acme_psro.policies import stored
-from acme_psro.policies.meta_strategy import require_product
+from acme_psro.policies.meta_strategy import require_weights
 from acme_psro.policies.stored import PolicyFile, StoredPolicy
 
 # Standard errors that a gain must exceed. Training a response takes far longer than simulating a useless one:
@@ -80,7 +80,7 @@ def _measure(
 ) -> Response[PolicyFile]:
     if task.payoffs is None:
         raise ValueError("a response's gain is estimated from payoffs: the task must bring them.")
-    strategy = require_product(task.meta_strategy)
+    strategy = require_weights(task.meta_strategy)
     newest = learned.candidates[-MOST_CANDIDATES:]
     policies = [_read_greedy(path, game.name, task.player) for path in newest]
     # Workers read policies from files. The response gets a place in its population only after it is measured.

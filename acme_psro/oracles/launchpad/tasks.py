@@ -34,6 +34,8 @@ from acme_psro.policies.stored import StoredPolicy
 from acme_psro.system.files import write_atomically
 
 LAUNCH_TYPES = ("local_mp", "local_mt")
+# What a program runs on.
+PROGRAMS = ("launchpad", "ray")
 # File of a task: the digest of its opponents.
 _DIGEST = "opponents.sha256"
 
@@ -47,7 +49,8 @@ class LaunchpadConfig:
       actors_per_response: actors of a program.
       games_per_actor: games that an actor plays side by side.
       max_parallel_programs: programs that run side by side.
-      lp_launch_type: a name of `LAUNCH_TYPES`: processes or threads.
+      program: a name of `PROGRAMS`: Launchpad with Acme and Reverb, or Ray, which needs neither of them.
+      lp_launch_type: a name of `LAUNCH_TYPES`: processes or threads of a Launchpad program.
       plateau_patience: evaluations over which the mean return must go on rising, or the program ends before
         its `actor_steps`; at least 2, or 0: it never does.
       plateau_min_improvement: what counts as rising, in utility units.
@@ -67,6 +70,7 @@ class LaunchpadConfig:
     actors_per_response: int = 1
     games_per_actor: int = 16
     max_parallel_programs: int = 1
+    program: str = "launchpad"
     lp_launch_type: str = "local_mp"
     plateau_patience: int = 0
     plateau_min_improvement: float = 0.0
@@ -81,10 +85,7 @@ class LaunchpadConfig:
         for name in (*counts, "snapshots"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
-        if self.lp_launch_type not in LAUNCH_TYPES:
-            raise ValueError(
-                f"no lp_launch_type named {self.lp_launch_type!r}; there are {', '.join(LAUNCH_TYPES)}."
-            )
+        self._check_program()
         if self.exploiter_steps < 0 or (self.exploiter_steps and not self.exploiter_agent):
             raise ValueError(
                 f"exploiter_steps must be at least 0, and needs exploiter_agent, not {self.exploiter_steps}."
@@ -105,6 +106,16 @@ class LaunchpadConfig:
                 "learner_devices must be numbers of devices joined by commas, such as 0,1, not "
                 f"{self.learner_devices!r}."
             )
+
+    def _check_program(self) -> None:
+        if self.program not in PROGRAMS:
+            raise ValueError(f"--program must be {' or '.join(PROGRAMS)}, not {self.program!r}.")
+        if self.lp_launch_type not in LAUNCH_TYPES:
+            raise ValueError(
+                f"no lp_launch_type named {self.lp_launch_type!r}; there are {', '.join(LAUNCH_TYPES)}."
+            )
+        if self.program != "launchpad" and self.lp_launch_type != "local_mp":
+            raise ValueError("--lp_launch_type needs --program=launchpad: leave it out.")
 
 
 class Program(NamedTuple):

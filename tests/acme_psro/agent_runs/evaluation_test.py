@@ -25,7 +25,7 @@ from open_spiel.python import policy as openspiel_policies
 from open_spiel.python.algorithms import expected_game_score
 
 from acme_psro import load_policy
-from acme_psro.agent_runs import evaluation
+from acme_psro.agent_runs import evaluation, exact_evaluation
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.parts import make_parts
 from acme_psro.games.loading import load_game
@@ -149,7 +149,7 @@ def test_exact_values_against_a_mixture_are_openspiels(
 def test_only_small_games_have_exact_values(small: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = make_core(small())
     assert evaluation.make_exact_evaluation(small(environment="gymnasium:Pendulum-v1"), agent) is None
-    monkeypatch.setattr(evaluation, "_MAX_NODES", 20)
+    monkeypatch.setattr(exact_evaluation, "_MAX_NODES", 20)
     assert evaluation.make_exact_evaluation(small(), agent) is None
 
 

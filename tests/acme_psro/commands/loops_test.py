@@ -36,7 +36,7 @@ def _untimed(directory: pathlib.Path) -> str:
     return repr([{name: value for name, value in row.items() if name not in _TIMINGS} for row in rows])
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", [name for name, entry in LOOPS.items() if not entry.distils])
 def test_a_run_is_evaluated_and_loads_with_the_figures_that_it_printed(
     launch: Launch, capsys: Any, tmp_path: pathlib.Path, loop: str
 ) -> None:
@@ -61,6 +61,7 @@ def test_a_run_is_evaluated_and_loads_with_the_figures_that_it_printed(
 
 
 # Tests of the command itself kill and resume such a run of PSRO.
+@pytest.mark.long
 @pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize("loop", sorted(_GAMES))
 def test_a_run_with_learned_responses_goes_on_as_if_it_had_never_stopped(
@@ -102,7 +103,10 @@ def test_without_a_guarantee_the_outcome_says_so(launch: Launch, tmp_path: pathl
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (("--game=kuhn_poker", "--oracle=exact", "--loop=nxdo"), "jpsro, neupl, psro, rectified, xdo"),
+        (
+            ("--game=kuhn_poker", "--oracle=exact", "--loop=nxdo"),
+            "jpsro, neupl, neupl_jpsro, psro, rectified, xdo",
+        ),
         (("--game=kuhn_poker", "--loop=xdo", "--num_envs=8"), "--set=device.games_per_response=0"),
         (("--game=kuhn_poker", "--oracle=exact", "--loop=xdo", "--meta_solver=nash"), "--loop=psro"),
         (("--game=kuhn_poker(players=3)", "--oracle=exact", "--loop=anytime"), "psro, xdo"),

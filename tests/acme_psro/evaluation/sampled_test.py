@@ -14,7 +14,7 @@ from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.estimates import SampledPayoffs
 from acme_psro.meta_game.sampled import SimulationConfig
 from acme_psro.oracles.base import Response
-from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.meta_strategy import JointStrategy, ProductStrategy
 from acme_psro.policies.tabular import Policy, mixture_plan, replace
 from acme_psro.population_runs.metrics import fill_gains
 from tests.acme_psro.simulated_kuhn import make_game
@@ -34,6 +34,22 @@ def test_everybody_is_met_as_often_as_drawn_to_within_one() -> None:
     # The two others draw for themselves.
     both = counts[(profiles == [0, 0, 0]).all(axis=1)][0]
     assert abs(both - 1000 * 0.301 * 0.25) < 4 * np.sqrt(75)
+
+
+def test_opponents_of_a_joint_distribution_are_met_together() -> None:
+    joint = JointStrategy(np.array([[0, 0, 1], [1, 2, 0], [1, 2, 1]]), np.array([0.5, 0.2, 0.3]))
+    profiles, counts = draw_profiles(joint, 0, 1000, np.random.default_rng(0))
+    assert profiles.tolist() == [[0, 0, 1], [0, 2, 0], [0, 2, 1]]
+    assert (np.abs(counts - [500, 200, 300]) <= 1).all()
+
+
+def test_what_a_joint_distribution_earns_follows_from_the_payoffs() -> None:
+    mean = np.array([[[1.0, 2.0], [3.0, np.nan]], [[0.0, 5.0], [7.0, np.nan]]])
+    payoffs = SampledPayoffs(mean, np.full((2, 2), 9), np.full((2, 2, 2), 0.1))
+    joint = JointStrategy(np.array([[0, 0], [1, 0]]), np.array([0.25, 0.75]))
+    first, second = mixture_values(payoffs, joint)
+    assert (first.value, second.value) == (2.5, 5.25)
+    assert first.standard_error == pytest.approx(0.1 * np.hypot(0.25, 0.75))
 
 
 def test_rare_policies_are_met_as_often_in_the_mean() -> None:

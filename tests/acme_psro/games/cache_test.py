@@ -206,7 +206,7 @@ def test_directory(variables: dict[str, str], expected: str, monkeypatch: pytest
 @pytest.mark.parametrize("game", [*ACYCLIC, *CYCLIC])
 def test_every_field_of_a_graph_survives(game: str) -> None:
     graph = graph_of(game)
-    cache.write_graph(graph)
+    cache.write(graph)
     kept = cache.read_graph(graph.game_string)
     assert kept is not None
     for field in dataclasses.fields(GameGraph):
@@ -220,7 +220,7 @@ def test_every_field_of_a_graph_survives(game: str) -> None:
 
 
 def test_trees_and_graphs_of_a_game_are_different_files() -> None:
-    cache.write_graph(graph_of("kuhn_poker"))
+    cache.write(graph_of("kuhn_poker"))
     assert cache.read("kuhn_poker()") is None
     assert cache.path_of("kuhn_poker()") != cache.path_of_graph("kuhn_poker()")
 
@@ -228,7 +228,7 @@ def test_trees_and_graphs_of_a_game_are_different_files() -> None:
 @pytest.mark.parametrize("damage", ["truncated", "altered", "of another game", "a tree", "empty"])
 def test_damaged_graphs_are_ignored(damage: str) -> None:
     graph = graph_of("kuhn_poker")
-    cache.write_graph(graph)
+    cache.write(graph)
     path = cache.path_of_graph(graph.game_string)
     content = path.read_bytes()
     match damage:
@@ -239,7 +239,7 @@ def test_damaged_graphs_are_ignored(damage: str) -> None:
             at = content.index(graph.reward.tobytes())
             path.write_bytes(content[: at + 6] + bytes([content[at + 6] ^ 1]) + content[at + 7 :])
         case "of another game":
-            cache.write_graph(graph_of("coordinated_mp"))
+            cache.write(graph_of("coordinated_mp"))
             path.write_bytes(cache.path_of_graph(graph_of("coordinated_mp").game_string).read_bytes())
         case "a tree":
             cache.write(tree_of("kuhn_poker"))
@@ -258,6 +258,6 @@ def test_a_kept_graph_that_does_not_play_like_the_game_is_not_used() -> None:
         dataclasses.replace(graph, reward=2 * graph.reward),
         dataclasses.replace(graph, seen_by="observations of the moon"),
     ):
-        cache.write_graph(spoiled)
+        cache.write(spoiled)
         assert cache.read_graph(graph.game_string) is not None
         assert compile_graph("kuhn_poker").digest == graph.digest

@@ -1,4 +1,4 @@
-"""Members that learn, tables and populations, symmetric games, and values of members."""
+"""Members that learn, tables and populations, and values of members."""
 
 from typing import Any
 
@@ -14,7 +14,6 @@ from acme_psro.neupl.members import (
     make_populations,
     share_of_learning,
 )
-from acme_psro.neupl.symmetry import find_counterparts
 from acme_psro.neupl.values import estimated_values, member_values
 from acme_psro.policies.tabular import mixture_plan
 
@@ -46,25 +45,6 @@ def test_tables_become_populations_and_back(case: Any) -> None:
     populations = make_populations(case.tree, tables.astype(np.float32))
     again = np.concatenate([np.stack([policy.table for policy in own]) for own in populations], axis=1)
     np.testing.assert_allclose(again, tables, atol=1e-6)
-
-
-@pytest.mark.games("rock_paper_scissors", "goofspiel", "kuhn", "leduc")
-def test_symmetric_games_are_found(case: Any) -> None:
-    counterparts = find_counterparts(case.tree)
-    if case.string.startswith(("kuhn", "leduc")):
-        # The player who moves second sees what the first has done.
-        assert counterparts is None
-        return
-    # Exchanging two policies exchanges the returns, if the policies are moved to the other seat.
-    first, second = (case.tree.infosets_of(player) for player in range(2))
-    assert sorted(counterparts[second]) == list(range(first.start, first.stop))
-    ours, theirs = random_tables(case.tree, 2)[:, first]
-    returns = []
-    for one, two in ((ours, theirs), (theirs, ours)):
-        table = np.concatenate([one, two[counterparts[second] - first.start]])
-        plan = traverse.realisation_plan(case.tree, table)
-        returns.append(traverse.expected_returns(case.tree, plan))
-    np.testing.assert_allclose(returns[0], returns[1][::-1], atol=1e-9)
 
 
 @pytest.mark.games("rock_paper_scissors")

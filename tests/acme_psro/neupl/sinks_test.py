@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from acme_psro.games.symmetry import find_counterparts
 from acme_psro.games.tree import GameTree
 from acme_psro.neupl import sinks
 from acme_psro.neupl.config import NeuPLConfig
-from acme_psro.neupl.symmetry import find_counterparts
 from acme_psro.policies import decoders, stored
 from acme_psro.policies.tabular import make_policy
 

@@ -11,19 +11,20 @@ import numpy as np
 import pytest
 
 from acme_psro.agent_runs import installed
-from acme_psro.games import traverse
+from acme_psro.evaluation import deviations
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game import simulation, workers
 from acme_psro.oracles.base import Counts
 from acme_psro.oracles.launchpad.tasks import Learned, Program
 from acme_psro.policies import as_table, decoders, mixture_files, stored
-from acme_psro.policies.meta_strategy import ProductStrategy
-from acme_psro.policies.tabular import Policy, make_policy, mixture_plan, uniform_policy
+from acme_psro.policies.meta_strategy import JointStrategy, ProductStrategy
+from acme_psro.policies.tabular import Policy, make_policy, uniform_policy
 from acme_psro.population_runs import responses
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.prepare import prepare_run
 from acme_psro.population_runs.train import train_population
 from acme_psro.storage import run_directory
+from acme_psro.system.executors.placing import LOCAL, Placing
 from acme_psro.system.tables import read_csv
 
 GAME = "kuhn_poker"
@@ -77,6 +78,9 @@ class FakeWorkers:
         policies = [[decoders.decode(stored.read(path), self._decoders) for path in own] for own in paths]
         return simulation.simulate(game, policies, profiles, episodes, seed, begun)
 
+    def describe(self) -> str:
+        return "this process"
+
     def close(self) -> None:
         pass
 
@@ -90,13 +94,23 @@ def table_of(tree: GameTree, policy: stored.StoredPolicy | None, player: int) ->
 def respond(tree: GameTree, program: Program) -> Learned:
     """Returns an exact best response to a program's opponents, and writes the files that a program leaves."""
     loaded = mixture_files.load(program.opponents)
-    assert isinstance(loaded.meta_strategy, ProductStrategy)
+    strategy = loaded.meta_strategy
     populations = [
         tuple(table_of(tree, policy, player) for policy in own) or (uniform_policy(tree, player),)
         for player, own in enumerate(loaded.policies)
     ]
-    marginals = [marginal if len(marginal) else np.ones(1) for marginal in loaded.meta_strategy.marginals]
-    best = traverse.best_response(tree, mixture_plan(tree, populations, marginals), program.player)
+    if isinstance(strategy, JointStrategy):
+        # The responding player's own policies do not travel, and do not count.
+        profiles = strategy.profiles.copy()
+        profiles[:, program.player] = 0
+        strategy = JointStrategy(profiles, strategy.probabilities)
+    else:
+        assert isinstance(strategy, ProductStrategy)
+        strategy = ProductStrategy(
+            tuple(marginal if len(marginal) else np.ones(1) for marginal in strategy.marginals)
+        )
+    deviation = deviations.from_meta_strategy(tree, populations, strategy, program.player)
+    best = deviations.best_response(tree, deviation)
     policy = make_policy(tree, program.player, best.table[tree.infosets_of(program.player)])
     directory = program.directory
     (directory / "checkpoints" / "100").mkdir(parents=True, exist_ok=True)
@@ -112,8 +126,10 @@ def faked(tree: GameTree) -> Iterator[World]:
     """Replaces programs by exact best responses and workers by simulation in this process."""
     world = World()
 
-    def make_run_programs(config: Any, note: Callable[[str], None], exploiters: bool = False) -> Any:
-        del exploiters
+    def make_run_programs(
+        config: Any, note: Callable[[str], None], exploiters: bool = False, placing: Placing = LOCAL
+    ) -> Any:
+        del exploiters, placing
 
         def run_programs(programs: Sequence[Program]) -> list[Learned]:
             world.tick("programs", *(str(program.directory) for program in programs))

@@ -12,6 +12,7 @@ import pytest
 import acme_psro
 from acme_psro.commands import evaluate
 from acme_psro.policies.meta_strategy import JointStrategy
+from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.result import Result, load_run
 from acme_psro.storage import run_directory
 
@@ -59,6 +60,16 @@ def test_a_resumed_run_is_the_run_itself(finished: Result, tmp_path: Path) -> No
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
+def test_runs_of_correlated_equilibria_say_to_which_recommendations_players_respond(
+    finished: Result, tmp_path: Path
+) -> None:
+    assert "ce_responses" not in finished.config
+    run = _run(tmp_path / "run", 1, meta_solver="max_gini_ce", ce_responses="all")
+    assert run.config["ce_responses"] == "all"
+    usual = PSROConfig(GAME, loop="jpsro", oracle="exact", meta_solver="max_gini_ce")
+    assert usual.to_json()["ce_responses"] == "largest_gap"
+
+
 def test_evaluation_tells_the_gaps_of_the_distribution_and_of_its_marginals(finished: Result) -> None:
     told = evaluate.describe(run_directory.read(finished.run_dir))
     last = finished.metrics[-1]
@@ -103,7 +114,11 @@ def test_the_report_draws_the_gaps(finished: Result) -> None:
             {"oracle": "device", "device": {"games_per_response": 1000}},
             "games are kept for opponents who draw their policies independently",
         ),
-        ({"oracle": "launchpad", "payoffs": "sampled"}, "needs a compiled game"),
+        ({"ce_responses": "all"}, "ce_responses needs loop=.jpsro. with a meta-solver of correlated"),
+        (
+            {"meta_solver": "max_gini_ce", "ce_responses": "some"},
+            "no choice of responses named 'some'; use one of largest_gap, all",
+        ),
     ],
 )
 def test_bad_input(options: dict[str, object], says: str, tmp_path: Path) -> None:

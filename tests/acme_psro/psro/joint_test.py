@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from acme_psro.evaluation.correlated import gaps
+from acme_psro.evaluation.correlated import ce_gains, gaps
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
@@ -33,6 +33,7 @@ def _run(tree: GameTree, solver: str, most: int = 30) -> State:
     return state
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("solver", CORRELATED)
 @pytest.mark.parametrize("game", ["kuhn_poker(players=3)", "tiny_bridge_2p", "matrix_bos"])
 def test_it_ends_in_an_equilibrium_of_the_whole_game(
@@ -50,7 +51,7 @@ def test_it_ends_in_an_equilibrium_of_the_whole_game(
 def test_every_recommended_policy_has_a_task_of_its_own(compiled: Callable[[str], GameTree]) -> None:
     tree = compiled("tiny_bridge_2p")
     meta_game, oracle = ExactMetaGame(tree), exact.make_oracle(tree)
-    jpsro = joint.make_loop(tree, meta_game, get_solver("max_gini_ce"), Concept.CE)
+    jpsro = joint.make_loop(tree, meta_game, get_solver("max_gini_ce"), Concept.CE, "all")
     state = loop.initialise(meta_game, jpsro)
     for iteration in range(2):
         key = loop.iteration_key(0, iteration)
@@ -66,6 +67,27 @@ def test_every_recommended_policy_has_a_task_of_its_own(compiled: Callable[[str]
             assert isinstance(task.meta_strategy, JointStrategy)
             assert len(np.unique(task.meta_strategy.profiles[:, player])) == 1
             assert task.meta_strategy.probabilities.sum() == pytest.approx(1.0)
+    # The task of the largest gap is one of them.
+    alone = joint.make_loop(tree, meta_game, get_solver("max_gini_ce"), Concept.CE).tasks(state)
+    assert [task.player for task in alone] == [0, 1]
+    for task in alone:
+        own = [each for each in tasks if each.player == task.player]
+        gaps_of = [
+            each.weight * response.best_gain for each, response in zip(own, oracle(key, own), strict=True)
+        ]
+        (response,) = oracle(key, [task])
+        assert task.weight * response.best_gain == pytest.approx(max(gaps_of), abs=1e-12)
+        assert sum(gaps_of) == pytest.approx(ce_gains(tree, state.populations, strategy)[task.player])
+
+
+def test_the_largest_gap_alone_keeps_meta_games_small(compiled: Callable[[str], GameTree]) -> None:
+    """With all responses populations double in an iteration, and this does not end in minutes."""
+    tree = compiled(
+        "sheriff(item_penalty=1.0,item_value=5.0,max_bribe=2,max_items=3,num_rounds=2,sheriff_penalty=1.0)"
+    )
+    state = _run(tree, "max_gini_ce")
+    assert state.figures["ce_gap"] <= 1e-6
+    assert max(len(own) for own in state.populations) <= state.iteration + 1 < 30
 
 
 def test_loops_refuse_answers_of_the_other_kind() -> None:

@@ -59,7 +59,7 @@ EXACT = {
     ("max_entropy_ce", "jordan"): (JORDAN, np.full(8, 1 / 8)),
 }
 CORRELATED = sorted(name for name, each in PROPERTIES.items() if each.concept in (Concept.CE, Concept.CCE))
-ITERATIVE = ("regret_matching_cce", "hedge_cce")
+ITERATIVE = ("regret_matching_cce", "hedge_cce", "regret_matching_ce")
 # Their distributions may leave deviations something to gain, or take something from them, by design.
 WITH_EPSILON = [name for name in CORRELATED if "epsilon" in name]
 PRECISE = [name for name in CORRELATED if name not in (*ITERATIVE, *WITH_EPSILON)]
@@ -161,6 +161,15 @@ def test_the_least_epsilon_makes_every_deviation_lose() -> None:
         earned = (table * cells).sum()
         others = cells.sum(axis=player, keepdims=True)
         assert (table * others).sum(axis=1 - player).max() < earned - 0.1
+
+
+def test_the_least_epsilon_bounds_all_recommendations() -> None:
+    """In chicken the traffic light is the distribution from which every swap loses most: half a unit."""
+    cells = _cells(SOLVERS["min_epsilon_max_gini_ce"](CHICKEN), CHICKEN)
+    np.testing.assert_allclose(cells, [[0, 0.5], [0.5, 0]], atol=1e-6)
+    rows = np.array([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]])
+    uniform = SOLVERS["min_epsilon_max_gini_ce"](np.stack([rows, -rows]))
+    np.testing.assert_allclose(_cells(uniform, np.stack([rows, -rows])), 1 / 9, atol=1e-6)
 
 
 @pytest.mark.parametrize("solve", [joint_regret_matching.regret_matching_plus, joint_regret_matching.hedge])

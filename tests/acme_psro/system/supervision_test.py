@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from acme_psro.system import process_groups, supervision
+from acme_psro.system.executors.base import LOST
 from acme_psro.system.supervision import Event, Failure, Job, JobError, Retries, run_all
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -182,6 +183,20 @@ def test_bad_input_is_not_tried_again(
         run(job(script), job("time.sleep(60)", "other"), at_once=2)
     assert len(pids(tmp_path)) == 1
     assert_gone(tmp_path, "job", "other")
+
+
+def test_failed_jobs_do_not_stop_the_others_if_somebody_takes_their_errors(
+    tmp_path: pathlib.Path, job: MakeJob
+) -> None:
+    failed: list[JobError] = []
+    refused = job("print('error: no such game'); sys.exit(2)", "refused")
+    hopeless = job("sys.exit(1)", "hopeless")
+    events = run(refused, hopeless, job("touch(name)"), on_failed=failed.append)
+    assert [error.job for error in failed] == ["refused", "hopeless"]
+    assert str(failed[0]) == "no such game" and "launched 3 times" in str(failed[1])
+    assert Event("job", "done") in events
+    assert [len(pids(tmp_path, name)) for name in ("refused", "hopeless", "job")] == [1, 3, 1]
+    assert_gone(tmp_path, "refused", "hopeless", "job")
 
 
 def test_what_ends_after_its_work_is_done_has_not_failed(tmp_path: pathlib.Path, job: MakeJob) -> None:
@@ -364,3 +379,54 @@ def test_retries_that_make_no_sense_are_refused(wrong: dict) -> None:
 def test_no_job_at_once_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1 job must run at once, not 0"):
         supervision.run_all([], at_once=0)
+
+
+class FakeCluster:
+    """An executor whose children wait for room, are lost, or end well, as a test says.
+
+    Args:
+      codes: the code of each child, in their order.
+      touch: called when a child that ends with 0 ends.
+    """
+
+    def __init__(self, codes: list[int], touch: Callable[[], None]) -> None:
+        self.codes, self.touch = codes, touch
+        self.polls = 0
+
+    def start(self, job: Job) -> FakeCluster:
+        del job
+        self.polls = 0
+        return self
+
+    def room(self, at_once: int) -> int:
+        return at_once
+
+    def has_begun(self) -> bool:
+        return self.polls > 30
+
+    def poll(self) -> int | None:
+        self.polls += 1
+        if self.polls <= 30:
+            return None
+        if self.codes[0] == 0:
+            self.touch()
+        return self.codes[0]
+
+    def last_line(self) -> str:
+        return "was lost with its machine"
+
+    def ask_to_end(self) -> None:
+        pass
+
+    def end(self, seconds: float) -> None:
+        del seconds
+        self.codes.pop(0)
+
+
+def test_another_executor_may_lose_children_and_let_them_wait(tmp_path: pathlib.Path) -> None:
+    cluster = FakeCluster([LOST, 0], (tmp_path / "done").touch)
+    job = Job("job", ("unused",), (tmp_path / "done").exists)
+    # Waiting for room is no sign of a child that hangs.
+    events = run(job, executor=cluster, hang_seconds=0.1)
+    assert [event.kind for event in events] == ["started", "failed", "started", "done"]
+    assert events[1].message == "was lost with its machine; launching it again in 0.01 s (1 of 2)"

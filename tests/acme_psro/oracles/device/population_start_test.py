@@ -165,6 +165,7 @@ def _key(*bits: int) -> np.ndarray:
     return np.array(bits, np.uint32)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("games", [0, 300])
 def test_an_oracle_that_remembers_goes_on_as_if_it_had_not_stopped(tree: GameTree, games: int) -> None:
     """Agents that play while they learn, and those that learn from kept games."""
@@ -200,3 +201,19 @@ def test_an_oracle_that_remembers_goes_on_as_if_it_had_not_stopped(tree: GameTre
     fresh.remember(memory)
     elsewhere = fresh(_key(0, 1), _tasks(tree, 2))
     assert [dict(one.metrics) for one in elsewhere] == [dict(one.metrics) for one in first]
+
+
+def test_what_another_network_learned_of_the_members_takes_the_place_of_one_part() -> None:
+    population = PopulationStart(_stub())
+    population.adopt(0, "policy", {}, np.zeros((0, 1)))
+    for index, size in enumerate((1, 2, 3), 1):
+        own = {"policy": np.float32(index), "critic": np.float32(10 * index)}
+        left = Left({"policy": {"layer": np.float32(1)}, "critic": np.float32(index)}, own)
+        population.add([_task(size, [1.0])], [left])
+    # The third response did not join the population, so that there are two members.
+    learned = {"layer": np.float32(7), "head": np.float32(8)}
+    population.adopt(0, "policy", learned, np.array([0.5, 1.5], np.float32))
+    start = population.start(_task(3, [0.0, 0.5, 0.5]))
+    assert start.left.network == {"policy": {"layer": 7.0}, "critic": 3.0}
+    assert start.left.member == {"policy": 1.0, "critic": 15.0}
+    assert population.start(_task(3, [1.0, 0.0, 0.0])).left.member == {"policy": 1.5, "critic": 20.0}

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from agents.acme_layer.devices import choose_devices
+from agents.devices import choose_devices
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""Symmetric games: two-player zero-sum games in which both players are in the same position."""
+"""Symmetric games: two-player games in which both players are in the same position.
+
+Exchanging the players' policies exchanges their returns there, so that one population may serve both.
+"""
 
 from __future__ import annotations
 
@@ -16,33 +19,85 @@ _ROUNDING = 1e-9
 _DIGITS = 9
 
 
-# A run asks several times for its one game.
-@functools.lru_cache(maxsize=1)
 def find_counterparts(tree: GameTree) -> np.ndarray | None:
     """Returns `[I]`: player 0's counterpart of each information state; None if the game is not symmetric.
 
     Counterparts are looked for by figures of play by uniform players, and then checked: exchanging the
-    sequences of both players must turn all payoffs into their negatives. A symmetric game whose information
-    states these figures do not tell apart may count as not symmetric: it is learned for each player then.
+    sequences of both players must exchange all payoffs. A symmetric game whose information states these
+    figures do not tell apart may count as not symmetric: it is learned for each player then.
     """
-    if tree.num_players != 2 or not tree.zero_sum:
-        return None
+    found = _search(tree)
+    return None if isinstance(found, str) else found
+
+
+def require_counterparts(tree: GameTree) -> np.ndarray:
+    """Returns `find_counterparts` of a symmetric game.
+
+    Raises:
+      ValueError: the game is not symmetric; the message says why not.
+    """
+    found = _search(tree)
+    if isinstance(found, str):
+        raise ValueError(describe_asymmetry(tree.game_string, found))
+    return found
+
+
+def check_players(game: str, num_players: int) -> None:
+    """Checks that a game may be symmetric, which is known before it is compiled.
+
+    Raises:
+      ValueError: it has another number of players than two.
+    """
+    if num_players != 2:
+        raise ValueError(describe_asymmetry(game, _count_players(num_players)))
+
+
+def describe_asymmetry(game: str, reason: str) -> str:
+    """Returns one line that says why a game cannot have one population for both players."""
+    return f"{game} is not symmetric: {reason}; leave out --symmetric."
+
+
+def exchange(tree: GameTree, counterparts: np.ndarray, player: int, table: np.ndarray) -> np.ndarray:
+    """Returns `[I_p, A]`: the other player's policy that plays like this one in the same position.
+
+    Args:
+      tree: the compiled game.
+      counterparts: `[I]`, see `find_counterparts`.
+      player: the player whose policy it is.
+      table: `[I_p, A]`, the policy's probabilities.
+    """
+    first, second = tree.infosets_of(0), tree.infosets_of(1)
+    places = counterparts[second] - first.start
+    return table[places] if player == 0 else table[np.argsort(places)]
+
+
+# A run asks several times for its one game.
+@functools.lru_cache(maxsize=1)
+def _search(tree: GameTree) -> np.ndarray | str:
+    """Returns the counterparts, or the reason why there are none."""
+    if tree.num_players != 2:
+        return _count_players(tree.num_players)
     first, second = (_in_order(tree, player) for player in range(2))
-    if len(first) != len(second) or not np.array_equal(tree.legal_actions[first], tree.legal_actions[second]):
-        return None
+    if len(first) != len(second):
+        return f"player 0 has {len(first)} information states and player 1 has {len(second)}"
+    if not np.array_equal(tree.legal_actions[first], tree.legal_actions[second]):
+        return "the players have other actions at their information states"
     counterparts = np.empty(tree.num_infosets, int)
     counterparts[first] = counterparts[second] = first
     rows, columns = plan_constraints(tree, 0), plan_constraints(tree, 1)
-    payoffs = payoff_matrix(tree, rows, columns)
+    own, others = (payoff_matrix(tree, rows, columns, player) for player in range(2))
     # Columns in the order of their counterparts among the rows; the empty sequence stays last.
     actions = tree.num_actions
     infosets, taken = np.divmod(columns.sequences[:-1], actions)
     order = np.append(np.argsort(counterparts[infosets] * actions + taken), len(infosets))
-    exchanged = payoffs[:, order]
-    if abs(exchanged + exchanged.T).max() > _ROUNDING * tree.utility_scale:
-        return None
+    if abs(own[:, order] - others[:, order].T).max() > _ROUNDING * tree.utility_scale:
+        return "exchanging the players changes what they earn"
     counterparts.flags.writeable = False
     return counterparts
+
+
+def _count_players(number: int) -> str:
+    return f"it has {number} player{'' if number == 1 else 's'}, not 2"
 
 
 def _in_order(tree: GameTree, player: int) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Programs of oracles whose lanes are computed by workers on a Ray cluster."""
