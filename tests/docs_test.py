@@ -159,11 +159,11 @@ COMMANDS = {
 
 # Modules that define further flags of a launcher.
 FLAG_FILES = {
-    "run_psro": ("psro_flags", "neupl_flags", "config_flag", "settings_flag"),
-    "run_neupl": ("psro_flags", "neupl_flags", "config_flag", "settings_flag"),
+    "run_psro": ("psro_flags", "neupl_flags", "placing_flags", "config_flag", "settings_flag"),
+    "run_neupl": ("psro_flags", "neupl_flags", "placing_flags", "config_flag", "settings_flag"),
     "run_self_play": ("config_flag", "settings_flag"),
     "run_sweep": ("placing_flags",),
-    "run_agent": ("config_flag", "settings_flag"),
+    "run_agent": ("placing_flags", "config_flag", "settings_flag"),
     "evaluate": ("config_flag",),
     "play": ("config_flag",),
 }

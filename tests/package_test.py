@@ -103,6 +103,7 @@ def test_metadata_describes_what_is_there(installed: Installed) -> None:
     assert {value for field, value in fields if field == "Provides-Extra"} == {
         "acme",
         "benchmarks",
+        "cluster",
         "cuda",
         "docs",
         "test",
@@ -130,7 +131,7 @@ def test_commands_are_listed(installed: Installed, arguments: tuple[str, ...]) -
         assert (code, err) == (0, "")
         assert out.startswith("usage: acme-psro COMMAND")
         words = [line.split()[0] for line in out.splitlines()[1:-1]]
-        assert words == ["run", "neupl", "self-play", "agent", "evaluate", "play"]
+        assert words == ["run", "neupl", "self-play", "sweep", "agent", "evaluate", "play"]
 
 
 @pytest.mark.parametrize("word", ["nonsense", "Run", "--iterations=3", ""])

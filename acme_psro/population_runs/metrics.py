@@ -157,7 +157,7 @@ def is_known(row: Row) -> bool:
 
 
 def nobody_gains(row: Row, tolerance: float) -> bool:
-    """Returns True if no player gains more than a tolerance, in utility units; False if gains are not known."""
+    """Returns True if no player gains more than a tolerance, in utility units; False if gains are unknown."""
     gains = [value for name, value in row.items() if name.startswith("gain_") and name[5:].isdigit()]
     return max(gains, default=math.inf) <= tolerance
 

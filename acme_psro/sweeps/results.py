@@ -30,7 +30,7 @@ _FIGURES = ("seeds", "mean", "std", "low", "high", *_COSTS.values())
 
 
 class CellResult(NamedTuple):
-    """What is known of a cell.
+    """Results of a cell so far.
 
     Attributes:
       cell: the cell.

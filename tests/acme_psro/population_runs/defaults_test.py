@@ -21,7 +21,7 @@ from agents import registry
     [
         ("oracle", "magic", "exact, device"),
         ("agent", "dqn", "crossq"),
-        ("meta_solver", "nosh", "nash, prd, regret_matching, regret_matching_cce, shor"),
+        ("meta_solver", "nosh", "nash, prd, regret_matching, regret_matching_cce, regret_matching_ce, shor"),
         ("iterations", 0, "--iterations must be at least 1, not 0"),
         ("iterations", -1, "--iterations must be at least 1, not -1"),
         ("max_nodes", 0, "--max_nodes must be at least 1"),
