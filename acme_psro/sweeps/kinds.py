@@ -105,11 +105,13 @@ def _check_neupl(settings: Settings) -> Checked:
 def _check_self_play(settings: Settings) -> Checked:
     # It brings JAX, which a sweep of exact runs does without.
     from acme_psro.games.loading import load_game
-    from acme_psro.self_play_runs.config import SelfPlayRunConfig
+    from acme_psro.self_play_runs.config import SelfPlayRunConfig, default_budget
 
     if "game" not in settings:
         raise ValueError("game is missing: give the game in base or in grid.")
-    config = SelfPlayRunConfig(**_grouped(settings))
+    given = _grouped(settings)
+    usual = default_budget(given.get("algorithm", "mmd"))._asdict()
+    config = SelfPlayRunConfig(**{**usual, **given})
     load_game(config.game)
     return Checked(config.to_json(), config.steps)
 
