@@ -1,6 +1,7 @@
 """Lanes: one pure function for many keys, players and opponents, compiled once and spread over devices.
 
-Every lane is alone in what it computes, so that a training gives the same numbers beside any others.
+Every lane is alone in what it computes, so that a training gives the same numbers beside any others. With
+another number of lanes in a call, XLA compiles other code, which may round differently in the last bit.
 """
 
 from __future__ import annotations

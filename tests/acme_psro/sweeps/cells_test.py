@@ -113,7 +113,8 @@ def test_two_cells_of_the_same_run_are_refused(tmp_path: pathlib.Path) -> None:
         ("command: neupl\n" + EXACT + "grid:\n  neupl.graph: [psro_nash, cycle]\n", 100),
         ("command: self-play\nbase: {game: kuhn_poker, steps: 5000}\ngrid:\n  algorithm: [mmd, ppo]\n", 5000),
         (
-            "command: self-play\nbase: {game: kuhn_poker, algorithm: tabular_mmd}\ngrid:\n  max_nodes: [99, 98]\n",
+            "command: self-play\nbase: {game: matrix_mp, algorithm: tabular_mmd}\n"
+            "grid:\n  evaluate_every: [5, 10]\n",
             500,
         ),
     ],
