@@ -12,6 +12,7 @@ import math
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,6 +49,7 @@ def connect(placing: Placing) -> None:
         raise ValueError(
             '--executor=ray needs Ray, which is not installed: pip install "acme-psro[cluster]".'
         )
+    _offer_token()
     import ray
 
     is_new = not ray.is_initialized()
@@ -63,6 +65,19 @@ def connect(placing: Placing) -> None:
         if is_new:
             disconnect()
         raise
+
+
+def _offer_token() -> None:
+    """Makes Ray show this machine's token to the cluster, unless the user has decided about it.
+
+    Clusters that newer versions of `ray start` begin ask for one, and others ignore it.
+    """
+    # Ray reads the variable when it is imported. Set later, it would reach the processes of this one alone.
+    if "ray" in sys.modules:
+        return
+    places = (os.environ.get("RAY_AUTH_TOKEN_PATH"), Path.home() / ".ray" / "auth_token")
+    if os.environ.get("RAY_AUTH_TOKEN") or any(place and Path(place).is_file() for place in places):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def disconnect() -> None:
@@ -167,7 +182,8 @@ def _join(address: str) -> None:
         ray.init(address=address, **options)
     except (ConnectionError, RuntimeError) as error:
         raise ValueError(
-            f"cannot join the Ray cluster at {address}: {' '.join(str(error).split())}"
+            f"cannot join the Ray cluster at {address}: {' '.join(str(error).split())}. If it has a token, "
+            "copy ~/.ray/auth_token of its first machine to this one."
         ) from None
     finally:
         if is_main:

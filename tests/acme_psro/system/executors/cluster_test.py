@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import pathlib
 import socket
 import sys
@@ -115,3 +116,34 @@ def test_jobs_fit_by_what_is_scarcer(cpus: float, gpus: float, expected: int) ->
     placing = Placing("ray", cpus_per_response=cpus, gpus_per_response=gpus)
     assert cluster._fitting({"CPU": 8.0, "GPU": 2.0}, placing) == expected
     assert cluster._fitting({"memory": 1.0}, placing) == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "has_file", "mode"),
+    [
+        ({}, True, "token"),
+        ({}, False, None),
+        ({"RAY_AUTH_TOKEN": "secret"}, False, "token"),
+        ({"RAY_AUTH_TOKEN_PATH": "/no/such/file"}, False, None),
+        ({"RAY_AUTH_MODE": "disabled"}, True, "disabled"),
+    ],
+)
+def test_a_token_is_shown_if_there_is_one_and_the_user_has_not_decided(
+    variables: dict[str, str],
+    has_file: bool,
+    mode: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+) -> None:
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    # Monkeypatch takes back what the function sets.
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in {**variables, "HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    if has_file:
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray" / "auth_token").write_text("secret")
+    cluster._offer_token()
+    assert os.environ.get("RAY_AUTH_MODE") == mode
