@@ -31,7 +31,7 @@ def check_programs(program: str) -> None:
     """Checks that the packages needed by programs of population runs are installed, without importing them.
 
     Args:
-      program: "launchpad" or "ray".
+      program: a name of `acme_psro.system.executors.placing.PROGRAMS`.
 
     Raises:
       ValueError: a package is missing.

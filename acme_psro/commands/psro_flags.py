@@ -13,7 +13,6 @@ from acme_psro.commands.psro_places import first_directory as first_directory
 from acme_psro.commands.psro_places import output_directory as output_directory
 from acme_psro.commands.settings_flag import AGENT_GROUP, Groups
 from acme_psro.games.compile import DEFAULT_MAX_NODES
-from acme_psro.oracles.launchpad.tasks import PROGRAMS
 from acme_psro.population_runs import defaults
 from acme_psro.population_runs.config import (
     CE_RESPONSES,
@@ -26,6 +25,7 @@ from acme_psro.population_runs.config import (
 from acme_psro.population_runs.configure import complete
 from acme_psro.psro.registry import LOOPS
 from acme_psro.solvers import SOLVERS
+from acme_psro.system.executors.placing import PROGRAMS
 from agents import registry
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string, including parameters.")

@@ -31,11 +31,11 @@ from acme_psro.policies.meta_strategy import (
     require_weights,
 )
 from acme_psro.policies.stored import StoredPolicy
+from acme_psro.system.executors.placing import PROGRAMS
 from acme_psro.system.files import write_atomically
 
 LAUNCH_TYPES = ("local_mp", "local_mt")
 # What a program runs on.
-PROGRAMS = ("launchpad", "ray")
 # File of a task: the digest of its opponents.
 _DIGEST = "opponents.sha256"
 
@@ -49,7 +49,8 @@ class LaunchpadConfig:
       actors_per_response: actors of a program.
       games_per_actor: games that an actor plays side by side.
       max_parallel_programs: programs that run side by side.
-      program: a name of `PROGRAMS`: Launchpad with Acme and Reverb, or Ray, which needs neither of them.
+      program: a name of `acme_psro.system.executors.placing.PROGRAMS`: Launchpad with Acme and Reverb, or
+        Ray, which needs neither of them.
       lp_launch_type: a name of `LAUNCH_TYPES`: processes or threads of a Launchpad program.
       plateau_patience: evaluations over which the mean return must go on rising, or the program ends before
         its `actor_steps`; at least 2, or 0: it never does.

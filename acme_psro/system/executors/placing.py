@@ -10,6 +10,8 @@ import math
 import re
 
 EXECUTORS = ("local", "ray")
+# Systems on which programs of agents are built.
+PROGRAMS = ("launchpad", "ray")
 # The address that stands for the cluster to which this machine belongs.
 AUTO = "auto"
 
