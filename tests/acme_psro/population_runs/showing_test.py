@@ -75,8 +75,8 @@ def test_lines_of_the_run_itself_stand_below_its_tasks(
     train_population(run, tmp_path, begin(run, tmp_path, False, pytest.fail), [listener])
     details = {text: more[0]() for _, text, *more in display.told}
     assert details["computing payoffs"] == details["evaluating the last mixture"] == ["half done"]
-    # This work is the oracle's.
-    assert details["computing best responses"] == ()
+    # Workers elsewhere may have something to tell of the oracle's work.
+    assert details["computing best responses"] == ["half done"]
 
 
 def test_a_resumed_run_shows_what_was_done_before(

@@ -105,7 +105,9 @@ def test_prd_does_not_average_two_equilibria(seed: int, noise: float) -> None:
     """In chicken, it leaves an unstable equilibrium for one of the two others."""
     payoffs = CHICKEN + noise * np.random.default_rng(seed).standard_normal(CHICKEN.shape)
     assert share_of_gap(payoffs, prd.solve(payoffs)) <= 0.01
-    assert share_of_gap(payoffs, prd.solve(payoffs, iterations=5000)) > 0.05
+    if noise:
+        # Without noise it depends on a processor's rounding when it leaves.
+        assert share_of_gap(payoffs, prd.solve(payoffs, iterations=5000)) > 0.05
 
 
 def test_prd_of_the_battle_of_the_sexes() -> None:
