@@ -210,6 +210,7 @@ def test_graphs_follow_from_payoffs_that_are_learned_from_games(case: Any) -> No
 
 @pytest.mark.long
 @pytest.mark.games("kuhn")
+@pytest.mark.slow
 def test_an_agent_that_learns_from_its_newest_decisions_alone_learns_kuhn_poker(case: Any) -> None:
     config = dataclasses.replace(SMALL, rounds=20, num_envs=512, updates_per_round=4, batch_size=512)
     run = Run(case.tree, config, epochs=5, agent="vmpo")

@@ -170,6 +170,7 @@ def test_bad_input_is_one_line(name: str, flag: str, said: str, run: Run) -> Non
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", [pytest.param("continuous", marks=pytest.mark.slow), "discrete"])
+@pytest.mark.slow
 def test_mpo_updates_show_both_agents_and_all_parts(kind: str, run: Run) -> None:
     done = run("mpo_updates", f"--kinds={kind}", "--widths=64", "--batch_size=64", "--gradient_steps=3")
     assert done.returncode == 0, done.stderr

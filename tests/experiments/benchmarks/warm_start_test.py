@@ -58,6 +58,7 @@ def test_a_run_that_converges_has_fewer_questions(tree: GameTree) -> None:
 
 
 @pytest.mark.parametrize("games", [pytest.param(0, marks=pytest.mark.slow), 1000])
+@pytest.mark.slow
 def test_later_responses_depend_on_the_population_alone(tree: GameTree, games: int) -> None:
     recorded = record_tasks(tree, "psro", 2)
     device = DeviceConfig(**{**vars(DEVICE), "games_per_response": games, "num_envs": 64})

@@ -37,6 +37,7 @@ def test_a_network_answers_for_one_state_as_for_many() -> None:
 
 
 @pytest.mark.parametrize("with_network", [False, True])
+@pytest.mark.slow
 def test_both_sides_make_the_steps_that_are_timed(with_network: bool) -> None:
     game = "kuhn_poker"
     agent = sides.make_agent(game, SETTINGS)
