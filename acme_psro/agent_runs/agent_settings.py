@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from acme_psro.agent_runs.config import AgentRunConfig
-from acme_psro.games.loading import load_game
+from acme_psro.games.loading import largest_return
 from agents import settings
 from agents.registry import AGENTS
 from agents.replay_config import ReplayConfig
@@ -76,6 +75,4 @@ def _reward_scale(config: AgentRunConfig) -> float:
     """
     if config.kind != "openspiel":
         return 1.0
-    game = load_game(config.environment.partition(":")[2])
-    largest = max(abs(game.min_utility()), abs(game.max_utility()))
-    return 1 / largest if 0 < largest < math.inf else 1.0
+    return 1 / largest_return(config.environment.partition(":")[2])

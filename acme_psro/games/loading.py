@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,17 @@ def load_game(game_string: str) -> pyspiel.Game:
         if game_type.dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
             game = pyspiel.convert_to_turn_based(game)
     return game
+
+
+def largest_return(game: str) -> float:
+    """Returns the largest absolute return of a game; 1 if it is 0 or infinite.
+
+    Raises:
+      GameError: the game is unknown.
+    """
+    loaded = load_game(game)
+    largest = max(abs(loaded.min_utility()), abs(loaded.max_utility()))
+    return float(largest) if 0 < largest < math.inf else 1.0
 
 
 def _hint(name: str, known: list[str]) -> str:

@@ -72,9 +72,13 @@ def observation_visits(graph: GameGraph, table: np.ndarray) -> np.ndarray:
     """
     check_table(graph, table)
     visits = _sweep(graph, [table[None]] * graph.num_players, np.zeros((1, graph.num_players), int)).visits
+    return by_observation(graph, visits[0])
+
+
+def by_observation(graph: GameGraph, visits: np.ndarray) -> np.ndarray:
+    """Returns the sums `[O]` of nodes' visits `[N]` by what movers observe there."""
     # Row -1 of nodes at which no player moves is counted as the first, and dropped.
-    counts = np.bincount(graph.observation + 1, visits[0], graph.num_observations + 1)
-    return counts[1:]
+    return np.bincount(graph.observation + 1, visits, graph.num_observations + 1)[1:]
 
 
 def payoffs(graph: GameGraph, tables: Sequence[np.ndarray]) -> np.ndarray:
@@ -142,10 +146,10 @@ def _sweep(graph: GameGraph, tables: Sequence[np.ndarray], profiles: np.ndarray)
 
 def edge_probabilities(graph: GameGraph, table: np.ndarray) -> np.ndarray:
     """Returns the probability of each edge if all players play by one table `[O, A]`, `[E]`."""
-    probabilities = graph.probability.copy()
+    flat, profile = [table.reshape(1, -1)] * graph.num_players, np.zeros((1, graph.num_players), int)
+    probabilities = np.empty(graph.num_edges)
     for wave in waves(graph):
-        for positions, entries in wave.by_player:
-            probabilities[wave.edge[positions]] = table.reshape(-1)[entries]
+        probabilities[wave.edge] = _probabilities(graph, flat, profile, wave)[0]
     return probabilities
 
 

@@ -19,7 +19,8 @@ import numpy as np
 from acme_psro.evaluation.correlated import gaps, recommendation_gaps
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.base import MetaGame, PayoffsT, PolicyT
-from acme_psro.meta_game.profiles import cell_probabilities, recommendations
+from acme_psro.meta_game.payoffs import value
+from acme_psro.meta_game.profiles import recommendations
 from acme_psro.oracles.base import BestResponseTask
 from acme_psro.policies.meta_strategy import JointStrategy
 from acme_psro.policies.tabular import Policy
@@ -86,10 +87,7 @@ def make_sampled_loop(
     def solve_payoffs(question: Question[PolicyT, PayoffsT]) -> Solution:
         tensor = meta_game.tensor(question.payoffs)
         joint = require_joint(solve(tensor))
-        cells = cell_probabilities(joint, tensor.shape[1:])
-        # Profiles without weight do not count, and their means may be NaN.
-        drawn = cells > 0
-        return Solution(joint, {"welfare": float(tensor[:, drawn].sum(axis=0) @ cells[drawn])})
+        return Solution(joint, {"welfare": float(value(tensor, joint).sum())})
 
     return Loop(solve_payoffs)
 

@@ -17,10 +17,10 @@ import numpy as np
 
 from acme_psro.games.action_values import action_values
 from acme_psro.games.graph import GameGraph
+from agents.self_play.config import ANNEALINGS
 
-ANNEALINGS = ("none", "sqrt")
-# The least logarithm of a probability: actions that are given up can come back.
-_LEAST_LOG = math.log(1e-30)
+# The least probability: actions that are given up can come back.
+_LEAST = 1e-30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,5 +131,4 @@ def _normalised(graph: GameGraph, logs: np.ndarray) -> np.ndarray:
 
 def _logs(graph: GameGraph, table: np.ndarray) -> np.ndarray:
     """Returns logarithms of a policy, 0 for illegal actions."""
-    bounded = np.maximum(table, math.exp(_LEAST_LOG))
-    return np.where(graph.legal_actions, np.log(bounded), 0.0)
+    return np.where(graph.legal_actions, np.log(np.maximum(table, _LEAST)), 0.0)

@@ -62,7 +62,7 @@ class SelfPlayRun:
     def __init__(self, config: SelfPlayRunConfig, directory: Path, note: Callable[[str], None]) -> None:
         self._config, self._directory, self._note = config, directory, note
         self.game = games.compile_any(config.game, config.max_nodes, note)
-        self._learner = make_learner(config, self.game)
+        self._learner, self._settings = make_learner(config, self.game), config.to_json()
         # Equal decisions of a run and of a resumed one need equal numbers of updates between evaluations.
         self._total = -(-config.steps // self._learner.steps)
         every = config.evaluate_every or config.steps
@@ -87,10 +87,10 @@ class SelfPlayRun:
         Raises:
           DivergedError: parameters are not finite any more.
         """
-        run_directory.write_config(self._directory, self._config.to_json())
+        run_directory.write_config(self._directory, self._settings)
         now = restored or self._begin()
         saved_at = time.monotonic()
-        with Recorder(self._directory, self._config.to_json(), now.rows) as recorder, progress:
+        with Recorder(self._directory, self._settings, now.rows) as recorder, progress:
             progress.start(now.updates * self._learner.steps)
             progress.enter(TRAINING)
             if not now.rows and self._config.evaluate_every:
@@ -160,7 +160,7 @@ class SelfPlayRun:
             row[name] = now.sums[name] / now.summed if name in now.sums else math.nan
         now = now._replace(sums={}, summed=0, rows=[*now.rows, row], seconds=seconds)
         recorder.add(now.rows)
-        progress.note(describe_row(self._config.to_json(), row))
+        progress.note(describe_row(self._settings, row))
         return now
 
     def _save(self, now: Progressed) -> None:

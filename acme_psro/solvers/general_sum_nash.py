@@ -11,6 +11,7 @@ from acme_psro.meta_game.payoffs import check_payoffs, unit_payoffs, value
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.solvers import lemke_howson
 from acme_psro.solvers.certificates import embed, find_undominated, restrict, share_of_gap, share_of_range
+from acme_psro.solvers.options import check_count
 from acme_psro.system.cores import one_blas_thread
 
 # The largest regret of an answer, as a share of the payoff range. If it is a larger share of the typical
@@ -56,8 +57,7 @@ def solve(payoffs: np.ndarray, *, max_pivots: int = 10_000) -> ProductStrategy:
             f"meta-solver general_sum_nash takes two players, these payoffs have {len(payoffs)}; use prd, "
             "regret_matching or uniform"
         )
-    if max_pivots < 1:
-        raise ValueError(f"general_sum_nash: max_pivots is {max_pivots}; give 1 or more")
+    check_count("general_sum_nash", "max_pivots", max_pivots)
     kept = find_undominated(payoffs)
     # Without the dominated policies, payoffs may have another range.
     game = restrict(payoffs, kept)

@@ -16,6 +16,7 @@ import numpy as np
 from acme_psro.meta_game.payoffs import check_payoffs, earned_against, own_tables, unit_payoffs
 from acme_psro.meta_game.profiles import cell_probabilities, joint_of_cells
 from acme_psro.policies.meta_strategy import JointStrategy, ProductStrategy
+from acme_psro.solvers.options import check_count
 from acme_psro.system.cores import one_blas_thread
 
 _ROUNDS = 2000
@@ -64,8 +65,7 @@ def play(payoffs: np.ndarray, iterations: int) -> Play:
       ValueError: the payoffs are malformed (`check_payoffs`) or `iterations` is below 1.
     """
     payoffs = check_payoffs(payoffs)
-    if iterations < 1:
-        raise ValueError(f"regret_matching_ce: iterations is {iterations}; give 1 or more")
+    check_count("regret_matching_ce", "iterations", iterations)
     tables = own_tables(unit_payoffs(payoffs))
     sizes = payoffs.shape[1:]
     regrets = [np.zeros((size, size)) for size in sizes]

@@ -15,6 +15,7 @@ import numpy as np
 from acme_psro.meta_game.payoffs import check_payoffs, earned_against, own_tables, unit_payoffs
 from acme_psro.meta_game.profiles import cell_probabilities, joint_of_cells
 from acme_psro.policies.meta_strategy import JointStrategy, ProductStrategy
+from acme_psro.solvers.options import check_count
 
 _ROUNDS = 2000
 
@@ -70,8 +71,7 @@ def _play(payoffs: np.ndarray, iterations: int, strategy: Strategy, is_plus: boo
       is_plus: True to keep regrets from falling below 0, and to weigh round t with t instead of 1.
     """
     payoffs = check_payoffs(payoffs)
-    if iterations < 1:
-        raise ValueError(f"iterations is {iterations}; give 1 or more")
+    check_count("regret_matching_cce" if is_plus else "hedge_cce", "iterations", iterations)
     tables = own_tables(unit_payoffs(payoffs))
     regrets = [np.zeros(size) for size in payoffs.shape[1:]]
     average = np.zeros(payoffs.shape[1:])

@@ -10,6 +10,7 @@ import numpy as np
 
 from acme_psro.meta_game.payoffs import check_payoffs
 from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.solvers.options import check_count
 
 
 def solve(payoffs: np.ndarray, *, k: int = 5) -> ProductStrategy:
@@ -23,8 +24,7 @@ def solve(payoffs: np.ndarray, *, k: int = 5) -> ProductStrategy:
       ValueError: the payoffs are malformed (`check_payoffs`), or k is below 1.
     """
     sizes = check_payoffs(payoffs).shape[1:]
-    if k < 1:
-        raise ValueError(f"last_k: k is {k}; give 1 or more")
+    check_count("last_k", "k", k)
     marginals = []
     for size in sizes:
         counted = min(k, size)

@@ -12,6 +12,7 @@ from acme_psro.solvers.certificates import (
     share_of_gap,
     share_of_range,
 )
+from acme_psro.solvers.options import check_count
 
 _STEPS = 5000
 # An average with more regret than this is not returned as it is: shares of the payoff range and of the
@@ -62,8 +63,7 @@ def solve(
     """
     payoffs = check_payoffs(payoffs)
     largest = max(payoffs.shape[1:])
-    if iterations is not None and iterations < 1:
-        raise ValueError(f"prd: iterations is {iterations}; give 1 or more")
+    check_count("prd", "iterations", iterations)
     if not 0.0 < dt <= 1.0:
         raise ValueError(f"prd: dt is {dt}; give a number above 0 and at most 1")
     if not 0.0 <= gamma <= 1.0 / largest:

@@ -13,6 +13,7 @@ from acme_psro.solvers.certificates import (
     share_of_gap,
     typical_gaps,
 )
+from acme_psro.solvers.options import check_count
 
 _ROUNDS = 1000
 # The regret that is small enough, as a share of the typical payoff gap. In games of 30 policies, 1000 rounds
@@ -58,8 +59,7 @@ def solve(payoffs: np.ndarray, *, iterations: int | None = None, predictive: boo
       ValueError: the payoffs are malformed (`check_payoffs`) or `iterations` is below 1.
     """
     payoffs = check_payoffs(payoffs)
-    if iterations is not None and iterations < 1:
-        raise ValueError(f"regret_matching: iterations is {iterations}; give 1 or more")
+    check_count("regret_matching", "iterations", iterations)
     # Strategies do not change if regrets are rescaled, but unit payoffs keep sums of regrets finite.
     unit = unit_payoffs(payoffs)
     nothing = [np.zeros(size) for size in payoffs.shape[1:]]

@@ -18,6 +18,7 @@ import numpy as np
 
 from acme_psro.meta_game.payoffs import check_payoffs, earned_against, own_tables
 from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.solvers.options import check_count
 
 # The iteration of PSRO after which nothing is annealed any more.
 _ANNEALED = 75
@@ -90,8 +91,7 @@ def solve_evaluation(payoffs: np.ndarray, *, iterations: int | None = None) -> P
 
 
 def _checked(name: str, iterations: int | None, default: int) -> int:
-    if iterations is not None and iterations < 1:
-        raise ValueError(f"{name}: iterations is {iterations}; give 1 or more")
+    check_count(name, "iterations", iterations)
     return default if iterations is None else iterations
 
 

@@ -20,6 +20,7 @@ from acme_psro.sweeps.results import CellResult, describe_results, find_results
 from acme_psro.system.executors.base import Executor
 from acme_psro.system.lock import locked
 from acme_psro.system.supervision import Event, JobError, Retries, run_all
+from acme_psro.system.tables import Row
 
 # A run whose process failed twice without a new checkpoint in between fails for good.
 _RETRIES = Retries(most=1)
@@ -150,7 +151,7 @@ class _Watch:
         self._running.discard(event.job)
         if event.kind == "done":
             self._shares[event.job] = 1.0
-            self.display.note(f"{event.job}: done{self._describe(self._runs[event.job])}")
+            self.display.note(f"{event.job}: done{_describe(self._runs[event.job].rows())}")
             self._looked = 0.0
         else:
             self.display.note(f"{event.job}: {event.message}")
@@ -169,8 +170,9 @@ class _Watch:
         going, lines = {}, []
         for name in sorted(self._running):
             run = self._runs[name]
-            going[name] = share_done(self._sweep.file.kind, run, run.rows())
-            lines.append(f"{name}{self._describe(run) or ': starting'}")
+            rows = run.rows()
+            going[name] = share_done(self._sweep.file.kind, run, rows)
+            lines.append(f"{name}{_describe(rows) or ': starting'}")
         counts = self._count(going)
         self.display.show(counts, lines)
         if self._publisher.is_due:
@@ -198,11 +200,11 @@ class _Watch:
         share = (done + len(self._failed) + sum(going.values())) / len(self._runs)
         return Counts(len(self._runs), done, len(self._running), len(self._failed), share)
 
-    def _describe(self, run: SweepRun) -> str:
-        """Returns a run's iteration and its measure of convergence, after a colon; nothing without rows."""
-        rows = run.rows()
-        if not rows:
-            return ""
-        measure = measure_of(rows[-1])
-        value = format_value(rows[-1][measure])
-        return f": iteration {rows[-1]['iteration']:.0f}, {measure.replace('_', ' ')} {value}"
+
+def _describe(rows: Sequence[Row]) -> str:
+    """Returns a run's iteration and its measure of convergence, after a colon; nothing without rows."""
+    if not rows:
+        return ""
+    measure = measure_of(rows[-1])
+    value = format_value(rows[-1][measure])
+    return f": iteration {rows[-1]['iteration']:.0f}, {measure.replace('_', ' ')} {value}"

@@ -24,8 +24,8 @@ from acme_psro.agent_runs.neupl_program import graph_state, population_files
 from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
 from acme_psro.agent_runs.neupl_program.exact_figures import ExactFigures
 from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
-from acme_psro.agent_runs.neupl_program.tournament import largest_return
 from acme_psro.agent_runs.program.workers import reporting
+from acme_psro.games.loading import largest_return
 from acme_psro.neupl.interaction_graph import effective_size
 from acme_psro.neupl.payoff_estimator import Outcomes, make_estimator
 from acme_psro.neupl.sinks import read_sinks

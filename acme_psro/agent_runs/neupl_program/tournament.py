@@ -12,15 +12,8 @@ import numpy as np
 
 from acme_psro.agent_runs.neupl_program.members import Members
 from acme_psro.games import playing
-from acme_psro.games.loading import load_game
+from acme_psro.games.loading import largest_return, load_game
 from acme_psro.neupl.payoff_estimator import Outcomes
-
-
-def largest_return(game: str) -> float:
-    """Returns the largest absolute return of a game; 1 if it is 0 or infinite."""
-    loaded = load_game(game)
-    largest = max(abs(loaded.min_utility()), abs(loaded.max_utility()))
-    return float(largest) if 0 < largest < np.inf else 1.0
 
 
 class Tournament:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from acme_psro.agent_runs.neupl_program.members import Members
-from acme_psro.agent_runs.neupl_program.tournament import Tournament, largest_return
+from acme_psro.agent_runs.neupl_program.tournament import Tournament
+from acme_psro.games.loading import largest_return
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.neupl.payoff_estimator import Outcomes
