@@ -4,7 +4,7 @@ If one player deviates from a joint distribution, it meets the other players' jo
 that is the other one's marginal. With more, no product of policies matches it, but play that looks at the
 whole history does: it is what one coordinator of all others would do, who remembers everything (Kuhn 1953).
 
-Dimensions: `N` nodes, `A` actions, `n_p` policies of player p.
+Dimensions: `N` nodes, `A` actions, `B` joint draws, `n_p` policies of player p.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from acme_psro.meta_game.profiles import others_probabilities
 from acme_psro.policies.meta_strategy import JointStrategy
 from acme_psro.policies.tabular import Population, reach
 
-# Nodes at a time, so that memory does not grow with the game times the number of profiles.
-_NODES = 4096
+# Numbers at a time, so that memory does not grow with the game times the number of profiles.
+_MOST_NUMBERS = 2_000_000
 
 
 def others_reach(
@@ -38,23 +38,46 @@ def others_reach(
       player: the player whose own choices, and recommendations, do not count.
       nodes: `[n]` int, nodes of the tree.
     """
-    others = [other for other in range(tree.num_players) if other != player]
     sizes = [len(population) for population in populations]
     weights = others_probabilities(joint, sizes, player).squeeze(axis=player)
-    drawn = [np.flatnonzero(weights.sum(axis=_all_but(axis, weights.ndim))) for axis in range(weights.ndim)]
-    weights = weights[np.ix_(*drawn)]
+    return reach_by_draws(tree, populations, weights[None], player, nodes)[0]
+
+
+def reach_by_draws(
+    tree: GameTree,
+    populations: Sequence[Population],
+    weights: np.ndarray,
+    player: int,
+    nodes: np.ndarray,
+) -> np.ndarray:
+    """Returns `[B, n]`: the same as `others_reach` for several joint draws of the others.
+
+    Args:
+      tree: the compiled game.
+      populations: one a player.
+      weights: `[B, ..]`, for each draw the probabilities of the others' profiles, an axis for each of them.
+      player: the player whose own choices do not count.
+      nodes: `[n]` int, nodes of the tree.
+    """
+    others = [other for other in range(tree.num_players) if other != player]
+    drawn = [
+        np.flatnonzero(weights.sum(axis=_all_but(1 + axis, weights.ndim))) for axis in range(len(others))
+    ]
+    weights = weights[np.ix_(np.arange(len(weights)), *drawn)]
     kept = [
         tuple(populations[other][index] for index in own) for other, own in zip(others, drawn, strict=True)
     ]
+    at_once = max(1, _MOST_NUMBERS // max(1, weights[..., 0].size))
     parts = []
-    for start in range(0, len(nodes), _NODES):
-        sequences = tree.sequences[nodes[start : start + _NODES]].astype(np.intp)
+    for start in range(0, len(nodes), at_once):
+        sequences = tree.sequences[nodes[start : start + at_once]].astype(np.intp)
         total = weights[..., None]
         # From the last player down; the axis of nodes stays at the end.
         for other, own in zip(reversed(others), reversed(kept), strict=True):
-            total = (total * reach(tree, other, own, sequences[:, other])).sum(axis=-2)
-        parts.append(np.broadcast_to(total, len(sequences)))
-    return np.concatenate(parts)
+            reached = reach(tree, other, own, sequences[:, other])
+            total = total[..., 0] @ reached if total.shape[-1] == 1 else (total * reached).sum(axis=-2)
+        parts.append(np.broadcast_to(total, (len(weights), len(sequences))))
+    return np.concatenate(parts, axis=1)
 
 
 def coordinated_play(

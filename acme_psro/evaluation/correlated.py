@@ -13,12 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from acme_psro.evaluation import deviations
+from acme_psro.evaluation import coordinated, deviations
 from acme_psro.evaluation.deviations import Deviation
+from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game import profiles
 from acme_psro.policies.meta_strategy import JointStrategy
 from acme_psro.policies.tabular import Population
+
+# Numbers that arrays of the reaches of ends may hold.
+_MOST_NUMBERS = 20_000_000
 
 
 class Gaps(NamedTuple):
@@ -84,13 +88,13 @@ class RecommendationGap(NamedTuple):
     """Gain of a player after one recommendation.
 
     Attributes:
+      policy: the policy that is recommended.
       weight: the probability of the recommendation.
-      told: the joint distribution, given the recommendation.
       gap: the gain of a best response to it, times its probability, in utility units.
     """
 
+    policy: int
     weight: float
-    told: JointStrategy
     gap: float
 
 
@@ -105,11 +109,33 @@ def recommendation_gaps(
 
     The arguments are those of `gaps`, and the player.
     """
-    found = []
-    for _, weight, told in profiles.recommendations(joint, player):
-        deviation = deviations.from_meta_strategy(tree, populations, told, player, payoffs)
-        found.append(RecommendationGap(weight, told, weight * deviations.best_gain(tree, deviation)))
-    return found
+    sizes = [len(population) for population in populations]
+    cells = np.moveaxis(profiles.cell_probabilities(joint, sizes), player, 0)
+    shares = cells.reshape(len(cells), -1).sum(axis=1)
+    policies = np.flatnonzero(shares > 0.0)
+    weights = shares[policies]
+    # draws[k]: how the others are drawn, given recommendation k.
+    draws = cells[policies] / weights.reshape(-1, *(1 for _ in sizes[1:]))
+    if payoffs is None:
+        earned = [
+            deviations.joint_value(tree, populations, told, player)
+            for _, _, told in profiles.recommendations(joint, player)
+        ]
+    else:
+        table = np.moveaxis(payoffs[player], player, 0)[policies]
+        earned = (table * draws).sum(axis=tuple(range(1, draws.ndim))).tolist()
+    best: list[float] = []
+    at_once = max(1, _MOST_NUMBERS // len(tree.terminal_nodes))
+    for start in range(0, len(draws), at_once):
+        some = draws[start : start + at_once]
+        others = coordinated.reach_by_draws(tree, populations, some, player, tree.terminal_nodes)
+        best += traverse.best_values(tree, others, player).tolist()
+    # Following gains 0; rounding may say otherwise by one unit in the last place.
+    gains = weights * np.maximum(np.array(best) - earned, 0.0)
+    return [
+        RecommendationGap(*each)
+        for each in zip(policies.tolist(), weights.tolist(), gains.tolist(), strict=True)
+    ]
 
 
 def _deviations(

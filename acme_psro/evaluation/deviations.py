@@ -61,7 +61,7 @@ def from_meta_strategy(
     others = others_reach(tree, populations, meta_strategy, player, tree.terminal_nodes)
     if payoffs is not None:
         return Deviation(player, others, float(value(payoffs, meta_strategy)[player]))
-    return Deviation(player, others, _joint_value(tree, populations, meta_strategy, player))
+    return Deviation(player, others, joint_value(tree, populations, meta_strategy, player))
 
 
 def best_response(
@@ -85,7 +85,7 @@ def best_gain(tree: GameTree, deviation: Deviation, best_value: float | None = N
 
 
 def gains(tree: GameTree, deviation: Deviation, policies: Sequence[Policy]) -> list[float]:
-    """Returns what each of the player's policies gains over its part, in utility units; may be negative."""
+    """Returns the gains of the player's policies over its part, in utility units; they may be negative."""
     # One policy at a time: each row holds all ends of the game, and there may be many policies.
     found = []
     for policy in policies:
@@ -95,10 +95,10 @@ def gains(tree: GameTree, deviation: Deviation, policies: Sequence[Policy]) -> l
     return found
 
 
-def _joint_value(
+def joint_value(
     tree: GameTree, populations: Sequence[Population], joint: JointStrategy, player: int
 ) -> float:
-    """Returns what a player earns if all play by the joint distribution."""
+    """Returns a player's expected return if all play by the joint distribution, in utility units."""
     total = 0.0
     for policy, weight, told in profiles.recommendations(joint, player):
         others = others_reach(tree, populations, told, player, tree.terminal_nodes)

@@ -128,6 +128,26 @@ def best_response_to(
     return BestResponse(float(values[0, -1]), table)
 
 
+def best_values(tree: GameTree, others: np.ndarray, player: int) -> np.ndarray:
+    """Computes the expected returns `[B]` of a player's best responses, without their policies.
+
+    Args:
+      tree: the game.
+      others: `[B, T]`, the others' contributions to the probability of reaching each terminal node.
+      player: the player who responds.
+    """
+    actions = tree.num_actions
+    values = np.stack([sequence_values(tree, each, player) for each in others])
+    offsets = tree.level_offsets[player]
+    for start, stop in zip(offsets[-2::-1], offsets[:0:-1], strict=True):
+        rows = values[:, start * actions : stop * actions].reshape(len(others), stop - start, actions)
+        best = np.where(tree.legal_actions[start:stop], rows, -np.inf).max(axis=2)
+        for value, row in zip(values, best, strict=True):
+            np.add.at(value, tree.parent_sequence[start:stop], row)
+    final: np.ndarray = values[:, -1]
+    return final
+
+
 def others_reach(tree: GameTree, plan: np.ndarray, player: int) -> np.ndarray:
     """Computes the others' contribution `[T]` to the probability of reaching each terminal node."""
     others = np.ones(tree.terminal_sequences.shape[1])

@@ -8,7 +8,10 @@ import numpy as np
 
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.payoffs import empty_payoffs, extend_payoffs, missing_boxes
-from acme_psro.policies.tabular import Policy, Population, terminal_reach, uniform_policy
+from acme_psro.policies.tabular import Policy, Population, own_sequences, uniform_policy
+
+# Numbers that an array of reaches may hold.
+_MOST_NUMBERS = 20_000_000
 
 
 class ExactMetaGame:
@@ -50,30 +53,43 @@ def exact_payoffs(
     known = empty_payoffs(len(populations)) if known is None else known
     sizes = [len(population) for population in populations]
     filled = extend_payoffs(known, sizes)
-    # Player p's payoff is the sum over terminal nodes z of chance(z) * returns[p, z] * prod_q reach_q(z). The
-    # product factorises over players, so reaches are computed once for each policy, not for each profile.
-    reaches = [terminal_reach(tree, p, population) for p, population in enumerate(populations)]
     for box in missing_boxes(known.shape[1:], sizes):
-        parts = [reach[part] for reach, part in zip(reaches, box, strict=True)]
+        parts = [population[part] for population, part in zip(populations, box, strict=True)]
         cells = (slice(None), *box)
-        filled[cells] = _payoffs_of(tree.terminal_returns, parts)
+        filled[cells] = _payoffs_of(tree, parts)
     return filled
 
 
-def _payoffs_of(returns: np.ndarray, reaches: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns `[P, n_1, .., n_P]` from chance-weighted returns `[P, T]` and reaches `[n_q, T]`.
+def _payoffs_of(tree: GameTree, parts: Sequence[Population]) -> np.ndarray:
+    """Returns `[P, n_1, .., n_P]`: the payoffs of all profiles of some policies."""
+    # Player p's payoff is the sum over terminal nodes z of chance(z) * returns[p, z] * prod_q reach_q(z).
+    # Short axes, as those of new policies, are looped over first: pure policies reach few ends of the game,
+    # and the others are drawn for these ends only. The longest axis goes into one matrix product.
+    order = sorted(range(len(parts)), key=lambda player: len(parts[player]))
 
-    The longest axis goes into one matrix product, which is the fastest thing NumPy does; the other axes,
-    which are short after a population has grown by one, are looped over.
-    """
-    longest = max(range(len(reaches)), key=lambda player: len(reaches[player]))
+    def contract(returns: np.ndarray, places: np.ndarray, done: int) -> np.ndarray:
+        """Sums returns `[P, m]` of ends with places `[P, m]` in plans over players from `done` on."""
+        player = order[done]
+        if done == len(order) - 1:
+            return _products(returns, places[player], parts[player])
+        found = []
+        for policy in parts[player]:
+            own = policy.plan[places[player]]
+            kept = np.flatnonzero(own)
+            found.append(contract(returns[:, kept] * own[kept], places[:, kept], done + 1))
+        return np.stack(found, axis=1)
 
-    def contract(weighted: np.ndarray, player: int) -> np.ndarray:
-        if player == len(reaches):
-            return weighted @ reaches[longest].T
-        if player == longest:
-            return contract(weighted, player + 1)
-        return np.stack([contract(weighted * row, player + 1) for row in reaches[player]], axis=1)
+    places = [
+        own_sequences(tree, player, sequences) for player, sequences in enumerate(tree.terminal_sequences)
+    ]
+    found = contract(tree.terminal_returns, np.stack(places), 0)
+    return np.moveaxis(found, range(1, 1 + len(order)), [1 + player for player in order])
 
-    # The matrix product put the longest axis last.
-    return np.moveaxis(contract(returns, 0), -1, 1 + longest)
+
+def _products(returns: np.ndarray, places: np.ndarray, population: Population) -> np.ndarray:
+    """Returns `[P, n]`: returns `[P, m]`, weighed by each policy's reach and summed over ends."""
+    at_once = max(1, _MOST_NUMBERS // max(len(places), 1))
+    parts = [population[start : start + at_once] for start in range(0, len(population), at_once)]
+    return np.concatenate(
+        [returns @ np.stack([policy.plan[places] for policy in part]).T for part in parts], axis=1
+    )

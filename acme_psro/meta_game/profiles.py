@@ -108,7 +108,7 @@ def recommendations(joint: JointStrategy, player: int) -> Iterator[tuple[int, fl
 
 
 def recommendation_gains(payoffs: np.ndarray, meta_strategy: PopulationStrategy) -> np.ndarray:
-    """Returns `[P]`, >= 0: what each player gains if it swaps every recommended policy for its best reply.
+    """Returns `[P]`, >= 0: each player's gain if it swaps every recommended policy for its best reply.
 
     All zeros exactly when the distribution is a correlated equilibrium of the meta-game (Aumann 1974). It is
     at least the gain of a single policy against all recommendations, see `payoffs.meta_regret`.

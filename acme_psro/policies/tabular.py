@@ -132,10 +132,15 @@ def terminal_reach(tree: GameTree, player: int, population: Population) -> np.nd
 
 def reach(tree: GameTree, player: int, population: Population, sequences: np.ndarray) -> np.ndarray:
     """Returns `[n, m]`: the probability with which each policy plays each of its player's sequences `[m]`."""
-    rows = tree.infosets_of(player)
-    # In a policy's own plan the empty sequence comes last, at -1, with probability 1.
-    own = np.where(sequences == tree.empty_sequence, -1, sequences - rows.start * tree.num_actions)
+    own = own_sequences(tree, player, sequences)
     return np.stack([policy.plan[own] for policy in population])
+
+
+def own_sequences(tree: GameTree, player: int, sequences: np.ndarray) -> np.ndarray:
+    """Returns `[m]`: the places of a player's sequences `[m]` in the plans of its own policies."""
+    # In a policy's own plan the empty sequence comes last, at -1, with probability 1.
+    rows = tree.infosets_of(player)
+    return np.where(sequences == tree.empty_sequence, -1, sequences - rows.start * tree.num_actions)
 
 
 def mixture_table(

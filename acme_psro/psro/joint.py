@@ -20,7 +20,7 @@ from acme_psro.evaluation.correlated import gaps, recommendation_gaps
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.base import MetaGame, PayoffsT, PolicyT
 from acme_psro.meta_game.payoffs import value
-from acme_psro.meta_game.profiles import recommendations
+from acme_psro.meta_game.profiles import recommendations, recommended
 from acme_psro.oracles.base import BestResponseTask
 from acme_psro.policies.meta_strategy import JointStrategy
 from acme_psro.policies.tabular import Policy
@@ -115,8 +115,9 @@ def _tasks_of_largest_gaps(
     for player in range(len(state.populations)):
         found = recommendation_gaps(tree, state.populations, joint, player, payoffs)
         best = max(found, key=lambda each: each.gap)
-        task = BestResponseTask(player, state.populations, best.told, state.payoffs, best.weight)
-        tasks.append(task)
+        told = recommended(joint, player, best.policy)
+        assert told is not None, "its probability is above 0"
+        tasks.append(BestResponseTask(player, state.populations, told, state.payoffs, best.weight))
     return tasks
 
 

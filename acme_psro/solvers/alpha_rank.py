@@ -53,7 +53,7 @@ def solve(
     The default is the limit of infinite alpha, in which only the order of payoffs counts. Its noise eps is
     about the one at which OpenSpiel's `sweep_pi_vs_epsilon`, the alpha-Rank of its PSRO, stops: profiles
     outside sink components have shares of that size. With a finite alpha, the shares are those of
-    OpenSpiel's `compute` (where that does not overflow), in the units of the payoffs. Games of one
+    OpenSpiel's `compute` (if that does not overflow), in the units of the payoffs. Games of one
     population, which OpenSpiel treats differently, are games of two players here.
 
     Args:

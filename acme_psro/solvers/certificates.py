@@ -65,7 +65,7 @@ def share_of_gap(
 
 
 def typical_gaps(payoffs: np.ndarray) -> np.ndarray:
-    """Returns `[P]`: the median of what a player's policies lose against its best one, in a pure profile.
+    """Returns `[P]`, the median loss of a player's policies against its best one, in a pure profile.
 
     Policies that lose nothing do not count. A player whose policies all earn the same has a gap of 0.
 

@@ -2,7 +2,8 @@
 
 An optimal vertex has weight in about as many cells as constraints bind, which are few of all cells. So a
 program over some cells is solved, its prices value all others, and those that would improve it join, until
-none does (column generation; Dantzig & Wolfe 1960).
+none does (column generation; Dantzig & Wolfe 1960). With as many constraints as correlated equilibria have,
+rounds are no smaller than the whole, and the whole is solved once.
 
 Dimensions: `n` cells, `R` constraints.
 """
@@ -20,6 +21,8 @@ _IMPROVES, _NOTHING = 1e-9, 1e-11
 # The price of an excess over the constraints, which is raised until there is none.
 _PRICE, _RAISE, _MOST_RAISES = 10.0, 10.0, 8
 _MOST_ROUNDS = 1000
+# Constraints up to which the least bound is found by rounds.
+_MOST_ROWS = 500
 # Limit on the time of one linear program.
 _MOST_SECONDS = 600.0
 
@@ -72,8 +75,36 @@ def least_bound(rows: Any) -> Optimum:
     Raises:
       RuntimeError: HiGHS found no optimum.
     """
+    if rows.shape[0] > min(rows.shape[1], _MOST_ROWS):
+        return _least_bound_of_all(rows)
     first = -np.asarray(rows.mean(axis=0)).ravel()
     return _generate(np.zeros(rows.shape[1]), rows, 1.0, -np.inf, _begin(first))
+
+
+def _least_bound_of_all(rows: Any) -> Optimum:
+    """Returns the same as `least_bound`, from one program over all cells and constraints."""
+    import scipy.sparse
+
+    from acme_psro.solvers import highs
+
+    number, size = rows.shape
+    # The dual program, which the interior point solves in half the time: prices of the constraints that sum
+    # to 1, and the most that every cell costs at them. Its own prices are the distribution.
+    program = highs.LinearProgram(
+        np.append(np.zeros(number), -1.0),
+        scipy.sparse.hstack([-rows.T, np.ones((size, 1))], format="csr"),
+        scipy.sparse.csr_array(np.append(np.ones(number), 0.0)[None]),
+        np.ones(1),
+        np.append(np.zeros(number), -np.inf),
+    )
+    for optimum in highs.optima(program, _MOST_SECONDS):
+        x, prices = optimum.prices / optimum.prices.sum(), optimum.x[:-1] / optimum.x[:-1].sum()
+        costs = rows.T @ prices
+        bound = float((rows @ x).max())
+        # Any prices say that no bound is below the least cost of a cell.
+        if bound - costs.min() <= _IMPROVES:
+            return Optimum(x, bound, bound - costs >= -_IMPROVES)
+    raise RuntimeError("HiGHS did not find the least bound on what deviations gain to its full accuracy")
 
 
 def _begin(preference: np.ndarray) -> np.ndarray:

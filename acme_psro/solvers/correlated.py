@@ -22,6 +22,8 @@ from acme_psro.solvers.properties import Concept
 
 # Welfare may fall short of its largest value by this share of the range of welfare.
 _EQUAL_WELFARE = 1e-8
+# Constraints with less slack than this at one optimum are likely to bind at the others.
+_NEARLY_BINDING = 1e-4
 
 # (deviations `[R, n]`, what they may gain `[R]`) -> the distribution `[n]` of a criterion.
 Choose = Callable[[Any, np.ndarray], np.ndarray]
@@ -132,7 +134,8 @@ def _most_even_of(optimum: columns.Optimum, rows: Any, bounds: np.ndarray) -> np
     """
     face = np.flatnonzero(optimum.face)
     cells = np.zeros(len(optimum.face))
-    cells[face] = most_even(rows.tocsc()[:, face].tocsr(), bounds)
+    binding = rows @ optimum.x >= bounds - _NEARLY_BINDING
+    cells[face] = most_even(rows.tocsc()[:, face].tocsr(), bounds, binding)
     return cells
 
 

@@ -34,6 +34,8 @@ _AT_ONCE = 50
 _LEAST_CURVATURE, _CURVATURE, _POWER = 1e-13, 1e-3, 1.5
 _DECREASE = 1e-4
 _ROUNDING = 1e-15
+# Matrices of so few numbers, or with this share of numbers other than 0, are fastest in full.
+_SMALL, _DENSE = 100_000, 0.3
 
 
 class Reply(NamedTuple):
@@ -85,17 +87,22 @@ def solve(rows: Any, bounds: np.ndarray, criterion: Criterion) -> np.ndarray | N
     number, size = rows.shape
     if not number:
         return criterion(np.zeros(size)).x
-    scales = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel() / size)
+    if number * size <= _SMALL or rows.nnz > _DENSE * number * size:
+        rows = rows.toarray()
+    scales = np.sqrt(np.asarray((rows * rows).sum(axis=1)).ravel() / size)
     # Rows of rounding errors, as of policies that are equal but for these, must not be enlarged.
     factors = np.where(scales > _NO_ROW, 1.0 / np.maximum(scales, _NO_ROW), 0.0)
-    rows = scipy.sparse.csr_array(scipy.sparse.diags_array(factors) @ rows)
+    if isinstance(rows, np.ndarray):
+        rows = factors[:, None] * rows
+    else:
+        rows = scipy.sparse.csr_array(scipy.sparse.diags_array(factors) @ rows)
     with one_blas_thread():
         return _descend(rows, bounds * np.where(factors > 0.0, factors, 1.0), criterion)
 
 
 def _descend(rows: Any, bounds: np.ndarray, criterion: Criterion) -> np.ndarray | None:
     """Returns the distribution at the best prices, or None if they were not found."""
-    columns = rows.T.tocsr()
+    columns = rows.T if isinstance(rows, np.ndarray) else rows.T.tocsr()
     prices, trials = np.zeros(len(bounds)), 0
     now = criterion(-(columns @ prices))
     cost = now.value
@@ -129,19 +136,27 @@ def _wrong(slack: np.ndarray, priced: np.ndarray) -> float:
 
 def _step(rows: Any, weights: np.ndarray, slack: np.ndarray, priced: np.ndarray) -> np.ndarray:
     """Returns `[R]`, Newton's step for the prices above 0 and for the constraints that are violated most."""
-    import scipy.sparse
-
     violated = np.flatnonzero(~priced & (slack < 0.0))
     most = max(_AT_ONCE, len(weights) // _AT_ONCE)
     worst = violated[np.argsort(slack[violated], kind="stable")[:most]]
     free = np.concatenate([np.flatnonzero(priced), worst])
     own = rows[free]
     mean = own @ weights
-    hessian = (own @ scipy.sparse.diags_array(weights) @ own.T).toarray()
-    hessian -= np.multiply.outer(mean, mean) / weights.sum()
+    hessian = _products(own, weights) - np.multiply.outer(mean, mean) / weights.sum()
     # Equal policies have equal constraints, and any split of their price is as good.
     added = max(_LEAST_CURVATURE, _CURVATURE * _wrong(slack, priced) ** _POWER)
     hessian[np.diag_indices(len(free))] += added
     step = np.zeros(len(slack))
     step[free] = -np.linalg.solve(hessian, slack[free])
     return step
+
+
+def _products(own: Any, weights: np.ndarray) -> np.ndarray:
+    """Returns `own @ diag(weights) @ own.T` of some rows, dense or sparse."""
+    if isinstance(own, np.ndarray):
+        dense: np.ndarray = (own * weights) @ own.T
+        return dense
+    import scipy.sparse
+
+    products: np.ndarray = (own @ scipy.sparse.diags_array(weights) @ own.T).toarray()
+    return products

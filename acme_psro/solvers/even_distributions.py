@@ -26,18 +26,21 @@ _MOST_ROUNDS = 100
 Solve = Callable[[Any, np.ndarray], np.ndarray]
 
 
-def most_even(rows: scipy.sparse.csr_array, bounds: np.ndarray) -> np.ndarray:
+def most_even(
+    rows: scipy.sparse.csr_array, bounds: np.ndarray, likely: np.ndarray | None = None
+) -> np.ndarray:
     """Returns the distribution `[n]` of the least sum of squares under constraints `rows @ x <= bounds`.
 
     Args:
       rows: `[R, n]`.
       bounds: `[R]`.
+      likely: `[R]` bool, constraints that are likely to matter, which saves rounds; None if nothing is known.
 
     Raises:
       RuntimeError: neither method found an optimum.
     """
     found = dual_newton.solve(rows, bounds, dual_newton.squares)
-    return by_rounds(rows, bounds, _uniform(rows), _solve_squares) if found is None else found
+    return by_rounds(rows, bounds, _uniform(rows), _solve_squares, likely) if found is None else found
 
 
 def most_random(rows: scipy.sparse.csr_array, bounds: np.ndarray) -> np.ndarray:
@@ -54,7 +57,9 @@ def most_random(rows: scipy.sparse.csr_array, bounds: np.ndarray) -> np.ndarray:
     return by_rounds(rows, bounds, _uniform(rows), _solve_entropy) if found is None else found
 
 
-def by_rounds(rows: Any, bounds: np.ndarray, first: np.ndarray, solve: Solve) -> np.ndarray:
+def by_rounds(
+    rows: Any, bounds: np.ndarray, first: np.ndarray, solve: Solve, likely: np.ndarray | None = None
+) -> np.ndarray:
     """Returns the optimum under all constraints, of which only those that matter are passed to a solver.
 
     Args:
@@ -62,11 +67,15 @@ def by_rounds(rows: Any, bounds: np.ndarray, first: np.ndarray, solve: Solve) ->
       bounds: `[R]`.
       first: `[n]`, the optimum without constraints.
       solve: finds the optimum under some constraints.
+      likely: `[R]` bool, constraints to begin with; None to begin with none.
 
     Raises:
       RuntimeError: some constraints are violated still after many rounds.
     """
     active, x = np.zeros(rows.shape[0], bool), first
+    if likely is not None and likely.any():
+        active |= likely
+        x = solve(rows[np.flatnonzero(active)], bounds[active])
     for _ in range(_MOST_ROUNDS):
         excess = rows @ x - bounds
         wanting = np.flatnonzero((excess > _SATISFIED) & ~active)

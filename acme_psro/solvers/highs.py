@@ -1,4 +1,4 @@
-"""Linear programs by HiGHS, with more effort where the first answer is not exact enough."""
+"""Linear programs by HiGHS, with more effort if the first answer is not exact enough."""
 
 from __future__ import annotations
 

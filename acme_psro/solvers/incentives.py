@@ -50,29 +50,40 @@ def incentives(payoffs: np.ndarray, concept: Concept) -> Incentives:
     """
     import scipy.sparse
 
-    sizes = payoffs.shape[1:]
-    cells = np.arange(int(np.prod(sizes))).reshape(sizes)
-    parts, players = [], []
-    for player, table in enumerate(payoffs):
-        own = np.moveaxis(table, player, 0).reshape(sizes[player], -1)
-        places = np.moveaxis(cells, player, 0).reshape(sizes[player], -1)
-        size = len(own)
-        # gains[a, b]: what is gained in the cells of policy b if a is played instead.
-        gains = own[:, None] - own[None]
-        rows = (
-            np.arange(size)[:, None] if concept is Concept.CCE else np.arange(size * size).reshape(size, size)
-        )
-        rows = np.broadcast_to(rows[..., None], gains.shape)
-        columns = np.broadcast_to(places[None], gains.shape)
-        number = size if concept is Concept.CCE else size * size
-        part = scipy.sparse.coo_array(
-            (gains.ravel(), (rows.ravel(), columns.ravel())), shape=(number, cells.size)
-        ).tocsr()
-        part.eliminate_zeros()
-        # Playing what is recommended anyway is no deviation.
-        parts.append(part[np.flatnonzero(np.diff(part.indptr) > 0)])
-        players.append(np.full(parts[-1].shape[0], player))
-    return Incentives(scipy.sparse.vstack(parts, format="csr"), np.concatenate(players))
+    if concept is Concept.CCE:
+        gains = np.concatenate([_declining(table, player) for player, table in enumerate(payoffs)])
+        rows = scipy.sparse.csr_array(gains)
+        sizes = list(payoffs.shape[1:])
+    else:
+        parts = [_swapping(table, player) for player, table in enumerate(payoffs)]
+        rows = scipy.sparse.vstack(parts, format="csr")
+        sizes = [size * size for size in payoffs.shape[1:]]
+    rows.eliminate_zeros()
+    # Playing what is recommended anyway is no deviation.
+    kept = np.flatnonzero(np.diff(rows.indptr) > 0)
+    return Incentives(rows[kept], np.repeat(np.arange(len(payoffs)), sizes)[kept])
+
+
+def _declining(table: np.ndarray, player: int) -> np.ndarray:
+    """Returns `[n_p, n]`, the player's gains by each policy, whatever is recommended."""
+    own = np.moveaxis(table, player, 0)
+    gains = np.expand_dims(own, 1) - own[None]
+    return np.moveaxis(gains, 1, 1 + player).reshape(len(own), -1)
+
+
+def _swapping(table: np.ndarray, player: int) -> scipy.sparse.csr_array:
+    """Returns `[n_p * n_p, n]`, its gains by each policy in place of each one that is recommended."""
+    import scipy.sparse
+
+    size = table.shape[player]
+    own = np.moveaxis(table, player, 0).reshape(size, -1)
+    cells = np.moveaxis(np.arange(table.size).reshape(table.shape), player, 0).reshape(size, -1)
+    # gains[a, b]: what is gained in the cells of policy b if a is played instead.
+    gains = own[:, None] - own[None]
+    rows = np.broadcast_to(np.arange(size * size).reshape(size, size, 1), gains.shape)
+    columns = np.broadcast_to(cells[None], gains.shape)
+    entries = (gains.ravel(), (rows.ravel(), columns.ravel()))
+    return scipy.sparse.coo_array(entries, shape=(size * size, table.size)).tocsr()
 
 
 def to_joint(cells: np.ndarray, sizes: Sequence[int], found: Incentives, bounds: np.ndarray) -> JointStrategy:

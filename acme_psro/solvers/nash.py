@@ -10,9 +10,9 @@ from acme_psro.policies.meta_strategy import ProductStrategy
 # Expected returns computed in float32 miss zero-sum by about this much, relative to games whose
 # payoffs are of order 1 or more.
 _ZERO_SUM_TOLERANCE = 1e-6
-# HiGHS stops at a tolerance of 1e-7 by default. Its vertex is nearly always exact up to rounding even
-# so. With nearly duplicate policies it may not be; the regret shows this, and the program is then solved
-# again with the tighter tolerances below.
+# HiGHS stops at a tolerance of 1e-7 by default, and yet its vertex is nearly always exact up to rounding.
+# With nearly duplicate policies it may not be: the regret shows this, and the program is then solved again
+# with the tighter tolerances below.
 _ACCEPTED_REGRET = 1e-10
 _TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 

@@ -73,7 +73,7 @@ def solve(payoffs: np.ndarray, *, iterations: int | None = None) -> ProductStrat
 def solve_evaluation(payoffs: np.ndarray, *, iterations: int | None = None) -> ProductStrategy:
     """Returns the last strategies of the solver for reporting, which explores next to nothing.
 
-    Last strategies need not converge, whatever the number of rounds: where both players mix in the
+    Last strategies need not converge, whatever the number of rounds: if both players mix in the
     equilibrium, as in matching pennies, they may be pure, and leave much to gain.
 
     Args:

@@ -3,7 +3,8 @@
 python -m experiments.benchmarks.jpsro --figures=docs/results/jpsro.json
 
 Both sides solve meta-games by maximum Gini (C)CE and stop when the players' gains by exact best responses sum
-to less than `--gap`. The times of both sides exclude preparing the game: ours is compiled, theirs is loaded.
+to less than `--gap`. The times of both sides exclude preparing the game: ours is compiled, theirs is loaded,
+and both have solved a matrix game before. Of runs of less than five seconds the fastest of five counts.
 Of OpenSpiel's loop only the functions that training needs are called, without those of its second, evaluating
 meta-solver. It needs cvxpy. Correlated equilibria are sought by responses of the largest gaps, as OpenSpiel
 does, and by all responses, on our side alone. Games of the file of figures that are not measured now keep
@@ -13,10 +14,11 @@ their rows.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,6 +62,9 @@ _SOLVERS = {"cce": ("max_gini_cce", "mgcce"), "ce": ("max_gini_ce", "mgce")}
 # Names of the runs, with the kind of equilibrium and the recommendations to which players respond.
 _RUNS = {"CCE": ("cce", "largest_gap"), "CE": ("ce", "largest_gap"), "CE, all responses": ("ce", "all")}
 _LEAST_SPEEDUP = 20
+_WARM_UP = "matrix_bos"
+# Runs that take less are repeated so often.
+_SHORT, _REPEATS = 5.0, 5
 _PEER = "open_spiel.python.algorithms.jpsro"
 
 
@@ -77,6 +82,16 @@ class Ending(NamedTuple):
     seconds: float
     gap: float
     returns: tuple[float, ...]
+
+
+def fastest(run: Callable[[], Ending]) -> Ending:
+    """Returns the fastest ending of a few runs; one that takes long is not repeated."""
+    best = run()
+    for _ in range(_REPEATS - 1):
+        if best.seconds >= _SHORT:
+            break
+        best = min(best, run(), key=lambda ending: ending.seconds)
+    return best
 
 
 def run_ours(
@@ -157,13 +172,17 @@ def main() -> None:
         )
     table.print_machine()
     rows, verdicts = [], []
+    limits = (FLAGS.gap, FLAGS.most, FLAGS.seconds)
+    for kind in _SOLVERS:
+        run_ours(compile_game(_WARM_UP), kind, *limits)
+        run_theirs(_WARM_UP, kind, *limits)
     for name in FLAGS.games or GAMES:
         tree = compile_game(name)
         for run, (kind, responses) in _RUNS.items():
-            ours = run_ours(tree, kind, FLAGS.gap, FLAGS.most, FLAGS.seconds, responses)
+            ours = fastest(functools.partial(run_ours, tree, kind, *limits, responses))
             theirs = None
             if responses == "largest_gap":
-                theirs = run_theirs(name, kind, FLAGS.gap, FLAGS.most, FLAGS.seconds)
+                theirs = fastest(functools.partial(run_theirs, name, kind, *limits))
                 is_done = theirs.gap < FLAGS.gap
                 # A peer that was cut short would have taken longer, and more iterations.
                 faster = theirs.seconds / ours.seconds

@@ -50,7 +50,7 @@ GAMES = {
     "5-sided Liar's Dice": _DICE.format(5),
     "6-sided Liar's Dice": _DICE.format(6),
 }
-# Compiling it takes a minute, and an iteration with three players many seconds.
+# Compiling it takes a minute, and 100 iterations take minutes more.
 _LARGE = ("3-player Leduc",)
 # The solver that reports, with another one to train against, as the paper has it.
 _REPORTING, _TRAINING = "shor_evaluation", "shor"

@@ -23,6 +23,35 @@ def _few_cells_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(columns, "_AT_ONCE", 2)
 
 
+@pytest.mark.parametrize("most_rows", [0, 10**6])
+@pytest.mark.parametrize("concept", [Concept.CE, Concept.CCE])
+@pytest.mark.parametrize("payoffs", [_random((5, 6), 3), _random((3, 4, 3), 4)])
+def test_the_least_bound_is_proven_and_the_same_by_rounds_and_at_once(
+    payoffs: np.ndarray, concept: Concept, most_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = incentives(prepare(payoffs), concept).rows
+    at_once = columns._least_bound_of_all(rows)
+    by_rounds = columns._generate(
+        np.zeros(rows.shape[1]), rows, 1.0, -np.inf, columns._begin(np.zeros(rows.shape[1]))
+    )
+    assert at_once.bound == pytest.approx(by_rounds.bound, abs=1e-9)
+    # Different optimal prices leave out different other cells, but none with weight in any optimum.
+    for face in (at_once.face, by_rounds.face):
+        assert face[at_once.x > 1e-9].all() and face[by_rounds.x > 1e-9].all()
+    monkeypatch.setattr(columns, "_MOST_ROWS", most_rows)
+    assert columns.least_bound(rows).bound == pytest.approx(at_once.bound, abs=1e-9)
+    assert (rows @ at_once.x).max() == pytest.approx(at_once.bound, abs=1e-9)
+    assert at_once.x.min() >= 0.0 and at_once.x.sum() == pytest.approx(1.0)
+
+
+def test_prices_that_do_not_prove_a_bound_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = incentives(prepare(CHICKEN), Concept.CE).rows
+    wrong = highs.Optimum(np.append(np.ones(rows.shape[0]), 0.0), np.ones(rows.shape[1]), "a wrong method")
+    monkeypatch.setattr(highs, "optima", lambda *arguments, **options: iter([wrong]))
+    with pytest.raises(RuntimeError, match="full accuracy"):
+        columns._least_bound_of_all(rows)
+
+
 @pytest.mark.parametrize("concept", [Concept.CE, Concept.CCE])
 @pytest.mark.parametrize("payoffs", [CHICKEN, _random((5, 6), 0), _random((8, 7), 1), _random((3, 4, 3), 2)])
 def test_optima_are_those_of_all_cells(payoffs: np.ndarray, concept: Concept) -> None:

@@ -112,3 +112,28 @@ def test_games_with_many_ties_are_solved_all_the_same(solve: object) -> None:
     found = incentives(prepare(np.stack([table, -table])), Concept.CE)
     x = solve(found.rows, np.zeros(len(found.players)))  # type: ignore[operator]
     assert (found.rows @ x).max() <= 1e-7
+
+
+@pytest.mark.parametrize("concept", CONCEPTS)
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_dense_and_sparse_matrices_give_the_same(
+    criterion: Criterion, concept: Concept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = _random((6, 7), 3, concept)
+    dense = _solve(found, criterion)
+    monkeypatch.setattr(dual_newton, "_SMALL", 0)
+    monkeypatch.setattr(dual_newton, "_DENSE", 2.0)
+    sparse = _solve(found, criterion)
+    assert dense is not None and sparse is not None
+    np.testing.assert_allclose(dense, sparse, atol=1e-9)
+
+
+def test_constraints_that_are_likely_to_matter_change_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dual_newton, "solve", lambda *arguments: None)
+    found = _random((4, 5), 5, Concept.CE)
+    bounds, rng = np.zeros(len(found.players)), np.random.default_rng(0)
+    expected = even_distributions.most_even(found.rows, bounds)
+    for share in (0.0, 0.3, 1.0):
+        likely = rng.random(len(bounds)) < share
+        given = even_distributions.most_even(found.rows, bounds, likely)
+        np.testing.assert_allclose(given, expected, atol=1e-7)
