@@ -240,7 +240,7 @@ def _difference(one: Any, other: Any) -> str:
     """
     ours, theirs = jax.tree_util.tree_leaves_with_path(one), jax.tree_util.tree_leaves_with_path(other)
     if str(jax.tree.structure(one)) != str(jax.tree.structure(other)):
-        return f"it has other parts, {len(theirs)} in all where {len(ours)} are expected"
+        return f"it has other parts, {len(theirs)} in all instead of {len(ours)}"
     for (path, leaf), (_, found) in zip(ours, theirs, strict=True):
         if (leaf.shape, leaf.dtype) != (np.shape(found), np.asarray(found).dtype):
             name, kind = jax.tree_util.keystr(path), np.asarray(found).dtype

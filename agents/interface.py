@@ -141,10 +141,11 @@ def _observe(num_actions: int, observation: Any) -> Observation:
         legal_actions = jnp.asarray(observation.legal_actions) != 0
     else:
         legal_actions = jnp.ones((info_state.shape[0], num_actions), bool)
-    context = getattr(observation, "context", None)
-    if context is None:
+    if _has_context(observation):
+        context = jnp.asarray(observation.context, jnp.float32)
+    else:
         context = jnp.zeros((info_state.shape[0], 0))
-    return Observation(info_state, legal_actions, jnp.asarray(context, jnp.float32))
+    return Observation(info_state, legal_actions, context)
 
 
 def _has_context(observation: Any) -> bool:

@@ -91,20 +91,20 @@ class ReplayConfig:
             return
         if self.samples_per_insert != 1:
             raise ValueError(
-                f"replay's samples_per_insert must be 1, not {self.samples_per_insert}, where queue is true: "
+                f"replay's samples_per_insert must be 1, not {self.samples_per_insert}, if queue is true: "
                 "a queue hands every decision over once."
             )
         sample = self.batch_size * self.gradient_steps_per_learner_step
         if not self.min_replay_size <= sample <= self.max_replay_size:
             raise ValueError(
                 f"replay's min_replay_size {self.min_replay_size} and max_replay_size {self.max_replay_size} "
-                f"must enclose {sample} where queue is true, the decisions of one step of the learner."
+                f"must enclose {sample} if queue is true, the decisions of one step of the learner."
             )
 
     def _check_sequences(self) -> None:
         if self.sequence_length > 1 and self.n_step > 1:
             raise ValueError(
-                f"replay's n_step must be 1, not {self.n_step}, where sequence_length is above 1: a sequence "
+                f"replay's n_step must be 1, not {self.n_step}, if sequence_length is above 1: a sequence "
                 "keeps every step by itself."
             )
         if self.batch_size % self.sequence_length:

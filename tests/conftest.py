@@ -110,6 +110,9 @@ LONG = (
     "commands/run_psro_test.py",
     "commands/run_agent_test.py",
     "neupl/oracle_test.py",
+    "conditional_mpo/learning_test.py",
+    "agent_runs/local_test.py",
+    "population_runs/programs_test.py",
     "commands/run_neupl_test.py",
     "acme_layer/released_test.py",
     "agent_runs/launch_test.py",
@@ -118,12 +121,20 @@ LONG = (
     "population_runs/config_test.py",
     "population_runs/seeds_test.py",
     "population_runs/neupl_seeds_test.py",
+    "population_runs/neupl_on_graph_test.py",
+    "population_runs/rollout_agents_test.py",
     "device/graph_oracle_test.py",
     "device/oracle_test.py",
     "benchmarks/benchmarks_test.py",
     "acting/sides_test.py",
     "agents/learning_agents_test.py",
     "tests/docs_test.py",
+    "tests/package_test.py",
+    "tests/old_runs_test.py",
+    "benchmarks/one_network_test.py",
+    "executors/on_ray_test.py",
+    "executors/worker_pool_test.py",
+    "ray_program/driver_test.py",
 )
 
 _MADE = pytest.StashKey[str]()
@@ -171,7 +182,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _cache_in_temporary_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
-        root = tmp_path_factory.mktemp("compiled_games")
+        # Processes of pytest-xdist have directories of their own, all in one, which they share here.
+        own = tmp_path_factory.getbasetemp()
+        root = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "compiled_games"
+        root.mkdir(exist_ok=True)
         patch.setenv("ACME_PSRO_CACHE", str(root))
         yield root
 
@@ -190,7 +204,10 @@ def _quick_compilation() -> Iterator[None]:
     name = "jax_disable_most_optimizations"
     before = jax.config.read(name)
     jax.config.update(name, True)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        # For the processes that a test starts.
+        patch.setenv(name.upper(), "1")
+        yield
     jax.config.update(name, before)
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import jax
 
-from acme_psro.system import supervision
+from acme_psro.system import jobs
 
 PartsT = TypeVar("PartsT")
 
@@ -32,7 +32,7 @@ def make_or_refuse(make: Callable[[], PartsT], on_cpu: bool) -> PartsT:
         return make()
     except ValueError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(supervision.BAD_INPUT)
+        sys.exit(jobs.BAD_INPUT)
 
 
 def log_to(path: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 from acme_psro.agent_runs import placement
+from acme_psro.agent_runs.defaults import find_overrides
 from acme_psro.agent_runs.plateau import Plateau
 from acme_psro.system import surroundings
 from agents.registry import AGENTS
@@ -17,96 +18,6 @@ LAUNCH_TYPES = (*LOCAL_LAUNCH_TYPES, "vertex_ai")
 REPLAYS = ("in_process", "reverb")
 # Accelerators for which XManager knows a machine type of Vertex AI, and "none".
 ACCELERATORS = ("none", "P100", "V100", "T4", "A100")
-
-
-class _Overrides(NamedTuple):
-    """Values that replace fields of the agent's preset and of the replay's defaults.
-
-    Attributes:
-      agent: values by field of the agent's configuration.
-      replay: values by field of `agents.acme_layer.replay.ReplayConfig`.
-    """
-
-    agent: dict[str, Any]
-    replay: dict[str, Any]
-
-
-# On-policy learning: replay is a short queue, and actors fetch every new policy. Prefetching more than one
-# batch would make the data older.
-_ON_POLICY = {
-    "queue": True,
-    "batch_size": 256,
-    "samples_per_insert": 1.0,
-    "min_replay_size": 256,
-    "max_replay_size": 512,
-    "variable_update_period": 1,
-    "prefetch_size": 1,
-    "num_parallel_calls": 1,
-}
-
-# The self-play agent estimates advantages over sequences, and learns from each batch in several epochs. Most
-# games have few decisions of one player, and padding counts as decisions of a batch.
-_EPOCHS = {
-    **_ON_POLICY,
-    "batch_size": 1024,
-    "min_replay_size": 1024,
-    "max_replay_size": 4096,
-    "sequence_length": 4,
-}
-_SELF_PLAY = {
-    "control": _Overrides(agent={}, replay={**_EPOCHS, "sequence_length": 16}),
-    "openspiel": _Overrides(agent={}, replay=_EPOCHS),
-}
-
-# Overrides by name of the agent and kind of environment.
-_OVERRIDES: dict[str, dict[str, _Overrides]] = {
-    "crossq": {
-        "control": _Overrides(agent={}, replay={"gradient_steps_per_learner_step": 4}),
-        # Players make only a few decisions per game, and the reward comes at its end: so returns are not
-        # discounted.
-        "openspiel": _Overrides(
-            agent={
-                "discount": 1.0,
-                "exploration": 0.15,
-                "temperature": 0.3,
-                "final_temperature": 0.003,
-                "learning_rate": 0.01,
-                "final_learning_rate": 0.0001,
-                # Running statistics must be usable after a few hundred updates.
-                "renorm_warmup": 200,
-                "renorm_momentum": 0.95,
-            },
-            replay={
-                "batch_size": 512,
-                "min_replay_size": 2000,
-                "samples_per_insert": 32.0,
-                "gradient_steps_per_learner_step": 4,
-            },
-        ),
-    },
-    "conditional_mpo": {
-        "control": _Overrides(agent={}, replay={"n_step": 5, "gradient_steps_per_learner_step": 4}),
-        "openspiel": _Overrides(
-            agent={"discount": 1.0},
-            replay={
-                "batch_size": 512,
-                "min_replay_size": 2000,
-                "samples_per_insert": 32.0,
-                "gradient_steps_per_learner_step": 4,
-            },
-        ),
-    },
-    # Every decision is used exactly once, in the order of the decisions. Control has one environment, whose
-    # decisions are few: larger batches would leave too few updates.
-    "vmpo": {
-        "control": _Overrides(
-            agent={}, replay={**_ON_POLICY, "n_step": 16, "batch_size": 64, "min_replay_size": 64}
-        ),
-        "openspiel": _Overrides(agent={"discount": 1.0}, replay={"n_step": 8, **_ON_POLICY}),
-    },
-    "ppo": _SELF_PLAY,
-    "mmd": _SELF_PLAY,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,16 +145,11 @@ class AgentRunConfig:
 
         The user's `agent_settings` take precedence over the values for the kind of environment.
         """
-        return self._overrides.agent | self.agent_settings
+        return find_overrides(self.agent, self.kind).agent | self.agent_settings
 
     def replay_overrides(self) -> dict[str, Any]:
         """Returns the values that replace the replay's defaults; `replay_settings` take precedence."""
-        return self._overrides.replay | self.replay_settings
-
-    @property
-    def _overrides(self) -> _Overrides:
-        # Agents of a user's own have none.
-        return _OVERRIDES.get(self.agent, {}).get(self.kind, _Overrides({}, {}))
+        return find_overrides(self.agent, self.kind).replay | self.replay_settings
 
     def gradient_steps(self, batch_size: int, samples_per_insert: float) -> int:
         """Computes the number of gradient steps of the whole run, which is the horizon of schedules.

@@ -66,7 +66,7 @@ def write_curve(path: Path, title: str, rows: Sequence[Mapping[str, float]]) -> 
       title: title of the picture.
       rows: rows of `evaluation.csv`, at least one.
     """
-    # Imported here because it takes half a second, and only a run that has ended needs it.
+    # Imported here because it takes half a second, and a run without evaluations does not need it.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")

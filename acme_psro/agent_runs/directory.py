@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.plateau import Plateau, has_plateaued
 from acme_psro.storage import run_directory
+from acme_psro.storage.run_config import write_config
 from acme_psro.system import files, tables
 
 # Fields that may change when a run is resumed: its length, its hardware and its evaluation. They do not
@@ -107,7 +108,7 @@ class Finished(NamedTuple):
 
 def begin(directory: Path, config: AgentRunConfig) -> None:
     """Creates the directory and writes `config.json`."""
-    run_directory.write_config(directory, config.to_json())
+    write_config(directory, config.to_json())
     # A resumed program must not be taken for one that ended already, or keep the policy of that end.
     for path in (*(directory / f"{name}.json" for name in _ENDS), policy_file(directory)):
         path.unlink(missing_ok=True)

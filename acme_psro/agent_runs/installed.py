@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import platform
 
+from acme_psro.system.executors import cluster
+
 _NEEDED = ("acme", "launchpad", "reverb")
 
 
@@ -38,5 +40,5 @@ def check_programs(program: str) -> None:
     """
     if program == "launchpad":
         check_acme_layer("--oracle=launchpad")
-    elif importlib.util.find_spec("ray") is None:
-        raise ValueError('--program=ray needs Ray, which is not installed: pip install "acme-psro[cluster]".')
+    else:
+        cluster.check_installed("--program=ray")

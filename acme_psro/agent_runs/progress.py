@@ -207,7 +207,7 @@ def describe_steps(steps: int, total: int, state: str, left: float) -> str:
 
 
 def describe_run(config: AgentRunConfig, directory: Path, devices: str) -> str:
-    """Returns the first line of a run: what is run, on which devices, and where its files are.
+    """Returns the first line of a run: agent, environment, budget, devices and directory.
 
     Args:
       config: configuration of the run.

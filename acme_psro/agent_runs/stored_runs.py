@@ -8,7 +8,7 @@ import jax
 
 from acme_psro.agent_runs.checkpoints import Saved, open_checkpoints
 from acme_psro.agent_runs.config import AgentRunConfig
-from acme_psro.storage import run_directory
+from acme_psro.storage import run_config
 from agents.core import AgentCore
 
 
@@ -21,7 +21,7 @@ def read_config(directory: Path) -> AgentRunConfig:
     path = directory / "config.json"
     if not path.exists():
         raise ValueError(f"there is no run in {directory} (no config.json).")
-    stored = dict(run_directory.read_config(path))
+    stored = dict(run_config.read_config(path))
     if "environment" not in stored:
         raise ValueError(f"{directory} holds no run of one agent: name a directory of run_agent.")
     return AgentRunConfig.from_json(stored)

@@ -49,7 +49,7 @@ class ProgramWatch:
         self._earlier_signs = self._signs()
 
     def status(self) -> ProgramStatus:
-        """Returns what the program does at the moment."""
+        """Returns the current work of the program."""
         episodes = self.rows("actor")
         if not episodes:
             steps = run_directory.newest_checkpoint(self._directory) or 0

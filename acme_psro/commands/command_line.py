@@ -117,6 +117,24 @@ def check_used(needs: Mapping[str, str]) -> None:
             raise ValueError(f"--{name} needs {option}, and has no effect otherwise: leave it out.")
 
 
+def output_directory(given: str | None, name: str) -> Path:
+    """Returns the directory that `--output_dir` names, or by default one in `runs`.
+
+    Args:
+      given: the flag's value.
+      name: the default directory's name.
+
+    Raises:
+      ValueError: the flag names the home directory of a user who does not exist.
+    """
+    return path_of("output_dir", given) if given else Path("runs", shorten(name))
+
+
+def file_name_of(game: str) -> str:
+    """Returns a game string as a part of a file name, `_` in place of special characters."""
+    return "".join(c if c.isalnum() or c in "_-" else "_" for c in game.strip())
+
+
 def shorten(name: str) -> str:
     """Returns a directory's name, cut to a length that every file system allows."""
     if len(name.encode()) <= _LONGEST_NAME:

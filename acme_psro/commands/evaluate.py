@@ -24,7 +24,7 @@ from acme_psro.evaluation.correlated import gaps
 from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
 from acme_psro.evaluation.on_graph import evaluate_on_graph
 from acme_psro.meta_game.base import PolicyT
-from acme_psro.meta_game.payoffs import value
+from acme_psro.meta_game.on_graph import expected_returns
 from acme_psro.policies.meta_strategy import JointStrategy, require_product
 from acme_psro.population_runs.metrics import is_known
 from acme_psro.population_runs.seed_directories import check_names_one
@@ -89,7 +89,7 @@ def _on_graph(run: run_directory.StoredGraphRun) -> dict[str, Any]:
     state = run.record.state
     # Payoffs that members learned from games are not exact.
     is_estimated = run.config.get("neupl", {}).get("payoffs") == "estimated"
-    returns = None if is_estimated else value(state.payoffs, require_product(state.meta_strategy))
+    returns = None if is_estimated else expected_returns(run.graph, state.payoffs, state.meta_strategy)
     return _tell(evaluate_on_graph(run.graph, state.populations, state.meta_strategy, returns), state, {})
 
 

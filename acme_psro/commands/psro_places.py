@@ -61,9 +61,7 @@ def output_directory() -> Path:
     Raises:
       ValueError: the flag names the home directory of a user who does not exist.
     """
-    if FLAGS.output_dir:
-        return command_line.path_of("output_dir", FLAGS.output_dir)
-    name = "".join(c if c.isalnum() or c in "_-" else "_" for c in FLAGS.game.strip())
     loop = "" if FLAGS.loop == "psro" else f"{FLAGS.loop}-"
     last = f"_to_{FLAGS.seed + FLAGS.num_seeds - 1}" if FLAGS.num_seeds > 1 else ""
-    return Path("runs", command_line.shorten(f"{name}-{loop}{FLAGS.oracle}-{FLAGS.seed}{last}"))
+    name = f"{command_line.file_name_of(FLAGS.game)}-{loop}{FLAGS.oracle}-{FLAGS.seed}{last}"
+    return command_line.output_directory(FLAGS.output_dir, name)

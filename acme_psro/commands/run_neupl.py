@@ -17,7 +17,7 @@ from acme_psro.commands import (
     config_flag,
     neupl_flags,
     placing_flags,
-    psro_flags,
+    psro_places,
     run_psro,
     settings_flag,
 )
@@ -62,4 +62,4 @@ def main() -> None:
 
 def start() -> None:
     """Starts the launcher with the process's arguments."""
-    command_line.run(main, psro_flags.first_directory)
+    command_line.run(main, psro_places.first_directory)

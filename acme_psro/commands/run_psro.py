@@ -19,14 +19,14 @@ from pathlib import Path
 
 from absl import flags
 
-from acme_psro.commands import placing_flags, psro_flags, psro_places
-from acme_psro.commands.psro_flags import Given
+from acme_psro.commands import placing_flags, psro_config, psro_flags, psro_places
+from acme_psro.commands.psro_config import Given
 from acme_psro.meta_game.base import PayoffsT, PolicyT
 from acme_psro.population_runs.base import PopulationRun
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.exact import ExactRun
 from acme_psro.population_runs.on_graph import GraphRun
-from acme_psro.population_runs.run import begin, carry_out, opened
+from acme_psro.population_runs.steps import begin, carry_out, opened
 from acme_psro.population_runs.train import print_warning
 from acme_psro.system.executors.placing import Placing
 
@@ -40,9 +40,9 @@ FLAGS = flags.FLAGS
 def main() -> None:
     """Checks the flags and the run directory, runs PSRO and writes the report."""
     with command_line.bad_input():
-        given = psro_flags.read_given()
-        config = psro_flags.build_config(given)
-        psro_flags.check_flags(given, config)
+        given = psro_config.read_given()
+        config = psro_config.build_config(given)
+        psro_config.check_flags(given, config)
         placing = placing_flags.read_placing(config.launchpad.get("program") == "ray")
         directory = psro_places.output_directory()
     (_run_one if FLAGS.num_seeds == 1 else _run_seeds)(given, config, directory, placing)
@@ -52,13 +52,13 @@ def _run_one(given: Given, config: PSROConfig, directory: Path, placing: Placing
     """Opens the directory of one run, and starts or resumes the run."""
     with contextlib.ExitStack() as held:
         with command_line.bad_input(), _cleared_line():
-            check = functools.partial(psro_flags.check_flags, given)
+            check = functools.partial(psro_config.check_flags, given)
             opening = opened(
                 config, directory, FLAGS.resume, _STARTED, print_warning, _say_nodes, check, placing
             )
             run = held.enter_context(opening)
             devices = psro_places.find_devices(placing)
-            psro_flags.warn_of_unused(given, run.config)
+            psro_config.warn_of_unused(given, run.config)
         # All branches call the same function, but each tells the type checker which policies go with
         # which payoffs.
         if isinstance(run, ExactRun):  # noqa: SIM114
@@ -81,7 +81,7 @@ def _run_seeds(given: Given, config: PSROConfig, directory: Path, placing: Placi
             )
             seeds = held.enter_context(opening)
             devices = psro_places.find_devices(placing)
-            psro_flags.warn_of_unused(given, seeds[0].run.config)
+            psro_config.warn_of_unused(given, seeds[0].run.config)
             begun = side_by_side.begin_seeds(seeds, print_warning)
         try:
             overview = side_by_side.carry_out_seeds(begun, directory, devices=devices, placing=placing)

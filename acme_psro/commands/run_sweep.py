@@ -43,9 +43,7 @@ def output_directory() -> Path:
     Raises:
       ValueError: the flag names the home directory of a user who does not exist.
     """
-    if FLAGS.output_dir:
-        return command_line.path_of("output_dir", FLAGS.output_dir)
-    return Path("runs", command_line.shorten(Path(FLAGS.sweep or "sweep").stem))
+    return command_line.output_directory(FLAGS.output_dir, Path(FLAGS.sweep or "sweep").stem)
 
 
 def main() -> None:

@@ -16,19 +16,6 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 # Height of a figure in units of the SVG.
 HEIGHT = 270
-# Columns of metrics that are axes: a figure's heading, and from which largest value on it has which divisor
-# and label.
-AXES = {
-    "iteration": ("Over iterations", [(0.0, 1.0, "iteration")]),
-    "episodes": (
-        "Over episodes",
-        [(2e6, 1e6, "episodes (millions)"), (2e3, 1e3, "episodes (thousands)"), (0.0, 1.0, "episodes")],
-    ),
-    "wall_seconds": (
-        "Over wall time",
-        [(10_800.0, 3600.0, "wall time (h)"), (180.0, 60.0, "wall time (min)"), (0.0, 1.0, "wall time (s)")],
-    ),
-}
 # Relative size of rounding errors.
 _ROUNDING = 1e-12
 _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
@@ -38,9 +25,9 @@ class Curve(NamedTuple):
     """One seed's values in the course of its run.
 
     Attributes:
-        x: `[N]` positions, not falling; a value holds from its position to the next one.
-        y: `[N]` values; nan if not known.
-        has_converged: True if the last value holds for good.
+      x: `[N]` positions, not falling; a value holds from its position to the next one.
+      y: `[N]` values; nan if not known.
+      has_converged: True if the last value holds for good.
     """
 
     x: Sequence[float]
@@ -52,11 +39,11 @@ class Band(NamedTuple):
     """A mean over seeds with its confidence band.
 
     Attributes:
-        name: the quantity's name in the legend.
-        x: `[N]` positions.
-        mean: `[N]` means over seeds; nan if a seed's value is not known.
-        low: `[N]` lower ends of the band, not below 0; nan with fewer than two seeds.
-        high: `[N]` upper ends of the band; nan with fewer than two seeds.
+      name: the quantity's name in the legend.
+      x: `[N]` positions.
+      mean: `[N]` means over seeds; nan if a seed's value is not known.
+      low: `[N]` lower ends of the band, not below 0; nan with fewer than two seeds.
+      high: `[N]` upper ends of the band; nan with fewer than two seeds.
     """
 
     name: str
@@ -73,10 +60,10 @@ def mean_and_margin(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     seeds. Unlike a bootstrap's, it is not too narrow with few seeds.
 
     Args:
-        values: `[seeds, ..]`.
+      values: `[seeds, ..]`.
 
     Returns:
-        `[..]` each; margins are nan with fewer than two seeds.
+      `[..]` each; margins are nan with fewer than two seeds.
     """
     seeds = len(values)
     mean = values.mean(axis=0)
@@ -98,8 +85,8 @@ def make_band(name: str, seeds: Sequence[Curve]) -> Band:
     what that run would have reached later is not known.
 
     Args:
-        name: the quantity's name in the legend.
-        seeds: one curve a seed, each with at least one point.
+      name: the quantity's name in the legend.
+      seeds: one curve a seed, each with at least one point.
     """
     x = common_positions(seeds)
     mean, margin = mean_and_margin(np.stack([values_at(curve, x) for curve in seeds]))
@@ -110,7 +97,7 @@ def common_positions(seeds: Sequence[Curve]) -> np.ndarray:
     """Returns `[N]`, in ascending order: positions of any seed at which the values of all seeds are known.
 
     Args:
-        seeds: one curve a seed, each with at least one point.
+      seeds: one curve a seed, each with at least one point.
     """
     begin = max(curve.x[0] for curve in seeds)
     ends = [curve.x[-1] for curve in seeds if not curve.has_converged]
@@ -121,31 +108,20 @@ def common_positions(seeds: Sequence[Curve]) -> np.ndarray:
     return x if len(x) else np.array([begin], np.float64)
 
 
-def choose_unit(axis: str, largest: float) -> tuple[float, str]:
-    """Returns the divisor and the label of a column of metrics that is an axis.
-
-    Args:
-        axis: the column, one of `AXES`.
-        largest: its largest value.
-    """
-    _, units = AXES[axis]
-    return next((divisor, label) for least, divisor, label in units if largest >= least)
-
-
 def draw_bands(
     name: str, bands: Sequence[Band], seeds: Sequence[Sequence[Curve]], x_label: str, y_label: str
 ) -> str:
     """Draws means with their bands, and each seed's own curve as a thin line.
 
     Args:
-        name: a prefix for the ids inside the SVG, unique in the page; letters, digits and hyphens.
-        bands: the means. If there are more than series of colours, several have the same one.
-        seeds: the curves behind each of the bands.
-        x_label: the quantity on the x axis, with its unit.
-        y_label: the quantity on the y axis, with its unit.
+      name: a prefix for the ids inside the SVG, unique in the page; letters, digits and hyphens.
+      bands: the means. If there are more than series of colours, several have the same one.
+      seeds: the curves behind each of the bands.
+      x_label: the quantity on the x axis, with its unit.
+      y_label: the quantity on the y axis, with its unit.
 
     Returns:
-        One `<svg>` element. The y axis is logarithmic if all means are above zero and their range suits it.
+      One `<svg>` element. The y axis is logarithmic if all means are above zero and their range suits it.
     """
 
     def draw(figure: Figure) -> None:

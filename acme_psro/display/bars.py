@@ -23,12 +23,12 @@ def draw_member_gaps(name: str, gain: np.ndarray, gap: np.ndarray) -> str:
     """Draws two bars a member, one in front of the other, with a part of the figure for each player.
 
     Args:
-        name: a prefix for the ids inside the SVG, unique in the page; letters, digits and hyphens.
-        gain: `[P, N]`, what exact best responses gain, in the game's units. Member 0, the sink, is left out.
-        gap: `[P, N]`, how much less members earn than exact best responses.
+      name: a prefix for the ids inside the SVG, unique in the page; letters, digits and hyphens.
+      gain: `[P, N]`, what exact best responses gain, in the game's units. Member 0, the sink, is left out.
+      gap: `[P, N]`, how much less members earn than exact best responses.
 
     Returns:
-        One `<svg>` element. In small populations the share that was missed stands above the bars.
+      One `<svg>` element. In small populations the share that was missed stands above the bars.
     """
     players, num = gain.shape
     members = np.arange(1, num)

@@ -34,10 +34,10 @@ class Line(NamedTuple):
     """Points of one curve, and its name in the legend.
 
     Attributes:
-        name: the curve's name.
-        x: `[N]` positions on the x axis.
-        y: `[N]` values. Those that are not finite leave a hole in the curve.
-        error: `[N]` lengths of the error bars above and below `y`, or None for no bars.
+      name: the curve's name.
+      x: `[N]` positions on the x axis.
+      y: `[N]` values. Those that are not finite leave a hole in the curve.
+      error: `[N]` lengths of the error bars above and below `y`, or None for no bars.
     """
 
     name: str
@@ -56,13 +56,13 @@ def draw_convergence(name: str, lines: Sequence[Line], x_label: str, y_label: st
     """Draws curves that should fall to zero, on a logarithmic axis if `suits_log_scale` is True.
 
     Args:
-        name: a prefix for the ids inside the SVG, unique in the page; letters, digits and hyphens.
-        lines: the curves, the most important one first.
-        x_label: the quantity on the x axis, with its unit.
-        y_label: the quantity on the y axis, with its unit.
+      name: a prefix for the ids inside the SVG, unique in the page; letters, digits and hyphens.
+      lines: the curves, the most important one first.
+      x_label: the quantity on the x axis, with its unit.
+      y_label: the quantity on the y axis, with its unit.
 
     Returns:
-        One `<svg>` element.
+      One `<svg>` element.
     """
 
     def draw(figure: Figure) -> None:
@@ -85,14 +85,14 @@ def draw_counts(name: str, lines: Sequence[Line], x_label: str, y_label: str, to
     """Draws numbers of things on a linear axis from 0.
 
     Args:
-        name: as in `draw_convergence`.
-        lines: the curves.
-        x_label: the quantity on the x axis.
-        y_label: the things that are counted.
-        top: the largest number that is possible.
+      name: as in `draw_convergence`.
+      lines: the curves.
+      x_label: the quantity on the x axis.
+      y_label: the things that are counted.
+      top: the largest number that is possible.
 
     Returns:
-        One `<svg>` element.
+      One `<svg>` element.
     """
 
     def draw(figure: Figure) -> None:
@@ -110,16 +110,16 @@ def draw_gaps(
     """Draws relative best-response gaps over iterations, with a horizontal line at the target.
 
     Args:
-        name: as in `draw_convergence`.
-        lines: the points of each player; `x` is the iteration, `y` the gap in percent.
-        target: the target of the gaps, in percent.
-        x_label: the quantity on the x axis.
-        joined: True to join a player's points by a line, if all are of one network. By default each point is
-            the result of a separate training run, so no line joins them.
+      name: as in `draw_convergence`.
+      lines: the points of each player; `x` is the iteration, `y` the gap in percent.
+      target: the target of the gaps, in percent.
+      x_label: the quantity on the x axis.
+      joined: True to join a player's points by a line, if all are of one network. By default each point is
+        the result of a separate training run, so no line joins them.
 
     Returns:
-        One `<svg>` element. If a gap exceeds 10 times the target, the axis is linear up to 3 % and
-        logarithmic beyond, so that the target stays visible.
+      One `<svg>` element. If a gap exceeds 10 times the target, the axis is linear up to 3 % and
+      logarithmic beyond, so that the target stays visible.
     """
     y_label = "best-response gap (%)"
 

@@ -18,7 +18,7 @@ def make_distillation(metrics: Sequence[Row]) -> list[str]:
     """Returns the figures of what members of one network lose, as HTML; none if there is no such network.
 
     Args:
-        metrics: the rows of metrics.csv; at least one.
+      metrics: the rows of metrics.csv; at least one.
     """
     if not is_distilled(metrics[-1]):
         return []

@@ -32,7 +32,7 @@ class EventWriter:
     A resumed run creates a second file in the same directory, and TensorBoard shows both as one run.
 
     Args:
-        directory: the directory of the events file, created if it does not exist.
+      directory: the directory of the events file, created if it does not exist.
     """
 
     def __init__(self, directory: str | os.PathLike[str]):
@@ -61,12 +61,12 @@ class EventWriter:
         """Writes one event, or nothing if all scalars are nan.
 
         Args:
-            step: the step of all scalars, e.g. the iteration; the x axis in TensorBoard.
-            scalars: values by tag, stored as 32-bit floats. Values that are nan are left out.
-            wall_time: seconds since the epoch.
+          step: the step of all scalars, e.g. the iteration; the x axis in TensorBoard.
+          scalars: values by tag, stored as 32-bit floats. Values that are nan are left out.
+          wall_time: seconds since the epoch.
 
         Raises:
-            ValueError: the writer is closed.
+          ValueError: the writer is closed.
         """
         values = [
             self._summary.Value(tag=tag, simple_value=float(value))
@@ -93,20 +93,30 @@ class EventWriter:
         """Writes an image.
 
         Args:
-            tag: the image's name.
-            png: the content of a PNG file with transparency.
-            step: the step of the image, e.g. the iteration.
+          tag: the image's name.
+          png: the content of a PNG file with transparency.
+          step: the step of the image, e.g. the iteration.
         """
         # A PNG file begins with 8 bytes of signature, 4 of length and 4 of type, then width and height.
         width, height = struct.unpack_from(">II", png, 16)
         image = self._summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
         self._write_values(step, [self._summary.Value(tag=tag, image=image)], time.time())
 
+    def write_settings(self, settings: Mapping[str, Setting]) -> None:
+        """Writes a run's settings: as a text, and for the table of hyper-parameters, which compares runs.
+
+        Args:
+          settings: values by name.
+        """
+        rows = "".join(f"| {name} | {value} |\n" for name, value in settings.items())
+        self.write_text("configuration", f"| setting | value |\n| --- | --- |\n{rows}")
+        self.write_hyperparameters(settings)
+
     def write_hyperparameters(self, settings: Mapping[str, Setting]) -> None:
         """Writes the settings by which TensorBoard's table of hyper-parameters compares runs.
 
         Args:
-            settings: values by name.
+          settings: values by name.
         """
         from tensorboard.plugins.hparams import plugin_data_pb2
 
@@ -125,7 +135,7 @@ class EventWriter:
         """Writes for the table of hyper-parameters that the run has ended.
 
         Args:
-            is_success: True if the run is done, False if it ended early.
+          is_success: True if the run is done, False if it ended early.
         """
         from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from acme_psro.display import curves, formats, heat_maps, page
+from acme_psro.display import axes, curves, formats, heat_maps, page
 from acme_psro.display.formats import Row
 
 # Entry i holds the meta-strategies after iteration i: one `[n_p]` vector of probabilities for each player.
@@ -17,16 +17,18 @@ MetaStrategies = Sequence[Sequence[np.ndarray]]
 
 # A learned best response is good if it misses at most this share of the exact gain.
 TARGET_GAP = 0.03
+# Names of the figures of convergence by their axes, as images in TensorBoard have them.
+_IDS = {"wall_seconds": "time", "episodes": "episodes", "iteration": "iterations"}
 
 
 class Words(NamedTuple):
     """Words in figures of populations.
 
     Attributes:
-        policy: a policy of a population.
-        policies: several of them.
-        iteration: a round of the loop.
-        grows: True if policies join populations in the course of a run.
+      policy: a policy of a population.
+      policies: several of them.
+      iteration: a round of the loop.
+      grows: True if policies join populations in the course of a run.
     """
 
     policy: str
@@ -48,22 +50,17 @@ def make_convergence(metrics: Sequence[Row]) -> list[str]:
     """Returns figures of NashConv and exploitability over time and over the work of a run.
 
     Args:
-        metrics: the rows of metrics.csv; at least one.
+      metrics: the rows of metrics.csv; at least one.
 
     Returns:
-        Two figures as HTML: over wall time; and over episodes or, if the run played none, over iterations.
+      Two figures as HTML: over wall time; and over episodes or, if the run played none, over iterations.
     """
     # Lines connect the rows that are known; others may lie between them, or come last.
     metrics = [row for row in metrics if math.isfinite(row["nash_conv"])] or metrics
-    seconds, time_label = _scale_seconds([row["wall_seconds"] for row in metrics])
-    axes = [("Over wall time", "time", seconds, time_label)]
     if any(row["episodes"] > 0 for row in metrics):
-        episodes, label = _scale_counts([row["episodes"] for row in metrics], "episodes")
-        axes.append(("Over episodes", "episodes", episodes, label))
-        work = "Episodes are those played to train best responses and to estimate payoffs."
+        work = ("episodes", "Episodes are those played to train best responses and to estimate payoffs.")
     else:
-        axes.append(("Over iterations", "iterations", _column(metrics, "iteration"), "iteration"))
-        work = "Shown over iterations, since this run played no episodes."
+        work = ("iteration", "Shown over iterations, since this run played no episodes.")
     # The smaller one of the two comes first.
     measures = dict(reversed(formats.convergence_columns(metrics[-1]).items()))
     values = {name: _column(metrics, name) for name in measures}
@@ -75,17 +72,17 @@ def make_convergence(metrics: Sequence[Row]) -> list[str]:
     explained = _explain_convergence(metrics[-1], is_log)
     if has_population:
         explained += f" {_POPULATION_EXPLOITABILITY}"
-    captions = (explained, work)
     parts = []
-    for (heading, name, x, x_label), caption in zip(axes, captions, strict=True):
+    for axis, caption in (("wall_seconds", explained), work):
+        x, label = _scale(metrics, axis)
         lines = [
             curves.Line(title, x, values[column], _errors(metrics, column))
             for column, title in measures.items()
         ]
         if has_population:
             lines.append(curves.Line("population exploitability", x, of_population))
-        svg = curves.draw_convergence(f"convergence-{name}", lines, x_label, "game units")
-        parts.append(page.make_figure(heading, svg, caption))
+        svg = curves.draw_convergence(f"convergence-{_IDS[axis]}", lines, label, "game units")
+        parts.append(page.make_figure(axes.AXES[axis][0], svg, caption))
     return parts
 
 
@@ -157,9 +154,9 @@ def make_payoffs(payoffs: np.ndarray, final: Sequence[np.ndarray], words: Words 
     """Returns the figure of player 0's payoffs against player 1's policies as HTML.
 
     Args:
-        payoffs: `[P, n_0, .., n_{P-1}]` payoff tensor in the game's units; nan if unknown.
-        final: the final meta-strategy of each player, `[n_p]` probabilities.
-        words: the words for policies.
+      payoffs: `[P, n_0, .., n_{P-1}]` payoff tensor in the game's units; nan if unknown.
+      final: the final meta-strategy of each player, `[n_p]` probabilities.
+      words: the words for policies.
     """
     matrix = np.asarray(payoffs[0], dtype=np.float64)
     caption = f"Expected return of player 0 for each pair of {words.policies}"
@@ -212,23 +209,8 @@ def _errors(metrics: Sequence[Row], name: str) -> list[float] | None:
     return _column(metrics, f"{name}_stderr") if formats.is_bounded(metrics[-1]) else None
 
 
-def _scale_seconds(seconds: Sequence[float]) -> tuple[list[float], str]:
-    """Returns wall times in s, min or h, depending on the longest, and the label of their axis."""
-    longest = max(seconds)
-    divisor, unit = 1, "s"
-    if longest >= 3 * 3600:
-        divisor, unit = 3600, "h"
-    elif longest >= 180:
-        divisor, unit = 60, "min"
-    return [value / divisor for value in seconds], f"wall time ({unit})"
-
-
-def _scale_counts(counts: Sequence[float], name: str) -> tuple[list[float], str]:
-    """Returns counts in units of 1, 10^3 or 10^6, depending on the largest, and the label of their axis."""
-    largest = max(counts)
-    divisor, label = 1.0, name
-    if largest >= 2e6:
-        divisor, label = 1e6, f"{name} (millions)"
-    elif largest >= 2e3:
-        divisor, label = 1e3, f"{name} (thousands)"
-    return [count / divisor for count in counts], label
+def _scale(metrics: Sequence[Row], axis: str) -> tuple[list[float], str]:
+    """Returns a column that is an axis, in a unit that suits its largest value, and the axis's label."""
+    values = _column(metrics, axis)
+    divisor, label = axes.choose_unit(axis, max(values))
+    return [value / divisor for value in values], label

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 # One row of metrics.csv: values by column name.
 Row = Mapping[str, float]
 
+# Names of columns that are not their spelling with spaces.
+_NAMES = {"cce_gap": "CCE gap", "ce_gap": "CE gap", "nash_conv": "NashConv"}
+
 
 def count_players(row: Row) -> int:
     """Returns the number of players in a metrics row, counted by its columns `population_0`, ...."""
@@ -29,9 +32,13 @@ def is_correlated(row: Row) -> bool:
 
 def convergence_columns(row: Row) -> dict[str, str]:
     """Returns the two columns that measure convergence, with their titles."""
-    if is_correlated(row):
-        return {"cce_gap": "CCE gap", "ce_gap": "CE gap"}
-    return {"nash_conv": "NashConv", "exploitability": "exploitability"}
+    columns = ("cce_gap", "ce_gap") if is_correlated(row) else ("nash_conv", "exploitability")
+    return {column: name_column(column) for column in columns}
+
+
+def name_column(column: str) -> str:
+    """Returns the name of a column of metrics, as texts and figures have it."""
+    return _NAMES.get(column, column.replace("_", " "))
 
 
 def relative_gap(row: Row, player: int) -> float:
@@ -53,9 +60,9 @@ def format_bound(row: Row, name: str) -> str:
     """Returns a value of a row; if it is only a lower bound, in the form `>= 0.1230 ± 0.0040`.
 
     Args:
-        row: a metrics row.
-        name: the value's column. The column `{name}_stderr`, if there is one, holds the standard error, and
-            `{name}_lower` the bound. In rows of earlier versions, the values themselves are the bounds.
+      row: a metrics row.
+      name: the value's column. The column `{name}_stderr`, if there is one, holds the standard error, and
+        `{name}_lower` the bound. In rows of earlier versions, the values themselves are the bounds.
     """
     value, error = row.get(name, math.nan), row.get(f"{name}_stderr", math.nan)
     # Rows of an earlier version in a run that was resumed have the column, but not its value.
@@ -104,7 +111,7 @@ def is_never_known(row: Row) -> bool:
 
 
 def describe_sizes(row: Row) -> tuple[str, str]:
-    """Returns the name and the text of what a row says of its populations' sizes, for headings and cells.
+    """Returns the name and the text of the sizes of a row's populations, for headings and cells.
 
     Populations that do not grow have the number of different members instead, e.g. `5 of 8`.
     """

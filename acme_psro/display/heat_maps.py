@@ -34,15 +34,15 @@ def draw_meta_strategy(
     """Draws a player's meta-strategy over the iterations as a heat map.
 
     Args:
-        name: a prefix for the ids inside the SVG, unique in the page; letters, digits and hyphens.
-        strategies: entry i is the meta-strategy after iteration i, `[n_i]` probabilities over the
-            population after that iteration. Populations never shrink.
-        player: the player's index, for the description.
-        x_label: the meaning of the columns.
-        y_label: the meaning of the rows.
+      name: a prefix for the ids inside the SVG, unique in the page; letters, digits and hyphens.
+      strategies: entry i is the meta-strategy after iteration i, `[n_i]` probabilities over the
+        population after that iteration. Populations never shrink.
+      player: the player's index, for the description.
+      x_label: the meaning of the columns.
+      y_label: the meaning of the rows.
 
     Returns:
-        One `<svg>` element; policies that do not exist yet are grey.
+      One `<svg>` element; policies that do not exist yet are grey.
     """
     size = max(len(strategy) for strategy in strategies)
     # [policy, iteration], nan before a policy exists.
@@ -65,13 +65,13 @@ def draw_payoffs(name: str, payoffs: np.ndarray, y_label: str, x_label: str) -> 
     """Draws a payoff matrix as a heat map, with diverging colours centred at zero.
 
     Args:
-        name: as in `draw_meta_strategy`.
-        payoffs: `[n_0, n_1]` expected returns of player 0, in the game's units; nan if unknown.
-        y_label: the meaning of the rows; row 0 is at the bottom.
-        x_label: the meaning of the columns.
+      name: as in `draw_meta_strategy`.
+      payoffs: `[n_0, n_1]` expected returns of player 0, in the game's units; nan if unknown.
+      y_label: the meaning of the rows; row 0 is at the bottom.
+      x_label: the meaning of the columns.
 
     Returns:
-        One `<svg>` element; unknown payoffs are grey.
+      One `<svg>` element; unknown payoffs are grey.
     """
 
     def draw(figure: Figure) -> None:
@@ -94,14 +94,14 @@ def draw_graphs(
     """Draws some interaction graphs of the same members side by side, two in a row.
 
     Args:
-        name: as in `draw_meta_strategy`.
-        graphs: each `[N, N]`: the probabilities by which rows draw columns. Rows without any are grey.
-        titles: one for each graph.
-        y_label: the meaning of the rows; row 0 is at the bottom.
-        x_label: the meaning of the columns.
+      name: as in `draw_meta_strategy`.
+      graphs: each `[N, N]`: the probabilities by which rows draw columns. Rows without any are grey.
+      titles: one for each graph.
+      y_label: the meaning of the rows; row 0 is at the bottom.
+      x_label: the meaning of the columns.
 
     Returns:
-        One `<svg>` element.
+      One `<svg>` element.
     """
     columns = min(2, len(graphs))
     rows = -(-len(graphs) // columns)
@@ -133,11 +133,11 @@ def _draw_heat_map(figure: Figure, table: np.ndarray, colours: Colormap, norm: N
     """Draws a heat map, with a labelled colour bar to its right.
 
     Args:
-        figure: an empty figure; the heat map's axes become the first of its axes.
-        table: `[rows, columns]` values, drawn with row 0 at the bottom; nan if unknown.
-        colours: the colours of values from 0 to 1, and of nan.
-        norm: the scaling of values in `table` to the range from 0 to 1.
-        label: the meaning of the values, with their unit.
+      figure: an empty figure; the heat map's axes become the first of its axes.
+      table: `[rows, columns]` values, drawn with row 0 at the bottom; nan if unknown.
+      colours: the colours of values from 0 to 1, and of nan.
+      norm: the scaling of values in `table` to the range from 0 to 1.
+      label: the meaning of the values, with their unit.
     """
     axes, bar = figure.subplots(1, 2, width_ratios=(24, 1))
     # Without interpolation, the file stores one pixel a cell, and the browser enlarges sharp cells.

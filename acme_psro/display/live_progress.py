@@ -30,8 +30,8 @@ class LiveProgress(Progress):
     """Progress as a bar and a table of the latest iterations, redrawn in place in a terminal.
 
     Args:
-        iterations: the number of the run's last iteration.
-        stream: the terminal to draw in.
+      iterations: the number of the run's last iteration.
+      stream: the terminal to draw in.
     """
 
     def __init__(self, iterations: int, stream: TextIO):

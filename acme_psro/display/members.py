@@ -22,9 +22,9 @@ def make_members(metrics: Sequence[Row], history: History | None) -> list[str]:
     """Returns the figures of a population's members as HTML.
 
     Args:
-        metrics: the rows of metrics.csv.
-        history: the interaction graphs in the course of the run, and the last gaps; None if they were not
-            recorded, or no epoch has ended yet.
+      metrics: the rows of metrics.csv.
+      history: the interaction graphs in the course of the run, and the last gaps; None if they were not
+        recorded, or no epoch has ended yet.
     """
     if history is None or not len(history.epochs):
         graphs, gaps = [], []

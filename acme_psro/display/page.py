@@ -66,9 +66,9 @@ class Tile(NamedTuple):
     """One headline number of a report.
 
     Attributes:
-        name: the number's name, as HTML.
-        value: the number itself, as HTML, shown large.
-        detail: a remark on the number, as HTML, or an empty string.
+      name: the number's name, as HTML.
+      value: the number itself, as HTML, shown large.
+      detail: a remark on the number, as HTML, or an empty string.
     """
 
     name: str
@@ -80,8 +80,8 @@ def make_page(title_text: str, sections: Sequence[str]) -> str:
     """Returns a complete HTML document.
 
     Args:
-        title_text: the title in the browser's tab.
-        sections: the HTML of the body, from top to bottom.
+      title_text: the title in the browser's tab.
+      sections: the HTML of the body, from top to bottom.
     """
     head = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -124,8 +124,8 @@ def make_number_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> s
     """Returns a table of numbers, which scrolls sideways in a narrow window.
 
     Args:
-        header: the columns' names.
-        rows: one cell for each column.
+      header: the columns' names.
+      rows: one cell for each column.
     """
     head = "".join(f"<th>{cell}</th>" for cell in header)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
@@ -139,7 +139,7 @@ def make_config_table(config: Mapping[str, object]) -> str:
     """Returns a table of a configuration: one row for each value, under its dotted name.
 
     Args:
-        config: the configuration. Names and values are text, and mappings may be nested.
+      config: the configuration. Names and values are text, and mappings may be nested.
     """
     rows = "".join(
         f"<tr><th>{html.escape(name)}</th><td>{html.escape(_describe(value))}</td></tr>"

@@ -23,7 +23,7 @@ def collecting_images() -> Iterator[dict[str, bytes]]:
     """Context manager in which each figure that is rendered for a page is kept as a PNG image, too.
 
     Yields:
-        The images by the figures' names, in the order in which they are drawn.
+      The images by the figures' names, in the order in which they are drawn.
     """
     images: dict[str, bytes] = {}
     token = _images.set(images)
@@ -37,9 +37,9 @@ def collect_image(name: str, figure: Figure, colours: Mapping[str, str]) -> None
     """Keeps a figure as a PNG image, if images are collected. Changes the figure's colours.
 
     Args:
-        name: the figure's name.
-        figure: the figure, completely drawn.
-        colours: for each colour that stands for another, both as `#rrggbb`, the one to show.
+      name: the figure's name.
+      figure: the figure, completely drawn.
+      colours: for each colour that stands for another, both as `#rrggbb`, the one to show.
     """
     images = _images.get()
     if images is None:

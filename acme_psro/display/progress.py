@@ -39,9 +39,9 @@ class Progress(abc.ABC):
         """Reports that an iteration has started, or that its task has changed.
 
         Args:
-            iteration: the iteration's number.
-            text: the current task in a few words, e.g. `training best responses`.
-            details: returns further lines on the current task whenever the display is drawn.
+          iteration: the iteration's number.
+          text: the current task in a few words, e.g. `training best responses`.
+          details: returns further lines on the current task whenever the display is drawn.
         """
 
     @abc.abstractmethod
@@ -51,7 +51,7 @@ class Progress(abc.ABC):
         It is called again for the same iteration if more of its values become known later.
 
         Args:
-            row: a row of metrics.csv; values that are not known yet are nan.
+          row: a row of metrics.csv; values that are not known yet are nan.
         """
 
     @abc.abstractmethod
@@ -76,9 +76,9 @@ class PlainProgress(Progress):
     While an iteration takes long, a line says from time to time that it is still at work.
 
     Args:
-        iterations: the number of the run's last iteration.
-        stream: the stream to write to.
-        heartbeat_seconds: longest time without a line, between entry and exit.
+      iterations: the number of the run's last iteration.
+      stream: the stream to write to.
+      heartbeat_seconds: longest time without a line, between entry and exit.
     """
 
     def __init__(self, iterations: int, stream: TextIO, heartbeat_seconds: float = HEARTBEAT_SECONDS):
@@ -157,7 +157,7 @@ class PlainProgress(Progress):
 
 
 def _describe_result(row: Row) -> str:
-    """Returns what is known of a row's mixture; in all rows of a run the text is equally long."""
+    """Returns the results of a row's mixture as a text, which has the same length in all rows of a run."""
     if formats.is_never_known(row):
         drift = formats.format_value(row.get("payoff_drift", math.nan))
         return f"exploitability unknown  payoff drift {drift:>9}"
@@ -173,10 +173,10 @@ def make_progress(
     """Returns a display that suits the stream, to be used in a `with` statement.
 
     Args:
-        iterations: the number of iterations of the run, without the initial population (iteration 0).
-        stream: the stream to write to; standard error if None.
-        enabled_live: True to redraw in place, False for plain lines. If None, redraws in place if the
-            stream is a terminal that supports it.
+      iterations: the number of iterations of the run, without the initial population (iteration 0).
+      stream: the stream to write to; standard error if None.
+      enabled_live: True to redraw in place, False for plain lines. If None, redraws in place if the
+        stream is a terminal that supports it.
     """
     stream = sys.stderr if stream is None else stream
     if enabled_live is None:

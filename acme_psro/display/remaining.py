@@ -15,7 +15,7 @@ class RemainingTime:
     """Time that a run needs to reach its last iteration, estimated from its latest iterations.
 
     Args:
-        iterations: the number of the run's last iteration.
+      iterations: the number of the run's last iteration.
     """
 
     def __init__(self, iterations: int):

@@ -44,24 +44,24 @@ def write_report(
     """Writes a run's report as one HTML file that needs no other file, script or network.
 
     Args:
-        path: the file to write, replaced atomically.
-        config: the run's configuration, shown completely; `game` gives the title. Values may be nested.
-        metrics: the rows of metrics.csv, beginning with the initial population; at least one. If they
-            have standard errors, such as `nash_conv_stderr`, their values are shown as lower bounds. In
-            that case, the values of the last row may be nan.
-        payoffs: `[P, n_0, .., n_{P-1}]` payoff tensor of the final populations, in the game's
-            units; nan if unknown.
-        meta_strategies: entry i holds the meta-strategies after iteration i, one `[n_p]` vector of
-            probabilities for each player; at least one entry. None if they are not distributions over
-            populations, as those of restricted games.
-        outcome: one or two sentences on how the run ended.
-        history: the interaction graphs of a population whose members all keep learning; None if there are
-            none.
+      path: the file to write, replaced atomically.
+      config: the run's configuration, shown completely; `game` gives the title. Values may be nested.
+      metrics: the rows of metrics.csv, beginning with the initial population; at least one. If they
+        have standard errors, such as `nash_conv_stderr`, their values are shown as lower bounds. In
+        that case, the values of the last row may be nan.
+      payoffs: `[P, n_0, .., n_{P-1}]` payoff tensor of the final populations, in the game's
+        units; nan if unknown.
+      meta_strategies: entry i holds the meta-strategies after iteration i, one `[n_p]` vector of
+        probabilities for each player; at least one entry. None if they are not distributions over
+        populations, as those of restricted games.
+      outcome: one or two sentences on how the run ended.
+      history: the interaction graphs of a population whose members all keep learning; None if there are
+        none.
 
     Raises:
-        ValueError: there are no rows or no meta-strategies, or the shape of the payoff tensor does not
-            fit the number of players or the final meta-strategies.
-        OSError: the file cannot be written.
+      ValueError: there are no rows or no meta-strategies, or the shape of the payoff tensor does not
+        fit the number of players or the final meta-strategies.
+      OSError: the file cannot be written.
     """
     _check(metrics, payoffs, meta_strategies)
     # The exact oracle learns nothing: its responses are exact, and their gaps are zero.

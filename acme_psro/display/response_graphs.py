@@ -33,7 +33,7 @@ def make_response_graphs(payoffs: np.ndarray) -> list[str]:
     zero-sum games, whose payoffs say more.
 
     Args:
-        payoffs: `[P, n_0, .., n_{P-1}]` payoff tensor in the game's units; nan if unknown.
+      payoffs: `[P, n_0, .., n_{P-1}]` payoff tensor in the game's units; nan if unknown.
     """
     if not np.isfinite(payoffs).all() or payoffs[0].size < 2 or _is_two_player_zero_sum(payoffs):
         return []
@@ -69,11 +69,11 @@ def draw(name: str, graph: ResponseGraph) -> str:
     """Draws a response graph.
 
     Args:
-        name: a prefix for the ids inside the SVG, unique in the page; letters, digits and hyphens.
-        graph: with at most some 30 nodes, so that it can be read.
+      name: a prefix for the ids inside the SVG, unique in the page; letters, digits and hyphens.
+      graph: with at most some 30 nodes, so that it can be read.
 
     Returns:
-        One `<svg>` element.
+      One `<svg>` element.
     """
 
     def draw_in(figure: Figure) -> None:

@@ -10,26 +10,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from acme_psro.display import bands, formats, page
+from acme_psro.display import axes, bands, formats, page
 from acme_psro.display.formats import Row
 from acme_psro.system import surroundings
 from acme_psro.system.files import write_atomically
 
-# Columns of metrics that are drawn and listed, with their names.
-_QUANTITIES = {
-    "exploitability": "exploitability",
-    "population_exploitability": "population exploitability",
-}
+# Columns of metrics that are drawn and listed.
+_QUANTITIES = ("exploitability", "population_exploitability")
 
 
 class SeedProgress(NamedTuple):
     """One seed's run.
 
     Attributes:
-        seed: the seed.
-        metrics: the rows of metrics.csv, beginning with the initial population; at least one.
-        outcome: one or two sentences on how the run ended, or that it is still running.
-        has_converged: True if no player can gain any more.
+      seed: the seed.
+      metrics: the rows of metrics.csv, beginning with the initial population; at least one.
+      outcome: one or two sentences on how the run ended, or that it is still running.
+      has_converged: True if no player can gain any more.
     """
 
     seed: int
@@ -48,14 +45,14 @@ def write_seeds_report(
     """Writes the report of several seeds as one HTML file that needs no other file, script or network.
 
     Args:
-        path: the file to write, replaced atomically. It links to the seeds' own reports, in `seed_N`.
-        config: the configuration of any of the runs; they differ in their seeds only.
-        seeds: the runs that have begun; at least one.
-        outcome: one or two sentences on how far the runs are.
+      path: the file to write, replaced atomically. It links to the seeds' own reports, in `seed_N`.
+      config: the configuration of any of the runs; they differ in their seeds only.
+      seeds: the runs that have begun; at least one.
+      outcome: one or two sentences on how far the runs are.
 
     Raises:
-        ValueError: no run has begun.
-        OSError: the file cannot be written.
+      ValueError: no run has begun.
+      OSError: the file cannot be written.
     """
     if not seeds or not all(seed.metrics for seed in seeds):
         raise ValueError("a report of seeds needs at least one seed, and a row of metrics of each.")
@@ -66,7 +63,7 @@ def write_seeds_report(
     sections = [
         page.make_head(title, " · ".join([*about, f"seeds {names}"]), outcome, _make_tiles(seeds)),
         "<h2>Mean over seeds</h2>",
-        page.make_grid([_make_figure(column, seeds) for column in bands.AXES]),
+        page.make_grid([_make_figure(column, seeds) for column in axes.AXES]),
         page.make_note(_explain(seeds)),
         f"<h2>Seeds</h2>{_make_ends(seeds)}",
         f"<h2>Configuration</h2>{page.make_config_table(settings)}",
@@ -77,8 +74,8 @@ def write_seeds_report(
 def known_quantities(seeds: Sequence[SeedProgress]) -> dict[str, str]:
     """Returns the columns that all seeds know in their last rows, with their names."""
     return {
-        column: name
-        for column, name in _QUANTITIES.items()
+        column: formats.name_column(column)
+        for column in _QUANTITIES
         if all(math.isfinite(seed.metrics[-1].get(column, math.nan)) for seed in seeds)
     }
 
@@ -112,7 +109,7 @@ def _make_tiles(seeds: Sequence[SeedProgress]) -> list[page.Tile]:
 
 def _make_figure(axis: str, seeds: Sequence[SeedProgress]) -> str:
     """Returns the figure of all quantities over a column of metrics as HTML."""
-    divisor, label = bands.choose_unit(axis, max(seed.metrics[-1][axis] for seed in seeds))
+    divisor, label = axes.choose_unit(axis, max(seed.metrics[-1][axis] for seed in seeds))
     quantities = known_quantities(seeds)
     drawn = [
         [
@@ -132,11 +129,11 @@ def _make_figure(axis: str, seeds: Sequence[SeedProgress]) -> str:
         "episodes": "Episodes of one seed: those played to train its best responses.",
         "wall_seconds": "Seconds since the start of the process, which the seeds share.",
     }
-    return page.make_figure(bands.AXES[axis][0], svg, captions[axis])
+    return page.make_figure(axes.AXES[axis][0], svg, captions[axis])
 
 
 def _explain(seeds: Sequence[SeedProgress]) -> str:
-    """Returns the sentences that say what bands are, as HTML."""
+    """Returns the sentences that explain bands, as HTML."""
     if len(seeds) < 2:
         return "One seed has no band."
     return (

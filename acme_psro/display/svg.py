@@ -68,15 +68,15 @@ def render(
     Inside `acme_psro.display.png.collecting_images` the figure is kept as an image, too.
 
     Args:
-        name: a prefix for the ids inside the SVG, unique in the page; letters, digits and hyphens.
-        description: the figure's description for screen readers, without quotes or HTML.
-        height: the figure's height in units of the SVG.
-        draw: a function that draws in the figure it is given.
-        width: the figure's width in units of the SVG. With letters of 12 units, the default is legible on a
-            phone.
+      name: a prefix for the ids inside the SVG, unique in the page; letters, digits and hyphens.
+      description: the figure's description for screen readers, without quotes or HTML.
+      height: the figure's height in units of the SVG.
+      draw: a function that draws in the figure it is given.
+      width: the figure's width in units of the SVG. With letters of 12 units, the default is legible on a
+        phone.
 
     Returns:
-        One `<svg>` element. The same input gives the same bytes.
+      One `<svg>` element. The same input gives the same bytes.
     """
     # Imported here, because importing Matplotlib takes long and most processes draw nothing. A `Figure`
     # without pyplot needs no display, and leaves the user's backend and open figures alone.

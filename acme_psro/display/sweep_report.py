@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from acme_psro.display import bands, formats, page, png, svg
+from acme_psro.display import axes, bands, formats, page, png, svg
 from acme_psro.display.bands import Band, Curve
 from acme_psro.display.seeds_report import SeedProgress, describe_end
 from acme_psro.system.files import write_atomically
@@ -27,11 +27,11 @@ class Series(NamedTuple):
     """A cell of a sweep that has results.
 
     Attributes:
-        label: its name in the legend of its panel.
-        name: its name in tables, unique in the sweep.
-        directory: the directory of its runs, relative to that of the sweep.
-        measure: the column of metrics that measures convergence.
-        seeds: its runs.
+      label: its name in the legend of its panel.
+      name: its name in tables, unique in the sweep.
+      directory: the directory of its runs, relative to that of the sweep.
+      measure: the column of metrics that measures convergence.
+      seeds: its runs.
     """
 
     label: str
@@ -45,8 +45,8 @@ class Panel(NamedTuple):
     """Cells that are drawn in one figure.
 
     Attributes:
-        title: the values that they have in common, such as the game.
-        series: the cells, at least one.
+      title: the values that they have in common, such as the game.
+      series: the cells, at least one.
     """
 
     title: str
@@ -66,17 +66,17 @@ def write_sweep_report(
     """Writes the report of a sweep as one HTML file that needs no other file, script or network.
 
     Args:
-        path: the file, replaced atomically. It links to the reports of the runs.
-        title: the sweep's name.
-        about: its main settings.
-        outcome: one sentence on how far the runs are.
-        panels: the cells with results; at least one panel.
-        failures: the reasons of failed runs, by name.
-        settings: the sweep's file.
+      path: the file, replaced atomically. It links to the reports of the runs.
+      title: the sweep's name.
+      about: its main settings.
+      outcome: one sentence on how far the runs are.
+      panels: the cells with results; at least one panel.
+      failures: the reasons of failed runs, by name.
+      settings: the sweep's file.
 
     Raises:
-        ValueError: there are no panels.
-        OSError: the file cannot be written.
+      ValueError: there are no panels.
+      OSError: the file cannot be written.
     """
     if not panels:
         raise ValueError("a report of a sweep needs a cell with results.")
@@ -96,12 +96,12 @@ def write_picture(path: str | os.PathLike[str], panels: Sequence[Panel]) -> None
     """Writes the curves over iterations of all panels as one PNG image.
 
     Args:
-        path: the file, replaced atomically.
-        panels: the cells with results; at least one panel.
+      path: the file, replaced atomically.
+      panels: the cells with results; at least one panel.
 
     Raises:
-        ValueError: there are no panels.
-        OSError: the file cannot be written.
+      ValueError: there are no panels.
+      OSError: the file cannot be written.
     """
     if not panels:
         raise ValueError("a picture of a sweep needs a cell with results.")
@@ -128,13 +128,13 @@ def _legend_rows(panel: Panel) -> int:
 
 def _make_section(index: int, panel: Panel) -> list[str]:
     """Returns the heading and the figures of a panel as HTML."""
-    axes = [axis for axis in bands.AXES if _largest(panel, axis) > 0.0] or ["iteration"]
-    figures = [_make_figure(index, panel, axis) for axis in axes]
+    known = [axis for axis in axes.AXES if _largest(panel, axis) > 0.0] or ["iteration"]
+    figures = [_make_figure(index, panel, axis) for axis in known]
     return [f"<h2>{html.escape(panel.title)}</h2>", page.make_grid(figures)]
 
 
 def _make_figure(index: int, panel: Panel, axis: str) -> str:
-    divisor, label = bands.choose_unit(axis, _largest(panel, axis))
+    divisor, label = axes.choose_unit(axis, _largest(panel, axis))
     drawn = _curves(panel, axis, divisor)
     name = f"panel-{index}-{axis.replace('_', '-')}"
     image = bands.draw_bands(name, _bands(panel, drawn), drawn, label, _label(panel))
@@ -143,7 +143,7 @@ def _make_figure(index: int, panel: Panel, axis: str) -> str:
         "episodes": "Episodes of one run: those played to train its best responses.",
         "wall_seconds": "Seconds of one run, while others may have run beside it.",
     }
-    return page.make_figure(bands.AXES[axis][0], image, captions[axis])
+    return page.make_figure(axes.AXES[axis][0], image, captions[axis])
 
 
 def _largest(panel: Panel, axis: str) -> float:
@@ -153,12 +153,7 @@ def _largest(panel: Panel, axis: str) -> float:
 def _label(panel: Panel) -> str:
     """Returns the label of the y axis: the measure of convergence with its unit."""
     names = dict.fromkeys(each.measure for each in panel.series)
-    return f"{' or '.join(map(spell_measure, names))} (game units)"
-
-
-def spell_measure(measure: str) -> str:
-    """Returns the name of a column that measures convergence."""
-    return {"cce_gap": "CCE gap"}.get(measure, measure.replace("_", " "))
+    return f"{' or '.join(map(formats.name_column, names))} (game units)"
 
 
 def _curves(panel: Panel, axis: str, divisor: float) -> list[list[Curve]]:
@@ -197,7 +192,7 @@ def _make_tiles(series: Sequence[Series], failures: Mapping[str, str]) -> list[p
 
 
 def _explain(series: Sequence[Series]) -> str:
-    """Returns the sentences that say what bands are, as HTML."""
+    """Returns the sentences that explain bands, as HTML."""
     if all(len(each.seeds) < 2 for each in series):
         return "Cells with one seed have no band."
     return (
@@ -221,7 +216,7 @@ def _make_ends(series: Sequence[Series]) -> str:
         rows.append(
             [
                 html.escape(each.name),
-                spell_measure(each.measure),
+                formats.name_column(each.measure),
                 describe_end(each.seeds, each.measure),
                 " ".join(links),
                 str(most) if fewest == most else f"{fewest} to {most}",

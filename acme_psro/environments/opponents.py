@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from acme_psro.games import batched
+from acme_psro.games import batch_policies
+from acme_psro.games.batch_policies import BatchOpponents, BatchPolicy
 from acme_psro.games.identity import name_game
 from acme_psro.games.loading import load_game
-from acme_psro.policies import mixture_files
+from acme_psro.policies import mixture_files, mixtures
 from acme_psro.policies.as_openspiel import table_policy
 from acme_psro.policies.decoders import DECODERS
 from acme_psro.policies.meta_strategy import JointStrategy, require_weights
@@ -27,7 +28,7 @@ with contextlib.redirect_stdout(io.StringIO()):
     from open_spiel.python.policy import Policy
 
 
-def read(directory: str, game: str, *, trembling: bool = False) -> environment.Opponents:
+def read(directory: str, game: str, *, trembling: bool = False) -> environment.DrawOpponents:
     """Reads the policies of the other players, for one game at a time.
 
     Args:
@@ -48,7 +49,7 @@ def read(directory: str, game: str, *, trembling: bool = False) -> environment.O
     return environment.fixed(found) if isinstance(found, Policy) else _for_one_game(found, game)
 
 
-def read_batched(directory: str, game: str, *, trembling: bool = False) -> batched.Opponents:
+def read_batched(directory: str, game: str, *, trembling: bool = False) -> BatchOpponents:
     """Reads the policies of the other players, for many games that are stepped together.
 
     Args:
@@ -65,10 +66,10 @@ def read_batched(directory: str, game: str, *, trembling: bool = False) -> batch
     found = _find(Path(directory), game, trembling)
     if not isinstance(found, Policy):
         return found
-    return batched.fixed([batched.of_openspiel(found)] * found.game.num_players())
+    return batch_policies.fixed([batch_policies.of_openspiel(found)] * found.game.num_players())
 
 
-def _find(directory: Path, game: str, trembling: bool) -> Policy | batched.Opponents:
+def _find(directory: Path, game: str, trembling: bool) -> Policy | BatchOpponents:
     """Reads a directory's mixture in its cheapest form.
 
     Returns:
@@ -85,17 +86,19 @@ def _find(directory: Path, game: str, trembling: bool) -> Policy | batched.Oppon
         return table_policy(run.tree, run.mixture_table())
     # A policy that plays like the mixture would weigh all policies by their reach probabilities, at every
     # decision. If a policy is drawn for each episode, a decision needs only this one.
-    strategy = require_weights(run.record.state.meta_strategy)
-    if isinstance(run, run_directory.StoredExactRun):
-        loaded = mixture_files.of_tree(run.tree, run.record.state.populations, strategy)
-    elif isinstance(run, run_directory.StoredGraphRun):
-        loaded = mixture_files.of_graph(run.graph, run.record.state.populations, strategy)
+    state = run.record.state
+    if isinstance(run, run_directory.StoredGraphRun):
+        loaded = mixtures.of_graph(run.graph, run.record.state.populations, state.meta_strategy)
+    elif isinstance(run, run_directory.StoredExactRun):
+        strategy = require_weights(state.meta_strategy)
+        loaded = mixtures.of_tree(run.tree, run.record.state.populations, strategy)
     else:
-        loaded = mixture_files.of_populations(run.game, run.record.state.populations, strategy)
-    return mixture_files.opponents_of(loaded, DECODERS)
+        strategy = require_weights(state.meta_strategy)
+        loaded = mixtures.of_populations(run.game, run.record.state.populations, strategy)
+    return mixtures.opponents_of(loaded, DECODERS)
 
 
-def _for_one_game(opponents: batched.Opponents, game: str) -> environment.Opponents:
+def _for_one_game(opponents: BatchOpponents, game: str) -> environment.DrawOpponents:
     """Converts opponents of many games to opponents of one game at a time, with the same distribution.
 
     Args:
@@ -115,7 +118,7 @@ def _for_one_game(opponents: batched.Opponents, game: str) -> environment.Oppone
 class _OnePolicy(Policy):
     """A batched policy as an OpenSpiel policy, which evaluates one state at a time."""
 
-    def __init__(self, game: Any, policy: batched.BatchPolicy) -> None:
+    def __init__(self, game: Any, policy: BatchPolicy) -> None:
         super().__init__(game, list(range(game.num_players())))
         self._policy = policy
 

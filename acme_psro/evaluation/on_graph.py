@@ -11,7 +11,7 @@ from acme_psro.evaluation.exact import Evaluation
 from acme_psro.games import sweeps
 from acme_psro.games.graph import GameGraph
 from acme_psro.policies.meta_strategy import MetaStrategy, require_product
-from acme_psro.policies.on_graph import GraphPopulation, stack_tables
+from acme_psro.policies.on_graph import GraphPopulation, as_members, stack_tables
 
 
 def evaluate_on_graph(
@@ -26,13 +26,14 @@ def evaluate_on_graph(
     Args:
       graph: the compiled game, of two players.
       populations: one a player.
-      meta_strategy: a distribution for each player.
+      meta_strategy: a distribution for each player, or one policy for each.
       returns: `[P]`, what the players earn by the mixture, if exact payoffs are known; None to compute it.
       on_progress: called from time to time, see `acme_psro.evaluation.beliefs.gains`.
 
     Raises:
       ValueError: the meta-strategy is a joint distribution, or the search needs too much memory.
     """
+    populations, meta_strategy = as_members(populations, meta_strategy)
     tables, weights = [], []
     for player, marginal in enumerate(require_product(meta_strategy).marginals):
         drawn = np.flatnonzero(marginal)

@@ -8,45 +8,15 @@ Dimensions: `E` games, `P` players, `A` distinct actions, `D` numbers in an obse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
-import pyspiel
 
 from acme_psro.games import playing
+from acme_psro.games.batch_policies import BatchOpponents, ask, fixed, uniform
 from acme_psro.games.loading import load_game
 from agents.core import Observation
-
-# A function `(states, player) -> [n, A]`: the probabilities of all actions, 0 for illegal ones. The player is
-# to move in all `n` states.
-BatchPolicy = Callable[[Sequence[Any], int], np.ndarray]
-
-
-class JointCall(Protocol):
-    """A function that evaluates several policies in one call, as one network evaluates many states.
-
-    A batch policy that has an attribute `joint`, a pair of such a function and its own number there, is
-    asked together with the others of the same function.
-    """
-
-    def __call__(
-        self, numbers: Sequence[int], states: Sequence[Sequence[Any]], player: int
-    ) -> list[np.ndarray]:
-        """Returns the answers `[n, A]` of the policies with these numbers, each to its own `n` states."""
-
-
-class Opponents(NamedTuple):
-    """Policies of the other players, from which new ones are drawn for each episode.
-
-    Attributes:
-      policies: `[P][n_p]`, the policies of each player. The learner's own tuple may be empty.
-      draw: a function `(generator, n) -> [n, P]` int: for each of n episodes, the index of each player's
-        policy. The learner's own column is not used.
-    """
-
-    policies: tuple[tuple[BatchPolicy, ...], ...]
-    draw: Callable[[np.random.Generator, int], np.ndarray]
 
 
 class Steps(NamedTuple):
@@ -63,45 +33,6 @@ class Steps(NamedTuple):
     observation: Observation
     reward: np.ndarray
     last: np.ndarray
-
-
-def fixed(policies: Sequence[BatchPolicy | None]) -> Opponents:
-    """Returns opponents that play the same policies in each episode.
-
-    Args:
-      policies: one policy for each player, or None for the learner.
-    """
-    players = len(policies)
-    return Opponents(
-        tuple(() if policy is None else (policy,) for policy in policies),
-        lambda rng, episodes: np.zeros((episodes, players), np.int64),
-    )
-
-
-def uniform(game: str | pyspiel.Game) -> BatchPolicy:
-    """Returns the policy that plays all legal actions with equal probability, for any player of the game."""
-    loaded = load_game(game) if isinstance(game, str) else game
-    num_actions = loaded.num_distinct_actions()
-
-    def probabilities(states: Sequence[Any], player: int) -> np.ndarray:
-        legal = np.array([state.legal_actions_mask(player) for state in states], np.float64)
-        return (legal / legal.sum(axis=1, keepdims=True)).reshape(len(states), num_actions)
-
-    return probabilities
-
-
-def of_openspiel(policy: Any) -> BatchPolicy:
-    """Returns a batch policy that calls an `open_spiel.python.policy.Policy` once for each state."""
-    num_actions = policy.game.num_distinct_actions()
-
-    def probabilities(states: Sequence[Any], player: int) -> np.ndarray:
-        rows = np.zeros((len(states), num_actions))
-        for row, state in zip(rows, states, strict=True):
-            for action, probability in policy.action_probabilities(state, player).items():
-                row[action] = probability
-        return rows
-
-    return probabilities
 
 
 class GameBatch:
@@ -130,7 +61,7 @@ class GameBatch:
     """
 
     def __init__(
-        self, game: str, player: int, num_games: int, opponents: Opponents | None = None, seed: int = 0
+        self, game: str, player: int, num_games: int, opponents: BatchOpponents | None = None, seed: int = 0
     ) -> None:
         if num_games < 1:
             raise ValueError(f"at least 1 game must be played, not {num_games}.")
@@ -257,41 +188,17 @@ class GameBatch:
         return mover
 
     def _ask(self, asked: dict[tuple[int, int], list[Any]]) -> dict[tuple[int, int], np.ndarray]:
-        """Asks the opponents' policies, each once for all of its states, and together if they can be.
-
-        A network evaluates many states at once much faster than one by one, and so do several networks of the
-        same shape.
-
-        Args:
-          asked: the states by opponent and number of its policy.
-
-        Returns:
-          The probabilities `[n, A]`, by opponent and number of its policy.
+        """Asks the opponents' policies for their answers, see `ask`.
 
         Raises:
           ValueError: there is no such policy.
         """
-        answers: dict[tuple[int, int], Any] = {}
-        together: dict[tuple[int, JointCall], list[tuple[int, int]]] = {}
         for mover, policy in asked:
             if not 0 <= policy < len(self._policies[mover]):
                 raise ValueError(
                     f"player {mover} of {self.game} is to move and has no policy {policy}: give it one."
                 )
-            asks = self._policies[mover][policy]
-            if (joint := getattr(asks, "joint", None)) is not None:
-                together.setdefault((mover, joint[0]), []).append((mover, policy))
-            else:
-                answers[mover, policy] = asks(asked[mover, policy], mover)
-        for (mover, call), keys in together.items():
-            # The common case of one policy needs no padding to several.
-            if len(keys) == 1:
-                answers[keys[0]] = self._policies[mover][keys[0][1]](asked[keys[0]], mover)
-                continue
-            numbers = [self._policies[mover][policy].joint[1] for _, policy in keys]  # type: ignore[attr-defined]
-            found = call(numbers, [asked[key] for key in keys], mover)
-            answers.update(zip(keys, found, strict=True))
-        return {key: np.asarray(answer, np.float64) for key, answer in answers.items()}
+        return ask(self._policies, asked)
 
     def _move(self, mover: int, states: list[Any], answer: np.ndarray) -> None:
         """Plays one move of an opponent in all games in which it is to move and plays the same policy.

@@ -23,10 +23,10 @@ with contextlib.redirect_stdout(io.StringIO()):
 
 # A function that is called at the start of each game. It returns either one policy for each player, of which
 # the learner's own is not used, or a single policy that plays for all players.
-Opponents = Callable[[np.random.Generator], Policy | Sequence[Policy | None]]
+DrawOpponents = Callable[[np.random.Generator], Policy | Sequence[Policy | None]]
 
 
-def fixed(policies: Policy | Sequence[Policy | None]) -> Opponents:
+def fixed(policies: Policy | Sequence[Policy | None]) -> DrawOpponents:
     """Returns opponents that play the same policies in each episode."""
     return lambda rng: policies
 
@@ -65,7 +65,7 @@ class PlayerEnvironment(dm_env.Environment):
       GameError (a ValueError): the game cannot be loaded, has no tensors or has no such player.
     """
 
-    def __init__(self, game: str, player: int, opponents: Opponents | None = None, seed: int = 0) -> None:
+    def __init__(self, game: str, player: int, opponents: DrawOpponents | None = None, seed: int = 0) -> None:
         self.game = load_game(game)
         self._player = playing.checked_player(self.game, player)
         self._tensor_of, _ = playing.tensor_of(self.game)

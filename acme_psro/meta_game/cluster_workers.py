@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from acme_psro.games.batched import BatchPolicy
+from acme_psro.games.batch_policies import BatchPolicy
 from acme_psro.games.loading import load_game
 from acme_psro.meta_game.simulation import Chunk, SampledReturns, play_chunk
 from acme_psro.meta_game.simulators import SimulationError, Simulator, Task

@@ -11,8 +11,8 @@ import numpy as np
 
 from acme_psro.games import sweeps
 from acme_psro.games.graph import GameGraph
-from acme_psro.meta_game.payoffs import empty_payoffs, extend_payoffs, missing_boxes
-from acme_psro.policies.meta_strategy import MetaStrategy, require_product
+from acme_psro.meta_game.payoffs import empty_payoffs, extend_payoffs, missing_boxes, value
+from acme_psro.policies.meta_strategy import BehaviouralStrategy, MetaStrategy, require_product
 from acme_psro.policies.on_graph import (
     GraphPolicy,
     GraphPopulation,
@@ -57,6 +57,19 @@ class GraphMetaGame:
 def payoffs_of_pairs(graph: GameGraph, first: GraphPopulation, second: GraphPopulation) -> np.ndarray:
     """Returns the payoffs `[P, n_0, n_1]` of all pairs of the players' policies, in utility units."""
     return sweeps.payoffs(graph, [stack_tables(graph, 0, first), stack_tables(graph, 1, second)])
+
+
+def expected_returns(graph: GameGraph, payoffs: np.ndarray, meta_strategy: MetaStrategy) -> np.ndarray:
+    """Returns `[P]`, the players' expected returns by a meta-strategy.
+
+    Args:
+      graph: the compiled game.
+      payoffs: `[P, n_0, n_1]`, payoffs of the populations.
+      meta_strategy: a distribution for each player, or one policy for each.
+    """
+    if isinstance(meta_strategy, BehaviouralStrategy):
+        return sweeps.expected_returns(graph, np.concatenate(meta_strategy.tables))
+    return value(payoffs, require_product(meta_strategy))
 
 
 def returns_against(

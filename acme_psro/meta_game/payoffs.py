@@ -60,7 +60,7 @@ def unit_payoffs(payoffs: np.ndarray) -> np.ndarray:
 
 
 def deviation_payoffs(payoffs: np.ndarray, meta_strategy: PopulationStrategy, player: int) -> np.ndarray:
-    """Returns `[n_player]`: what each policy of `player` earns against the others' meta-strategy.
+    """Returns `[n_player]`, the expected payoffs of `player`'s policies against the others' meta-strategy.
 
     Args:
       payoffs: `[P, n_1, .., n_P]`.
@@ -129,7 +129,7 @@ def value(payoffs: np.ndarray, meta_strategy: PopulationStrategy) -> np.ndarray:
 
 
 def meta_regret(payoffs: np.ndarray, meta_strategy: PopulationStrategy) -> np.ndarray:
-    """Returns `[P]`, >= 0: what each player gains by its best single policy of its population.
+    """Returns `[P]`, >= 0: each player's gain by the best single policy of its population.
 
     All zeros exactly when marginals are a Nash equilibrium of the meta-game, or a joint distribution is a
     coarse correlated equilibrium of it; it says nothing about policies outside the populations (that is

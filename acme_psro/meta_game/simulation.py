@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyspiel
 
-from acme_psro.games.batched import BatchPolicy
+from acme_psro.games.batch_policies import BatchPolicy
 from acme_psro.games.loading import load_game
 from acme_psro.games.playing import CHANCE, TERMINAL, draw, draw_each
 

@@ -19,7 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from acme_psro.games.batched import BatchPolicy
+from acme_psro.games.batch_policies import BatchPolicy
 from acme_psro.games.loading import load_game
 from acme_psro.meta_game.simulation import SampledReturns, play_chunk
 from acme_psro.meta_game.simulators import SimulationError as SimulationError

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from acme_psro.games import rollout
+from acme_psro.games.device_arrays import GameArrays
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.payoff_estimator import Estimator, EstimatorState, Outcomes, make_estimator
 from acme_psro.neupl.playing import play_pairs
@@ -78,7 +78,7 @@ def init(parts: Estimating, key: jax.Array) -> Estimation:
 
 def learn(
     parts: Estimating,
-    game: rollout.GameArrays,
+    game: GameArrays,
     known: Estimation,
     opposing: jax.Array,
     graph: jax.Array,

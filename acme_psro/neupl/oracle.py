@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from acme_psro.games import rollout
+from acme_psro.games.device_arrays import make_arrays
 from acme_psro.meta_game.base import PolicyT
 from acme_psro.neupl import estimation, freezing, history, parts, seats, simplex, training
 from acme_psro.neupl.base import MemberGame
@@ -23,11 +23,12 @@ from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.members import make_graph_maker, share_of_learning
 from acme_psro.neupl.responses import payoffs_of, response_of
 from acme_psro.neupl.sinks import make_sink
+from acme_psro.neupl.spreading import SpreadProgram, make_spread
 from acme_psro.neupl.values import Assessment
-from acme_psro.oracles.asking import Results
+from acme_psro.oracles.asking import Program, Results
 from acme_psro.oracles.base import NO_WORK, BestResponseTask, Counts, Memory, Response
 from acme_psro.oracles.device.lane_oracle import LaneOracle
-from acme_psro.oracles.device.lanes import Lane
+from acme_psro.oracles.device.lanes import Lane, find_devices
 from acme_psro.oracles.device.oracle import settle
 from acme_psro.system import pytrees
 from agents.core import AgentCore, Observation
@@ -71,7 +72,7 @@ class NeuPLOracle(LaneOracle[PolicyT]):
         sink = make_sink(compiled, config)
         shared = members.find_shared(sink)
         self._make_graph = make_graph_maker(config, shared is not None)
-        game = rollout.make_arrays(compiled)
+        game = make_arrays(compiled)
         seen = seats.make_seats(compiled, shared)
         context = jnp.zeros((1, config.context_size))
         example = Observation(game.info_state[:1], game.legal_actions[:1], context)
@@ -89,9 +90,26 @@ class NeuPLOracle(LaneOracle[PolicyT]):
 
     def train_lane(self, lane: Lane) -> training.Epoch:
         """Returns an epoch from its key, and from the state and the plan that are the lane's material."""
+        return self._train(self._parts, lane)
+
+    def make_program(self, runs: int = 1, devices: Sequence[int] | None = None) -> Program:
+        """Returns the program that trains lanes; see `LaneOracle.make_program`.
+
+        Several runs are spread over the devices as lanes. The games of a single run are spread over the
+        devices that are named; it takes one device if none is.
+
+        Raises:
+          ValueError: there is no such device, or games cannot be dealt out evenly.
+        """
+        if runs > 1 or devices is None or len(devices) < 2:
+            return super().make_program(runs, devices)
+        spread = make_spread(find_devices(devices), self._config.num_envs)
+        return SpreadProgram(functools.partial(self._train, self._parts._replace(spread=spread)), spread)
+
+    def _train(self, own: parts.Parts, lane: Lane) -> training.Epoch:
         self.traces += 1
         state, plan = lane.material
-        return training.train_epoch(self._parts, jax.random.wrap_key_data(lane.key), state, plan)
+        return training.train_epoch(own, jax.random.wrap_key_data(lane.key), state, plan)
 
     def ask(
         self, key: np.ndarray, tasks: Sequence[BestResponseTask[PolicyT, np.ndarray]]

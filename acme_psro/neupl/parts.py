@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import chex
 import jax
 
-from acme_psro.games import rollout
 from acme_psro.games.compiled import CompiledGame
+from acme_psro.games.device_arrays import GameArrays
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.estimation import Estimating, Estimation
 from acme_psro.neupl.seats import Seats, make_contexts
+from acme_psro.neupl.spreading import Spread
 from acme_psro.oracles.device.ring import Ring
 from agents.core import AgentCore, Observation
 
@@ -66,9 +67,10 @@ class Parts(NamedTuple):
       utility_scale: the game's largest return, by which rewards are divided.
       estimating: learns payoffs from games; None if they are computed exactly.
       is_on_policy: True if the agent learns from the decisions of the newest round alone.
+      spread: the devices over which games are spread; None for one device.
     """
 
-    game: rollout.GameArrays
+    game: GameArrays
     seats: Seats
     core: AgentCore
     config: NeuPLConfig
@@ -77,6 +79,7 @@ class Parts(NamedTuple):
     utility_scale: float
     estimating: Estimating | None = None
     is_on_policy: bool = False
+    spread: Spread | None = None
 
     @property
     def per_round(self) -> int:
@@ -86,7 +89,7 @@ class Parts(NamedTuple):
 
 def make_parts(
     compiled: CompiledGame,
-    game: rollout.GameArrays,
+    game: GameArrays,
     seats: Seats,
     core: AgentCore,
     config: NeuPLConfig,

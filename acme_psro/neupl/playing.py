@@ -8,12 +8,12 @@ drawn at the deal and stays until the game ends. Beside the `N` members of the g
 be one of `S` mixtures that were drawn for the round.
 
 Dimensions: `P` = 2 players, `N` members, `M = N + S` policies that learn, `K = 2 M N` profiles, `B` games
-  side
-by side for each player, `D` decisions in each; others as in `acme_psro.games.tree`.
+side by side for each player, `D` decisions in each; others as in `acme_psro.games.tree`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import chex
@@ -21,6 +21,9 @@ import jax
 import jax.numpy as jnp
 
 from acme_psro.games import rollout
+from acme_psro.games.device_arrays import GameArrays
+from acme_psro.games.device_moves import Games, begin, choose, deciding, follow, random_move
+from acme_psro.games.profiles import Profiles, cumulative
 from acme_psro.games.tree import TERMINAL
 from acme_psro.neupl.config import NeuPLConfig
 
@@ -75,7 +78,7 @@ class Decisions(NamedTuple):
     member: jax.Array
 
 
-def make_tables(game: rollout.GameArrays, behaviour: jax.Array, probs: jax.Array) -> Tables:
+def make_tables(game: GameArrays, behaviour: jax.Array, probs: jax.Array) -> Tables:
     """Makes tables from probabilities over actions.
 
     Args:
@@ -85,7 +88,7 @@ def make_tables(game: rollout.GameArrays, behaviour: jax.Array, probs: jax.Array
     """
     chex.assert_rank([behaviour, probs], 3)
     slots = jnp.take_along_axis(probs, game.action_of_slot[None], axis=2)
-    return Tables(rollout.cumulative(behaviour), rollout.cumulative(slots))
+    return Tables(cumulative(behaviour), cumulative(slots))
 
 
 def make_matches(config: NeuPLConfig, graph: jax.Array, share: jax.Array, drawn: jax.Array) -> Matches:
@@ -109,13 +112,14 @@ def make_matches(config: NeuPLConfig, graph: jax.Array, share: jax.Array, drawn:
 
 
 def play(
-    game: rollout.GameArrays,
+    game: GameArrays,
     tables: Tables,
     matches: Matches,
     player: jax.Array,
     key: jax.Array,
     num_envs: int,
     num_decisions: int,
+    spread: Callable[[Games], Games] | None = None,
 ) -> tuple[Decisions, jax.Array]:
     """Plays `num_envs` games side by side from their deals, for `num_decisions` decisions each.
 
@@ -129,6 +133,7 @@ def play(
       key: the random key.
       num_envs: `B`.
       num_decisions: `D`.
+      spread: spreads games over devices; None for one device.
 
     Returns:
       The decisions, and `[]` int32, the number of games that ended.
@@ -137,16 +142,17 @@ def play(
     chex.assert_shape(tables.learning, (num_learning, *game.legal_actions.shape))
     chex.assert_shape(tables.opposing, (num_opposing, *game.legal_actions.shape))
     by_kind = jnp.stack([(1 - matches.share) * matches.weights, matches.share * matches.trembles])
-    weights = rollout.cumulative(by_kind.reshape(-1))
+    weights = cumulative(by_kind.reshape(-1))
     opposing = jnp.arange(weights.size, dtype=jnp.int32) % num_opposing
-    profiles = rollout.Profiles(tables.opposing, weights, opposing)
+    profiles = Profiles(tables.opposing, weights, opposing)
     start_key, key = jax.random.split(key)
 
-    def decide(games: rollout.Games, key: jax.Array) -> tuple[rollout.Games, tuple[Decisions, jax.Array]]:
+    def decide(games: Games, key: jax.Array) -> tuple[Games, tuple[Decisions, jax.Array]]:
         act_key, step_key = jax.random.split(key)
+        games = games if spread is None else spread(games)
         member = games.profile // num_opposing % num_learning
         infoset = game.infoset[games.node]
-        # Inverse transform sampling, as in `rollout.random_move`.
+        # Inverse transform sampling, as in `random_move`.
         uniform = jax.random.uniform(act_key, (num_envs, 1))
         action = jnp.sum(uniform >= tables.learning[member, infoset], axis=1, dtype=jnp.int32)
         onward, outcome = rollout.step(game, profiles, player, games, action, step_key)
@@ -158,7 +164,7 @@ def play(
             reward=outcome.reward,
             ended=outcome.done,
             next_infoset=game.infoset[onward.node],
-            weight=rollout.deciding(game, player, games) * decision_weight,
+            weight=deciding(game, player, games) * decision_weight,
             member=member,
         )
         return onward, (decision, outcome.episodes)
@@ -171,13 +177,13 @@ def play(
 class _PairsCarry(NamedTuple):
     """Loop carry of `play_pairs`: the games, random key, and player 0's rewards so far `[B]`."""
 
-    games: rollout.Games
+    games: Games
     key: jax.Array
     total: jax.Array
 
 
 def play_pairs(
-    game: rollout.GameArrays, opposing: jax.Array, key: jax.Array, num_games: int
+    game: GameArrays, opposing: jax.Array, key: jax.Array, num_games: int
 ) -> tuple[jax.Array, jax.Array]:
     """Plays a game to its end for each of `num_games` pairs of members, which are drawn evenly.
 
@@ -194,7 +200,7 @@ def play_pairs(
     pair_key, key = jax.random.split(key)
     pairs = jax.random.randint(pair_key, (num_games, 2), 0, len(opposing))
     # Nothing is drawn by weights: in each move, the profile is the member whose turn it is.
-    profiles = rollout.Profiles(opposing, jnp.ones(1))
+    profiles = Profiles(opposing, jnp.ones(1))
 
     def is_playing(carry: _PairsCarry) -> jax.Array:
         return jnp.any(game.player[carry.games.node] != TERMINAL)
@@ -205,11 +211,11 @@ def play_pairs(
         mover = jnp.take_along_axis(pairs, jnp.maximum(player, 0)[:, None], axis=1)[:, 0]
         uniform = jax.random.uniform(move_key, (num_games,))
         games = carry.games._replace(profile=mover)
-        edge = rollout.random_move(game, profiles, games, uniform)
+        edge = random_move(game, profiles, games, uniform)
         is_over = player == TERMINAL
         gained = jnp.where(is_over, 0.0, game.reward[edge, 0])
-        games = rollout.choose(is_over, games, rollout.follow(game, games, edge))
+        games = choose(is_over, games, follow(game, games, edge))
         return _PairsCarry(games, key, carry.total + gained)
 
-    start = _PairsCarry(rollout.begin(game, jnp.zeros(num_games, jnp.int32)), key, jnp.zeros(num_games))
+    start = _PairsCarry(begin(game, jnp.zeros(num_games, jnp.int32)), key, jnp.zeros(num_games))
     return pairs, jax.lax.while_loop(is_playing, move, start).total

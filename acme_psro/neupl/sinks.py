@@ -42,7 +42,7 @@ def settle(settings: Mapping[str, Any]) -> dict[str, Any]:
     settled = dict(settings)
     sink = settled.get("sink", SINKS[0])
     given = settled.pop("sink_digest", "")
-    # What is no sink at all is refused where settings are checked.
+    # Other values are refused when settings are checked.
     if not isinstance(sink, str) or not (files := find_files(sink)):
         return settled
     found = _digest([stored.read(path) for path in files])

@@ -59,14 +59,21 @@ def init(parts: Parts, key: jax.Array) -> NeuPLState:
 def policies(parts: Parts, agent: Any, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns `[M, I, A]` twice, while learning and while opposing: policies for mixtures `[P, M, N]`."""
     variables = parts.core.variables(agent)
-    everywhere = jnp.arange(len(parts.seats.player))
+    spread, num = parts.spread, len(parts.seats.player)
+    everywhere = jnp.arange(num)
+    if spread is not None:
+        # Every device computes as many rows; those beyond the last are cut off.
+        everywhere = spread.rows(jnp.arange(num + -num % spread.size) % num)
 
     def of_member(own: jax.Array) -> tuple[jax.Array, jax.Array]:
-        observation = observe(parts, everywhere, own[parts.seats.player])
+        observation = observe(parts, everywhere, own[parts.seats.player[everywhere]])
         return parts.core.behaviour(variables, observation), parts.core.probs(variables, observation)
 
     # One member after the other: all of them at once would need much memory in large games.
-    return jax.lax.map(of_member, jnp.swapaxes(rows, 0, 1))
+    behaviour, probs = jax.lax.map(of_member, jnp.swapaxes(rows, 0, 1))
+    if spread is not None:
+        behaviour, probs = spread.whole((behaviour[:, :num], probs[:, :num]))
+    return behaviour, probs
 
 
 def train_epoch(parts: Parts, key: jax.Array, state: NeuPLState, plan: Plan) -> Epoch:
@@ -119,7 +126,8 @@ def _play_round(parts: Parts, key: jax.Array, state: NeuPLState, plan: Plan) -> 
 
     def play_as(player: jax.Array, key: jax.Array) -> tuple[Decisions, jax.Array]:
         matches = make_matches(config, plan.graph[player], plan.share[player], drawn[player])
-        return play(parts.game, tables, matches, player, key, config.num_envs, parts.num_decisions)
+        spread = None if parts.spread is None else parts.spread.rows
+        return play(parts.game, tables, matches, player, key, config.num_envs, parts.num_decisions, spread)
 
     decisions, episodes = jax.vmap(play_as)(jnp.arange(2), jax.random.split(play_key))
     slot = state.rounds % parts.held_rounds
@@ -130,6 +138,8 @@ def _play_round(parts: Parts, key: jax.Array, state: NeuPLState, plan: Plan) -> 
         reward=decisions.reward / parts.utility_scale,
     )
     blocks = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1).reshape(parts.num_decisions, -1), decisions)
+    if parts.spread is not None:
+        blocks = parts.spread.whole(blocks)
     buffer, _ = jax.lax.scan(lambda ring, block: (add(ring, block), None), state.buffer, blocks)
     num_episodes, known = episodes.sum(), state.estimation
     if parts.estimating is not None and known is not None:

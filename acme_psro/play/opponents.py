@@ -24,7 +24,7 @@ from acme_psro.policies.meta_strategy import JointStrategy, PopulationStrategy, 
 from acme_psro.policies.tabular import Population
 
 if TYPE_CHECKING:
-    from acme_psro.games.batched import BatchPolicy
+    from acme_psro.games.batch_policies import BatchPolicy
 
 # A function `(state, player) -> probabilities of the legal actions` of a player who is to move.
 Behaviour = Callable[[Any, int], dict[int, float]]

@@ -16,6 +16,7 @@ from acme_psro.games import traverse
 from acme_psro.games.graph import INFORMATION_STATES
 from acme_psro.games.loading import GameError, load_game
 from acme_psro.games.tree import GameTree
+from acme_psro.meta_game.on_graph import expected_returns
 from acme_psro.meta_game.payoffs import value
 from acme_psro.play.opponents import Opponents, Values, fixed, of_batch_policies, of_tables
 from acme_psro.policies import as_openspiel, decoders, stored
@@ -30,6 +31,7 @@ from acme_psro.population_runs.seed_directories import check_names_one
 from acme_psro.self_play_runs import result as self_play
 from acme_psro.self_play_runs.games import compile_any, policy_file
 from acme_psro.storage import run_directory
+from acme_psro.storage.run_config import read_config
 
 # As in `acme_psro.policies.mixture_files`, which imports JAX.
 _MIXTURE_FILE = "mixture.json"
@@ -51,7 +53,7 @@ def read(directory: Path, player: int, warn: Callable[[str], None]) -> Opponents
     if (directory / _MIXTURE_FILE).is_file():
         return _of_mixture(directory, player)
     path = directory / "config.json"
-    game = run_directory.read_config(path).get("game") if path.is_file() else None
+    game = read_config(path).get("game") if path.is_file() else None
     if isinstance(game, str):
         # Before the run is read, as its game may take long to compile.
         check_player(game, player)
@@ -91,7 +93,7 @@ def _of_tree(run: run_directory.StoredExactRun) -> Opponents:
         )
     policy = as_openspiel.table_policy(tree, run.mixture_table())
     if isinstance(strategy, BehaviouralStrategy):
-        manner = f"the policy of the run {_after(state.iteration)}, which mixes actions"
+        manner = _mixes_actions(state.iteration)
     else:
         manner = f"the mixture of the run {_after(state.iteration)}, as the one policy equivalent to it"
 
@@ -104,28 +106,31 @@ def _of_tree(run: run_directory.StoredExactRun) -> Opponents:
 
 def _of_graph(run: run_directory.StoredGraphRun) -> Opponents:
     # It imports JAX, which tables on trees do without.
-    from acme_psro.policies import mixture_files
+    from acme_psro.policies import mixtures
 
     state = run.record.state
-    strategy = require_weights(state.meta_strategy)
-    mixture = mixture_files.of_graph(run.graph, state.populations, strategy)
+    mixture = mixtures.of_graph(run.graph, state.populations, state.meta_strategy)
+    manner = _drawn(mixture.meta_strategy, _after(state.iteration))
+    if isinstance(state.meta_strategy, BehaviouralStrategy):
+        manner = _mixes_actions(state.iteration)
+    policies = mixtures.opponents_of(mixture, decoders.DECODERS).policies
     return Opponents(
         load_game(run.game),
         run.game,
-        _drawn(strategy, _after(state.iteration)),
-        of_batch_policies(mixture_files.opponents_of(mixture, decoders.DECODERS).policies, strategy),
-        lambda: Values(value(state.payoffs, strategy).tolist()),
+        manner,
+        of_batch_policies(policies, mixture.meta_strategy),
+        lambda: Values(expected_returns(run.graph, state.payoffs, state.meta_strategy).tolist()),
         run.graph.seen_by,
     )
 
 
 def _of_files(run: run_directory.StoredSampledRun) -> Opponents:
     from acme_psro.evaluation import sampled
-    from acme_psro.policies import mixture_files
+    from acme_psro.policies import mixtures
 
     state = run.record.state
     strategy = require_weights(state.meta_strategy)
-    mixture = mixture_files.of_populations(run.game, state.populations, strategy)
+    mixture = mixtures.of_populations(run.game, state.populations, strategy)
 
     def values() -> Values:
         if isinstance(strategy, JointStrategy):
@@ -138,7 +143,7 @@ def _of_files(run: run_directory.StoredSampledRun) -> Opponents:
         load_game(run.game),
         run.game,
         _drawn(strategy, _after(state.iteration)),
-        of_batch_policies(mixture_files.opponents_of(mixture, decoders.DECODERS).policies, strategy),
+        of_batch_policies(mixtures.opponents_of(mixture, decoders.DECODERS).policies, strategy),
         values,
     )
 
@@ -147,7 +152,7 @@ def _of_self_play(directory: Path) -> Opponents:
     policy = self_play.load_policy(directory)
     players = policy.game.num_players()
     policies = [stored.read(policy_file(directory / "policies", player)) for player in range(players)]
-    config = run_directory.read_config(directory / "config.json")
+    config = read_config(directory / "config.json")
 
     def values() -> Values:
         from acme_psro.games import sweeps
@@ -171,7 +176,7 @@ def _of_self_play(directory: Path) -> Opponents:
 
 
 def _of_mixture(directory: Path, player: int) -> Opponents:
-    from acme_psro.policies import mixture_files
+    from acme_psro.policies import mixture_files, mixtures
 
     mixture = mixture_files.load(directory)
     check_player(mixture.game, player)
@@ -180,7 +185,7 @@ def _of_mixture(directory: Path, player: int) -> Opponents:
             raise ValueError(
                 f"the mixture in {directory} has no policies of player {other}: play as --player={other}."
             )
-    policies = mixture_files.opponents_of(mixture, decoders.DECODERS).policies
+    policies = mixtures.opponents_of(mixture, decoders.DECODERS).policies
     return Opponents(
         load_game(mixture.game),
         mixture.game,
@@ -198,6 +203,10 @@ def _drawn(strategy: PopulationStrategy, when: str) -> str:
             f"policies drawn together for each game, by the joint distribution {when} over {count} profiles"
         )
     return f"policies of the mixture {when}, drawn for each game"
+
+
+def _mixes_actions(iteration: int) -> str:
+    return f"the policy of the run {_after(iteration)}, which mixes actions"
 
 
 def _after(iteration: int) -> str:

@@ -16,14 +16,14 @@ import pyspiel
 from acme_psro.games.information_states import make_namer
 from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree
-from acme_psro.policies.meta_strategy import ProductStrategy, require_product
+from acme_psro.policies.meta_strategy import MetaStrategy, ProductStrategy, require_product
 from acme_psro.policies.stored import PolicyFile, StoredPolicyError
 
 if TYPE_CHECKING:
-    from acme_psro.games.batched import BatchPolicy
+    from acme_psro.games.batch_policies import BatchPolicy
     from acme_psro.games.graph import GameGraph
     from acme_psro.policies.decoders import Decoder
-    from acme_psro.policies.mixture_files import Mixture
+    from acme_psro.policies.mixtures import Mixture
     from acme_psro.policies.on_graph import GraphPopulation
 
 # OpenSpiel announces optional modules that it lacks.
@@ -154,9 +154,9 @@ class StoredMixturePolicy(MixturePolicy):
 
     def __init__(self, mixture: Mixture, decoders: Mapping[str, Decoder]) -> None:
         # It imports JAX, which tables do without.
-        from acme_psro.policies import mixture_files
+        from acme_psro.policies import mixtures
 
-        policies = mixture_files.opponents_of(mixture, decoders).policies
+        policies = mixtures.opponents_of(mixture, decoders).policies
         super().__init__(load_game(mixture.game), policies, require_product(mixture.meta_strategy).marginals)
         self._arguments = (mixture, decoders)
 
@@ -182,21 +182,21 @@ def mixture_policy(
       StoredPolicyError: a file that was truncated or altered, or a policy that no decoder takes.
     """
     # They import JAX, which tables do without.
-    from acme_psro.policies import mixture_files
+    from acme_psro.policies import mixtures
     from acme_psro.policies.decoders import DECODERS
 
     known = DECODERS if decoders is None else decoders
-    return stored_mixture(mixture_files.of_populations(game, populations, meta_strategy), known)
+    return stored_mixture(mixtures.of_populations(game, populations, meta_strategy), known)
 
 
 def graph_mixture_policy(
-    graph: GameGraph, populations: Sequence[GraphPopulation], meta_strategy: ProductStrategy
+    graph: GameGraph, populations: Sequence[GraphPopulation], meta_strategy: MetaStrategy
 ) -> StoredMixturePolicy:
     """Returns the mixture of populations on a graph as an OpenSpiel policy."""
-    from acme_psro.policies import mixture_files
+    from acme_psro.policies import mixtures
     from acme_psro.policies.decoders import DECODERS
 
-    return stored_mixture(mixture_files.of_graph(graph, populations, meta_strategy), DECODERS)
+    return stored_mixture(mixtures.of_graph(graph, populations, meta_strategy), DECODERS)
 
 
 def stored_mixture(loaded: Mixture, known: Mapping[str, Decoder]) -> StoredMixturePolicy:

@@ -22,7 +22,7 @@ from acme_psro.policies.stored import StoredPolicy, StoredPolicyError
 from acme_psro.policies.tabular import Policy
 
 if TYPE_CHECKING:
-    from acme_psro.games.batched import BatchPolicy
+    from acme_psro.games.batch_policies import BatchPolicy
 
 # Makes the policy that a stored one describes; raises a StoredPolicyError if it cannot.
 Decoder = Callable[[StoredPolicy], "BatchPolicy"]
@@ -57,9 +57,9 @@ def uniform(game: str, player: int) -> StoredPolicy:
 def decode_uniform(policy: StoredPolicy) -> BatchPolicy:
     """Decodes a policy of kind "uniform"."""
     # It imports JAX, which tables do without.
-    from acme_psro.games import batched
+    from acme_psro.games import batch_policies
 
-    return batched.uniform(policy.about["game"])
+    return batch_policies.uniform(policy.about["game"])
 
 
 def from_tree_policy(tree: GameTree, player: int, policy: Policy) -> StoredPolicy:

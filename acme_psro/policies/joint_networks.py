@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from acme_psro.games.batched import BatchPolicy
+from acme_psro.games.batch_policies import BatchPolicy
 from acme_psro.policies.networks import NetworkPolicy, check_probabilities, round_up
 from agents.core import Observation
 

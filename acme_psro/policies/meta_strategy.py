@@ -51,7 +51,8 @@ class BehaviouralStrategy(NamedTuple):
     """One policy for each player in a compiled game, which draws an action at every information state.
 
     Attributes:
-      tables: for every player p, a float64 array `[I_p, A]`, whose rows sum to 1 over legal actions.
+      tables: for every player p, a float64 array `[I_p, A]`, whose rows sum to 1 over legal actions. On a
+        graph of merged states there is a row for each of the player's observations.
     """
 
     tables: tuple[np.ndarray, ...]

@@ -1,13 +1,7 @@
 """Mixture directories: the opponents of a best response, as files.
 
-    mixture.json                  the game, the meta-strategy and every file's digest; written last
-    policies/player_P_KKKKK.npz   policy K of player P (see `acme_psro.policies.stored`)
-
-Policies are drawn once an episode: independently, by each player's marginal, or together, by one joint
-distribution over profiles (as a correlated equilibrium is). A learner may ask for *trembles*, a share of
-episodes in which all policies are drawn uniformly, so that it also sees what the meta-strategy never reaches.
-
-Dimensions: `P` players, `n_p` policies of player p, `K` profiles, `n` episodes.
+mixture.json                  the game, the meta-strategy and every file's digest; written last
+policies/player_P_KKKKK.npz   policy K of player P (see `acme_psro.policies.stored`)
 """
 
 from __future__ import annotations
@@ -15,53 +9,27 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-from acme_psro.games.batched import BatchPolicy, Opponents
-from acme_psro.games.graph import GameGraph
+from acme_psro.games.batch_policies import BatchOpponents
 from acme_psro.games.identity import content_digest, name_game
-from acme_psro.games.tree import GameTree
 from acme_psro.policies import stored
-from acme_psro.policies.decoders import Decoder, decode, from_graph_policy, from_tree_policy
+from acme_psro.policies.decoders import Decoder
 from acme_psro.policies.meta_strategy import (
-    Draw,
     MixtureError,
-    PopulationStrategy,
-    ProductStrategy,
     check_meta_strategy,
-    drawn_policies,
-    make_draw,
     meta_strategy_from_json,
     meta_strategy_to_json,
 )
-from acme_psro.policies.on_graph import GraphPopulation
-from acme_psro.policies.stored import PolicyFile, StoredPolicy
-from acme_psro.policies.tabular import Population
+from acme_psro.policies.mixtures import Mixture, find_drawable, opponents_of
+from acme_psro.policies.stored import StoredPolicy
 from acme_psro.system.files import write_atomically
+from acme_psro.system.signed_json import read_signed, sign
 
 _VERSION = 1
 _FILE = "mixture.json"
-
-
-class Mixture(NamedTuple):
-    """Policies and how often they are drawn.
-
-    Attributes:
-      game: the game's name, see `acme_psro.games.identity`.
-      policies: `[P][n_p]`; None if a policy is never drawn. The player who responds to the others may have no
-        policies, `()`; the index that is drawn for it is then meaningless.
-      meta_strategy: how often each policy is drawn.
-      trembles: share of a learner's episodes in which every policy is drawn with the same probability.
-    """
-
-    game: str
-    policies: tuple[tuple[StoredPolicy | None, ...], ...]
-    meta_strategy: PopulationStrategy
-    trembles: float = 0.0
 
 
 def exists(directory: Path) -> bool:
@@ -94,7 +62,7 @@ def write(directory: Path, mixture: Mixture) -> None:
     (directory / "policies").mkdir(parents=True, exist_ok=True)
     (directory / _FILE).unlink(missing_ok=True)
     digests = {}
-    for player, index in _drawn(meta_strategy, mixture.policies, mixture.trembles):
+    for player, index in find_drawable(meta_strategy, mixture.policies, mixture.trembles):
         policy = mixture.policies[player][index]
         if policy is None:
             raise MixtureError(f"policy {index} of player {player} has weight and is missing: give it.")
@@ -114,8 +82,7 @@ def write(directory: Path, mixture: Mixture) -> None:
     # Without trembles the file is the one that earlier versions wrote, and read.
     if mixture.trembles:
         data["trembles"] = mixture.trembles
-    data["sha256"] = _digest(_canonical(data))
-    write_atomically(directory / _FILE, json.dumps(data, indent=1) + "\n")
+    write_atomically(directory / _FILE, json.dumps(sign(data), indent=1) + "\n")
 
 
 def load(directory: Path) -> Mixture:
@@ -136,7 +103,7 @@ def load(directory: Path) -> Mixture:
     meta_strategy = check_meta_strategy(meta_strategy_from_json(data["weights"]), sizes)
     trembles = data.get("trembles", 0.0)
     policies: list[list[StoredPolicy | None]] = [[None] * size for size in sizes]
-    for player, index in _drawn(meta_strategy, policies, trembles):
+    for player, index in find_drawable(meta_strategy, policies, trembles):
         path = _path(directory, player, index)
         policy = stored.read(path)
         stored.check_fits(policy, data["game"], player, str(path))
@@ -148,7 +115,7 @@ def load(directory: Path) -> Mixture:
 
 def read(
     directory: Path, decoders: Mapping[str, Decoder], game: str | None = None, *, trembling: bool = False
-) -> Opponents:
+) -> BatchOpponents:
     """Reads a mixture as opponents: batch policies, and how they are drawn.
 
     Args:
@@ -172,112 +139,14 @@ def read(
     return opponents_of(mixture, decoders, trembling=trembling)
 
 
-def opponents_of(mixture: Mixture, decoders: Mapping[str, Decoder], *, trembling: bool = False) -> Opponents:
-    """Returns a mixture as opponents, see `read`.
-
-    Raises:
-      StoredPolicyError: a policy that no decoder takes.
-    """
-    trembles = mixture.trembles if trembling else 0.0
-    decoded: list[list[BatchPolicy]] = [[_never] * len(own) for own in mixture.policies]
-    has_networks = False
-    for player, index in _drawn(mixture.meta_strategy, mixture.policies, trembles):
-        if (policy := mixture.policies[player][index]) is not None:
-            decoded[player][index] = decode(policy, decoders)
-            has_networks |= policy.about["kind"] == "network"
-    policies = tuple(map(tuple, decoded))
-    if has_networks:
-        # It imports JAX, which tables do without.
-        from acme_psro.policies import joint_networks
-
-        for own in policies:
-            joint_networks.join(own)
-    draw = make_draw(mixture.meta_strategy)
-    return Opponents(policies, _add_trembles(draw, policies, trembles) if trembles else draw)
-
-
-def _drawn(
-    meta_strategy: PopulationStrategy, policies: Sequence[Sequence[Any]], trembles: float
-) -> list[tuple[int, int]]:
-    """Returns (player, index) of every policy that may be drawn."""
-    if trembles:
-        return [(player, index) for player, own in enumerate(policies) for index in range(len(own))]
-    return drawn_policies(meta_strategy, policies)
-
-
-def _add_trembles(draw: Draw, policies: Sequence[Sequence[Any]], trembles: float) -> Draw:
-    """Returns a draw that takes uniformly drawn policies, of all players at once, in a share of episodes."""
-    uniform = make_draw(ProductStrategy(tuple(np.full(len(own), 1 / max(1, len(own))) for own in policies)))
-
-    def draw_trembling(rng: np.random.Generator, n: int) -> np.ndarray:
-        usual, other = draw(rng, n), uniform(rng, n)
-        return np.where(rng.random((n, 1)) < trembles, other, usual)
-
-    return draw_trembling
-
-
-def of_populations(
-    game: str, populations: Sequence[Sequence[PolicyFile]], meta_strategy: PopulationStrategy
-) -> Mixture:
-    """Reads the mixture of populations; policies without weight are not read.
-
-    Raises:
-      StoredPolicyError: a file is missing, or was truncated or altered.
-    """
-    return _of_drawn(
-        game, populations, meta_strategy, lambda player, index: stored.read(populations[player][index].path)
-    )
-
-
-def of_graph(
-    graph: GameGraph, populations: Sequence[GraphPopulation], meta_strategy: PopulationStrategy
-) -> Mixture:
-    """Returns the mixture of populations on a graph; policies without weight are left out."""
-
-    def to_stored(player: int, index: int) -> StoredPolicy:
-        return from_graph_policy(graph, player, populations[player][index].table)
-
-    return _of_drawn(graph.game_string, populations, meta_strategy, to_stored)
-
-
-def of_tree(tree: GameTree, populations: Sequence[Population], meta_strategy: PopulationStrategy) -> Mixture:
-    """Returns the mixture of populations on a tree; policies without weight are left out."""
-
-    def to_stored(player: int, index: int) -> StoredPolicy:
-        return from_tree_policy(tree, player, populations[player][index])
-
-    return _of_drawn(tree.game_string, populations, meta_strategy, to_stored)
-
-
-def _of_drawn(
-    game: str,
-    populations: Sequence[Sequence[Any]],
-    meta_strategy: PopulationStrategy,
-    to_stored: Callable[[int, int], StoredPolicy],
-) -> Mixture:
-    """Returns the mixture of those policies that are drawn, each made by (player, index) -> policy."""
-    policies: list[list[StoredPolicy | None]] = [[None] * len(population) for population in populations]
-    for player, index in drawn_policies(meta_strategy, populations):
-        policies[player][index] = to_stored(player, index)
-    return Mixture(game, tuple(map(tuple, policies)), meta_strategy)
-
-
-def _never(states: Sequence[Any], player: int) -> np.ndarray:
-    raise MixtureError(f"a policy of player {player} that has no weight in the mixture was to play.")
-
-
 def _read_json(directory: Path) -> dict[str, Any]:
     path = directory / _FILE
     try:
         text = path.read_bytes()
     except OSError:
         raise MixtureError(f"there is no mixture in {directory} (no {_FILE}).") from None
-    try:
-        data = json.loads(text)
-        intact = data.pop("sha256") == _digest(_canonical(data))
-    except (ValueError, KeyError, AttributeError, TypeError):
-        intact = False
-    if not intact:
+    data = read_signed(text)
+    if data is None:
         raise MixtureError(f"{path} was truncated or altered: write the mixture again.")
     if data["version"] != _VERSION:
         raise MixtureError(f"{path} has version {data['version']}; this program reads {_VERSION}.")
@@ -290,7 +159,3 @@ def _path(directory: Path, player: int, index: int) -> Path:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _canonical(data: dict[str, Any]) -> bytes:
-    return json.dumps(data, sort_keys=True).encode()

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from acme_psro.games import playing
-from acme_psro.games.batched import BatchPolicy, JointCall
+from acme_psro.games.batch_policies import BatchPolicy, JointCall
 from acme_psro.games.loading import load_game
 from acme_psro.policies.stored import StoredPolicy, StoredPolicyError
 from agents import settings

@@ -8,11 +8,18 @@ Dimensions: `O_p` observations of player p, `O` of all players, `A` actions, `n_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from acme_psro.games.graph import GameGraph
+from acme_psro.policies.meta_strategy import (
+    BehaviouralStrategy,
+    MetaStrategy,
+    PopulationStrategy,
+    ProductStrategy,
+)
 from acme_psro.policies.tabular import check_table
 
 
@@ -42,6 +49,19 @@ def make_graph_policy(graph: GameGraph, player: int, table: np.ndarray) -> Graph
 def uniform_graph_policy(graph: GameGraph, player: int) -> GraphPolicy:
     """Returns the policy that plays all legal actions with equal probability."""
     return make_graph_policy(graph, player, graph.uniform_policy()[graph.rows_of(player)])
+
+
+def as_members(
+    populations: Sequence[GraphPopulation], meta_strategy: MetaStrategy
+) -> tuple[tuple[GraphPopulation, ...], PopulationStrategy]:
+    """Returns a meta-strategy as a distribution over policies, with the policies.
+
+    One policy for each player, as of `--loop=xdo`, is the only member of its player's population.
+    """
+    if not isinstance(meta_strategy, BehaviouralStrategy):
+        return tuple(populations), meta_strategy
+    alone = tuple((GraphPolicy(table),) for table in meta_strategy.tables)
+    return alone, ProductStrategy((np.ones(1),) * len(alone))
 
 
 def stack_tables(graph: GameGraph, player: int, population: GraphPopulation) -> np.ndarray:

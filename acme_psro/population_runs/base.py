@@ -14,9 +14,9 @@ from acme_psro.oracles.base import Oracle
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.metrics import Row
 from acme_psro.psro.loop import Loop, PSROState
-from acme_psro.storage.checkpoint import Format, Record
+from acme_psro.storage.record import Format, Record
 from acme_psro.system.executors.pool_workers import WorkersLostError
-from acme_psro.system.supervision import JobError
+from acme_psro.system.jobs import JobError
 
 
 def count_iterations(number: int) -> str:
@@ -70,11 +70,11 @@ class PopulationRun(abc.ABC, Generic[PolicyT, PayoffsT]):
         """Returns one line that describes the game."""
 
     def describe_task(self) -> Sequence[str]:
-        """Returns lines on the progress of what the run itself computes now; none if it is done soon."""
+        """Returns lines on the progress of the run's own computation; none if it is done soon."""
         return ()
 
     def describe_now(self) -> Sequence[str]:
-        """Returns lines on what is computed now, by the run itself or by workers elsewhere."""
+        """Returns lines on the current computation, by the run itself or by workers elsewhere."""
         workers = self.program.describe() if isinstance(self.program, RemoteProgram) else ()
         return [*self.describe_task(), *workers]
 

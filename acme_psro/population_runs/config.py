@@ -45,8 +45,8 @@ class PSROConfig:
       seed: the seed of all random numbers, >= 0.
       max_nodes: the largest number of nodes of a game that is compiled.
       tolerance: the run stops once no player gains more than this, in the game's utility units.
-      device: settings of the device oracle, see `acme_psro.oracles.device.training.DeviceConfig`.
-      launchpad: settings of the Launchpad oracle, see `acme_psro.oracles.launchpad.tasks.LaunchpadConfig`.
+      device: settings of the device oracle, see `acme_psro.oracles.device.config.DeviceConfig`.
+      launchpad: settings of the Launchpad oracle, see `acme_psro.oracles.launchpad.config.LaunchpadConfig`.
       agent_settings: settings that replace those of the agent's preset "games"; for CrossQ see
         `agents.crossq.config.CrossQConfig`.
       payoffs: one of `PAYOFFS`. "exact" payoffs need a compiled game. "sampled" payoffs are estimated by

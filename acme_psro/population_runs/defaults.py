@@ -216,7 +216,8 @@ def game_settings(game: str, agent: str, loop: str = "psro", preset: str | None 
     found = named.get(agent, general)
     if get_loop(loop).trains_members:
         found = GameSettings(_NEUPL_EPOCHS, {}, _NEUPL_V_MPO if agent == "vmpo" else _NEUPL, {})
-    if preset is None and loop == "xdo" and not AGENTS[agent].learns_from_rollouts:
+    keeps = not AGENTS[agent].learns_from_rollouts and _short_name(game) not in _PHANTOM_GAMES
+    if preset is None and loop == "xdo" and keeps:
         preset = XDO_PRESET
     if preset is None:
         return found

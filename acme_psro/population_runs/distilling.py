@@ -9,7 +9,7 @@ from acme_psro.games.tree import GameTree
 from acme_psro.neupl.distillation import DistillationConfig, Network
 from acme_psro.neupl.distilling_oracle import DistillingOracle, MakeNetwork
 from acme_psro.population_runs.config import PSROConfig
-from acme_psro.population_runs.oracles import configure_agent, make_member
+from acme_psro.population_runs.response_agents import configure_agent, make_member
 from agents.core import Observation
 from agents.registry import AGENTS
 

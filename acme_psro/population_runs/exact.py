@@ -34,7 +34,7 @@ from acme_psro.psro.rounds import round_key
 from acme_psro.solvers import check_solver_fits, get_solver
 from acme_psro.solvers.properties import Concept, properties_of
 from acme_psro.storage import formats
-from acme_psro.storage.checkpoint import Record
+from acme_psro.storage.record import Record
 from acme_psro.system.executors.placing import LOCAL, Placing
 
 State = PSROState[Policy, np.ndarray]
@@ -73,12 +73,6 @@ class ExactRun(PopulationRun[Policy, np.ndarray]):
         self._entry = registry.get_loop(config.loop)
         if self._entry.uses_solver:
             check_solver_fits(config.meta_solver, tree.num_players, tree.zero_sum)
-        if self._entry.is_joint and tree.num_players > 2 and config.device.get("games_per_response"):
-            raise ValueError(
-                "games are kept for opponents who draw their policies independently, and those of "
-                f"--loop={config.loop} with {tree.num_players} players do not: set "
-                "device.games_per_response to 0."
-            )
         self.config = config
         self.form = formats.of_tree(tree, lasting=self._entry.is_lasting)
         members = NeuPLConfig(**config.neupl) if self._entry.trains_members else NeuPLConfig()

@@ -156,7 +156,7 @@ def is_known(row: Row) -> bool:
     return not math.isnan(row["nash_conv"])
 
 
-def nobody_gains(row: Row, tolerance: float) -> bool:
+def no_player_gains(row: Row, tolerance: float) -> bool:
     """Returns True if no player gains more than a tolerance, in utility units; False if gains are unknown."""
     gains = [value for name, value in row.items() if name.startswith("gain_") and name[5:].isdigit()]
     return max(gains, default=math.inf) <= tolerance

@@ -18,13 +18,11 @@ from acme_psro.evaluation.beliefs import Progress
 from acme_psro.evaluation.exact import Evaluation
 from acme_psro.evaluation.on_graph import evaluate_on_graph
 from acme_psro.games.graph import GameGraph
-from acme_psro.meta_game.on_graph import GraphMetaGame
-from acme_psro.meta_game.payoffs import value
+from acme_psro.meta_game.on_graph import GraphMetaGame, expected_returns
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.members import make_graph_maker
 from acme_psro.neupl.on_graph import make_graph_sinks
 from acme_psro.neupl.responses import known_payoffs
-from acme_psro.policies.meta_strategy import require_product
 from acme_psro.policies.on_graph import GraphPolicy
 from acme_psro.population_runs.base import PopulationRun, count_iterations
 from acme_psro.population_runs.config import PSROConfig
@@ -35,7 +33,7 @@ from acme_psro.psro import meta_solving, neupl, registry
 from acme_psro.psro.loop import PSROState
 from acme_psro.solvers import check_solver_fits, get_solver
 from acme_psro.storage import formats
-from acme_psro.storage.checkpoint import Record
+from acme_psro.storage.record import Record
 
 State = PSROState[GraphPolicy, np.ndarray]
 
@@ -46,7 +44,7 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
     """A run in a game that is compiled to a graph, see `acme_psro.population_runs.base.PopulationRun`.
 
     Args:
-      config: the run's configuration, with the loop "psro" or "neupl" and the device oracle.
+      config: the run's configuration, with the loop "psro", "xdo" or "neupl" and the device oracle.
       graph: the compiled game, of two players.
       started: the value of `time.monotonic()` when the process began.
       warn: called with one line if the meta-solver's answer is no equilibrium.
@@ -59,7 +57,8 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
         self, config: PSROConfig, graph: GameGraph, started: float, warn: Callable[[str], None]
     ) -> None:
         registry.check_loop_fits(config.loop, graph.num_players, graph.zero_sum)
-        check_solver_fits(config.meta_solver, graph.num_players, graph.zero_sum)
+        if registry.get_loop(config.loop).uses_solver:
+            check_solver_fits(config.meta_solver, graph.num_players, graph.zero_sum)
         self.config = config
         self._trains_members = registry.get_loop(config.loop).trains_members
         self._payoffs_are_exact = True
@@ -71,9 +70,21 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
             self.meta_game = GraphMetaGame(graph, make_graph_sinks(graph, members))
             solve, make_graph = get_solver(config.meta_solver), make_graph_maker(members)
             self.loop = neupl.make_loop(self.meta_game, solve, members, make_graph, known_payoffs)
+        elif config.loop == "xdo":
+            if config.device.get("self_play"):
+                raise ValueError(
+                    "device.self_play needs --loop=psro: --loop=xdo mixes actions, not policies."
+                )
+            # Other runs do without what solves restricted games, which takes long to import.
+            from acme_psro.psro import xdo_on_graph
+
+            self.meta_game = GraphMetaGame(graph)
+            self.loop = xdo_on_graph.make_loop(graph, self.meta_game, config.tolerance)
         else:
             self.meta_game = GraphMetaGame(graph)
             self.loop = meta_solving.make_loop(self.meta_game, get_solver(config.meta_solver))
+            if config.device.get("self_play"):
+                self.loop = dataclasses.replace(self.loop, takes_others=True)
         self.oracle = prepare_graph_oracle(config, graph)
         self._graph = self.compiled = graph
         self._regret_warning = RegretWarning(config.meta_solver, warn)
@@ -156,7 +167,7 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
         return iteration % self.config.exact_every == 0
 
     def _returns(self, state: State) -> np.ndarray:
-        return value(state.payoffs, require_product(state.meta_strategy))
+        return expected_returns(self._graph, state.payoffs, state.meta_strategy)
 
     def _evaluate(self, state: State) -> Evaluation:
         if self._known is None or self._known[0] != state.iteration:
@@ -178,7 +189,8 @@ def _check_freezing(members: NeuPLConfig, graph: GameGraph) -> None:
     if members.freezing:
         raise ValueError(
             f"--freezing needs a game that compiles to a tree, and {graph.game_string} is a graph: members "
-            "are frozen by their exact gains, which take too long on graphs. Leave it out."
+            "are frozen by their exact gains, which take too long on graphs. Leave it out, or use "
+            "--oracle=launchpad."
         )
 
 

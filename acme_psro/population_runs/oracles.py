@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,10 +17,10 @@ from acme_psro.oracles.base import Oracle
 from acme_psro.policies.on_graph import GraphPolicy
 from acme_psro.policies.tabular import Policy
 from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.response_agents import make_agent, make_learner, make_member
 from acme_psro.psro.registry import get_loop
 from acme_psro.system import compiled_programs
 from acme_psro.system.executors.placing import LOCAL, Placing
-from agents import settings
 from agents.registry import AGENTS
 
 if TYPE_CHECKING:
@@ -31,10 +29,6 @@ if TYPE_CHECKING:
     from acme_psro.neupl.base import MemberGame
     from acme_psro.neupl.oracle import NeuPLOracle
     from acme_psro.oracles.device.graph_oracle import GraphOracle
-    from acme_psro.oracles.device.on_policy import RolloutAgent
-    from acme_psro.oracles.device.training import MakeAgent
-    from agents.core import AgentCore, Observation
-    from agents.registry import CoreParts
 
 
 _NEEDS_SAMPLES = (
@@ -66,7 +60,7 @@ def prepare_oracle(
         return functools.partial(exact.make_oracle, tolerance=config.tolerance)
     if config.oracle == "launchpad":
         from acme_psro.oracles.launchpad import exact as launchpad_exact
-        from acme_psro.oracles.launchpad.tasks import LaunchpadConfig
+        from acme_psro.oracles.launchpad.config import LaunchpadConfig
         from acme_psro.policies import as_table
         from acme_psro.population_runs import responses
 
@@ -82,16 +76,15 @@ def prepare_oracle(
             trembles=launchpad.trembles,
         )
     from acme_psro.oracles.device import oracle as device_oracle
-    from acme_psro.oracles.device import training
-    from acme_psro.population_runs import oracles
+    from acme_psro.oracles.device.config import DeviceConfig
 
     # Compilation takes most of the start of a run.
     compiled_programs.keep_here(cache.directory() / "xla")
-    settings = training.DeviceConfig(**config.device)
+    settings = DeviceConfig(**config.device)
     starts_warm = config.warm_start == "population"
     make_responses = functools.partial(
         device_oracle.make_oracle,
-        agent=oracles.make_member(config) if starts_warm else oracles.make_learner(config),
+        agent=make_member(config) if starts_warm else make_learner(config),
         config=settings,
         tolerance=config.tolerance,
         warm_start=starts_warm,
@@ -117,12 +110,18 @@ def prepare_graph_oracle(config: PSROConfig, graph: GameGraph) -> GraphOracle | 
         from acme_psro.neupl.on_graph import GraphMembers
 
         return _prepare_member_oracle(config)(GraphMembers(graph))
+    from acme_psro.oracles.device.config import DeviceConfig
     from acme_psro.oracles.device.graph_oracle import GraphOracle
-    from acme_psro.oracles.device.training import DeviceConfig
 
     compiled_programs.keep_here(cache.directory() / "xla")
     settings = DeviceConfig(**config.device)
-    return GraphOracle(graph, make_learner(config), settings, config.tolerance, config.iterations + 1)
+    # An iteration may add a policy that learned beside the response too.
+    most = 1 + config.iterations * (2 if settings.self_play else 1)
+    if config.loop == "xdo":
+        # Responses have two opponents: a policy, and the same one with a share of uniform play.
+        most = 2
+    falls_back = config.loop == "xdo"
+    return GraphOracle(graph, make_learner(config), settings, config.tolerance, most, falls_back)
 
 
 def _prepare_members(
@@ -192,73 +191,3 @@ def make_program_config(config: PSROConfig) -> NeuPLProgramConfig:
         agent_settings=config.agent_settings,
         **(usual | config.launchpad),
     )
-
-
-def make_agent(config: PSROConfig, conditioning: Mapping[str, Any] = MappingProxyType({})) -> MakeAgent:
-    """Returns a function that makes the configured agent for a game.
-
-    Args:
-      config: the run's configuration.
-      conditioning: the agent's settings that tell what its policies are conditioned on.
-
-    Raises:
-      ValueError: a setting is unknown to the agent or not allowed.
-    """
-    agent = AGENTS[config.agent].core()
-    chosen = configure_agent(config, agent, conditioning)
-
-    def make(example: Observation, num_actions: int, gradient_steps: int) -> AgentCore:
-        # Schedules of learning rate and temperature end with the budget of one response, which is known only
-        # to the oracle.
-        planned = dataclasses.replace(chosen, horizon=gradient_steps)
-        return agent.make_core(agent.make_networks(example, num_actions, planned), planned)
-
-    return make
-
-
-def make_learner(config: PSROConfig) -> MakeAgent | RolloutAgent:
-    """Returns the configured agent as the device oracle takes it, whichever way it learns.
-
-    Raises:
-      ValueError: a setting is unknown to the agent or not allowed.
-    """
-    if not AGENTS[config.agent].learns_from_rollouts:
-        return make_agent(config)
-    from acme_psro.self_play.responses import make_rollout_agent
-
-    return make_rollout_agent(configure_agent(config, AGENTS[config.agent].core(), {}))
-
-
-def configure_agent(config: PSROConfig, agent: CoreParts, conditioning: Mapping[str, Any]) -> Any:
-    """Returns the agent's configuration: its preset for games, with the run's settings.
-
-    Raises:
-      ValueError: a setting is unknown to the agent or not allowed.
-    """
-    preset = agent.presets.get("games", agent.presets["default"])
-    return settings.replace(config.agent, preset, {**config.agent_settings, **conditioning})
-
-
-def make_member(config: PSROConfig, embedding_size: int | None = None) -> MakeAgent:
-    """Returns a function that makes the configured agent as one member of a population.
-
-    Its observations have no context, as those of other agents.
-
-    Args:
-      config: the run's configuration, with an agent that takes contexts.
-      embedding_size: numbers that tell the member from others; None for those of the agent's settings.
-
-    Raises:
-      ValueError: a setting is unknown to the agent or not allowed.
-    """
-    from acme_psro.oracles.device.population_start import add_context, see_member
-
-    # However many members there will be, only one learns at a time.
-    sizes = {} if embedding_size is None else {"embedding_size": embedding_size}
-    make_one = make_agent(config, {"num_members": 1, **sizes})
-
-    def make(example: Observation, num_actions: int, gradient_steps: int) -> AgentCore:
-        seen = add_context(example)
-        return see_member(make_one(seen, num_actions, gradient_steps))
-
-    return make

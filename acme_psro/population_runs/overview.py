@@ -14,15 +14,15 @@ from acme_psro.display import formats
 from acme_psro.display.progress import Details, Progress, no_details
 from acme_psro.display.seeds_report import SeedProgress, describe_end, write_seeds_report
 from acme_psro.population_runs.base import count_iterations
-from acme_psro.population_runs.callbacks import (
-    Callback,
+from acme_psro.population_runs.callbacks import Callback
+from acme_psro.population_runs.events import (
     IterationEnded,
     IterationStarted,
     RunEnded,
     RunStarted,
     RunStopped,
 )
-from acme_psro.population_runs.metrics import Row, is_known, nobody_gains
+from acme_psro.population_runs.metrics import Row, is_known, no_player_gains
 
 # As for the report of one run: see `acme_psro.population_runs.recording`.
 _RENEWAL_SECONDS = 10.0
@@ -129,7 +129,7 @@ class Overview:
             rows = [row for row in self._rows.get(seed, ()) if is_known(row)]
             if rows:
                 outcome = self._outcomes.get(seed, "still running")
-                found.append(SeedProgress(seed, rows, outcome, nobody_gains(rows[-1], tolerance)))
+                found.append(SeedProgress(seed, rows, outcome, no_player_gains(rows[-1], tolerance)))
         return found
 
     def _show(self) -> None:

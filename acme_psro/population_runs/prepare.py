@@ -21,7 +21,7 @@ from acme_psro.population_runs.on_graph import GraphRun
 from acme_psro.population_runs.settings import check_settings
 from acme_psro.psro.registry import check_loop_fits, get_loop
 from acme_psro.solvers import check_solver_fits
-from acme_psro.storage import run_directory
+from acme_psro.storage.run_config import is_sampled, read_config
 from acme_psro.system.executors.placing import LOCAL, Placing
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def settle_payoffs(config: PSROConfig, directory: Path) -> PSROConfig:
     path = directory / "config.json"
     if not path.exists():
         return config
-    sampled = run_directory.is_sampled(run_directory.read_config(path))
+    sampled = is_sampled(read_config(path))
     return dataclasses.replace(config, payoffs="sampled" if sampled else "exact")
 
 
@@ -182,7 +182,7 @@ def _check_budget(config: PSROConfig, directory: Path) -> None:
     """
     from acme_psro.agent_runs.budget import check_budget
     from acme_psro.agent_runs.config import AgentRunConfig
-    from acme_psro.oracles.launchpad.tasks import LaunchpadConfig
+    from acme_psro.oracles.launchpad.config import LaunchpadConfig
 
     settings = LaunchpadConfig(**config.launchpad)
     # Older versions began runs that learn nothing, which can still be resumed.
@@ -218,10 +218,11 @@ def _compile(
     try:
         return compile_game(config.game, config.max_nodes, on_progress=on_progress)
     except GameError as error:
-        if entry.needs_tree or config.symmetric:
+        on_graph = config.oracle == "device" and entry.takes_graphs
+        if (entry.needs_tree and not on_graph) or config.symmetric:
             option = "--symmetric" if config.symmetric else f"--loop={config.loop}"
             raise ValueError(f"{option} needs a game that compiles; {error}") from None
-        if config.oracle == "device" and (config.loop == "psro" or entry.trains_members):
+        if on_graph:
             return _compile_graph(config, error, on_progress)
         if config.payoffs == "exact":
             raise

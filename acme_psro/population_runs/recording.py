@@ -22,16 +22,11 @@ from acme_psro.policies.meta_strategy import (
     require_product,
 )
 from acme_psro.population_runs.base import PopulationRun, count_iterations
-from acme_psro.population_runs.callbacks import (
-    Callback,
-    IterationEnded,
-    RunEnded,
-    RunStarted,
-    RunStopped,
-    StopRun,
-)
-from acme_psro.storage import checkpoint, run_directory
-from acme_psro.storage.checkpoint import Record
+from acme_psro.population_runs.callbacks import Callback, StopRun
+from acme_psro.population_runs.events import IterationEnded, RunEnded, RunStarted, RunStopped
+from acme_psro.storage import checkpoint
+from acme_psro.storage.record import Record
+from acme_psro.storage.run_config import read_config
 from acme_psro.system.nested import flatten
 from acme_psro.system.tables import write_csv
 
@@ -84,16 +79,15 @@ class TensorBoardWriter(Callback):
     """
 
     _events: EventWriter
+    _has_started = False
 
     def __init__(self, final_images: Callable[[], Mapping[str, bytes]] = dict) -> None:
         self._final_images = final_images
 
     def on_start(self, event: RunStarted) -> None:
         self._events = EventWriter(event.run_dir / "events")
-        settings = hyperparameters(event.config)
-        rows = "".join(f"| {name} | {value} |\n" for name, value in settings.items())
-        self._events.write_text("configuration", f"| setting | value |\n| --- | --- |\n{rows}")
-        self._events.write_hyperparameters(settings)
+        self._events.write_settings(hyperparameters(event.config))
+        self._has_started = True
 
     def on_iteration(self, event: IterationEnded) -> None:
         for row in event.changed_rows():
@@ -109,8 +103,10 @@ class TensorBoardWriter(Callback):
         self._events.close()
 
     def on_stop(self, event: RunStopped) -> None:
-        self._events.write_end(is_success=False)
-        self._events.close()
+        # A run can fail before this callback is told that it starts.
+        if self._has_started:
+            self._events.write_end(is_success=False)
+            self._events.close()
 
 
 class ReportWriter(Callback, Generic[PolicyT, PayoffsT]):
@@ -180,7 +176,7 @@ class ReportWriter(Callback, Generic[PolicyT, PayoffsT]):
 
             write_report(
                 directory / "report.html",
-                config=run_directory.read_config(directory / "config.json"),
+                config=read_config(directory / "config.json"),
                 metrics=record.metrics,
                 payoffs=self._run.meta_game.tensor(record.state.payoffs),
                 meta_strategies=_marginals(record),

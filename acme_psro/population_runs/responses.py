@@ -7,11 +7,12 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from acme_psro.agent_runs import directory, launch, placement
+from acme_psro.agent_runs import directory, placement, program_jobs
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.program import snapshots
 from acme_psro.oracles.base import Counts
-from acme_psro.oracles.launchpad.tasks import LaunchpadConfig, Learned, Program, RunPrograms
+from acme_psro.oracles.launchpad.config import LaunchpadConfig
+from acme_psro.oracles.launchpad.tasks import Learned, Program, RunPrograms
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.system import supervision, tables
 from acme_psro.system.executors.choose import make_executor
@@ -73,7 +74,9 @@ def make_run_programs(
             make_run_config(learner, settings, program, visible)
             for program, visible in zip(programs, devices, strict=True)
         ]
-        make_job = functools.partial(launch.make_ray_job, placing) if is_on_ray else launch.make_job
+        make_job = (
+            functools.partial(program_jobs.make_ray_job, placing) if is_on_ray else program_jobs.make_job
+        )
         # A program on Ray is driven from here, wherever its parts are.
         executor = make_executor(LOCAL if is_on_ray else placing)
         jobs = [
@@ -83,7 +86,7 @@ def make_run_programs(
         supervision.run_all(
             jobs,
             at_once=executor.room(settings.max_parallel_programs),
-            hang_seconds=launch.HANG_SECONDS,
+            hang_seconds=program_jobs.HANG_SECONDS,
             on_event=lambda event: note(f"{event.job}: {event.message}") if event.message else None,
             executor=executor,
         )

@@ -68,7 +68,7 @@ class Result:
         """
         if isinstance(self._run, run_directory.StoredExactRun):
             return as_openspiel.table_policy(self._run.tree, self._run.mixture_table())
-        return self._draw(require_product(self.meta_strategy))
+        return self._draw(self.meta_strategy)
 
     def member(self, player: int, index: int) -> Policy:
         """Returns one policy of a population as an OpenSpiel policy.
@@ -96,14 +96,14 @@ class Result:
         weights = [np.eye(size)[k] for size, k in zip(self.population_sizes, chosen, strict=True)]
         return self._draw(ProductStrategy(tuple(weights)))
 
-    def _draw(self, strategy: ProductStrategy) -> Policy:
+    def _draw(self, strategy: MetaStrategy) -> Policy:
         """Returns a mixture of the populations of a run whose game is no tree."""
         run = self._run
         if isinstance(run, run_directory.StoredGraphRun):
             return as_openspiel.graph_mixture_policy(run.graph, run.record.state.populations, strategy)
         assert isinstance(run, run_directory.StoredSampledRun), "mixtures on a tree are one table"
         populations = run.record.state.populations
-        return as_openspiel.mixture_policy(run.game, populations, strategy, self._decoders)
+        return as_openspiel.mixture_policy(run.game, populations, require_product(strategy), self._decoders)
 
 
 def load_run(run_dir: Path, decoders: Mapping[str, Decoder] | None = None) -> Result:

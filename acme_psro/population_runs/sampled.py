@@ -24,7 +24,8 @@ from acme_psro.meta_game.sampled import SampledMetaGame, SimulationConfig
 from acme_psro.meta_game.simulators import SimulationError
 from acme_psro.oracles.base import Response
 from acme_psro.oracles.launchpad import sampled as launchpad_sampled
-from acme_psro.oracles.launchpad.tasks import LaunchpadConfig, tidy_tasks
+from acme_psro.oracles.launchpad.config import LaunchpadConfig
+from acme_psro.oracles.launchpad.tasks import tidy_tasks
 from acme_psro.policies.stored import PolicyFile
 from acme_psro.population_runs import responses
 from acme_psro.population_runs.base import PopulationRun
@@ -45,10 +46,10 @@ from acme_psro.psro.registry import get_loop
 from acme_psro.solvers import check_solver_fits, get_solver
 from acme_psro.solvers.properties import Concept, properties_of
 from acme_psro.storage import checkpoint, formats
-from acme_psro.storage.checkpoint import Record
+from acme_psro.storage.record import Record
 from acme_psro.system.executors.placing import LOCAL, Placing
 from acme_psro.system.executors.pool_workers import WorkersLostError
-from acme_psro.system.supervision import JobError
+from acme_psro.system.jobs import JobError
 from agents.registry import response_agents
 from agents.settings import check_known
 

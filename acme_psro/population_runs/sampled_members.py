@@ -40,10 +40,10 @@ from acme_psro.psro import neupl
 from acme_psro.psro.registry import check_loop_fits
 from acme_psro.solvers import check_solver_fits, get_solver
 from acme_psro.storage import formats, policy_files
-from acme_psro.storage.checkpoint import Record
+from acme_psro.storage.record import Record
 from acme_psro.system.executors.placing import LOCAL, Placing
 from acme_psro.system.executors.pool_workers import WorkersLostError
-from acme_psro.system.supervision import JobError
+from acme_psro.system.jobs import JobError
 
 _UNKNOWN = (
     "Nothing exact is known of exploitability: the members' payoffs are estimated, and no exploiter was "

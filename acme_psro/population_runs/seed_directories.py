@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acme_psro.storage import checkpoint
-from acme_psro.storage.run_directory import RunDirectoryError
+from acme_psro.storage.run_config import RunDirectoryError
 
 _NAME = re.compile(r"seed_(\d+)")
 # Directories that a message names.

@@ -27,13 +27,13 @@ from acme_psro.population_runs.overview import Overview
 from acme_psro.population_runs.prepare import check_placing, prepare_seeds, settle_payoffs
 from acme_psro.population_runs.programs import opened_program
 from acme_psro.population_runs.recording import ReportWriter, TensorBoardWriter
-from acme_psro.population_runs.run import begin
 from acme_psro.population_runs.seed_directories import check_for_seeds, directory_of, is_begun
 from acme_psro.population_runs.showing import describe_work
+from acme_psro.population_runs.steps import begin
 from acme_psro.population_runs.together import run_together
 from acme_psro.population_runs.train import print_warning, training
 from acme_psro.storage import run_directory
-from acme_psro.storage.checkpoint import Record
+from acme_psro.storage.record import Record
 from acme_psro.system import jax_settings
 from acme_psro.system.executors.placing import LOCAL, Placing
 from acme_psro.system.lock import locked

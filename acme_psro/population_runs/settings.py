@@ -38,7 +38,7 @@ def check_settings(config: PSROConfig) -> PSROConfig:
 
 
 def _check_contexts(config: PSROConfig) -> None:
-    """Checks that the agent has no settings of contexts where these follow from others."""
+    """Checks that the agent's settings of contexts are not given if they follow from others."""
     origin = f"--loop={config.loop}" if get_loop(config.loop).distils else ""
     if config.warm_start != "none":
         origin = "the warm start"
@@ -105,12 +105,12 @@ def _owners(config: PSROConfig) -> dict[str, Any]:
             owners["launchpad"] = NeuPLProgramConfig(config.game, config.iterations)
             owners["simulation"] = SimulationConfig()
     elif config.oracle == "device":
-        from acme_psro.oracles.device.training import DeviceConfig
+        from acme_psro.oracles.device.config import DeviceConfig
 
         owners["device"] = DeviceConfig()
     elif config.oracle == "launchpad":
         from acme_psro.meta_game.sampled import SimulationConfig
-        from acme_psro.oracles.launchpad.tasks import LaunchpadConfig
+        from acme_psro.oracles.launchpad.config import LaunchpadConfig
 
         owners |= {"launchpad": LaunchpadConfig(), "simulation": SimulationConfig()}
     if get_loop(config.loop).distils:

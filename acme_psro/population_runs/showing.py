@@ -9,8 +9,8 @@ from typing import Any, TextIO
 
 from acme_psro.display import formats
 from acme_psro.display.progress import Details, Progress, make_progress, no_details
-from acme_psro.population_runs.callbacks import (
-    Callback,
+from acme_psro.population_runs.callbacks import Callback
+from acme_psro.population_runs.events import (
     IterationEnded,
     IterationStarted,
     ResponseFound,
@@ -19,7 +19,7 @@ from acme_psro.population_runs.callbacks import (
     RunStopped,
 )
 from acme_psro.psro import loop
-from acme_psro.storage.checkpoint import Record
+from acme_psro.storage.record import Record
 from acme_psro.system import tables
 from acme_psro.system.executors.placing import LOCAL, Placing
 
@@ -107,7 +107,7 @@ class ProgressDisplay(Callback):
 
 
 def describe_work(config: Mapping[str, Any], directory: Path, placing: Placing = LOCAL) -> str:
-    """Returns one line on what a run does where: its loop, oracle, agent, devices and directory."""
+    """Returns one line on a run: its loop, oracle, agent, devices and directory."""
     parts = [f"loop {config['loop']}"] if config.get("loop", "psro") != "psro" else []
     parts.append(f"oracle {config['oracle']}")
     if "agent" in config:

@@ -13,9 +13,8 @@ from acme_psro.meta_game.base import PayoffsT, PolicyT
 from acme_psro.oracles.asking import Lanes, Results, answer
 from acme_psro.oracles.base import NO_MEMORY, Remembering
 from acme_psro.population_runs.base import PopulationRun
-from acme_psro.population_runs.callbacks import (
-    Callback,
-    Callbacks,
+from acme_psro.population_runs.callbacks import Callback, Callbacks
+from acme_psro.population_runs.events import (
     IterationEnded,
     IterationStarted,
     ResponseFound,
@@ -29,7 +28,7 @@ from acme_psro.population_runs.recording import CheckpointWriter, MetricsWriter
 from acme_psro.psro import loop
 from acme_psro.psro.loop import PSROState
 from acme_psro.psro.rounds import ask_responses
-from acme_psro.storage.checkpoint import Record
+from acme_psro.storage.record import Record
 from acme_psro.system.executors.placing import LOCAL, Placing
 from acme_psro.system.process_groups import interruptible
 

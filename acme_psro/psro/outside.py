@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from acme_psro.games.compiled import CompiledGame
 from acme_psro.games.tree import GameTree
+from acme_psro.meta_game.base import PayoffsT, PolicyT
 from acme_psro.oracles.base import BestResponseTask
 from acme_psro.policies.meta_strategy import BehaviouralStrategy, ProductStrategy
 from acme_psro.policies.tabular import Policy, Population, make_policy
@@ -27,10 +29,24 @@ def tasks_against(
         (make_policy(tree, player, table), *others)
         for player, (table, others) in enumerate(zip(strategy.tables, beside, strict=True))
     )
+    return pure_tasks(populations)
+
+
+def pure_tasks(
+    populations: tuple[tuple[PolicyT, ...], ...], payoffs: PayoffsT | None = None
+) -> list[BestResponseTask[PolicyT, PayoffsT]]:
+    """Returns a task for every player: a best response to the first policies of populations.
+
+    Args:
+      populations: one a player.
+      payoffs: their payoffs; None if the oracle does not need them.
+    """
     first = ProductStrategy(tuple(np.eye(len(population))[0] for population in populations))
-    return [BestResponseTask(player, populations, first) for player in range(tree.num_players)]
+    return [BestResponseTask(player, populations, first, payoffs) for player in range(len(populations))]
 
 
-def split_table(tree: GameTree, table: np.ndarray) -> BehaviouralStrategy:
+def split_table(compiled: CompiledGame, table: np.ndarray) -> BehaviouralStrategy:
     """Returns the strategy in a table `[I, A]` of all players' policies."""
-    return BehaviouralStrategy(tuple(table[tree.infosets_of(player)] for player in range(tree.num_players)))
+    return BehaviouralStrategy(
+        tuple(table[compiled.rows_of(player)] for player in range(compiled.num_players))
+    )

@@ -55,6 +55,7 @@ class LoopEntry(NamedTuple):
       may_share: True if both players of a symmetric game may have one population.
       distils: True if responses are learned on the device and distilled into one network of all players, see
         `acme_psro.neupl.distilling_oracle`.
+      takes_graphs: True if it also runs, with the device oracle, in games that compile to graphs alone.
     """
 
     summary: str
@@ -68,6 +69,7 @@ class LoopEntry(NamedTuple):
     is_joint: bool = False
     may_share: bool = False
     distils: bool = False
+    takes_graphs: bool = False
 
     @property
     def is_lasting(self) -> bool:
@@ -130,6 +132,7 @@ LOOPS: dict[str, LoopEntry] = {
         needs_tree=False,
         uses_solver=True,
         may_share=True,
+        takes_graphs=True,
     ),
     "jpsro": LoopEntry(
         "mixes whole policies of all players together, by a correlated equilibrium",
@@ -148,7 +151,11 @@ LOOPS: dict[str, LoopEntry] = {
         is_joint=True,
         distils=True,
     ),
-    "xdo": LoopEntry("mixes the actions of policies, by a restricted game in extensive form", _make_xdo),
+    "xdo": LoopEntry(
+        "mixes the actions of policies, by a restricted game in extensive form",
+        _make_xdo,
+        takes_graphs=True,
+    ),
     "anytime": LoopEntry(
         "mixes whole policies so that nobody exploits them more than before",
         _make_anytime,
@@ -168,6 +175,7 @@ LOOPS: dict[str, LoopEntry] = {
         uses_solver=True,
         zero_sum_only=True,
         trains_members=True,
+        takes_graphs=True,
     ),
 }
 

@@ -61,7 +61,7 @@ class CompactPlayer(NamedTuple):
     levels: tuple[Level, ...]
 
     def probabilities(self, weights: np.ndarray) -> np.ndarray:
-        """Computes probabilities `[K - 1]` in proportion to weights `[K - 1]`, equal ones where all are 0."""
+        """Computes probabilities `[K - 1]` in proportion to weights `[K - 1]`, equal ones if all are 0."""
         if not len(weights):
             return weights
         totals = np.add.reduceat(weights, self.first)
@@ -123,7 +123,7 @@ class CompactGame(NamedTuple):
     payoffs: tuple[scipy.sparse.csr_matrix, ...]
 
     def values(self, plans: Sequence[np.ndarray], player: int) -> np.ndarray:
-        """Computes what each sequence `[K]` of a player earns where it is the player's last one.
+        """Computes what each sequence `[K]` of a player earns if it is the player's last one.
 
         Payoffs are weighted by the probabilities with which chance and the other players reach them.
         """

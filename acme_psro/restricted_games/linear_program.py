@@ -107,7 +107,7 @@ def _make_program(game: _RestrictedGame) -> LinearProgram:
 
 
 def _behaviour(allowed: np.ndarray, plan: np.ndarray) -> np.ndarray:
-    """Returns the probabilities `[I, A]` of a plan `[S]`; equal ones where it does not lead."""
+    """Returns the probabilities `[I, A]` of a plan `[S]`; equal ones at states that it does not reach."""
     weights = plan[:-1].reshape(allowed.shape) * allowed
     reach = weights.sum(axis=1, keepdims=True)
     equal = allowed / allowed.sum(axis=1, keepdims=True)

@@ -14,7 +14,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from acme_psro.games.rollout import Games, Profiles, begin, choose, draw_chance, follow, sample_profiles
+from acme_psro.games.device_moves import Games, begin, choose, draw_chance, follow
+from acme_psro.games.profiles import Profiles, sample_profiles
 from acme_psro.games.tree import CHANCE, TERMINAL
 from acme_psro.self_play.board import Board
 
@@ -35,7 +36,7 @@ class Step(NamedTuple):
     episodes: jax.Array
 
 
-class Opponents(NamedTuple):
+class FixedOpponents(NamedTuple):
     """Fixed opponents of one player, whose decisions are the only ones to be learned from.
 
     Attributes:
@@ -49,7 +50,7 @@ class Opponents(NamedTuple):
     decision_weights: jax.Array
 
 
-def start(board: Board, key: jax.Array, num_games: int, opponents: Opponents | None = None) -> Games:
+def start(board: Board, key: jax.Array, num_games: int, opponents: FixedOpponents | None = None) -> Games:
     """Returns games at their first decisions."""
     profile_key, key = jax.random.split(key)
     profile = jnp.zeros(num_games, jnp.int32)
@@ -60,7 +61,7 @@ def start(board: Board, key: jax.Array, num_games: int, opponents: Opponents | N
 
 
 def move(
-    board: Board, games: Games, action: jax.Array, key: jax.Array, opponents: Opponents | None = None
+    board: Board, games: Games, action: jax.Array, key: jax.Array, opponents: FixedOpponents | None = None
 ) -> Step:
     """Plays the action of the player to move in every game, then chance's moves up to the next decision.
 
@@ -84,7 +85,7 @@ def move(
     return _settle(board, step, key, opponents)
 
 
-def _settle(board: Board, step: Step, key: jax.Array, opponents: Opponents | None) -> Step:
+def _settle(board: Board, step: Step, key: jax.Array, opponents: FixedOpponents | None) -> Step:
     """Plays chance's moves, and begins new games in place of those that have ended, up to a decision."""
     if not board.has_chance:
         # The first node is a decision, so one look is enough.
@@ -105,7 +106,7 @@ def _settle(board: Board, step: Step, key: jax.Array, opponents: Opponents | Non
     return settled.step
 
 
-def _settle_once(board: Board, step: Step, key: jax.Array, opponents: Opponents | None) -> Step:
+def _settle_once(board: Board, step: Step, key: jax.Array, opponents: FixedOpponents | None) -> Step:
     """Plays one move of chance, or begins a new game, in the games that are not at a decision."""
     games, reward = step.games, step.reward
     mover = _mover(board, games)
@@ -128,7 +129,7 @@ def _mover(board: Board, games: Games) -> jax.Array:
     return board.arrays.player[games.node]
 
 
-def _draw_profiles(opponents: Opponents | None, key: jax.Array, profile: jax.Array) -> jax.Array:
+def _draw_profiles(opponents: FixedOpponents | None, key: jax.Array, profile: jax.Array) -> jax.Array:
     """Returns `[E]` int32, the profiles of new games in place of those `[E]` of the games before."""
     if opponents is None:
         return profile

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from acme_psro.games.rollout import Games, cumulative
+from acme_psro.games.device_moves import Games
+from acme_psro.games.profiles import cumulative
 from acme_psro.self_play.board import Board
-from acme_psro.self_play.moves import Opponents, move
+from acme_psro.self_play.moves import FixedOpponents, move
 from agents.networks import take_rows
 from agents.self_play.learning import Rollout, SelfPlayCore
 from agents.self_play.networks import Output
@@ -29,7 +30,7 @@ def play(
     games: Games,
     key: jax.Array,
     num_decisions: int,
-    opponents: Opponents | None = None,
+    opponents: FixedOpponents | None = None,
 ) -> tuple[Games, Rollout, jax.Array]:
     """Plays `num_decisions` decisions in every game, all players by the same network.
 
@@ -85,8 +86,8 @@ def play(
     return games, rollout, episodes.sum()
 
 
-def _their_action(board: Board, opponents: Opponents, games: Games, uniform: jax.Array) -> jax.Array:
-    """Returns `[E]`, actions of the profiles; arbitrary where the learning player is to move."""
+def _their_action(board: Board, opponents: FixedOpponents, games: Games, uniform: jax.Array) -> jax.Array:
+    """Returns `[E]`, actions of the profiles; arbitrary if the learning player is to move."""
     infoset = board.arrays.infoset[games.node]
     # Correlated opponents have a row for each node.
     row = infoset if opponents.profiles.row is None else opponents.profiles.row[games.node]

@@ -14,14 +14,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from acme_psro.games import rollout as games_rollout
+from acme_psro.games.device_moves import Games
 from acme_psro.games.graph import GameGraph
-from acme_psro.games.rollout import Games
+from acme_psro.games.profiles import make_profiles
 from acme_psro.games.tree import GameTree
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.oracles.device.on_policy import RolloutAgent
-from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Train, Trained
+from acme_psro.oracles.device.training import OpponentProfiles, Train, Trained
+from acme_psro.self_play.beside import make_train_beside
 from acme_psro.self_play.board import Board, make_board
-from acme_psro.self_play.moves import Opponents, start
+from acme_psro.self_play.moves import FixedOpponents, start
 from acme_psro.self_play.playing import play
 from acme_psro.self_play.training import RolloutConfig, check_fits, make_board_core, network_policy
 from agents.core import Metrics
@@ -78,8 +80,10 @@ def make_rollout_agent(agent: SelfPlayConfig) -> RolloutAgent:
 
     def make(compiled: GameTree | GameGraph, config: DeviceConfig) -> Train:
         budget = plan_budget(agent, config)
-        horizon = budget.updates * budget.rollout.steps
-        return make_train(make_board(compiled), dataclasses.replace(agent, horizon=horizon), *budget)
+        planned = dataclasses.replace(agent, horizon=budget.updates * budget.rollout.steps)
+        if config.self_play:
+            return make_train_beside(make_board(compiled), planned, *budget, config.self_play)
+        return make_train(make_board(compiled), planned, *budget)
 
     return RolloutAgent(make)
 
@@ -118,8 +122,8 @@ def make_train(
 
     def train(key: jax.Array, player: jax.Array, opponents: OpponentProfiles) -> Trained:
         init_key, start_key, train_key = jax.random.split(key, 3)
-        profiles = games_rollout.make_profiles(board.arrays, opponents.tables, opponents.weights)
-        against = Opponents(player, profiles, opponents.decision_weights)
+        profiles = make_profiles(board.arrays, opponents.tables, opponents.weights)
+        against = FixedOpponents(player, profiles, opponents.decision_weights)
 
         def update(progress: _Progress, key: jax.Array) -> tuple[_Progress, Metrics]:
             params = progress.state.params

@@ -85,7 +85,12 @@ class Terms(NamedTuple):
 
 def init(graph: GameGraph) -> TabularState:
     """Returns the uniform policy, which is the magnet too."""
-    start = _logs(graph, graph.uniform_policy())
+    return from_policy(graph, graph.uniform_policy())
+
+
+def from_policy(graph: GameGraph, table: np.ndarray) -> TabularState:
+    """Returns a policy `[O, A]` as the state before the first update; it is the magnet too."""
+    start = _logs(graph, table)
     return TabularState(start, start, 0)
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from acme_psro.games.rollout import Games
+from acme_psro.games.device_moves import Games
 from acme_psro.self_play.board import Board
 from acme_psro.self_play.moves import start
 from acme_psro.self_play.playing import play

@@ -6,34 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from acme_psro.display.events import EventWriter
 from acme_psro.population_runs.recording import hyperparameters
-from acme_psro.self_play_runs.config import TABULAR
+from acme_psro.self_play_runs.work import measure_of
 from acme_psro.system.tables import Row, write_csv
-
-
-class Work(NamedTuple):
-    """Measure of a run's work: a column of its metrics, and the unit of its numbers."""
-
-    column: str
-    unit: str
-
-
-def measure_of(config: Mapping[str, Any]) -> Work:
-    """Returns the measure of work of a run: its decisions, or its updates if no games are played.
-
-    Args:
-      config: the run's configuration, as in `config.json`.
-    """
-    return Work("gradient_steps", "updates") if config["algorithm"] == TABULAR else Work("env_steps", "steps")
-
-
-def describe_work(config: Mapping[str, Any], row: Row) -> str:
-    """Returns the work of a run up to a row of its metrics, such as "1,000 steps"."""
-    column, unit = measure_of(config)
-    return f"{row[column]:,.0f} {unit}"
 
 
 class Recorder:
@@ -53,10 +31,7 @@ class Recorder:
         if self._rows:
             write_csv(self._directory / "metrics.csv", self._rows)
         self._events = EventWriter(self._directory / "events")
-        settings = hyperparameters(self._config)
-        lines = "".join(f"| {name} | {value} |\n" for name, value in settings.items())
-        self._events.write_text("configuration", f"| setting | value |\n| --- | --- |\n{lines}")
-        self._events.write_hyperparameters(settings)
+        self._events.write_settings(hyperparameters(self._config))
         return self
 
     def __exit__(

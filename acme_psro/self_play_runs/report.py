@@ -8,7 +8,7 @@ from typing import Any
 
 from acme_psro.display import curves, page
 from acme_psro.display.formats import format_duration, format_value
-from acme_psro.self_play_runs.recording import Work, describe_work, measure_of
+from acme_psro.self_play_runs.work import Work, describe_work, measure_of
 from acme_psro.system import surroundings
 from acme_psro.system.files import write_atomically
 from acme_psro.system.tables import Row

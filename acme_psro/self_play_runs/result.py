@@ -12,7 +12,7 @@ from acme_psro.games.identity import name_game
 from acme_psro.policies import as_openspiel, stored
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.self_play_runs.games import policy_file
-from acme_psro.storage import run_directory
+from acme_psro.storage.run_config import RunDirectoryError, read_config
 from acme_psro.system.tables import read_csv
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def is_self_play(directory: Path) -> bool:
     """Returns True if a directory holds a self-play run, finished or still running."""
     path = directory / "config.json"
-    return path.is_file() and "algorithm" in run_directory.read_config(path)
+    return path.is_file() and "algorithm" in read_config(path)
 
 
 def load_policy(directory: Path, decoders: Mapping[str, Decoder] | None = None) -> Policy:
@@ -51,7 +51,7 @@ def describe(directory: Path) -> dict[str, Any]:
       ValueError: the run has no evaluation yet.
     """
     game, files = _policies(directory)
-    config = run_directory.read_config(directory / "config.json")
+    config = read_config(directory / "config.json")
     row = read_csv(directory / "metrics.csv")[-1]
     return {
         "game": game,
@@ -72,11 +72,11 @@ def _policies(directory: Path) -> tuple[str, list[stored.PolicyFile]]:
     Raises:
       ValueError: there are none, or they were altered.
     """
-    game = name_game(run_directory.read_config(directory / "config.json")["game"])
+    game = name_game(read_config(directory / "config.json")["game"])
     folder = directory / "policies"
     files: list[stored.PolicyFile] = []
     while (path := policy_file(folder, len(files))).exists():
         files.append(stored.check_file(path, game, len(files)))
     if not files:
-        raise run_directory.RunDirectoryError(f"the run in {directory} has no policy yet: let it go on.")
+        raise RunDirectoryError(f"the run in {directory} has no policy yet: let it go on.")
     return game, files

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from acme_psro.agent_runs.progress import TRAINING, Progress
-from acme_psro.display.formats import format_duration, format_value
 from acme_psro.self_play_runs import checkpoint, games, report
 from acme_psro.self_play_runs.checkpoint import Saved
 from acme_psro.self_play_runs.config import SelfPlayRunConfig
 from acme_psro.self_play_runs.learners import make_learner
-from acme_psro.self_play_runs.recording import Recorder, measure_of
-from acme_psro.storage import run_directory
+from acme_psro.self_play_runs.recording import Recorder
+from acme_psro.self_play_runs.work import describe_row
+from acme_psro.storage.run_config import read_config, write_config
 from acme_psro.system.tables import Row
 
 _SECONDS_BETWEEN_CHECKPOINTS = 30.0
@@ -84,28 +84,34 @@ class SelfPlayRun:
     def carry_out(self, restored: Progressed | None, progress: Progress) -> Row:
         """Trains up to the last update, and returns the last row of metrics.
 
+        An interrupt saves what was learned until then.
+
         Raises:
           DivergedError: parameters are not finite any more.
         """
-        run_directory.write_config(self._directory, self._settings)
+        write_config(self._directory, self._settings)
         now = restored or self._begin()
         saved_at = time.monotonic()
         with Recorder(self._directory, self._settings, now.rows) as recorder, progress:
             progress.start(now.updates * self._learner.steps)
             progress.enter(TRAINING)
-            if not now.rows and self._config.evaluate_every:
-                now = self._evaluate(now, progress, recorder)
-            while now.updates < self._total:
-                now = self._train(now)
-                progress.advance(now.updates * self._learner.steps, math.nan)
-                is_due = now.updates % self._every == 0 or now.updates == self._total
-                if is_due:
+            try:
+                if not now.rows and self._config.evaluate_every:
                     now = self._evaluate(now, progress, recorder)
-                if is_due or time.monotonic() - saved_at > _SECONDS_BETWEEN_CHECKPOINTS:
-                    self._save(now)
-                    saved_at = time.monotonic()
+                while now.updates < self._total:
+                    now = self._train(now)
+                    progress.advance(now.updates * self._learner.steps, math.nan)
+                    is_due = now.updates % self._every == 0 or now.updates == self._total
+                    if is_due:
+                        now = self._evaluate(now, progress, recorder)
+                    if is_due or time.monotonic() - saved_at > _SECONDS_BETWEEN_CHECKPOINTS:
+                        self._save(now)
+                        saved_at = time.monotonic()
+            except KeyboardInterrupt:
+                self._save(now)
+                raise
             recorder.finish()
-        stored = run_directory.read_config(self._directory / "config.json")
+        stored = read_config(self._directory / "config.json")
         report.try_to_write(self._directory / "report.html", stored, now.rows, self._note)
         return now.rows[-1]
 
@@ -170,17 +176,6 @@ class SelfPlayRun:
 
 
 _METRICS = ("loss", "policy_loss", "value_loss", "entropy", "kl", "magnet_kl")
-
-
-def describe_row(config: Mapping[str, Any], row: Row) -> str:
-    """Returns a row of a run's metrics as a line for the user."""
-    column, unit = measure_of(config)
-    return (
-        f"{row[column]:>12,.0f} {unit}  {row['episodes']:>12,.0f} episodes"
-        f"  NashConv {format_value(row['nash_conv']):>9}"
-        f"  exploitability {format_value(row['exploitability']):>9}"
-        f"  {format_duration(row['wall_seconds']):>12}"
-    )
 
 
 def _add(seconds: dict[str, float], name: str, began: float) -> dict[str, float]:

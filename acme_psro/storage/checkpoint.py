@@ -20,15 +20,11 @@ import io
 import itertools
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic
-
-import numpy as np
 
 from acme_psro.meta_game.base import PayoffsT, PolicyT
-from acme_psro.oracles.base import NO_MEMORY, Counts, Memory
-from acme_psro.policies.meta_strategy import MetaStrategy
+from acme_psro.oracles.base import Counts
 from acme_psro.psro.loop import PSROState
 from acme_psro.storage import policy_files, strategies
 from acme_psro.storage.checkpoint_files import (
@@ -43,15 +39,15 @@ from acme_psro.storage.checkpoint_files import (
     strategy_path,
     unpack,
 )
+from acme_psro.storage.record import Format, Record
 from acme_psro.system.archives import pack
 from acme_psro.system.files import write_atomically
+from acme_psro.system.signed_json import read_signed, sign
 
 __all__ = [
     "VERSION",
     "CheckpointError",
-    "Format",
     "GameChangedError",
-    "Record",
     "exists",
     "policy_path",
     "prune",
@@ -70,45 +66,6 @@ _LISTINGS = 5
 
 class GameChangedError(ValueError):
     """The game has changed since the run began. The message is one line for the user."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Record(Generic[PolicyT, PayoffsT]):
-    """Progress of a run, as a checkpoint keeps it.
-
-    Attributes:
-      state: the outer loop's state; its `responses` are not kept, as nothing later needs them.
-      metrics: one row an iteration, beginning with the initial populations' row.
-      meta_strategies: the meta-strategy of each row.
-      memory: what the oracle remembers after the last iteration.
-    """
-
-    state: PSROState[PolicyT, PayoffsT]
-    metrics: list[dict[str, float]]
-    meta_strategies: list[MetaStrategy]
-    memory: Memory = NO_MEMORY
-
-
-@dataclasses.dataclass(frozen=True)
-class Format(Generic[PolicyT, PayoffsT]):
-    """The representation of policies and payoffs on disk; see `acme_psro.storage.formats`.
-
-    Attributes:
-      game: digest of the game's content. Runs of a game that has changed since are not read.
-      pack_policy: (policy, player) -> the content of the policy's file.
-      read_policy: (file, player) -> policy; raises a ValueError or KeyError if the file does not fit.
-      pack_payoffs: payoffs -> arrays by name, "payoffs" among them.
-      unpack_payoffs: those arrays, among others -> payoffs; raises a KeyError if one is missing.
-      lasting: True if a policy never changes once it has its index. Otherwise the names of files tell what is
-        in them, so that earlier checkpoints stay whole.
-    """
-
-    game: str
-    pack_policy: Callable[[PolicyT, int], bytes]
-    read_policy: Callable[[Path, int], PolicyT]
-    pack_payoffs: Callable[[PayoffsT], dict[str, np.ndarray]]
-    unpack_payoffs: Callable[[Mapping[str, np.ndarray]], PayoffsT]
-    lasting: bool = True
 
 
 def save(directory: Path, record: Record[PolicyT, PayoffsT], form: Format[PolicyT, PayoffsT]) -> None:
@@ -143,8 +100,7 @@ def save(directory: Path, record: Record[PolicyT, PayoffsT], form: Format[Policy
         "metrics": record.metrics,
         "files": digests,
     }
-    manifest["sha256"] = _digest(_canonical(manifest))
-    write_atomically(directory / f"{name}.json", json.dumps(manifest, indent=1))
+    write_atomically(directory / f"{name}.json", json.dumps(sign(manifest), indent=1))
     for old in find_manifests(directory)[_KEPT:]:
         old.unlink()
         old.with_suffix(".npz").unlink(missing_ok=True)
@@ -230,13 +186,8 @@ def _read(directory: Path, path: Path, form: Format[PolicyT, PayoffsT]) -> Recor
     # Read at once, because a running run soon removes this file and the manifest. Policies stay.
     state_file = f"{path.stem}.npz"
     packed = read_content(directory / state_file)
-    try:
-        manifest: dict[str, Any] = json.loads(content)
-        claimed = manifest.pop("sha256")
-        intact = claimed == _digest(_canonical(manifest))
-    except (ValueError, KeyError, AttributeError, TypeError):
-        intact = False
-    if not intact:
+    manifest = read_signed(content)
+    if manifest is None:
         raise CheckpointError("its manifest is truncated or altered.")
     if manifest["version"] != VERSION:
         raise CheckpointError(f"it has version {manifest['version']}; this program reads {VERSION}.")
@@ -282,7 +233,3 @@ def _read(directory: Path, path: Path, form: Format[PolicyT, PayoffsT]) -> Recor
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _canonical(manifest: dict[str, Any]) -> bytes:
-    return json.dumps(manifest, sort_keys=True).encode()

@@ -7,6 +7,7 @@ before that have files with a bare table, which are still read.
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,13 @@ import numpy as np
 from acme_psro.games.graph import GameGraph
 from acme_psro.games.identity import content_digest
 from acme_psro.games.tree import GameTree
+from acme_psro.meta_game.base import PolicyT
 from acme_psro.policies import decoders, stored
 from acme_psro.policies.on_graph import GraphPolicy, make_graph_policy
 from acme_psro.policies.stored import PolicyFile
 from acme_psro.policies.tabular import Policy, make_policy
 from acme_psro.storage import checkpoint
-from acme_psro.storage.checkpoint import Format
+from acme_psro.storage.record import Format
 
 if TYPE_CHECKING:
     from acme_psro.meta_game.estimates import SampledPayoffs
@@ -44,14 +46,7 @@ def of_tree(tree: GameTree, lasting: bool = True) -> Format[Policy, np.ndarray]:
         stored.check_fits(policy, tree.game_string, player, str(path))
         return make_policy(tree, player, decoders.table_on_tree(tree, policy))
 
-    return Format(
-        game=tree.digest,
-        pack_policy=pack,
-        read_policy=read,
-        pack_payoffs=lambda payoffs: {"payoffs": payoffs},
-        unpack_payoffs=lambda arrays: arrays["payoffs"],
-        lasting=lasting,
-    )
+    return _of_compiled(tree.digest, pack, read, lasting)
 
 
 def _has_bare_table(path: Path) -> bool:
@@ -76,8 +71,18 @@ def of_graph(graph: GameGraph, lasting: bool = True) -> Format[GraphPolicy, np.n
         stored.check_fits(policy, graph.game_string, player, str(path))
         return make_graph_policy(graph, player, decoders.table_on_graph(graph, policy))
 
+    return _of_compiled(graph.digest, pack, read, lasting)
+
+
+def _of_compiled(
+    digest: str,
+    pack: Callable[[PolicyT, int], bytes],
+    read: Callable[[Path, int], PolicyT],
+    lasting: bool,
+) -> Format[PolicyT, np.ndarray]:
+    """Returns the format of a compiled game with this digest, whose payoffs are one array."""
     return Format(
-        game=graph.digest,
+        game=digest,
         pack_policy=pack,
         read_policy=read,
         pack_payoffs=lambda payoffs: {"payoffs": payoffs},

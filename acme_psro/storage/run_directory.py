@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -22,10 +20,8 @@ from acme_psro.policies.stored import PolicyFile
 from acme_psro.policies.tabular import Policy, mixture_table
 from acme_psro.psro.loop import require_independent
 from acme_psro.storage import checkpoint, formats
-from acme_psro.storage.checkpoint import Format
-from acme_psro.system import surroundings
-from acme_psro.system.files import write_atomically
-from acme_psro.system.nested import flatten
+from acme_psro.storage.record import Format, Record
+from acme_psro.storage.run_config import Config, RunDirectoryError, differences, is_sampled, read_config
 from acme_psro.system.tables import write_csv
 
 if TYPE_CHECKING:
@@ -44,21 +40,6 @@ _MAY_DIFFER = (
 )
 # Bytes in a name that every usual file system allows.
 _LONGEST_NAME = 255
-# Values of settings that did not exist when older runs were begun, or that are written only if they differ.
-_ONCE = {
-    "payoffs": "exact",
-    "loop": "psro",
-    "warm_start": "none",
-    "exact_every": 1,
-    "symmetric": False,
-    "ce_responses": "all",
-}
-
-Config = Mapping[str, Any]
-
-
-class RunDirectoryError(ValueError):
-    """A directory that cannot be used as asked; the message is one line for the user."""
 
 
 class StoredExactRun(NamedTuple):
@@ -74,7 +55,7 @@ class StoredExactRun(NamedTuple):
     config: Config
     game: str
     tree: GameTree
-    record: checkpoint.Record[Policy, np.ndarray]
+    record: Record[Policy, np.ndarray]
 
     def mixture_table(self) -> np.ndarray:
         """Returns `[I, A]`: the one policy that plays like the newest mixture, weighted by reach.
@@ -99,7 +80,7 @@ class StoredGraphRun(NamedTuple):
     config: Config
     game: str
     graph: GameGraph
-    record: checkpoint.Record[GraphPolicy, np.ndarray]
+    record: Record[GraphPolicy, np.ndarray]
 
 
 class StoredSampledRun(NamedTuple):
@@ -113,7 +94,7 @@ class StoredSampledRun(NamedTuple):
 
     config: Config
     game: str
-    record: checkpoint.Record[PolicyFile, SampledPayoffs]
+    record: Record[PolicyFile, SampledPayoffs]
 
 
 StoredRun: TypeAlias = StoredExactRun | StoredGraphRun | StoredSampledRun
@@ -151,7 +132,7 @@ def check(
         if resume:
             raise RunDirectoryError(f"there is no run to resume in {directory}: leave out --resume.")
         return
-    different = _differences(read_config(path), config, may_differ)
+    different = differences(read_config(path), config, may_differ)
     if different:
         raise RunDirectoryError(
             f"{directory} holds a run with another configuration ({'; '.join(different[:3])}): "
@@ -181,23 +162,9 @@ def check_place(directory: Path) -> None:
         raise RunDirectoryError(f"{place} cannot be written to: choose another --output_dir.")
 
 
-def write_config(directory: Path, config: Config) -> None:
-    """Writes `config.json`, making the directory.
-
-    It has the surroundings of this start too, after those of earlier ones, see
-    `acme_psro.system.surroundings`.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / "config.json"
-    before: Config = {}
-    with contextlib.suppress(RunDirectoryError, FileNotFoundError):
-        before = read_config(path)
-    write_atomically(path, json.dumps(surroundings.add_start(config, before), indent=2) + "\n")
-
-
 def resume(
     directory: Path, form: Format[PolicyT, PayoffsT], warn: Callable[[str], None]
-) -> checkpoint.Record[PolicyT, PayoffsT] | None:
+) -> Record[PolicyT, PayoffsT] | None:
     """Returns the newest whole checkpoint, and restores the directory to its state right after it.
 
     Returns:
@@ -279,42 +246,3 @@ def _check_game(path: Path, config: Config) -> tuple[str, int]:
     if type(max_nodes) is not int:
         raise RunDirectoryError(f"max_nodes in {path} is {max_nodes!r}, not a whole number: it was altered.")
     return game, max_nodes
-
-
-def is_sampled(config: Config) -> bool:
-    """Returns True if a run's payoffs are sampled, and its game is not compiled."""
-    return bool({**_ONCE, **config}["payoffs"] == "sampled")
-
-
-def read_config(path: Path) -> Config:
-    """Returns the configuration in a `config.json`.
-
-    Raises:
-      RunDirectoryError: it holds no configuration.
-      OSError: it cannot be read, for example without permission.
-    """
-    try:
-        config = json.loads(path.read_bytes())
-    except ValueError:
-        config = None
-    if not isinstance(config, dict):
-        raise RunDirectoryError(f"{path} cannot be read: it is truncated or altered.")
-    return config
-
-
-def _differences(old: Config, new: Config, may_differ: Collection[str]) -> list[str]:
-    """Returns the differences, as `name is old, not new`, nested names joined by dots.
-
-    A setting, or a group of settings, that only the old configuration has is not in use any more: older
-    versions recorded settings that a run did not use.
-    """
-    # Through JSON and back, so that tuples compare equal to the lists they are written as.
-    once = {name: value for name, value in _ONCE.items() if name in old or name in new}
-    flat_old = once | flatten({name: value for name, value in old.items() if name in {**new, **once}})
-    flat_new = once | flatten(json.loads(json.dumps(new)))
-    names = [name for name in {**flat_old, **flat_new} if name not in may_differ]
-    return [
-        f"{name} is {flat_old.get(name)}, not {flat_new.get(name)}"
-        for name in names
-        if flat_old.get(name) != flat_new.get(name)
-    ]

@@ -26,7 +26,7 @@ class Cell:
       settings: what the file gives for it, some of it named GROUP.NAME.
       varied: the values of the grid among them.
       config: the complete configuration, without a seed.
-      total: the value of the column of progress at the end of a run, unless the run ends before.
+      total: how far a run is at its end, unless it ends before.
     """
 
     name: str

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from acme_psro.population_runs.seed_directories import directory_of, find_seeds, is_begun
-from acme_psro.storage.run_directory import RunDirectoryError, check_place
+from acme_psro.storage.run_config import RunDirectoryError
+from acme_psro.storage.run_directory import check_place
 from acme_psro.sweeps.cells import Cell, unique
 from acme_psro.system.files import write_atomically
 from acme_psro.system.nested import flatten

@@ -14,7 +14,7 @@ from acme_psro.sweeps.cells import Cell
 from acme_psro.sweeps.directory import FINISHED, is_finished, run_directory_of
 from acme_psro.sweeps.kinds import Kind
 from acme_psro.system import tables
-from acme_psro.system.supervision import Job
+from acme_psro.system.jobs import Job
 from acme_psro.system.tables import Row
 
 # The module of the child process: it begins the run, or goes on with it, and records that it is done.
@@ -91,7 +91,16 @@ def share_done(kind: Kind, run: SweepRun, rows: Sequence[Row]) -> float:
     """Returns how much of a run is done, between 0 and 1."""
     if is_finished(run.directory):
         return 1.0
-    return min(rows[-1].get(kind.progress, 0.0) / run.cell.total, 1.0) if rows else 0.0
+    return min(kind.progress(run.cell.config, run.directory, rows).number / run.cell.total, 1.0)
+
+
+def describe_progress(kind: Kind, run: SweepRun, rows: Sequence[Row]) -> str:
+    """Returns how far a run is and its newest measure of convergence; nothing of one that has just begun."""
+    number, text = kind.progress(run.cell.config, run.directory, rows)
+    if not rows:
+        return text if number else ""
+    measure = measure_of(rows[-1])
+    return f"{text}, {formats.name_column(measure)} {formats.format_value(rows[-1][measure])}"
 
 
 def _newest_checkpoint(directory: Path) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from acme_psro.population_runs.config import PSROConfig
@@ -13,6 +14,7 @@ from acme_psro.population_runs.configure import configure
 from acme_psro.population_runs.prepare import check_game
 from acme_psro.population_runs.run import run as run_population
 from acme_psro.population_runs.settings import check_settings
+from acme_psro.system.tables import Row
 
 Settings = Mapping[str, Any]
 
@@ -25,11 +27,18 @@ class Checked(NamedTuple):
 
     Attributes:
       config: the complete configuration, as `config.json` holds it.
-      total: the value of the column of progress at the end of a run, unless the run ends before.
+      total: how far a run is at its end, unless it ends before.
     """
 
     config: dict[str, Any]
     total: int
+
+
+class RunProgress(NamedTuple):
+    """Progress of a run: a number, which its total bounds, and the same in words for the user."""
+
+    number: int
+    text: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Kind:
       command: the word behind `acme-psro`.
       types: the settings with flags of their own, with their types.
       groups: names of the groups of settings, given by `--set`.
-      progress: the column of `metrics.csv` that says how far a run is.
+      progress: (complete configuration, directory, rows of metrics) -> how far a run is.
       check: returns the complete configuration of settings, some of them named GROUP.NAME; raises a
         ValueError if it is not allowed.
     """
@@ -48,7 +57,7 @@ class Kind:
     command: str
     types: Mapping[str, type]
     groups: tuple[str, ...]
-    progress: str
+    progress: Callable[[Mapping[str, Any], Path, Sequence[Row]], RunProgress]
     check: Callable[[Settings], Checked]
 
     def arguments(self, settings: Settings) -> list[str]:
@@ -116,6 +125,19 @@ def _check_self_play(settings: Settings) -> Checked:
     return Checked(config.to_json(), config.steps)
 
 
+def _count_iterations(config: Mapping[str, Any], directory: Path, rows: Sequence[Row]) -> RunProgress:
+    del config, directory
+    number = int(rows[-1]["iteration"]) if rows else 0
+    return RunProgress(number, f"iteration {number}")
+
+
+def _count_steps(config: Mapping[str, Any], directory: Path, rows: Sequence[Row]) -> RunProgress:
+    from acme_psro.self_play_runs.work import measure_of, steps_done
+
+    number = steps_done(config, directory, rows)
+    return RunProgress(number, f"{number:,} {measure_of(config).unit}")
+
+
 def _split(config: type, *without: str) -> tuple[dict[str, type], tuple[str, ...]]:
     """Returns the plain settings of a configuration with their types, and the names of its groups."""
     fields = {field.name: str(field.type) for field in dataclasses.fields(config)}
@@ -125,19 +147,19 @@ def _split(config: type, *without: str) -> tuple[dict[str, type], tuple[str, ...
 
 def _population_kind() -> Kind:
     types, groups = _split(PSROConfig, "seed")
-    return Kind("run", {**types, "preset": str}, groups, "iteration", _check_population)
+    return Kind("run", {**types, "preset": str}, groups, _count_iterations, _check_population)
 
 
 def _neupl_kind() -> Kind:
     types, groups = _split(PSROConfig, "seed", "loop", "warm_start")
-    return Kind("neupl", types, groups, "iteration", _check_neupl)
+    return Kind("neupl", types, groups, _count_iterations, _check_neupl)
 
 
 def _self_play_kind() -> Kind:
     from acme_psro.self_play_runs.config import SelfPlayRunConfig
 
     types, groups = _split(SelfPlayRunConfig, "seed")
-    return Kind("self-play", types, groups, "env_steps", _check_self_play)
+    return Kind("self-play", types, groups, _count_steps, _check_self_play)
 
 
 KINDS: dict[str, Callable[[], Kind]] = {

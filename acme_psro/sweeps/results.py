@@ -14,10 +14,9 @@ import numpy as np
 
 from acme_psro.display import bands
 from acme_psro.display.bands import Curve
-from acme_psro.display.formats import format_duration
+from acme_psro.display.formats import format_duration, name_column
 from acme_psro.display.seeds_report import SeedProgress, describe_end
-from acme_psro.display.sweep_report import spell_measure
-from acme_psro.population_runs.metrics import nobody_gains
+from acme_psro.population_runs.metrics import no_player_gains
 from acme_psro.sweeps.cells import Cell
 from acme_psro.sweeps.directory import is_finished
 from acme_psro.sweeps.jobs import SweepRun, measure_of
@@ -73,8 +72,8 @@ def _progress_of(kind: Kind, run: SweepRun) -> SeedProgress | None:
         return None
     is_done = is_finished(run.directory)
     # A run that has ended before its last iteration would find the same in each further one.
-    holds = is_done and rows[-1].get(kind.progress, 0.0) < run.cell.total
-    converged = holds or nobody_gains(rows[-1], run.cell.config.get("tolerance", 0.0))
+    holds = is_done and kind.progress(run.cell.config, run.directory, rows).number < run.cell.total
+    converged = holds or no_player_gains(rows[-1], run.cell.config.get("tolerance", 0.0))
     return SeedProgress(run.seed, rows, "done" if is_done else "still running", converged)
 
 
@@ -163,7 +162,7 @@ def _describe(result: CellResult, label: str) -> tuple[str, ...]:
     last = [seed.metrics[-1] for seed in result.seeds]
     return (
         label,
-        spell_measure(result.measure),
+        name_column(result.measure),
         describe_end(result.seeds, result.measure),
         str(len(result.seeds)),
         describe_iterations(result),

@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from acme_psro.display.formats import format_value
 from acme_psro.sweeps import directory
 from acme_psro.sweeps.cells import Cell
 from acme_psro.sweeps.directory import is_finished
-from acme_psro.sweeps.jobs import SweepRun, make_job, make_runs, measure_of, share_done
+from acme_psro.sweeps.jobs import SweepRun, describe_progress, make_job, make_runs, share_done
 from acme_psro.sweeps.progress import Counts, SweepProgress
 from acme_psro.sweeps.publishing import Publisher, labels_of
 from acme_psro.sweeps.reading import SweepFile
 from acme_psro.sweeps.results import CellResult, describe_results, find_results
 from acme_psro.system.executors.base import Executor
+from acme_psro.system.jobs import Event, JobError
 from acme_psro.system.lock import locked
-from acme_psro.system.supervision import Event, JobError, Retries, run_all
-from acme_psro.system.tables import Row
+from acme_psro.system.retries import Retries
+from acme_psro.system.supervision import run_all
 
 # A run whose process failed twice without a new checkpoint in between fails for good.
 _RETRIES = Retries(most=1)
@@ -151,7 +151,7 @@ class _Watch:
         self._running.discard(event.job)
         if event.kind == "done":
             self._shares[event.job] = 1.0
-            self.display.note(f"{event.job}: done{_describe(self._runs[event.job].rows())}")
+            self.display.note(f"{event.job}: {self._describe(self._runs[event.job], 'done')}")
             self._looked = 0.0
         else:
             self.display.note(f"{event.job}: {event.message}")
@@ -170,9 +170,8 @@ class _Watch:
         going, lines = {}, []
         for name in sorted(self._running):
             run = self._runs[name]
-            rows = run.rows()
-            going[name] = share_done(self._sweep.file.kind, run, rows)
-            lines.append(f"{name}{_describe(rows) or ': starting'}")
+            going[name] = share_done(self._sweep.file.kind, run, run.rows())
+            lines.append(f"{name}: {self._describe(run)}")
         counts = self._count(going)
         self.display.show(counts, lines)
         if self._publisher.is_due:
@@ -191,6 +190,11 @@ class _Watch:
         lines = describe_results(results, labels_of(self._sweep.cells))
         return Ended(self._failed, lines, has_report)
 
+    def _describe(self, run: SweepRun, state: str = "") -> str:
+        """Returns a state, if there is one, and how far the run is."""
+        known = describe_progress(self._sweep.file.kind, run, run.rows())
+        return ": ".join(filter(None, (state, known))) or "starting"
+
     def _results(self) -> list[CellResult]:
         return find_results(self._sweep.file.kind, self._sweep.cells, self._sweep.runs, self._failed)
 
@@ -199,12 +203,3 @@ class _Watch:
         done = len(self._shares)
         share = (done + len(self._failed) + sum(going.values())) / len(self._runs)
         return Counts(len(self._runs), done, len(self._running), len(self._failed), share)
-
-
-def _describe(rows: Sequence[Row]) -> str:
-    """Returns a run's iteration and its measure of convergence, after a colon; nothing without rows."""
-    if not rows:
-        return ""
-    measure = measure_of(rows[-1])
-    value = format_value(rows[-1][measure])
-    return f": iteration {rows[-1]['iteration']:.0f}, {measure.replace('_', ' ')} {value}"

@@ -7,6 +7,7 @@ imported here: it reads the variables when it is imported, and claims every acce
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
@@ -40,14 +41,21 @@ def use_defaults() -> None:
 def check_platforms() -> None:
     """Checks that JAX starts with the platforms that the environment asks for.
 
-    JAX is tried in a process of its own, and only if the environment asks for anything but the CPU.
+    JAX is tried in a process of its own, once for each choice, and only if the environment asks for anything
+    but the CPU.
 
     Raises:
       ValueError: it does not; the message names the variables and JAX's reason.
     """
     chosen = {name: os.environ[name] for name in _CHOOSING if os.environ.get(name)}
-    if not chosen or chosen == {"JAX_PLATFORMS": "cpu"}:
-        return
+    if chosen and chosen != {"JAX_PLATFORMS": "cpu"}:
+        _try_platforms(tuple(chosen.items()))
+
+
+# What was found to start is not tried again for the next run of a process. Failures are not kept.
+@functools.lru_cache
+def _try_platforms(chosen: tuple[tuple[str, str], ...]) -> None:
+    """Starts JAX in another process with this one's environment; raises a ValueError if that fails."""
     tried = subprocess.run(
         [sys.executable, "-c", _START],
         # Trying must not allocate the memory of a device that another process uses.
@@ -58,7 +66,7 @@ def check_platforms() -> None:
         check=False,
     )
     if tried.returncode != 0:
-        asked = " ".join(f"{name}={value}" for name, value in chosen.items())
+        asked = " ".join(f"{name}={value}" for name, value in chosen)
         reason = _reason(tried.stderr)
         raise ValueError(f"JAX does not start with {asked}: {reason}; change it or leave it out.")
 

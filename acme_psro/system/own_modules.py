@@ -35,7 +35,7 @@ def import_everywhere(names: Sequence[str]) -> None:
     directory = os.getcwd()
     _look_in(directory)
     for name in names:
-        _import(name)
+        _import(name, directory)
     os.environ[VARIABLE] = json.dumps({"modules": list(names), "directory": directory})
 
 
@@ -50,7 +50,7 @@ def import_inherited() -> None:
     inherited = json.loads(os.environ[VARIABLE])
     _look_in(inherited["directory"])
     for name in inherited["modules"]:
-        _import(name)
+        _import(name, inherited["directory"])
 
 
 def _look_in(directory: str) -> None:
@@ -60,7 +60,7 @@ def _look_in(directory: str) -> None:
         sys.path.append(directory)
 
 
-def _import(name: str) -> None:
+def _import(name: str, directory: str) -> None:
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name) or name.endswith(".py"):
         stem = Path(name).name.removesuffix(".py")
         example = stem if stem.isidentifier() else "my_games"
@@ -72,7 +72,7 @@ def _import(name: str) -> None:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise ValueError(_describe(name, error)) from error
         raise ValueError(
-            f"--import_module={name}: no module {error.name} is installed, and none is in {os.getcwd()}."
+            f"--import_module={name}: no module {error.name} is installed, and none is in {directory}."
         ) from None
     except (Exception, SystemExit) as error:
         raise ValueError(_describe(name, error)) from error

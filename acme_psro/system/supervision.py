@@ -10,127 +10,17 @@ from __future__ import annotations
 import dataclasses
 import signal
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Sequence
 
 from acme_psro.system.executors.base import LOST, Executor, Running
 from acme_psro.system.executors.local import LocalExecutor
+from acme_psro.system.jobs import BAD_INPUT, LOST_A_PART, Event, Job, JobError
 from acme_psro.system.process_groups import end_all, interruptible
+from acme_psro.system.retries import Ends, Retries
 
-# The exit code of a command that rejects its input. Launching it again would not help.
-BAD_INPUT = 2
-
-
-class Failure(NamedTuple):
-    """Reason for which a child ended before its job was done.
-
-    Attributes:
-      message: one line for the user.
-      is_final: True if the job would fail again in the same way, so that it must not be relaunched.
-    """
-
-    message: str
-    is_final: bool = False
-
-
-class JobError(RuntimeError):
-    """A job has failed and will not be launched again. The message is one line for the user.
-
-    Attributes:
-      job: the job's name.
-    """
-
-    def __init__(self, job: str, message: str) -> None:
-        super().__init__(message)
-        self.job = job
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """A command that leaves its results on disk, and is done when they are complete.
-
-    Attributes:
-      name: the job's name in events and errors.
-      command: the program to run, with its arguments. An exit code of 2 means that the input is bad, and that
-        the last line which the program printed gives the reason.
-      is_done: returns True if the results are complete. It is called before the first launch, and each time a
-        child has ended, with or without an error.
-      failure: takes a description of how an unfinished child ended, such as "killed by SIGKILL", and returns
-        the failure to report.
-      landmark: returns the point from which another launch would resume, such as the newest checkpoint. If it
-        has changed since the last launch, the job has made progress, and the count of failures starts again
-        at 1.
-      signs: returns the signs of life by name: values that change as long as the job is healthy, such as the
-        sizes of its tables. Each one must change at least every `hang_seconds`, counted from the launch, or
-        from its first appearance if it appeared later.
-      environment: environment variables, in addition to those of this process. They take precedence.
-      directory: the directory in which the command leaves its results, as the command names it. It travels to
-        another machine and back; None if the job runs on this machine only.
-      inputs: files and directories that the command reads, as it names them. They travel there.
-      marker: name of the file in the directory that says that the results are complete: it comes back last.
-    """
-
-    name: str
-    command: Sequence[str]
-    is_done: Callable[[], bool]
-    failure: Callable[[str], Failure] = Failure
-    landmark: Callable[[], Hashable] = lambda: None
-    signs: Callable[[], Mapping[str, Hashable]] = dict
-    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    directory: Path | None = None
-    inputs: Sequence[Path] = ()
-    marker: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Retries:
-    """Limit on relaunches without progress, and the exponential backoff between them.
-
-    Attributes:
-      most: largest number of relaunches in a row without progress.
-      first_wait: seconds to wait before the first relaunch.
-      factor: factor by which each wait is longer than the one before.
-      most_wait: upper limit of a wait, in seconds.
-
-    Raises:
-      ValueError: a number is out of range.
-    """
-
-    most: int = 3
-    first_wait: float = 1.0
-    factor: float = 2.0
-    most_wait: float = 30.0
-
-    def __post_init__(self) -> None:
-        if not (self.most >= 0 and 0 <= self.first_wait <= self.most_wait and self.factor >= 1):
-            raise ValueError(
-                "retries need most >= 0, 0 <= first_wait <= most_wait and factor >= 1, not "
-                f"{dataclasses.astuple(self)} for (most, first_wait, factor, most_wait)."
-            )
-
-    def wait(self, failures: int) -> float:
-        """Returns the seconds to wait before the next launch.
-
-        Args:
-          failures: the number of failures in a row, at least 1.
-        """
-        # The exponent is limited because a large power of a float raises an OverflowError.
-        return min(self.most_wait, self.first_wait * self.factor ** min(failures - 1, 100))
-
-
-class Event(NamedTuple):
-    """Change in the state of a job.
-
-    Attributes:
-      job: the job's name.
-      kind: "started", "failed" (the job will be launched again) or "done".
-      message: one line for the user. Empty except for failures.
-    """
-
-    job: str
-    kind: str
-    message: str = ""
+# Codes of children that were ended from outside: by the system that is short of memory, by a queue that takes
+# a machine back, or with their machine.
+_LOSSES = (LOST, LOST_A_PART, -signal.SIGKILL, -signal.SIGTERM)
 
 
 class _Run:
@@ -138,7 +28,7 @@ class _Run:
 
     Attributes:
       job: the job.
-      failures: number of failures in a row without progress.
+      ends: the ends of the job in a row without progress.
       due: earliest time of the next launch, on the monotonic clock.
       group: the processes of the current launch, or of the last one. None before the first launch.
     """
@@ -146,7 +36,7 @@ class _Run:
     def __init__(self, job: Job, executor: Executor) -> None:
         self.job = job
         self._executor = executor
-        self.failures = 0
+        self.ends = Ends()
         self.due = 0.0
         self.group: Running | None = None
         self._landmark: Hashable = None
@@ -176,9 +66,10 @@ class _Run:
         }
         return now - min((changed for _, changed in self._seen.values()), default=self._launched_at)
 
-    def count_failure(self) -> None:
-        """Counts a failure. Forgets earlier ones if the job has made progress since its last launch."""
-        self.failures = 1 if self.job.landmark() != self._landmark else self.failures + 1
+    def count_end(self, is_loss: bool) -> None:
+        """Counts an end. Forgets earlier ones if the job has made progress since its last launch."""
+        before = Ends() if self.job.landmark() != self._landmark else self.ends
+        self.ends = before.add(is_loss)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,14 +114,13 @@ class _Supervisor:
         if job.is_done():
             self.on_event(Event(job.name, "done"))
             return True
-        run.count_failure()
-        if failure.is_final or not self.retries.most:
-            raise JobError(job.name, failure.message)
-        if run.failures > self.retries.most:
-            raise JobError(job.name, f"{failure.message}; launched {run.failures} times without getting on")
-        wait = self.retries.wait(run.failures)
-        run.due = time.monotonic() + wait
-        again = f"launching it again in {wait:g} s ({run.failures} of {self.retries.most})"
+        is_loss = code in _LOSSES
+        run.count_end(is_loss)
+        given_up = "" if failure.is_final else self.retries.give_up(run.ends)
+        if given_up is not None:
+            raise JobError(job.name, f"{failure.message}; {given_up}" if given_up else failure.message)
+        run.due = time.monotonic() + self.retries.wait(sum(run.ends))
+        again = self.retries.describe(run.ends, is_loss)
         self.on_event(Event(job.name, "failed", f"{failure.message}; {again}"))
         return False
 
@@ -267,7 +157,7 @@ def run_all(
       jobs: the jobs, in the order of their first launches. While a job waits for its relaunch, the next one
         may take its place.
       at_once: largest number of jobs that run in parallel.
-      retries: limit and waiting times of the relaunches of a job whose child ended before the job was done.
+      retries: limits and waiting times of the relaunches of a job whose child ended before the job was done.
         None stands for the defaults of `Retries`.
       hang_seconds: a child is ended and launched again if a sign of life does not change for this long. With
         None, a child is never considered to hang.

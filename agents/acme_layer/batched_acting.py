@@ -21,7 +21,7 @@ from acme import core
 from acme.jax import variable_utils
 from acme.utils import counting, loggers, signals
 
-from agents.acme_layer.batched_adding import BatchAdder
+from agents.acme_layer.batch_adder import BatchAdder
 from agents.core import Key, Variables
 from agents.episode_statistics import EpisodeStatistics
 

@@ -9,9 +9,7 @@ Dimensions: `E` games.
 
 from __future__ import annotations
 
-import abc
 import collections
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import agents.acme_layer.compat  # noqa: F401
@@ -23,6 +21,7 @@ import reverb
 import tree
 from acme.adders import reverb as reverb_adders
 
+from agents.acme_layer.batch_adder import BatchAdder, Decision, Leaves
 from agents.acme_layer.cell_writer import Cell, CellWriter
 from agents.acme_layer.replay import ReplayConfig, mark_decision
 
@@ -31,8 +30,6 @@ from agents.acme_layer.replay import ReplayConfig, mark_decision
 _MAX_CHUNK_LENGTH = 4
 # A column more than needed costs nothing: `drawn` is the only extra that is not in every sequence.
 _MOST_EXTRAS = 1
-_TERMINAL_DISCOUNT, _DISCOUNT = np.float32(0.0), np.float32(1.0)
-_Leaves = Sequence[np.ndarray]
 
 
 class _Return(NamedTuple):
@@ -42,109 +39,11 @@ class _Return(NamedTuple):
     discount: np.float32
 
 
-class _Decision(NamedTuple):
-    """An action, its reward, the environment's discount and the action's extras."""
-
-    action: Any
-    reward: np.float32
-    discount: np.float32
-    extras: Any
-
-
 class _Start(NamedTuple):
     """Cells of the beginning of a transition: its observation and action, and the extras of the action."""
 
     cells: list[Cell]
     extras: list[Cell]
-
-
-class BatchAdder(abc.ABC):
-    """Writes the experience of `E` games, each of which begins its next episode as soon as one ends.
-
-    Args:
-      client: client of the Reverb server.
-      replay: configuration of replay.
-      num_games: number of games, `E`.
-      nothing: observation at the end of an episode, a tree of arrays without an axis of games.
-    """
-
-    def __init__(self, client: reverb.Client, replay: ReplayConfig, num_games: int, nothing: Any) -> None:
-        self._client = client
-        self._table = replay.table_name
-        self._num_games = num_games
-        self._nothing = [np.asarray(leaf) for leaf in tree.flatten(nothing)]
-        # The number of items from two steps. Reverb's rate limiter does not see items that are still in the
-        # writer, so that a longer queue would let the actors run ahead of the learner.
-        self._max_pending = max(2, 2 * num_games // replay.sequence_length)
-        self._writer: CellWriter | None = None
-
-    def add_first(self, observation: Any) -> None:
-        """Begins an episode in all games. Unfinished episodes get no further items.
-
-        Args:
-          observation: the first observations, a tree of arrays `[E, ..]`.
-        """
-        if self._writer is None:
-            self._writer = self._open()
-        for game, seen in enumerate(_rows_of(observation)):
-            self._begin(self._writer, game, seen)
-
-    def add(
-        self, action: np.ndarray, observation: Any, reward: np.ndarray, last: np.ndarray, extras: Any = ()
-    ) -> None:
-        """Adds one decision of each game and its results.
-
-        Waits if the table accepts no items because its readers are behind.
-
-        Args:
-          action: actions, `[E, ..]`.
-          observation: observations after the actions, arrays `[E, ..]`. For games in which `last` is True,
-            the first observation of the next episode. The arrays are kept for a while and must not be
-            overwritten.
-          reward: rewards of the actions, `[E]` float32.
-          last: `[E]` bool, True if the episode ended. The discount is 0 for these games and 1 for others.
-          extras: extras of the decisions, a mapping from names to arrays `[E]`.
-
-        Raises:
-          ValueError: `add_first` was not called before, or a sequence's `extras` have no `log_prob`.
-        """
-        writer = self._writer
-        if writer is None:
-            raise ValueError("add_first must be called before add.")
-        for game, (seen, is_last) in enumerate(zip(_rows_of(observation), last.tolist(), strict=True)):
-            own_extras = {name: values[game] for name, values in extras.items()} if extras else extras
-            discount = _TERMINAL_DISCOUNT if is_last else _DISCOUNT
-            decision = _Decision(action[game], reward[game], discount, own_extras)
-            self._add(writer, game, decision, self._nothing if is_last else seen)
-            if is_last:
-                self._end(writer, game)
-                self._begin(writer, game, seen)
-        writer.wait(self._max_pending)
-
-    def close(self) -> None:
-        """Sends pending items, but gives up after a short time if the table does not accept them.
-
-        The next call of `add_first` opens a new writer.
-        """
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-    @abc.abstractmethod
-    def _open(self) -> CellWriter:
-        """Opens a writer whose columns and buffers suit this adder's items."""
-
-    @abc.abstractmethod
-    def _begin(self, writer: CellWriter, game: int, seen: _Leaves) -> None:
-        """Begins an episode of one game with its first observation."""
-
-    @abc.abstractmethod
-    def _add(self, writer: CellWriter, game: int, decision: _Decision, seen: _Leaves) -> None:
-        """Adds a decision of one game and the observation after it."""
-
-    @abc.abstractmethod
-    def _end(self, writer: CellWriter, game: int) -> None:
-        """Ends the episode of one game, after its last decision was added."""
 
 
 class NStepBatchAdder(BatchAdder):
@@ -181,12 +80,12 @@ class NStepBatchAdder(BatchAdder):
             self._client, self._table, len(self._nothing) + 3 + _MOST_EXTRAS, keep, chunk_length
         )
 
-    def _begin(self, writer: CellWriter, game: int, seen: _Leaves) -> None:
+    def _begin(self, writer: CellWriter, game: int, seen: Leaves) -> None:
         self._starts[game].clear()
         self._returns[game].clear()
         self._now[game] = writer.append([*seen, None, None, None])[:-3]
 
-    def _add(self, writer: CellWriter, game: int, decision: _Decision, seen: _Leaves) -> None:
+    def _add(self, writer: CellWriter, game: int, decision: Decision, seen: Leaves) -> None:
         starts, returns = self._starts[game], self._returns[game]
         returns.append(_Return(decision.reward, decision.discount))
         extras = tree.flatten(decision.extras) if decision.extras else []
@@ -246,7 +145,7 @@ class SequenceBatchAdder(BatchAdder):
         super().__init__(client, replay, num_games, nothing)
         self._num_rows = replay.sequence_length + 1
         self._rows: list[list[list[Any]]] = [[] for _ in range(num_games)]
-        self._now: list[_Leaves] = [() for _ in range(num_games)]
+        self._now: list[Leaves] = [() for _ in range(num_games)]
         self._is_start = [True] * num_games
 
     def _open(self) -> CellWriter:
@@ -254,11 +153,11 @@ class SequenceBatchAdder(BatchAdder):
         columns = len(self._nothing) + 4 + len(mark_decision({"log_prob": 0.0})) + _MOST_EXTRAS
         return CellWriter(self._client, self._table, columns, self._num_rows, self._num_rows)
 
-    def _begin(self, writer: CellWriter, game: int, seen: _Leaves) -> None:
+    def _begin(self, writer: CellWriter, game: int, seen: Leaves) -> None:
         self._rows[game] = []
         self._now[game], self._is_start[game] = seen, True
 
-    def _add(self, writer: CellWriter, game: int, decision: _Decision, seen: _Leaves) -> None:
+    def _add(self, writer: CellWriter, game: int, decision: Decision, seen: Leaves) -> None:
         action, reward, discount, extras = decision
         start = np.bool_(self._is_start[game])
         step = reverb_adders.Step(self._now[game], action, reward, discount, start, mark_decision(extras))
@@ -297,8 +196,3 @@ def make_batch_adder(
     if replay.sequence_length > 1:
         return SequenceBatchAdder(client, replay, num_games, nothing)
     return NStepBatchAdder(client, replay, num_games, nothing, discount)
-
-
-def _rows_of(observation: Any) -> list[_Leaves]:
-    """Splits a tree of arrays `[E, ..]` into the leaves of each game."""
-    return list(zip(*tree.flatten(observation), strict=True))

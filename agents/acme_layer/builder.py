@@ -26,8 +26,9 @@ from acme.jax import variable_utils
 from acme.utils import counting, loggers
 
 from agents.acme_layer import replay as replays
+from agents.acme_layer.batch_adder import BatchAdder
 from agents.acme_layer.batched_acting import BatchedActor, BatchedPolicy
-from agents.acme_layer.batched_adding import BatchAdder, make_batch_adder
+from agents.acme_layer.batched_adding import make_batch_adder
 from agents.acme_layer.learner import CoreLearner
 from agents.acme_layer.replay import ReplayConfig
 from agents.core import Action, AgentCore, Key, Variables

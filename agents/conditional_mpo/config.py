@@ -1,4 +1,4 @@
-"""Configuration of conditional MPO, and presets."""
+"""Configuration of conditional MPO."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import math
 class ConditionalMPOConfig:
     """Configuration of MPO (Abdolmaleki et al. 2018a, 2018b) and of V-MPO (Song et al. 2019).
 
-    The defaults are for continuous control within tens of thousands of steps on a CPU, and are the same as
-    `PRESETS["default"]`. `PRESETS` has more configurations, among them Acme's numbers.
+    The defaults are for continuous control within tens of thousands of steps on a CPU. The presets in
+    `agents.conditional_mpo.presets` are further configurations, among them Acme's numbers.
 
     The amount that is learned from tens of thousands of steps depends on how far the policy moves between two
     copies to its target. The defaults therefore have a greedier E-step and wider bounds than Acme's. They
@@ -206,82 +206,3 @@ _POSITIVE = (
 def _check_positive(name: str, value: float) -> None:
     if not value > 0:
         raise ValueError(f"conditional MPO's {name} must be above 0, not {value}.")
-
-
-# Acme's MPO for continuous control, except for network widths, learning rate and the number of sampled
-# values, which suit two CPU cores. These numbers are for millions of steps.
-_ACME = ConditionalMPOConfig(
-    rectified=False,
-    learning_rate=3e-4,
-    final_learning_rate=3e-4,
-    policy_delay=1,
-    epsilon=0.1,
-    epsilon_mean=0.0025,
-    epsilon_deviation=1e-6,
-    alpha_mean=10.0,
-    alpha_deviation=1000.0,
-    action_penalty=True,
-)
-
-# Games have few information states, and their values become exact in the end. So networks are small, and the
-# learning rate starts high and falls. Bounds let a policy become deterministic within a thousand updates, so
-# much of the exploration must not depend on the policy. Rewards lie in [-1, 1].
-_GAMES = dataclasses.replace(
-    _ACME,
-    policy_hidden_sizes=(64, 64),
-    critic_hidden_sizes=(64, 64),
-    # Values jump from one information state to the next. Late in PSRO on Leduc, smooth layers leave a median
-    # gap of 11 %, and these layers one of 2 %.
-    rectified=True,
-    learning_rate=0.01,
-    final_learning_rate=1e-4,
-    temperature=0.3,
-    alpha_policy=1.0,
-    epsilon=0.3,
-    epsilon_policy=0.03,
-    target_policy_period=20,
-    target_critic_period=20,
-    exploration=0.4,
-)
-
-PRESETS: dict[str, ConditionalMPOConfig] = {
-    # Continuous control on a CPU.
-    "default": ConditionalMPOConfig(),
-    # Continuous control with Acme's numbers.
-    "acme": _ACME,
-    # Best responses in games.
-    "games": _GAMES,
-    # Continuous control. A policy that learns only from its own fresh actions can move further in a step, and
-    # its duals begin with values that constrain it little. Bounds and first values are those of JORLDY's
-    # V-MPO for Hopper, except for the E-step's bound, which is Acme's.
-    "vmpo": dataclasses.replace(
-        _ACME,
-        on_policy=True,
-        epsilon_mean=0.01,
-        epsilon_deviation=5e-5,
-        temperature=1.0,
-        alpha_mean=1.0,
-        alpha_deviation=1.0,
-    ),
-    # The same within tens of thousands of steps. The policy learns from so few decisions only if it moves far
-    # and often: it is copied to its target every few updates, within wider bounds, and learns faster. With
-    # Acme's smooth layers this is unstable.
-    "vmpo_short": dataclasses.replace(
-        _ACME,
-        on_policy=True,
-        rectified=True,
-        learning_rate=1e-3,
-        final_learning_rate=1e-3,
-        target_policy_period=5,
-        epsilon_mean=0.03,
-        epsilon_deviation=1e-3,
-        temperature=1.0,
-        alpha_mean=1.0,
-        alpha_deviation=1.0,
-    ),
-    # Games, with the same first temperature. Data is as old as the target policy, so the target policy is
-    # renewed more often.
-    "vmpo_games": dataclasses.replace(
-        _GAMES, on_policy=True, exploration=0.0, temperature=1.0, target_policy_period=10
-    ),
-}

@@ -85,7 +85,7 @@ def _check_target(networks: CrossQNetworks, config: CrossQConfig) -> None:
     """Raises ValueError if no policy with discrete actions could meet the target entropy."""
     if config.learn_temperature and networks.bounds is None and not 0 <= config.target_entropy <= 1:
         raise ValueError(
-            "CrossQ's target_entropy is a share in [0, 1] where actions are discrete, not "
+            "CrossQ's target_entropy is a share in [0, 1] if actions are discrete, not "
             f"{config.target_entropy}; set it, or learn_temperature=False."
         )
 

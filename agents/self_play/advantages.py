@@ -37,7 +37,7 @@ class _Later(NamedTuple):
       value: the value at the player's next own decision; 0 if the game ends before it.
       advantage: the advantage there, likewise.
       reward: the player's rewards until then.
-      known: 1 if it is known that the game ends, or where the next decision is, otherwise 0.
+      known: 1 if the game's end or the next decision is known, otherwise 0.
     """
 
     value: jax.Array

@@ -12,7 +12,7 @@ from acme_psro.evaluation.exact import evaluate_mixture
 from acme_psro.games.compile import compile_game
 from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles.device import oracle as device
-from acme_psro.oracles.device.training import DeviceConfig
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
 from agents.actions import discrete_acting

@@ -23,7 +23,9 @@ from absl import flags
 from acme_psro.commands import command_line
 from acme_psro.games import rollout, sweeps
 from acme_psro.games.compile_graph import DEFAULT_MAX_NODES, compile_graph, describe_view
+from acme_psro.games.device_arrays import make_arrays
 from acme_psro.games.graph import GameGraph
+from acme_psro.games.profiles import make_profiles
 from experiments.benchmarks.shared import table
 
 flags.DEFINE_string("game", "phantom_ttt", "OpenSpiel game string.")
@@ -61,9 +63,9 @@ def expected_lengths(graph: GameGraph) -> Lengths:
 
 def measure_ours(graph: GameGraph) -> tuple[float, np.ndarray]:
     """Returns episodes per second, the median of the repetitions, and mean returns `[P]` of all."""
-    game = rollout.make_arrays(graph)
+    game = make_arrays(graph)
     tables = jnp.asarray(graph.uniform_policy(), jnp.float32)[None]
-    profiles = rollout.make_profiles(game, tables, jnp.ones(1))
+    profiles = make_profiles(game, tables, jnp.ones(1))
     play = jax.jit(
         functools.partial(rollout.play, num_lanes=FLAGS.lanes, games_per_lane=FLAGS.games_per_lane)
     )

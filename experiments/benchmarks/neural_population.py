@@ -24,7 +24,7 @@ import acme_psro
 from acme_psro.commands import command_line
 from acme_psro.games.compile import compile_game
 from acme_psro.neupl.config import NeuPLConfig
-from acme_psro.oracles.device.training import DeviceConfig
+from acme_psro.oracles.device.config import DeviceConfig
 from experiments.benchmarks.shared import number_lists, table
 
 flags.DEFINE_string("game", "leduc_poker", "OpenSpiel game string; a two-player zero-sum game.")

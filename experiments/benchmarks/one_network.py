@@ -34,7 +34,7 @@ from absl import flags
 from acme_psro.commands import command_line
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
-from acme_psro.oracles.device.training import DeviceConfig
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.population_runs import defaults
 from acme_psro.system.files import write_atomically
 from experiments.benchmarks.shared import number_lists, table

@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 from absl import flags
 
-from acme_psro.agent_runs import directory, launch
+from acme_psro.agent_runs import directory, program_jobs
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.commands import command_line
 from acme_psro.system import supervision, tables
 from acme_psro.system.executors.placing import LOCAL
-from acme_psro.system.supervision import Job
+from acme_psro.system.jobs import Job
 from experiments.benchmarks.shared import table
 
 flags.DEFINE_string("game", "kuhn_poker", "OpenSpiel game string.")
@@ -88,7 +88,7 @@ def measure(name: str, seed: int) -> Measured:
     )
     with tempfile.TemporaryDirectory() as place:
         run = Path(place) / "run"
-        supervision.run_all([make_job(name, config, run)], hang_seconds=launch.HANG_SECONDS)
+        supervision.run_all([make_job(name, config, run)], hang_seconds=program_jobs.HANG_SECONDS)
         finished = directory.read_finished(run, config)
         assert finished is not None, "a job that is done has finished"
         rows = tables.read(run / "learner.csv")
@@ -101,8 +101,8 @@ def measure(name: str, seed: int) -> Measured:
 def make_job(name: str, config: AgentRunConfig, run: Path) -> Job:
     """Makes the job of one kind of program."""
     if name == _RAY:
-        return launch.make_ray_job(LOCAL, config, run)
-    return launch.make_job(config, run)
+        return program_jobs.make_ray_job(LOCAL, config, run)
+    return program_jobs.make_job(config, run)
 
 
 if __name__ == "__main__":

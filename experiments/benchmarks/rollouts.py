@@ -23,7 +23,9 @@ from absl import flags
 from acme_psro.commands import command_line
 from acme_psro.games import rollout, traverse
 from acme_psro.games.compile import compile_game
+from acme_psro.games.device_arrays import make_arrays
 from acme_psro.games.loading import load_game
+from acme_psro.games.profiles import make_profiles
 from acme_psro.games.tree import GameTree
 from acme_psro.system import cores
 from experiments.benchmarks.shared import table
@@ -107,9 +109,9 @@ class Side(NamedTuple):
 
 def measure_ours(tree: GameTree, keys: Sequence[jax.Array]) -> tuple[Side, float]:
     """Measures our side, with one repetition for each key; also returns the seconds of compilation."""
-    game = rollout.make_arrays(tree)
+    game = make_arrays(tree)
     tables = jax.numpy.asarray(tree.uniform_policy(), jax.numpy.float32)[None]
-    profiles = rollout.make_profiles(game, tables, jax.numpy.ones(1))
+    profiles = make_profiles(game, tables, jax.numpy.ones(1))
     play = functools.partial(rollout.play, num_lanes=FLAGS.lanes, games_per_lane=FLAGS.games_per_lane)
     began = time.perf_counter()
     compiled = jax.jit(play).lower(game, profiles, keys[0]).compile()

@@ -16,7 +16,9 @@ from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
 from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
-from acme_psro.storage import checkpoint, formats, run_directory
+from acme_psro.storage import checkpoint, formats
+from acme_psro.storage.record import Record
+from acme_psro.storage.run_config import write_config
 
 
 def _run(directory: pathlib.Path, game: str, solver: str, iterations: int) -> Evaluation:
@@ -35,8 +37,8 @@ def _run(directory: pathlib.Path, game: str, solver: str, iterations: int) -> Ev
         converged=lambda state: False,
     )
     *_, state = steps
-    run_directory.write_config(directory, {"game": game})
-    record = checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy])
+    write_config(directory, {"game": game})
+    record = Record(state, [{"iteration": 0}], [state.meta_strategy])
     checkpoint.save(directory / "checkpoints", record, formats.of_tree(tree))
     return evaluate_mixture(tree, state.populations, state.meta_strategy)
 

@@ -125,6 +125,8 @@ def test_a_context_is_one_only_beside_what_is_seen() -> None:
     example = make_interface(EnvironmentSpec(WithContext(VECTOR, VECTOR), THREE)).example
     assert (example.info_state.shape, example.context.shape) == ((1, 2), (1, 2))
     assert make_interface(EnvironmentSpec(Named(VECTOR, VECTOR), BOX)).example.shape == (1, 4)
+    example = make_interface(EnvironmentSpec(Named(VECTOR, VECTOR), THREE)).example
+    assert (example.info_state.shape, example.context.shape) == ((1, 4), (1, 0))
 
 
 def test_reverb_changes_types_but_not_names() -> None:

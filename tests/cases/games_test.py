@@ -13,7 +13,7 @@ import scipy.optimize
 import scipy.sparse
 
 from acme_psro.commands import run_psro
-from acme_psro.games import batched, traverse
+from acme_psro.games import batch_policies, batched, traverse
 from acme_psro.games.loading import load_game
 from acme_psro.games.tree import GameTree
 from tests.acme_psro.commands.launching import Launch, make_launch
@@ -110,7 +110,7 @@ def test_case_17_a_game_of_maximal_length_is_played_to_its_end() -> None:
     def follow(states: Any, player: int) -> np.ndarray:
         return np.stack([np.eye(9)[moves[len(state.history())]] for state in states])
 
-    games = batched.GameBatch(game, 0, 2, batched.fixed([None, follow]))
+    games = batched.GameBatch(game, 0, 2, batch_policies.fixed([None, follow]))
     games.reset()
     assert len(moves) == games.game.max_game_length()
     for _ in range(len(moves)):

@@ -17,7 +17,7 @@ import pytest
 
 from acme_psro.agent_runs import directory
 from acme_psro.agent_runs.config import AgentRunConfig
-from acme_psro.storage.run_directory import RunDirectoryError
+from acme_psro.storage.run_config import RunDirectoryError
 from agents import conditional_mpo, crossq
 from agents.conditional_mpo import discrete as mpo_discrete
 from agents.conditional_mpo.base import EvaluationParams

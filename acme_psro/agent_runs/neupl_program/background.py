@@ -12,7 +12,8 @@ from acme_psro.agent_runs.neupl_program import launch
 from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
 from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
 from acme_psro.system.executors.placing import LOCAL, Placing
-from acme_psro.system.supervision import Event, Retries
+from acme_psro.system.jobs import Event
+from acme_psro.system.retries import Retries
 
 _POLL_SECONDS = 0.2
 

@@ -21,7 +21,7 @@ from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
 from acme_psro.agent_runs.neupl_program.layout import NeuPLLayout
 from acme_psro.agent_runs.neupl_program.parts import make_parts
 from acme_psro.agent_runs.program import child
-from acme_psro.storage.run_directory import write_config
+from acme_psro.storage.run_config import write_config
 
 
 def main(config_json: str, directory: Path) -> None:

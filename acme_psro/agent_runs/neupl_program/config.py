@@ -14,7 +14,7 @@ from agents.settings import check_known
 
 PAYOFFS = ("estimated", "exact")
 # Options of the population that need a compiled game, or that the program does not know.
-_UNUSED = ("freezing", "active_members", "simplex")
+_UNUSED = ("simplex",)
 # Opponents change for as long as the program runs, so that old games teach what is no longer true. Replay
 # holds fewer decisions than for a best response, and each is learned from less often.
 _REPLAY = {"max_replay_size": 100_000, "samples_per_insert": 8.0}
@@ -31,7 +31,7 @@ class NeuPLProgramConfig:
       seed: seed of all random numbers, from 0 to 2**32 - 1.
       agent: name of the agent, whose networks take contexts.
       neupl: values by field of `acme_psro.neupl.config.NeuPLConfig`. Those of rounds and buffers are for
-        training on the device, and have no effect here.
+        training on the device, and have no effect here, nor has `enough`.
       agent_settings: values by field of the agent's configuration.
       replay_settings: values by field of `agents.acme_layer.replay.ReplayConfig`.
       payoffs: "estimated" to make graphs from payoffs that are estimated from evaluation games, in games of
@@ -43,6 +43,8 @@ class NeuPLProgramConfig:
       min_outcomes: number of outcomes before the first graph is made from them. Until then the graph is that
         of equal payoffs, and the first epoch is longer.
       stored_outcomes: number of outcomes that payoffs are estimated from, the newest ones.
+      freezing_games: number of games by which a member of the frontier is judged after each epoch, if members
+        are frozen; see `acme_psro.agent_runs.neupl_program.judging`.
       outcome_uses: number of times that an outcome is drawn for the estimator, on average.
       max_nodes: games of at most this number of nodes are compiled, to log exact figures of every epoch
         beside the estimated ones; 0 for no game. They influence learning only with exact `payoffs`.
@@ -76,6 +78,7 @@ class NeuPLProgramConfig:
     estimator: dict[str, Any] = dataclasses.field(default_factory=dict)
     min_outcomes: int = 2000
     stored_outcomes: int = 50_000
+    freezing_games: int = 4096
     outcome_uses: float = 32.0
     max_nodes: int = 0
     num_actors: int = 1
@@ -88,13 +91,7 @@ class NeuPLProgramConfig:
     exploiter_agent: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "epoch_steps", "evaluation_games", "min_outcomes", "stored_outcomes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
-        if self.games_per_actor < 2:
-            raise ValueError(
-                f"games_per_actor must be at least 2, one as each player, not {self.games_per_actor}."
-            )
+        self._check_numbers()
         check_known("payoffs", self.payoffs, PAYOFFS)
         if self.payoffs == "exact" and not self.max_nodes:
             raise ValueError("exact payoffs need a compiled game: give max_nodes, or estimated payoffs.")
@@ -104,14 +101,27 @@ class NeuPLProgramConfig:
             )
         if not 0 < self.outcome_uses < math.inf:
             raise ValueError(f"outcome_uses must be above 0 and finite, not {self.outcome_uses}.")
-        for name in ("max_nodes", "exploiter_steps"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}.")
         self._check_population()
         if self.run.lp_launch_type == "vertex_ai":
             raise ValueError("NeuPL's program runs on one machine: give --lp_launch_type=local_mp.")
         # Only to refuse bad settings now.
         self.estimator_config  # noqa: B018
+
+    def _check_numbers(self) -> None:
+        for name in ("epochs", "epoch_steps", "evaluation_games", "min_outcomes", "stored_outcomes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        for name in ("max_nodes", "exploiter_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}.")
+        if self.freezing_games < 100:
+            raise ValueError(
+                f"freezing_games must be at least 100, not {self.freezing_games}: members are judged by them."
+            )
+        if self.games_per_actor < 2:
+            raise ValueError(
+                f"games_per_actor must be at least 2, one as each player, not {self.games_per_actor}."
+            )
 
     def _check_population(self) -> None:
         if self.exploiter_agent and not self.exploiter_steps:

@@ -15,7 +15,7 @@ from acme_psro.neupl import history
 from acme_psro.neupl.values import Values
 from acme_psro.oracles.base import NO_WORK, Counts, Memory
 from acme_psro.system.executors.placing import LOCAL, Placing
-from acme_psro.system.supervision import Event
+from acme_psro.system.jobs import Event
 
 
 class Epoch(NamedTuple):
@@ -78,6 +78,10 @@ class Epochs:
     def record(self, graph: np.ndarray, values: Values) -> None:
         """Adds an epoch to the history of the graph `[P, N, N]` that its members learned by."""
         self._history = history.record(self._history, graph, values)
+
+    def freezing_metrics(self, population: NeuPLPopulation) -> dict[str, float]:
+        """Returns the number of frozen members by its metric's name; nothing if none are to be frozen."""
+        return {"frozen": float(population.num_frozen)} if self._config.members.freezing else {}
 
     def memory(self) -> Memory:
         """Returns the last epoch's number, the work until then and the history; the rest is the program's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable
@@ -20,9 +21,11 @@ from acme import core
 from acme.utils import counting
 
 from acme_psro.agent_runs import directory as run_directory
-from acme_psro.agent_runs.neupl_program import graph_state, population_files
+from acme_psro.agent_runs.neupl_program import frozen, graph_state, population_files
 from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
 from acme_psro.agent_runs.neupl_program.exact_figures import ExactFigures
+from acme_psro.agent_runs.neupl_program.frozen import Served
+from acme_psro.agent_runs.neupl_program.judging import Judge
 from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
 from acme_psro.agent_runs.program.workers import reporting
 from acme_psro.games.loading import largest_return
@@ -32,9 +35,6 @@ from acme_psro.neupl.sinks import read_sinks
 from acme_psro.oracles.base import Counts
 from acme_psro.policies import networks
 from acme_psro.system import archives, files, tables
-
-# Epoch of a graph, and the graph `[P, N, N]`.
-Served = tuple[int, np.ndarray]
 
 _POLL_SECONDS = 0.2
 # Gradient steps of the estimator in one call.
@@ -75,18 +75,21 @@ class GraphNode(core.Worker):
         self._estimator = estimator._replace(fit=jax.jit(estimator.fit), predict=jax.jit(estimator.predict))
         self._state = self._restore()
         self._error = float("nan")
+        self._judge = Judge(
+            config.game, directory, config.freezing_games, self._members.patience, config.seed
+        )
         self._lock = threading.Lock()
         self._inbox: list[Outcomes] = []
-        self._served: Served = (self._state.epoch, self._state.graph)
+        self._served = self._make_served()
         tables.keep(directory / "epochs.csv", "epoch", self._state.epoch)
 
     def get_graph(self) -> Served:
-        """Returns the newest graph and its epoch."""
+        """Returns the newest graph."""
         with self._lock:
             return self._served
 
     def add_games(self, first: np.ndarray, second: np.ndarray, outcome: np.ndarray) -> Served:
-        """Takes the fields of `Outcomes`; returns the newest graph and its epoch."""
+        """Takes the fields of `Outcomes`; returns the newest graph."""
         with self._lock:
             self._inbox.append(Outcomes(first, second, outcome))
             return self._served
@@ -137,7 +140,7 @@ class GraphNode(core.Worker):
 
     def _advance(self, table: tables.Table, counts: dict[str, float]) -> None:
         """Stores the population, and makes the next graph."""
-        population = self._make_population(counts)
+        population = self._freeze(counts)
         exact = None if self._measure is None else self._measure(population)
         row = self._row(population, exact, counts)
         if exact is not None and self._config.payoffs == "exact":
@@ -152,19 +155,44 @@ class GraphNode(core.Worker):
         self._state = after
         self._save()
         with self._lock:
-            self._served = (after.epoch, after.graph)
+            self._served = self._make_served()
 
-    def _make_population(self, counts: dict[str, float]) -> NeuPLPopulation:
-        """Returns the members by their newest variables, with estimated payoffs."""
+    def _freeze(self, counts: dict[str, float]) -> NeuPLPopulation:
+        """Judges the frontier, and returns the population with all members that are fixed then."""
+        population, before = self._make_population(counts), self._state.frozen
+        # A node that was lost after its judgement does not judge again: what is fixed stays fixed.
+        if before is not None and before.epoch < population.epoch:
+            after = self._judge(before, population)
+            self._state = dataclasses.replace(self._state, frozen=after)
+            self._save()
+            frozen.prune(self._directory, after.names.values())
+            # The same network: what was judged is what is stored.
+            return self._make_population(counts, population.variables)
+        return population
+
+    def _make_served(self) -> Served:
         state = self._state
-        predicted = self._estimator.predict(state.estimator, jnp.asarray(state.graph, jnp.float32))
-        (variables,) = self._variable_source.get_variables(["policy"])
+        return Served(state.epoch, state.graph, {} if state.frozen is None else state.frozen.fixed)
+
+    def _predict(self, graph: np.ndarray) -> np.ndarray:
+        """Returns estimated payoffs `[P, N, N]` of members with the rows of a graph, in utility units."""
+        predicted = self._estimator.predict(self._state.estimator, jnp.asarray(graph, jnp.float32))
+        return np.asarray(predicted, np.float64) * self._scale
+
+    def _make_population(
+        self, counts: dict[str, float], variables: dict[str, np.ndarray] | None = None
+    ) -> NeuPLPopulation:
+        """Returns the members by these variables, by default the newest, with estimated payoffs."""
+        state, held = self._state, self._state.frozen
+        graph = state.graph if held is None else held.keep_rows(state.graph)
+        if variables is None:
+            variables = networks.to_arrays(self._variable_source.get_variables(["policy"])[0])
         return NeuPLPopulation(
             epoch=state.epoch + 1,
             about=self._about,
-            variables=networks.to_arrays(variables),
-            graph=state.graph,
-            payoffs=np.asarray(predicted, np.float64) * self._scale,
+            variables=variables,
+            graph=graph,
+            payoffs=self._predict(graph),
             counts=Counts(
                 episodes=int(counts.get("actor_episodes", 0)) + state.received,
                 env_steps=int(counts.get("actor_steps", 0)),
@@ -172,6 +200,7 @@ class GraphNode(core.Worker):
             ),
             evaluation_games=state.received,
             sinks=self._sinks,
+            fixed={} if held is None else held.files(self._directory),
         )
 
     def _row(
@@ -187,6 +216,8 @@ class GraphNode(core.Worker):
             "estimator_error": self._error,
             "effective_size": float(effective_size(population.graph)),
         }
+        if self._members.freezing:
+            row["frozen"] = float(population.num_frozen)
         if exact is not None:
             row["payoff_error"] = float(np.abs(exact.payoffs - population.payoffs).mean())
             row["exploitability"] = exact.exploitability

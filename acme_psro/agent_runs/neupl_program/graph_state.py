@@ -12,10 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from acme_psro.agent_runs.neupl_program import frozen
+from acme_psro.agent_runs.neupl_program.frozen import Frozen
 from acme_psro.neupl import payoff_estimator
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.interaction_graph import make_graph
 from acme_psro.neupl.payoff_estimator import Estimator, EstimatorState, Outcomes
+
+_FROZEN = "frozen_"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,6 +37,7 @@ class GraphState:
       place: place of the next outcome in the store.
       received: number of outcomes so far, also of those that were overwritten.
       waiting: number of outcomes for which the estimator has not been trained yet.
+      frozen: progress of freezing; None without it.
     """
 
     epoch: int
@@ -45,6 +50,7 @@ class GraphState:
     place: int
     received: int
     waiting: float
+    frozen: Frozen | None = None
 
 
 def start(estimator: Estimator, config: NeuPLConfig, stored: int, epoch_steps: int, seed: int) -> GraphState:
@@ -72,6 +78,7 @@ def start(estimator: Estimator, config: NeuPLConfig, stored: int, epoch_steps: i
         place=0,
         received=0,
         waiting=0.0,
+        frozen=frozen.start(num) if config.freezing else None,
     )
 
 
@@ -123,7 +130,7 @@ def settle(state: GraphState, num: float) -> GraphState:
 def advance(
     state: GraphState, payoffs: np.ndarray, config: NeuPLConfig, gradient_steps: float, epoch_steps: int
 ) -> GraphState:
-    """Returns the state with a new graph.
+    """Returns the state with a new graph, in which fixed members keep their rows.
 
     Args:
       state: the state before it.
@@ -133,6 +140,8 @@ def advance(
       epoch_steps: its gradient steps between two graphs.
     """
     graph = make_graph(config.graph, payoffs, config.row_tolerance)
+    if state.frozen is not None:
+        graph = state.frozen.keep_rows(graph)
     return dataclasses.replace(state, epoch=state.epoch + 1, graph=graph, due=gradient_steps + epoch_steps)
 
 
@@ -143,7 +152,10 @@ def to_arrays(state: GraphState) -> dict[str, np.ndarray]:
         name: np.asarray(getattr(state, name))
         for name in ("epoch", "graph", "due", "key", "place", "received", "waiting")
     }
-    return {**payoff_estimator.to_arrays(state.estimator), **filled, **own}
+    arrays = {**payoff_estimator.to_arrays(state.estimator), **filled, **own}
+    if state.frozen is not None:
+        arrays |= {f"{_FROZEN}{name}": array for name, array in frozen.to_arrays(state.frozen).items()}
+    return arrays
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray], estimator: Estimator, stored: int) -> GraphState:
@@ -170,6 +182,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], estimator: Estimator, stored: 
         place=0,
         received=0,
         waiting=0.0,
+        frozen=_read_frozen(arrays),
     )
     before = Outcomes(*(arrays[f"store_{name}"] for name in Outcomes._fields))
     num = len(before.outcome)
@@ -178,3 +191,8 @@ def from_arrays(arrays: Mapping[str, np.ndarray], estimator: Estimator, stored: 
     order = (np.arange(num) + int(arrays["place"])) % max(1, num)
     state = receive(empty, Outcomes(*(part[order] for part in before)))
     return dataclasses.replace(state, received=int(arrays["received"]), waiting=float(arrays["waiting"]))
+
+
+def _read_frozen(arrays: Mapping[str, np.ndarray]) -> Frozen | None:
+    own = {name.removeprefix(_FROZEN): array for name, array in arrays.items() if name.startswith(_FROZEN)}
+    return frozen.from_arrays(own) if own else None

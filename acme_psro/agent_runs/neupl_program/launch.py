@@ -11,13 +11,15 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 
 from acme_psro.agent_runs import directory as run_directory
-from acme_psro.agent_runs import launch as agent_launch
+from acme_psro.agent_runs import program_jobs
 from acme_psro.agent_runs.neupl_program import population_files
 from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
 from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
 from acme_psro.system.executors.choose import make_executor
 from acme_psro.system.executors.placing import LOCAL, Placing
-from acme_psro.system.supervision import Event, Job, Retries, run_all
+from acme_psro.system.jobs import Event, Job
+from acme_psro.system.retries import Retries
+from acme_psro.system.supervision import run_all
 
 
 def run(
@@ -59,7 +61,7 @@ def run(
     run_all(
         [make_job(config, directory)],
         retries=retries,
-        hang_seconds=agent_launch.HANG_SECONDS,
+        hang_seconds=program_jobs.HANG_SECONDS,
         on_event=on_event,
         on_poll=poll,
         executor=make_executor(placing),
@@ -72,12 +74,12 @@ def make_job(config: NeuPLProgramConfig, directory: Path) -> Job:
     """Makes the job that runs the program; see `acme_psro.system.supervision`."""
     return Job(
         "program",
-        agent_launch.command_of("acme_psro.agent_runs.neupl_program.child", config.to_json(), directory),
+        program_jobs.command_of("acme_psro.agent_runs.neupl_program.child", config.to_json(), directory),
         is_done=functools.partial(is_done, config, directory),
-        failure=functools.partial(agent_launch.failure_of, directory),
+        failure=functools.partial(program_jobs.failure_of, directory),
         landmark=functools.partial(_landmark, directory),
         signs=functools.partial(run_directory.signs_of_life, directory, config.run),
-        environment=agent_launch.environment_of(config.learner_devices),
+        environment=program_jobs.environment_of(config.learner_devices),
         directory=directory,
         inputs=config.members.sink_files,
         marker=run_directory.FINISHED,
@@ -119,8 +121,11 @@ class _Watch:
         changed = path.stat().st_mtime_ns if path.exists() else None
         if changed == self.changed:
             return
-        self.changed = changed
         population = population_files.read(self.directory)
+        # On another machine's behalf, files may be written in any order.
+        if not all(file.path.exists() for file in population.fixed.values()):
+            return
+        self.changed = changed
         if population.epoch > self.epoch:
             self.epoch = population.epoch
             self.on_epoch(population)

@@ -24,6 +24,7 @@ from acme.utils import counting
 from acme_psro.agent_runs import directory as run_directory
 from acme_psro.agent_runs.neupl_program import exact_figures, parts
 from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
+from acme_psro.agent_runs.neupl_program.frozen import FixedPolicies
 from acme_psro.agent_runs.neupl_program.graph_node import GraphNode
 from acme_psro.agent_runs.neupl_program.matches import Matches
 from acme_psro.agent_runs.neupl_program.members import Members
@@ -99,16 +100,21 @@ class NeuPLLayout(AgentLayout):
             seeds = [int(utils.sample_uint32(each)) for each in others]
             networks = self._network_factory(spec)
             source = SharedVariables(variable_source)
-            _, graph = graph_node.get_graph()
+            served = graph_node.get_graph()
+            fixed = FixedPolicies(self._directory)
             probs = jax.jit(self._agent.make_core(networks).probs)
             sinks = read_sinks(config.members, name_game(config.game))
             opposing = {each: decoders.decode(sink, decoders.DECODERS) for each, sink in sinks.items()}
-            members = Members(config.game, probs, source.newest, graph, opposing)
+            members = Members(config.game, probs, source.newest, served.graph, opposing, fixed(served.fixed))
+
+            offered = served.epoch
 
             def report(played: Outcomes) -> None:
-                _, graph = graph_node.add_games(*played)
-                if not (graph == members.graph).all():
-                    games.offer(graph)
+                nonlocal offered
+                newest = graph_node.add_games(*played)
+                if newest.epoch != offered:
+                    games.offer(newest.graph, fixed(newest.fixed))
+                    offered = newest.epoch
 
             tournament = Tournament(
                 config.game, members, config.evaluation, config.evaluation_games, report, seeds[0]

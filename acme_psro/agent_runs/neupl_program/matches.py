@@ -9,13 +9,15 @@ Dimensions: `P` = 2 players, `N` members, `E` games, `n` games that begin.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from acme_psro.agent_runs.neupl_program.members import Members, make_contexts
+from acme_psro.agent_runs.neupl_program.members import Members, Policies, make_contexts
 from acme_psro.agent_runs.program.game_batches import FiniteGames
-from acme_psro.games.batched import GameBatch, Opponents, Steps
+from acme_psro.games.batch_policies import BatchOpponents
+from acme_psro.games.batched import GameBatch, Steps
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.members import share_of_learning
 from agents.core import Observation
@@ -77,7 +79,7 @@ class MatchBatch(GameBatch):
         self._share = np.zeros(0)
         own = members.policies()
         opponents = tuple(own if other != player else () for other in range(2))
-        super().__init__(game, player, num_games, Opponents(opponents, self._draw_pairs), seed)
+        super().__init__(game, player, num_games, BatchOpponents(opponents, self._draw_pairs), seed)
 
     @property
     def pairs(self) -> np.ndarray:
@@ -99,11 +101,8 @@ class MatchBatch(GameBatch):
 
     def _find_share(self) -> np.ndarray:
         """Returns `[N]`: the player's distribution over the members that learn by the newest graph."""
-        graph = self._members.graph
-        # The sink never learns.
-        is_fixed = np.zeros(graph.shape[:2], bool)
-        is_fixed[:, 0] = True
-        return share_of_learning(self._config, graph, is_fixed)[self._player]
+        members = self._members
+        return share_of_learning(self._config, members.graph, members.is_fixed)[self._player]
 
 
 class Matches:
@@ -142,7 +141,7 @@ class Matches:
         self._ends = np.cumsum(sizes)[:-1]
         self._members = members
         self._on_ended = on_ended
-        self._offered: np.ndarray | None = None
+        self._offered: tuple[np.ndarray, Policies] | None = None
         self.num_games = num_games
         nothing = self._sides[0].nothing
         self.nothing = _with_context(nothing, make_contexts(np.zeros(members.num_members), 0))
@@ -152,9 +151,12 @@ class Matches:
         """`[E, P]` int: the numbers of both players' members in the games that are played now."""
         return np.concatenate([side.pairs for side in self._sides])
 
-    def offer(self, graph: np.ndarray) -> None:
-        """Offers a new graph `[P, N, N]`, which new games use as soon as there is room for it."""
-        self._offered = graph
+    def offer(self, graph: np.ndarray, fixed: Policies = MappingProxyType({})) -> None:
+        """Offers a new graph `[P, N, N]` and policies of fixed members.
+
+        New games use them as soon as there is room for them.
+        """
+        self._offered = graph, fixed
 
     def reset(self) -> Observation:
         """Starts all games, see `GameBatch.reset`."""
@@ -166,7 +168,7 @@ class Matches:
         steps = [games.step(own) for games, own in zip(self._checked, parts, strict=True)]
         reward, last = (np.concatenate([each[field] for each in steps]) for field in (1, 2))
         if self._offered is not None and self._members.is_free(self.pairs):
-            self._members.renew(self._offered)
+            self._members.renew(*self._offered)
             self._offered = None
         if last.any():
             self._on_ended(int(last.sum()))

@@ -1,7 +1,8 @@
 """Policies of all members of both players in one network, for games that are simulated.
 
 A member is named by a number: its index, plus `N` for each later version of the graph that is still in use.
-Games that began with an earlier graph go on with their rows while new games get new ones.
+Games that began with an earlier graph go on with their rows while new games get new ones. Members that are
+fixed in a version play by policies of their own there.
 
 Dimensions: `P` = 2 players, `N` members, `V` = 2 versions of the graph, `n` states, `A` actions.
 """
@@ -15,12 +16,14 @@ from typing import Any
 import numpy as np
 
 from acme_psro.games import playing
-from acme_psro.games.batched import BatchPolicy
+from acme_psro.games.batch_policies import BatchPolicy
 from acme_psro.games.loading import load_game
 from acme_psro.policies.networks import round_up
 from agents.core import Observation
 
 VERSIONS = 2
+# Policies by player and index.
+Policies = Mapping[tuple[int, int], BatchPolicy]
 # Rows that the network is called with: as few as hold the states, so that it is compiled once for each.
 _BUCKETS = (16, 64, 256, 1024)
 
@@ -40,6 +43,7 @@ class Members:
       variables: returns the newest variables.
       graph: `[P, N, N]`, the first graph.
       sinks: the sinks' policies by player; those of other players play uniformly.
+      fixed: policies of the members that are fixed from the beginning, beside the sinks.
 
     Attributes:
       changes: number of times that the graph has changed.
@@ -52,8 +56,10 @@ class Members:
         variables: Callable[[], Any],
         graph: np.ndarray,
         sinks: Mapping[int, BatchPolicy] = MappingProxyType({}),
+        fixed: Policies = MappingProxyType({}),
     ) -> None:
         self._sinks = sinks
+        self._fixed = [dict(fixed)] * VERSIONS
         self._observe = playing.make_observe(load_game(game))
         self._probs = probs
         self._variables = variables
@@ -72,6 +78,15 @@ class Members:
         return np.asarray(self._graphs[self.version])
 
     @property
+    def is_fixed(self) -> np.ndarray:
+        """`[P, N]` bool: members that do not change any more by the newest graph, the sinks among them."""
+        mask = np.zeros(self.graph.shape[:2], bool)
+        mask[:, 0] = True
+        for member in self._fixed[self.version]:
+            mask[member] = True
+        return mask
+
+    @property
     def num_members(self) -> int:
         """Number of members of each player, `N`."""
         return self._num_members
@@ -88,12 +103,13 @@ class Members:
         """Returns True if games of members with these numbers leave room for a new graph."""
         return bool((np.asarray(numbers) // self._num_members == self.version).all())
 
-    def renew(self, graph: np.ndarray) -> None:
-        """Lets new games use another graph `[P, N, N]`.
+    def renew(self, graph: np.ndarray, fixed: Policies = MappingProxyType({})) -> None:
+        """Lets new games use another graph `[P, N, N]`, and these policies of fixed members.
 
         The graph before the present one is given up: see `is_free`.
         """
         self.changes += 1
+        self._fixed[self.version] = dict(fixed)
         self._graphs[self.version] = graph
 
     def rows(self, player: int, numbers: np.ndarray) -> np.ndarray:
@@ -121,8 +137,21 @@ class Members:
         if player in self._sinks and is_sink.any():
             own = [states[index] for index in np.flatnonzero(is_sink)]
             found[is_sink] = self._sinks[player](own, player)
+        for number in self._fixed_among(player, numbers):
+            places = np.flatnonzero(numbers == number)
+            policy = self._fixed[number // self._num_members][player, number % self._num_members]
+            found[places] = policy([states[place] for place in places], player)
         whole = found * legal
         return np.asarray(whole / whole.sum(axis=1, keepdims=True))
+
+    def _fixed_among(self, player: int, numbers: np.ndarray) -> list[int]:
+        """Returns those of a player's numbers, each once, whose members are fixed in their version."""
+        num = self._num_members
+        return [
+            number
+            for number in np.unique(numbers).tolist()
+            if (player, number % num) in self._fixed[number // num]
+        ]
 
     def _ask(self, info_state: np.ndarray, legal: np.ndarray, context: np.ndarray) -> np.ndarray:
         """Returns the network's answers `[n, A]`, from calls with one of a few numbers of rows."""
@@ -147,7 +176,7 @@ class Members:
     def __call__(
         self, numbers: Sequence[int], states: Sequence[Sequence[Any]], player: int
     ) -> list[np.ndarray]:
-        """Returns the answers of several members, see `acme_psro.games.batched.JointCall`."""
+        """Returns the answers of several members, see `acme_psro.games.batch_policies.JointCall`."""
         counts = [len(own) for own in states]
         flat = [state for own in states for state in own]
         whole = self.probabilities(flat, player, np.repeat(np.asarray(numbers), counts))

@@ -25,7 +25,7 @@ from acme_psro.oracles.base import NO_WORK, BestResponseTask, Response
 from acme_psro.policies.stored import PolicyFile, StoredPolicy
 from acme_psro.policies.tabular import Policy
 from acme_psro.system.executors.placing import LOCAL, Placing
-from acme_psro.system.supervision import Event
+from acme_psro.system.jobs import Event
 
 # The metric of responses that counts the games from which their payoffs are estimated.
 EVALUATION_GAMES = "evaluation_games"
@@ -62,6 +62,7 @@ class ProgramOracle(Epochs):
         payoffs, values = assess(self._tree, members, population.graph)
         self.record(population.graph, values)
         metrics = {"payoff_error": float(np.abs(payoffs - population.payoffs).mean())}
+        metrics |= self.freezing_metrics(population)
         return [
             response_of(
                 members[task.player], values, task.player, NO_WORK if index else counts, metrics, payoffs
@@ -105,7 +106,7 @@ class SampledProgramOracle(Epochs):
         graph, payoffs = population.graph, population.payoffs
         values = estimated_values(graph, payoffs)
         self.record(graph, values)
-        metrics = {EVALUATION_GAMES: float(population.evaluation_games)}
+        metrics = {EVALUATION_GAMES: float(population.evaluation_games)} | self.freezing_metrics(population)
         return [
             response_of(
                 tuple(

@@ -1,6 +1,7 @@
 """Populations of NeuPL as files: the network once, with the rows and the payoffs of all members.
 
-    population.npz                the newest population, written whole after each epoch
+    population.npz                the newest population, written whole after each epoch; it names the files of
+                                  fixed members, see `acme_psro.agent_runs.neupl_program.frozen`
     policies/player_P_KKKKK.npz   its members as stored policies, written when the program ends
 
 Dimensions: `P` = 2 players, `N` members.
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from acme_psro.agent_runs.neupl_program import frozen
 from acme_psro.agent_runs.neupl_program.members import make_contexts
 from acme_psro.oracles.base import NO_WORK, Counts
 from acme_psro.policies import decoders, stored
@@ -37,6 +39,7 @@ class NeuPLPopulation(NamedTuple):
       counts: the work done so far, evaluation games included.
       evaluation_games: the number of those among them from which payoffs are estimated.
       sinks: the sinks' policies by player; those of other players play uniformly.
+      fixed: the files of members that do not change any more, by player and index.
     """
 
     epoch: int
@@ -47,6 +50,12 @@ class NeuPLPopulation(NamedTuple):
     counts: Counts = NO_WORK
     evaluation_games: int = 0
     sinks: Mapping[int, StoredPolicy] = MappingProxyType({})
+    fixed: Mapping[tuple[int, int], PolicyFile] = MappingProxyType({})
+
+    @property
+    def num_frozen(self) -> int:
+        """The number of members that do not change any more, of the player who has fewer; the sink counts."""
+        return 1 + min(sum(each == player for each, _ in self.fixed) for player in range(2))
 
 
 def exists(directory: Path) -> bool:
@@ -63,6 +72,7 @@ def write(directory: Path, population: NeuPLPopulation) -> None:
     arrays = {_VARIABLE + name: array for name, array in population.variables.items()}
     arrays |= {"graph": population.graph, "payoffs": population.payoffs}
     about["sinks"] = {str(player): sink.about for player, sink in population.sinks.items()}
+    about["fixed"] = [[*place, file.path.name] for place, file in sorted(population.fixed.items())]
     for player, sink in population.sinks.items():
         arrays |= {f"{_sink(player)}{name}": array for name, array in sink.arrays.items()}
     stored.write(_file(directory), StoredPolicy(about, arrays))
@@ -86,17 +96,27 @@ def read(directory: Path) -> NeuPLPopulation:
         arrays["graph"],
         arrays["payoffs"],
         Counts(**about["counts"]),
-        # Populations of earlier versions do not have these two.
+        # Populations of earlier versions do not have these.
         about.get("evaluation_games", 0),
         {
             int(player): StoredPolicy(sink, _begin_with(arrays, _sink(int(player))))
             for player, sink in about.get("sinks", {}).items()
         },
+        {
+            (player, index): PolicyFile(frozen.place(Path(directory), name))
+            for player, index, name in about.get("fixed", [])
+        },
     )
 
 
 def member(population: NeuPLPopulation, player: int, index: int) -> StoredPolicy:
-    """Returns a member as a stored policy: the network with the member's context, or the sink."""
+    """Returns a member as a stored policy: the network with the member's context, or the sink.
+
+    Raises:
+      StoredPolicyError: the file of a fixed member is lost or damaged.
+    """
+    if (player, index) in population.fixed:
+        return frozen.read(population.fixed[player, index])
     if index == 0:
         return population.sinks.get(player, decoders.uniform(population.about["game"], player))
     context = make_contexts(population.graph[player, index], player)

@@ -1,4 +1,4 @@
-"""Entry point of the child process that runs a Launchpad program. `acme_psro.agent_runs.launch` starts it.
+"""Entry point of the child process that runs a Launchpad program, see `acme_psro.agent_runs.program_jobs`.
 
 If the configuration is refused, the reason goes to standard error. All later output goes to `program.log`.
 """
@@ -29,6 +29,7 @@ from acme_psro.agent_runs.child_process import end_with_parent, log_to, make_or_
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.parts import make_parts
 from acme_psro.agent_runs.program import layout, snapshots, starts
+from acme_psro.system.jobs import LOST_A_PART
 
 # A node that is asked to stop ends within ten seconds. With an equally short time here, Launchpad would kill
 # this process together with its nodes.
@@ -42,7 +43,8 @@ _REQUEST_SECONDS = 2.0
 def main(config_json: str, directory: Path) -> None:
     """Builds and runs the program, and then exits.
 
-    The exit code is 0 if the program stopped itself, 1 if it failed, and 2 if the configuration is refused.
+    The exit code is 0 if the program stopped itself, 1 if it failed, 2 if the configuration is refused, and
+    `LOST_A_PART` if one of its processes was killed.
 
     Args:
       config_json: configuration of the run, as JSON.
@@ -68,7 +70,7 @@ def begin() -> None:
 
 
 def run_and_exit(made: lp.Program, launch_type: str, directory: Path) -> NoReturn:
-    """Runs a program to its end, and exits with 0 if it stopped itself, and with 1 if it failed.
+    """Runs a program to its end, and exits with the code that `wait` returns, or 1 if it cannot run.
 
     Args:
       made: the program; the node labelled "learner" may use accelerators.
@@ -106,8 +108,10 @@ def wait(manager: Any, directory: Path) -> int:
       directory: output directory of the run.
 
     Returns:
-      0, or 1 if a node ended although it was not asked to stop.
+      0, or if a node ended although it was not asked to stop: 1 if any node has failed, and `LOST_A_PART` if
+      none has, so that one was killed.
     """
+    code = 0
     try:
         manager.wait(return_on_first_completed=True)
         asked = manager.stop_event().wait(_REQUEST_SECONDS)
@@ -115,10 +119,12 @@ def wait(manager: Any, directory: Path) -> int:
         traceback.print_exc()
         asked = False
     if not asked:
+        # Nodes write down why they fail.
+        code = LOST_A_PART if run_directory.read_failure(directory) is None else 1
         run_directory.write_failure(directory, RuntimeError("a process of the program ended unexpectedly"))
         os.kill(os.getpid(), signal.SIGTERM)
     manager.wait(raise_error=False)
-    return 0 if asked else 1
+    return code
 
 
 def bound_stopping(stopping: threading.Event) -> None:

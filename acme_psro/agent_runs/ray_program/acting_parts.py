@@ -9,7 +9,7 @@ from typing import Any
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.ray_program.actor import Actor
 from acme_psro.agent_runs.ray_program.nodes import Nodes
-from acme_psro.system.supervision import Retries
+from acme_psro.system.retries import Ends, Retries
 
 
 class LostActorError(RuntimeError):
@@ -22,7 +22,7 @@ class _Slot:
     Attributes:
       number: number of the actor.
       attempt: how often the actor was replaced.
-      failures: how often in a row it was lost before it sent anything.
+      ends: how often in a row it was lost, or failed at its start, before it sent anything.
       due: earliest time of the next start, on the monotonic clock.
       messages: number of messages that the learner had when the actor was started.
       running: the call that acts until the end of the run; None while no actor runs.
@@ -31,7 +31,7 @@ class _Slot:
     def __init__(self, number: int) -> None:
         self.number = number
         self.attempt = -1
-        self.failures = 0
+        self.ends = Ends()
         self.due = 0.0
         self.messages = 0
         self.running: Any = None
@@ -99,13 +99,14 @@ class Actors:
             # The run has ended, so that no other actor is wanted.
             slot.due = float("inf")
         except ray.exceptions.RayActorError as error:
-            slot.failures = 1 if messages > slot.messages else slot.failures + 1
+            before = Ends() if messages > slot.messages else slot.ends
+            slot.ends = before.add(is_loss=not error.actor_init_failed)
             reason = " ".join(str(error).split())
-            if slot.failures > self._retries.most:
+            if self._retries.give_up(slot.ends) is not None:
                 raise LostActorError(
-                    f"actor {slot.number} was lost {slot.failures} times: {reason}"
+                    f"actor {slot.number} was lost {sum(slot.ends)} times: {reason}"
                 ) from None
-            wait = self._retries.wait(slot.failures)
+            wait = self._retries.wait(sum(slot.ends))
             slot.due = time.monotonic() + wait
             print(f"actor {slot.number} was lost and is replaced in {wait:g} s: {reason}", flush=True)
         slot.running = None

@@ -14,7 +14,7 @@ from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.export import make_core
 from acme_psro.agent_runs.program.game_batches import FiniteGames
 from acme_psro.agent_runs.ray_program.messages import Experience, Leaves
-from acme_psro.agent_runs.ray_program.travelling import Opponents, make_games
+from acme_psro.agent_runs.ray_program.travelling import PackedOpponents, make_games
 from agents.core import AgentCore, Observation
 from agents.episode_statistics import EpisodeStatistics
 
@@ -33,7 +33,7 @@ class Actor:
     """
 
     def __init__(
-        self, config: AgentRunConfig, number: int, attempt: int, opponents: Opponents | None
+        self, config: AgentRunConfig, number: int, attempt: int, opponents: PackedOpponents | None
     ) -> None:
         self._config, self._number, self._attempt = config, number, attempt
         self._opponents = opponents

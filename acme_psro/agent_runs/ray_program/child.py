@@ -1,4 +1,4 @@
-"""Entry point of the child process that drives a program on Ray. `acme_psro.agent_runs.launch` starts it.
+"""Entry point of the child process that drives a program on Ray, see `acme_psro.agent_runs.program_jobs`.
 
 If the configuration or the cluster is refused, the reason goes to standard error. All later output goes to
 `program.log`.
@@ -22,7 +22,9 @@ from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.export import make_core
 from acme_psro.agent_runs.program import starts
 from acme_psro.agent_runs.ray_program.nodes import connected
+from acme_psro.system.executors import losses
 from acme_psro.system.executors.placing import Placing
+from acme_psro.system.jobs import BAD_INPUT, LOST_A_PART
 
 # Time to leave the cluster in good order.
 _LEAVING_SECONDS = 10.0
@@ -31,7 +33,8 @@ _LEAVING_SECONDS = 10.0
 def main(config_json: str, directory: Path, placing_json: str) -> None:
     """Runs the program, and then exits.
 
-    The exit code is 0 if the program has finished, 1 if it failed, and 2 if the configuration is refused.
+    The exit code is 0 if the program has finished, 1 if it failed, 2 if the configuration is refused, and
+    `LOST_A_PART` if a part of it was lost.
 
     Args:
       config_json: configuration of the run, as JSON.
@@ -44,7 +47,12 @@ def main(config_json: str, directory: Path, placing_json: str) -> None:
     placing = Placing(**json.loads(placing_json))
     make_or_refuse(lambda: check(config), on_cpu=True)
     place = connected(config, placing)
-    nodes = make_or_refuse(place.__enter__, on_cpu=True)
+    was_lost = run_directory.read_failure(directory) is not None
+    try:
+        nodes = make_or_refuse(place.__enter__, on_cpu=True)
+    except SystemExit:
+        # The cluster had room before a machine was lost, and may have it again.
+        sys.exit(LOST_A_PART if was_lost else BAD_INPUT)
     # A Ray of this machine's own is asked to end at the same time, so that nothing more can be saved.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1) if placing.is_remote else os._exit(1))
     code = 0
@@ -60,8 +68,11 @@ def main(config_json: str, directory: Path, placing_json: str) -> None:
         code = 1
     except Exception as error:
         traceback.print_exc()
+        code = LOST_A_PART if losses.is_loss(error) else 1
+        if code == LOST_A_PART:
+            # Ray's own message is many lines about addresses and numbers of processes.
+            error = RuntimeError(f"a part of the program {losses.describe(error)}")
         run_directory.write_failure(directory, error)
-        code = 1
     # Without its head, a cluster answers nothing. What is left of the program ends with this process anyway.
     leaving = threading.Thread(target=place.__exit__, args=(None, None, None), daemon=True)
     leaving.start()

@@ -16,7 +16,7 @@ from acme_psro.agent_runs.export import make_core
 from acme_psro.agent_runs.program.game_batches import FiniteGames
 from acme_psro.agent_runs.ray_program.actor import Policy
 from acme_psro.agent_runs.ray_program.messages import Leaves
-from acme_psro.agent_runs.ray_program.travelling import Opponents, make_games, unpacked
+from acme_psro.agent_runs.ray_program.travelling import PackedOpponents, make_games, unpacked
 from agents.core import Observation
 
 # Random stream of evaluations.
@@ -33,7 +33,7 @@ class Evaluator:
       opponents: the run's opponents, or None if they play uniformly.
     """
 
-    def __init__(self, config: AgentRunConfig, opponents: Opponents | None) -> None:
+    def __init__(self, config: AgentRunConfig, opponents: PackedOpponents | None) -> None:
         self._config, self._opponents = config, opponents
 
     @functools.cached_property
@@ -50,7 +50,7 @@ class Evaluator:
 
 
 def make_evaluation(
-    config: AgentRunConfig, opponents: Opponents | None
+    config: AgentRunConfig, opponents: PackedOpponents | None
 ) -> Callable[[Leaves], dict[str, float]]:
     """Makes the function from the leaves of variables to the columns that describe their policy.
 

@@ -57,7 +57,7 @@ class Limits:
 
 
 def make_limits(replay: ReplayConfig) -> Limits:
-    """Makes the limits of a replay, the same as those of its table in Reverb where messages allow it."""
+    """Makes the limits of a replay, the same as those of its table in Reverb as far as messages allow."""
     tolerance = replay.samples_per_insert_tolerance_rate
     if math.isinf(tolerance):
         return Limits(replay.samples_per_insert, replay.min_replay_size, math.inf)

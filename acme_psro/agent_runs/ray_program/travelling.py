@@ -13,10 +13,10 @@ from acme_psro.agent_runs.program.game_batches import FiniteGames, make_game_bat
 from acme_psro.system import bundles
 
 # A bundle of the opponents' directory.
-Opponents = bytes
+PackedOpponents = bytes
 
 
-def pack(config: AgentRunConfig) -> Opponents | None:
+def pack(config: AgentRunConfig) -> PackedOpponents | None:
     """Returns the files of the run's opponents, or None if they play uniformly.
 
     Args:
@@ -30,7 +30,7 @@ def pack(config: AgentRunConfig) -> Opponents | None:
 
 
 @contextlib.contextmanager
-def unpacked(config: AgentRunConfig, opponents: Opponents | None) -> Iterator[AgentRunConfig]:
+def unpacked(config: AgentRunConfig, opponents: PackedOpponents | None) -> Iterator[AgentRunConfig]:
     """Writes opponents to a temporary directory, which is removed at the end of the context.
 
     Args:
@@ -52,7 +52,7 @@ def unpacked(config: AgentRunConfig, opponents: Opponents | None) -> Iterator[Ag
 
 
 def make_games(
-    config: AgentRunConfig, opponents: Opponents | None, seed: int, num_games: int, trembling: bool
+    config: AgentRunConfig, opponents: PackedOpponents | None, seed: int, num_games: int, trembling: bool
 ) -> FiniteGames:
     """Makes games of the run against opponents that have travelled.
 

@@ -16,8 +16,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from acme_psro.games import rollout
+from acme_psro.games import device_moves, rollout
 from acme_psro.games.compiled import CompiledGame
+from acme_psro.games.device_arrays import GameArrays
+from acme_psro.games.device_moves import Games
+from acme_psro.games.profiles import Profiles, cumulative
 from acme_psro.oracles.device.ring import Ring, add
 from agents.core import AgentCore, Observation, Transition, join
 
@@ -46,7 +49,7 @@ class TrainingTask(NamedTuple):
     """
 
     role: Role
-    profiles: rollout.Profiles
+    profiles: Profiles
     members: jax.Array
     decision_weights: jax.Array
     hull: jax.Array | None = None
@@ -83,18 +86,18 @@ class Experience(NamedTuple):
       episodes: `[]` int32, the number of finished games.
     """
 
-    games: rollout.Games
+    games: Games
     buffer: Ring
     episodes: jax.Array
 
 
-def observe(game: rollout.GameArrays, infoset: jax.Array, context: jax.Array) -> Observation:
+def observe(game: GameArrays, infoset: jax.Array, context: jax.Array) -> Observation:
     """Returns the observations of movers at information states `[B]` with contexts `[B, C]`."""
     chex.assert_rank([infoset, context], [1, 2])
     return Observation(game.info_state[infoset], game.legal_actions[infoset], context)
 
 
-def observe_all(game: rollout.GameArrays, infoset: jax.Array, contexts: jax.Array) -> Observation:
+def observe_all(game: GameArrays, infoset: jax.Array, contexts: jax.Array) -> Observation:
     """Returns `[M * B, ..]`: each member's observations at information states `[B]`, member by member."""
     return observe(game, jnp.tile(infoset, len(contexts)), jnp.repeat(contexts, len(infoset), axis=0))
 
@@ -116,7 +119,7 @@ class _OwnRows:
         self.most = max(rows.stop - rows.start for rows in slices)
         self._last = compiled.num_rows - 1
 
-    def observe(self, game: rollout.GameArrays, role: Role) -> Observation:
+    def observe(self, game: GameArrays, role: Role) -> Observation:
         """Returns `[M * most, ..]`, padded with information states that are not the player's."""
         infoset = jnp.minimum(self.first[role.player] + jnp.arange(self.most), self._last)
         return observe_all(game, infoset, role.contexts)
@@ -130,7 +133,7 @@ class _OwnRows:
 Choose = Callable[[Role, Any, jax.Array, jax.Array, jax.Array | None], jax.Array]
 
 
-def make_choice(compiled: CompiledGame, game: rollout.GameArrays, core: AgentCore, num_envs: int) -> Choose:
+def make_choice(compiled: CompiledGame, game: GameArrays, core: AgentCore, num_envs: int) -> Choose:
     """Returns (role, agent's variables, key, information states `[B]`, members) -> actions `[B]`.
 
     Members are `[B]`, or None if there is only one. If a player's information states, counted once for every
@@ -141,7 +144,7 @@ def make_choice(compiled: CompiledGame, game: rollout.GameArrays, core: AgentCor
     def by_table(
         role: Role, variables: Any, key: jax.Array, infoset: jax.Array, member: jax.Array | None
     ) -> jax.Array:
-        behaviour = rollout.cumulative(core.behaviour(variables, own.observe(game, role)))
+        behaviour = cumulative(core.behaviour(variables, own.observe(game, role)))
         # Inverse transform sampling: the action is the number of cumulative probabilities up to `uniform`.
         uniform = jax.random.uniform(key, (infoset.shape[0], 1))
         # Out of range if another player is to move; that action is not the agent's, and is ignored.
@@ -163,7 +166,7 @@ def make_choice(compiled: CompiledGame, game: rollout.GameArrays, core: AgentCor
 
 
 def make_batching(
-    compiled: CompiledGame, game: rollout.GameArrays, batch_size: int
+    compiled: CompiledGame, game: GameArrays, batch_size: int
 ) -> Callable[[Role, Item], Transition]:
     """Returns (role, item) -> transitions.
 
@@ -201,7 +204,7 @@ def make_batching(
 Act = Callable[[TrainingTask, Any, Experience, jax.Array], Experience]
 
 
-def make_acting(compiled: CompiledGame, game: rollout.GameArrays, core: AgentCore, num_envs: int) -> Act:
+def make_acting(compiled: CompiledGame, game: GameArrays, core: AgentCore, num_envs: int) -> Act:
     """Returns (task, agent's state, experience, key) -> experience after one decision in every game.
 
     Rewards are divided by the game's largest return, so that learning rates fit every game.
@@ -223,7 +226,7 @@ def make_acting(compiled: CompiledGame, game: rollout.GameArrays, core: AgentCor
         # In a game that ends here, `onward` is already the next game. Its information state is stored as the
         # next one, but with discount 0, so that it never counts.
         onward, outcome = rollout.step(game, task.profiles, player, games, action, step_key)
-        deciding = rollout.deciding(game, player, games)
+        deciding = device_moves.deciding(game, player, games)
         item = Item(
             infoset=infoset,
             action=action,

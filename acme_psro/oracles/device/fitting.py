@@ -12,10 +12,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from acme_psro.games import rollout
+from acme_psro.games.device_arrays import GameArrays
 from acme_psro.games.tree import GameTree
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.oracles.device.experience import Item, Role, make_batching, observe_all
-from acme_psro.oracles.device.training import DeviceConfig, Snapshot
+from acme_psro.oracles.device.training import Snapshot
 from agents.core import AgentCore, Metrics
 
 
@@ -48,7 +49,7 @@ class Fitted(NamedTuple):
 Fit = Callable[[jax.Array, jax.Array, Lesson], Fitted]
 
 
-def make_fit(tree: GameTree, game: rollout.GameArrays, core: AgentCore, config: DeviceConfig) -> Fit:
+def make_fit(tree: GameTree, game: GameArrays, core: AgentCore, config: DeviceConfig) -> Fit:
     """Returns fit(key, player `[]` int32, lesson) -> Fitted.
 
     The function is pure, to be vmapped over tasks and jitted.

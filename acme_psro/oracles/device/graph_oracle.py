@@ -24,12 +24,14 @@ from acme_psro.meta_game.on_graph import returns_against
 from acme_psro.meta_game.payoffs import value
 from acme_psro.oracles.asking import Results
 from acme_psro.oracles.base import BestResponseTask, Response
+from acme_psro.oracles.device.averages import average_policy
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.oracles.device.lane_oracle import LaneOracle
 from acme_psro.oracles.device.lanes import Lane
 from acme_psro.oracles.device.on_policy import RolloutAgent, make_agent_train
 from acme_psro.oracles.device.oracle import settle
 from acme_psro.oracles.device.trainers import count_work, make_lanes
-from acme_psro.oracles.device.training import DeviceConfig, MakeAgent, OpponentProfiles, Trained
+from acme_psro.oracles.device.training import MakeAgent, OpponentProfiles, Trained
 from acme_psro.policies.meta_strategy import require_product
 from acme_psro.policies.on_graph import GraphPolicy, make_graph_policy, stack_tables
 
@@ -60,9 +62,12 @@ class GraphOracle(LaneOracle[GraphPolicy]):
       tolerance: a response is kept if it gains more than this over the mixture.
       most_policies: the largest number of policies that a population will have, to which opponents are
         padded, so that nothing is compiled again as populations grow.
+      falls_back: True if a response that keeps its probabilities and gains nothing is replaced by its most
+        probable actions, if these gain.
 
     Raises:
-      ValueError: the game has not two players, or the configuration keeps games.
+      ValueError: the game has not two players, or the configuration keeps games, is one of trees, or does
+        not fit the agent.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class GraphOracle(LaneOracle[GraphPolicy]):
         config: DeviceConfig,
         tolerance: float,
         most_policies: int,
+        falls_back: bool = False,
     ) -> None:
         if graph.num_players != 2:
             raise ValueError(
@@ -84,8 +90,11 @@ class GraphOracle(LaneOracle[GraphPolicy]):
             )
         self._graph, self._config, self._tolerance = graph, config, tolerance
         self._most, self.lanes_alone = most_policies, config.lanes_alone
+        self._falls_back = falls_back and config.stochastic_responses
         if config.diversity:
             raise ValueError("diversity needs a game that compiles to a tree: set device.diversity to 0.")
+        if config.self_play and not isinstance(agent, RolloutAgent):
+            raise ValueError("device.self_play needs --agent=ppo or --agent=mmd, which learn in self-play.")
         self._train = make_agent_train(graph, agent, config)
 
     def train_lane(self, lane: Lane) -> Trained:
@@ -116,6 +125,8 @@ class GraphOracle(LaneOracle[GraphPolicy]):
             trained: Trained = yield make_lanes(train_key, players, tuple(material))
             for lane, task in enumerate(lanes):
                 responses[task] = self._improve(tasks[task], present[task], responses[task], trained, lane)
+            if self._config.self_play:
+                responses = self._add_beside(tasks, responses, trained, lanes)
             # Exact gains of best responses are unknown here, so that only failures are trained again.
             if all(response.policy is not None for response in responses):
                 break
@@ -146,10 +157,25 @@ class GraphOracle(LaneOracle[GraphPolicy]):
         self, task: Task, present: float, response: Response[GraphPolicy], trained: Trained, lane: int
     ) -> Response[GraphPolicy]:
         """Returns the response after one more training, that of a lane: the best snapshot, if it gains."""
-        rows = self._graph.rows_of(task.player)
         response = dataclasses.replace(response, counts=response.counts + count_work(trained, lane))
+        response = self._choose(task, present, response, trained, lane, self._config.stochastic_responses)
+        if response.policy is None and self._falls_back:
+            response = self._choose(task, present, response, trained, lane, False)
+        return response
+
+    def _choose(
+        self,
+        task: Task,
+        present: float,
+        response: Response[GraphPolicy],
+        trained: Trained,
+        lane: int,
+        is_stochastic: bool,
+    ) -> Response[GraphPolicy]:
+        """Returns the better one of a response and the best snapshot of a lane, of one kind."""
+        rows = self._graph.rows_of(task.player)
         probs = np.asarray(trained.probs)[lane, :, 0, rows]
-        tables = settle(probs, self._graph.legal_actions[rows], self._config.stochastic_responses)
+        tables = settle(probs, self._graph.legal_actions[rows], is_stochastic)
         policies = tuple(make_graph_policy(self._graph, task.player, table) for table in tables)
         earned = returns_against(self._graph, task.player, policies, task.populations, task.meta_strategy)
         for policy, gain in zip(policies, (earned[task.player] - present).tolist(), strict=True):
@@ -158,6 +184,26 @@ class GraphOracle(LaneOracle[GraphPolicy]):
                 kept = policy if gain > self._tolerance else None
                 response = dataclasses.replace(response, gain=gain, policy=kept, metrics=metrics)
         return response
+
+    def _add_beside(
+        self,
+        tasks: Sequence[Task],
+        responses: Sequence[Response[GraphPolicy]],
+        trained: Trained,
+        lanes: Sequence[int],
+    ) -> list[Response[GraphPolicy]]:
+        """Returns the responses with the averages of what learned beside the other players' ones."""
+        found: dict[int, tuple[GraphPolicy, ...]] = {}
+        for lane, task in enumerate(lanes):
+            player = 1 - tasks[task].player
+            response, beside = np.moveaxis(np.asarray(trained.probs[lane], np.float64), 1, 0)
+            both = [settle(each, self._graph.legal_actions, True) for each in (beside, response)]
+            policy = make_graph_policy(self._graph, player, average_policy(self._graph, player, *both))
+            found[player] = (*found.get(player, ()), policy)
+        return [
+            dataclasses.replace(response, others=found[task.player])
+            for task, response in zip(tasks, responses, strict=True)
+        ]
 
 
 def _present_return(task: Task) -> float:

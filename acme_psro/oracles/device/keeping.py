@@ -8,18 +8,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from acme_psro.games import rollout, traverse
+from acme_psro.games import traverse
+from acme_psro.games.device_arrays import GameArrays
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.asking import Results
 from acme_psro.oracles.base import NO_WORK, Counts
-from acme_psro.oracles.device import kept_games
+from acme_psro.oracles.device import kept_games, node_play
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.oracles.device.experience import Item
 from acme_psro.oracles.device.fitting import Fitted, Lesson, make_fit
 from acme_psro.oracles.device.kept_games import Outcomes
 from acme_psro.oracles.device.lanes import Lane
+from acme_psro.oracles.device.node_play import NodePlay
 from acme_psro.oracles.device.population_start import begin, leave, stack, unstack
 from acme_psro.oracles.device.trainers import Attempt, Question, make_lanes
-from acme_psro.oracles.device.training import DeviceConfig
 from agents.core import AgentCore
 
 # Rewards are divided by their own spread, or by this share of the game's largest return if that is more.
@@ -42,9 +44,7 @@ class KeepingTrainer:
       games: the games so far. It changes with every training, and may be replaced.
     """
 
-    def __init__(
-        self, tree: GameTree, game: rollout.GameArrays, core: AgentCore, config: DeviceConfig
-    ) -> None:
+    def __init__(self, tree: GameTree, game: GameArrays, core: AgentCore, config: DeviceConfig) -> None:
         self.games = kept_games.no_games(tree)
         self._tree, self._game, self._core, self._config = tree, game, core, config
         self._outcomes = [kept_games.find_outcomes(tree, player) for player in range(tree.num_players)]
@@ -61,11 +61,6 @@ class KeepingTrainer:
         self, key: jax.Array, lanes: Sequence[Question], doublings: int
     ) -> Generator[Lane, Results, list[Attempt]]:
         """Returns a generator of the lanes' trainings, see `acme_psro.oracles.device.trainers.Trainer`."""
-        if any(lane.joint_play is not None for lane in lanes):
-            raise ValueError(
-                "games are kept for opponents who draw their policies independently: set "
-                "games_per_response to 0."
-            )
         fit_key, play_key = jax.random.split(key)
         rng = np.random.default_rng(np.asarray(jax.random.key_data(play_key)))
         num = min(self._config.games_per_response * 2**doublings, self._config.max_games_per_response)
@@ -88,15 +83,15 @@ class KeepingTrainer:
 
     def _play(self, question: Question, num: int, rng: np.random.Generator) -> Counts:
         """Plays games against the opponents in question, keeps them and returns the work."""
-        table = self._exploring(question)
-        ends = kept_games.play(self._tree, table, num, rng)
+        played = self._exploring(question)
+        ends = kept_games.play(self._tree, played, num, rng)
         own = self._tree.player == question.player
         before = self.games.visits[own].sum()
-        self.games = kept_games.keep(self._tree, self.games, table, ends)
+        self.games = kept_games.keep(self._tree, self.games, played, ends)
         return Counts(num, int(self.games.visits[own].sum() - before))
 
-    def _exploring(self, question: Question) -> np.ndarray:
-        """Returns `[I, A]`: the opponents, who tremble at times, and an explorer in the player's place."""
+    def _exploring(self, question: Question) -> NodePlay:
+        """Returns the play of the opponents, who tremble at times, and of an explorer for the player."""
         share = self._config.trembles
         others = (1 - share) * question.plan + share * question.average
         table = traverse.behaviour(self._tree, others)
@@ -104,16 +99,27 @@ class KeepingTrainer:
         uniform = traverse.realisation_plan(self._tree, self._tree.uniform_policy())
         # Half of an explorer's games go where its own policies go.
         table[rows] = traverse.behaviour(self._tree, (uniform + question.average) / 2)[rows]
-        return table
+        if question.joint_play is None:
+            return node_play.by_table(self._tree, table)
+        return node_play.against(self._tree, self._others(question, share), table, question.player)
+
+    def _others(self, question: Question, share: float) -> np.ndarray:
+        """Returns `[N]`: the opponents' contribution to reaching nodes if they tremble so often."""
+        player = question.player
+        if question.joint_play is None:
+            plan = (1 - share) * question.plan + share * question.average
+            return node_play.independent_others(self._tree, plan, player)
+        # Opponents who draw their policies together tremble together too.
+        together = node_play.coordinated_others(self._tree, question.joint_play, player)
+        average = node_play.independent_others(self._tree, question.average, player)
+        return (1 - share) * together + share * average
 
     def _teach(self, question: Question, rng: np.random.Generator) -> tuple[Lesson, float]:
         """Returns a lesson, and the effective number of decisions behind it."""
         config, outcomes = self._config, self._outcomes[question.player]
         share = config.trembles * config.tremble_weight
-        wanted = ((1 - config.trembles) * question.plan + share * question.average) / (
-            1 - config.trembles + share
-        )
-        weighed = kept_games.weigh(self._tree, outcomes, self.games, wanted, question.player)
+        others = self._others(question, share / (1 - config.trembles + share))
+        weighed = kept_games.weigh(self._tree, outcomes, self.games, others, question.player)
         mixture = traverse.behaviour(self._tree, question.plan)
         reward = kept_games.subtract_mixture(self._tree, outcomes, weighed, mixture, question.player)
         items = self._items(outcomes, weighed.weight, reward)

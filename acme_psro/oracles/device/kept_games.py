@@ -10,8 +10,7 @@ rendering"): weights are bounded where the newest games are played against the n
 With perfect recall, the learner's own moves before a decision say nothing about the hidden state. So their
 weight is free to choose, and any exploring play may be kept.
 
-Dimensions: `N` nodes, `S` sequences, `I` information states, `A` actions, `P` players; `M` outcomes of one
-player's decisions.
+Dimensions: `N` nodes, `I` information states, `A` actions; `M` outcomes of one player's decisions.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ import numpy as np
 
 from acme_psro.games import traverse
 from acme_psro.games.tree import TERMINAL, GameTree
+from acme_psro.oracles.device.node_play import NodePlay
 
 # Information states that are rarely reached decide little but must be learned too: a decision's share is the
 # square root of how often it comes up.
@@ -87,11 +87,10 @@ def no_games(tree: GameTree) -> KeptGames:
     return KeptGames(np.zeros(tree.num_nodes), np.zeros(tree.num_nodes))
 
 
-def play(tree: GameTree, table: np.ndarray, num: int, rng: np.random.Generator) -> np.ndarray:
-    """Plays games in which all players follow a table `[I, A]`; returns `[num]` int, their last nodes."""
-    probability = _move_probabilities(tree, table)
+def play(tree: GameTree, played: NodePlay, num: int, rng: np.random.Generator) -> np.ndarray:
+    """Plays games; returns `[num]` int, their last nodes."""
     # Children are contiguous and their probabilities sum to 1, so that one search serves all nodes.
-    sums = np.cumsum(probability)
+    sums = np.cumsum(played.moves)
     node = np.zeros(num, np.int64)
     live = np.arange(num)
     while True:
@@ -100,23 +99,13 @@ def play(tree: GameTree, table: np.ndarray, num: int, rng: np.random.Generator) 
             return node
         first = tree.first_child[node[live]].astype(np.int64)
         last = first + tree.num_children[node[live]] - 1
-        before = sums[first] - probability[first]
+        before = sums[first] - played.moves[first]
         drawn = np.searchsorted(sums, before + rng.random(len(live)), side="right")
         node[live] = np.clip(drawn, first, last)
 
 
-def _move_probabilities(tree: GameTree, table: np.ndarray) -> np.ndarray:
-    """Returns `[N]`: the probability of the move into each node; 0 at the root."""
-    probability = tree.probability.copy()
-    moved = np.flatnonzero(tree.player[tree.parent] >= 0)
-    infoset = tree.infoset[tree.parent[moved]]
-    probability[moved] = table[infoset, tree.action_of_slot[infoset, tree.slot[moved]]]
-    probability[0] = 0.0
-    return probability
-
-
-def keep(tree: GameTree, games: KeptGames, table: np.ndarray, ends: np.ndarray) -> KeptGames:
-    """Returns the memory with more games: those that ended at nodes `ends`, played by a table `[I, A]`."""
+def keep(tree: GameTree, games: KeptGames, played: NodePlay, ends: np.ndarray) -> KeptGames:
+    """Returns the memory with more games: those that were played so, and ended at nodes `ends`."""
     visits = np.bincount(ends, minlength=tree.num_nodes).astype(np.float64)
     # From the deepest nodes up, so that the counts of children are complete when they are added.
     for start, stop in zip(tree.depth_offsets[-2:0:-1], tree.depth_offsets[:1:-1], strict=True):
@@ -124,8 +113,7 @@ def keep(tree: GameTree, games: KeptGames, table: np.ndarray, ends: np.ndarray) 
         low = int(parents.min())
         sums = np.bincount(parents - low, visits[start:stop])
         visits[low : low + len(sums)] += sums
-    reach = np.prod(traverse.realisation_plan(tree, table)[tree.sequences], axis=1)
-    return KeptGames(games.visits + visits, games.expected + len(ends) * reach)
+    return KeptGames(games.visits + visits, games.expected + len(ends) * played.reach)
 
 
 def find_outcomes(tree: GameTree, player: int) -> Outcomes:
@@ -153,19 +141,18 @@ def find_outcomes(tree: GameTree, player: int) -> Outcomes:
     return Outcomes(now, action[nodes][first], following, ends, nodes, of_node.ravel(), reward[nodes])
 
 
-def weigh(tree: GameTree, outcomes: Outcomes, games: KeptGames, plan: np.ndarray, player: int) -> Weighed:
+def weigh(tree: GameTree, outcomes: Outcomes, games: KeptGames, others: np.ndarray, player: int) -> Weighed:
     """Returns the weights of a player's outcomes against certain opponents.
 
     Args:
       tree: the compiled game.
       outcomes: the player's.
       games: at least some of them against these opponents.
-      plan: `[S]`, the realisation plan of all players. The player's own part is not used.
+      others: `[N]`, their contribution to the probability of reaching each node.
       player: the player who learns.
     """
     nodes = outcomes.nodes
-    others = [other for other in range(tree.num_players) if other != player]
-    wanted = np.prod(plan[tree.sequences[nodes][:, others]], axis=1)
+    wanted = others[nodes]
     own = traverse.realisation_plan(tree, tree.uniform_policy())[tree.sequences[nodes, player]]
     visits, expected = games.visits[nodes], games.expected[nodes]
     # Rounding may lead a game to a node that its players never choose.

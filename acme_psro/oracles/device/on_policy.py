@@ -11,14 +11,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from acme_psro.games import rollout
+from acme_psro.games.device_arrays import make_arrays
 from acme_psro.games.graph import GameGraph
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.asking import Results
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.oracles.device.experience import observe
 from acme_psro.oracles.device.lanes import Lane
 from acme_psro.oracles.device.trainers import Attempt, Question, make_training_against, train_against
-from acme_psro.oracles.device.training import DeviceConfig, MakeAgent, Train, Trained, make_train
+from acme_psro.oracles.device.training import MakeAgent, Train, Trained, make_train
 
 
 class RolloutAgent(NamedTuple):
@@ -42,7 +43,7 @@ def make_agent_train(
     """
     if isinstance(agent, RolloutAgent):
         return agent.make_train(compiled, config)
-    game = rollout.make_arrays(compiled)
+    game = make_arrays(compiled)
     example = observe(game, jnp.zeros(1, jnp.int32), jnp.zeros((1, 0)))
     return make_train(compiled, game, agent(example, compiled.num_actions, config.updates), config)
 

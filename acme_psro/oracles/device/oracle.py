@@ -19,11 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from acme_psro.evaluation import deviations
-from acme_psro.games import rollout
+from acme_psro.games.device_arrays import make_arrays
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.asking import Results
 from acme_psro.oracles.base import NO_MEMORY, BestResponseTask, Memory, Response
 from acme_psro.oracles.device import diversity
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.oracles.device.experience import observe
 from acme_psro.oracles.device.keeping import KeepingTrainer
 from acme_psro.oracles.device.kept_games import KeptGames
@@ -32,7 +33,6 @@ from acme_psro.oracles.device.lanes import Lane
 from acme_psro.oracles.device.on_policy import RolloutAgent, RolloutTrainer
 from acme_psro.oracles.device.population_start import PopulationStart
 from acme_psro.oracles.device.trainers import Attempt, PlayingTrainer, Question, Trainer, make_question
-from acme_psro.oracles.device.training import DeviceConfig
 from acme_psro.oracles.device.training import MakeAgent as MakeAgent
 from acme_psro.policies.tabular import Policy, make_policy
 from agents.core import Left
@@ -80,6 +80,11 @@ class DeviceOracle(LaneOracle[Policy]):
         tolerance: float = 1e-9,
         warm_start: bool = False,
     ) -> None:
+        if config.self_play:
+            raise ValueError(
+                "device.self_play needs a game that compiles to a graph alone, and this one is a tree: set "
+                f"it to 0, or --max_nodes below its {tree.num_nodes:,} nodes."
+            )
         self._tree, self._config, self._tolerance = tree, config, tolerance
         self._population: PopulationStart | None = None
         self._keeping: KeepingTrainer | None = None
@@ -88,7 +93,7 @@ class DeviceOracle(LaneOracle[Policy]):
                 raise ValueError("a response that is learned on policy cannot start from the population.")
             self._train: Trainer = RolloutTrainer(tree, agent, config)
         else:
-            game = rollout.make_arrays(tree)
+            game = make_arrays(tree)
             example = observe(game, jnp.zeros(1, jnp.int32), jnp.zeros((1, 0)))
             core = agent(example, tree.num_actions, config.updates)
             if warm_start:
@@ -194,7 +199,7 @@ class DeviceOracle(LaneOracle[Policy]):
         return response, worth
 
     def _bonus(self, question: Question, policy: Policy) -> float:
-        """Returns what a policy's difference from its population is worth, in utility units."""
+        """Returns the worth of a policy's difference from its population, in utility units."""
         if question.hull is None:
             return 0.0
         found = diversity.distance(self._tree, question.deviation, policy, question.hull)

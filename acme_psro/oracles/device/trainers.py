@@ -11,14 +11,16 @@ import numpy as np
 
 from acme_psro.evaluation.coordinated import coordinated_play
 from acme_psro.evaluation.deviations import Deviation
-from acme_psro.games import rollout, traverse
+from acme_psro.games import traverse
+from acme_psro.games.device_arrays import GameArrays
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.profiles import marginals_of
 from acme_psro.oracles.asking import Results
 from acme_psro.oracles.base import BestResponseTask, Counts
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.oracles.device.lanes import Lane
 from acme_psro.oracles.device.population_start import Start, begin, leave, stack, unstack
-from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Train, Trained, make_train
+from acme_psro.oracles.device.training import OpponentProfiles, Train, Trained, make_train
 from acme_psro.oracles.exact import deviation_of
 from acme_psro.policies.meta_strategy import JointStrategy
 from acme_psro.policies.tabular import Policy, average_plan, meta_strategy_plan
@@ -164,9 +166,7 @@ class PlayingTrainer:
       config: the budget of a response.
     """
 
-    def __init__(
-        self, tree: GameTree, game: rollout.GameArrays, core: AgentCore, config: DeviceConfig
-    ) -> None:
+    def __init__(self, tree: GameTree, game: GameArrays, core: AgentCore, config: DeviceConfig) -> None:
         self._tree, self._game, self._core, self._config = tree, game, core, config
 
     def train_lane(self, lane: Lane) -> Trained:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from acme_psro.system.supervision import Job
+    from acme_psro.system.jobs import Job
 
 # The code of a child that was lost together with its machine. The last line says in words what happened.
 LOST = -(2**15)

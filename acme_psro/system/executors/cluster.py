@@ -11,7 +11,6 @@ import logging
 import math
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -19,18 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from acme_psro.system import own_modules
-from acme_psro.system.executors import node_versions
+from acme_psro.system.executors import hosts, node_versions, probe
 from acme_psro.system.executors.placing import AUTO, Placing
 
 # Seconds after which an address counts as one at which nothing answers.
-_ANSWER_SECONDS = 5.0
+_ANSWER_SECONDS = 8.0
 _START_ONE = (
     "start one with `ray start --head`, join other machines by `ray start --address=HOST:6379`, or give "
     "--ray_address=HOST:PORT."
 )
-# The beginning of a connection in HTTP/2, and a frame of no settings: length, type 4, flags, stream.
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_NO_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 
 def connect(placing: Placing) -> None:
@@ -45,10 +41,7 @@ def connect(placing: Placing) -> None:
       ValueError: Ray is not installed, no cluster answers, no node has what a job takes, or a node has other
         versions of the packages than this machine.
     """
-    if importlib.util.find_spec("ray") is None:
-        raise ValueError(
-            '--executor=ray needs Ray, which is not installed: pip install "acme-psro[cluster]".'
-        )
+    check_installed("--executor=ray")
     _offer_token()
     import ray
 
@@ -65,6 +58,19 @@ def connect(placing: Placing) -> None:
         if is_new:
             disconnect()
         raise
+
+
+def check_installed(user: str) -> None:
+    """Checks that Ray is installed, without importing it.
+
+    Args:
+      user: the flag that needs it, for the message.
+
+    Raises:
+      ValueError: it is not.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise ValueError(f'{user} needs Ray, which is not installed: pip install "acme-psro[cluster]".')
 
 
 def _offer_token() -> None:
@@ -84,6 +90,7 @@ def disconnect() -> None:
     """Disconnects this process from the cluster; what it has started there ends."""
     import ray
 
+    hosts.forget()
     ray.shutdown()
 
 
@@ -129,29 +136,11 @@ def _find_address(given: str) -> str:
     address = given if given != AUTO else os.environ.get("RAY_ADDRESS") or _read_current()
     if not address or address == AUTO:
         raise ValueError(f"no Ray cluster runs on this machine: {_START_ONE}")
-    if _answers(address):
+    if probe.answers(address, _ANSWER_SECONDS):
         return address
     if given == AUTO:
         raise ValueError(f"the Ray cluster at {address} does not answer any more: {_START_ONE}")
     raise ValueError(f"no Ray cluster answers at --ray_address={address}: {_START_ONE}")
-
-
-def _answers(address: str) -> bool:
-    """Returns True if a gRPC server, as Ray's is one, answers at an address.
-
-    Ray itself waits for minutes for one that does not. It would also wait for other servers, so the first
-    frame of HTTP/2 is exchanged, of which gRPC is made (RFC 9113, 3.4).
-    """
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS) as connection:
-            if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
-                return True
-            connection.sendall(_PREFACE + _NO_SETTINGS)
-            frame = connection.recv(len(_NO_SETTINGS), socket.MSG_WAITALL)
-    except (OSError, ValueError):
-        return False
-    return len(frame) == len(_NO_SETTINGS) and frame[3] == _NO_SETTINGS[3]
 
 
 def _read_current() -> str:

@@ -70,7 +70,7 @@ class Report(NamedTuple):
 
 
 class Host:
-    """A job on this machine. Its methods may be called by several threads."""
+    """Jobs on this machine, one after the other. Its methods may be called by several threads."""
 
     def __init__(self) -> None:
         self._group: Group | None = None
@@ -93,13 +93,15 @@ class Host:
         """
         files = bundles.unpack(bundle)
         with self._lock:
+            self._outgoing, self._pairs = None, []
+            self._asked = time.monotonic()
             self._scratch = Path(tempfile.mkdtemp(prefix="acme_psro_"))
             try:
                 self._group = self._launch(order, files)
             except BaseException:
                 shutil.rmtree(self._scratch, ignore_errors=True)
                 raise
-        threading.Thread(target=self._end_if_alone, daemon=True).start()
+        threading.Thread(target=self._end_if_alone, args=(self._group,), daemon=True).start()
 
     def _launch(self, order: Order, files: Mapping[str, bytes]) -> Group:
         assert self._scratch is not None
@@ -119,13 +121,15 @@ class Host:
             environment |= compiled_programs.environment(Path(environment[_CACHE]).parent)
         return Group(command, environment, scratch=self._scratch, current=order.current or None)
 
-    def report(self, seconds: float, acknowledged: int) -> Report:
+    def report(self, seconds: float, acknowledged: int, after: None = None) -> Report:
         """Returns the state of the job after some time, or as soon as the command has ended.
 
         Args:
           seconds: the longest time to wait.
           acknowledged: the number of the last report that has arrived, 0 for none.
+          after: the result of a call that must be over before this one begins.
         """
+        del after
         assert self._group is not None
         deadline = time.monotonic() + seconds
         while self._group.poll() is None and time.monotonic() < deadline:
@@ -164,11 +168,10 @@ class Host:
                 changes.number, code, paths.replace(line, back), bundles.pack(files), changes.removed
             )
 
-    def _end_if_alone(self) -> None:
-        assert self._group is not None
-        while self._group.poll() is None:
+    def _end_if_alone(self, group: Group) -> None:
+        while group.poll() is None:
             if time.monotonic() - self._asked > _ALONE_SECONDS:
-                self._group.end(0.0)
+                group.end(0.0)
                 os._exit(1)
             time.sleep(1.0)
 

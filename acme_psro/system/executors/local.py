@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from acme_psro.system.process_groups import Group
 
 if TYPE_CHECKING:
-    from acme_psro.system.supervision import Job
+    from acme_psro.system.jobs import Job
 
 
 class LocalExecutor:

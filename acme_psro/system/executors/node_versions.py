@@ -42,6 +42,20 @@ def describe_difference(node: str, here: Mapping[str, str], there: Mapping[str, 
     return None
 
 
+def describe_refusal(node: str, error: str) -> str:
+    """Returns one line about a node that cannot import this package, or a module of the user's own.
+
+    Args:
+      node: name of the node.
+      error: what was raised there, as text, whose last line is the error itself if it has a traceback.
+    """
+    reason = next((line.strip() for line in reversed(error.splitlines()) if line.strip()), "")
+    _, is_module, about = reason.partition("--import_module=")
+    if is_module:
+        return f"on the Ray node {node}, {is_module}{about} Install it on all machines."
+    return f"the Ray node {node} cannot run acme-psro ({reason}): install it on all machines."
+
+
 def check() -> None:
     """Asks all nodes of the cluster for their versions.
 
@@ -63,10 +77,7 @@ def check() -> None:
         try:
             there_versions = ray.get(answer)
         except ray.exceptions.RayTaskError as error:
-            reason = " ".join(str(error.cause).split())
-            raise ValueError(
-                f"the Ray node {asked[answer]} cannot run acme-psro ({reason}): install it on all machines."
-            ) from None
+            raise ValueError(describe_refusal(asked[answer], str(error.cause))) from None
         except ray.exceptions.RayError:
             continue
         difference = describe_difference(asked[answer], here, there_versions)

@@ -26,7 +26,7 @@ import reverb
 from acme.utils import counting, loggers
 from reverb.platform.default import checkpointers
 
-from acme_psro.games import batched, environment, playing
+from acme_psro.games import batch_policies, batched, environment, playing
 from acme_psro.games.loading import load_game
 from agents import crossq
 from agents.acme_layer.batched_acting import BatchedLoop
@@ -153,7 +153,7 @@ def make_batched(
     """Makes our side: one loop, actor and adder for many parallel games."""
     num_games = settings.games_per_actor
     policies = None if opponent is None else [opponent.of_many] * opponent.game.num_players()
-    opponents = None if policies is None else batched.fixed(policies)
+    opponents = None if policies is None else batch_policies.fixed(policies)
     games = batched.GameBatch(game, settings.player, num_games, opponents, settings.seed)
     adder = agent.builder.make_batch_adder(client, num_games, games.nothing)
     key = jax.random.PRNGKey(settings.seed)

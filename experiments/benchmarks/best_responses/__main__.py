@@ -14,7 +14,7 @@ from absl import flags
 
 from acme_psro.commands import command_line
 from acme_psro.games.compile import compile_game
-from acme_psro.oracles.device.training import DeviceConfig
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.population_runs import defaults
 from agents import registry
 from experiments.benchmarks.best_responses.curves import (

@@ -13,10 +13,11 @@ import numpy as np
 
 from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.oracles.device.on_policy import make_agent_train
-from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles
-from acme_psro.population_runs import oracles
+from acme_psro.oracles.device.training import OpponentProfiles
 from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.response_agents import make_learner
 from experiments.benchmarks.shared import many_responses, table
 
 _MOST_GAP = 0.03
@@ -62,7 +63,7 @@ def make_training(
         jnp.zeros((1, 0)),
         jnp.ones(1),
     )
-    train = make_agent_train(tree, oracles.make_learner(config), device)
+    train = make_agent_train(tree, make_learner(config), device)
 
     @jax.jit
     def train_all(keys: jax.Array, opponents: jax.Array) -> jax.Array:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from acme_psro.agent_runs import directory as run_directory
-from acme_psro.agent_runs import launch
+from acme_psro.agent_runs import program_jobs
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.system import tables
 from acme_psro.system.process_groups import Group, end_all
@@ -117,7 +117,7 @@ def watch(
     Raises:
       RuntimeError: the program failed, or did not start to work in time.
     """
-    job = launch.make_job(config, directory)
+    job = program_jobs.make_job(config, directory)
     group = Group(job.command, {**job.environment, **environment})
     seen = Sightings(directory, config.num_actors)
     try:

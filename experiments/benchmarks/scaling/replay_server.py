@@ -82,7 +82,7 @@ def sizes(replay: ReplayConfig, games: int) -> dict[str, int]:
         "batch_size": replay.batch_size,
         "gradient_steps": replay.gradient_steps_per_learner_step,
         "games": games,
-        # The bound of the adder in `agents.acme_layer.batched_adding`.
+        # The bound of the adder in `agents.acme_layer.batch_adder`.
         "pending": 2 * games,
         "fetch_period": replay.variable_update_period * games,
         "streams": replay.num_parallel_calls,

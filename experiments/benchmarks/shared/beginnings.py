@@ -13,21 +13,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from acme_psro.games import rollout
+from acme_psro.games.device_arrays import make_arrays
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
 from acme_psro.oracles.asking import answer
 from acme_psro.oracles.base import BestResponseTask
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.oracles.device.experience import observe
 from acme_psro.oracles.device.keeping import KeepingTrainer
 from acme_psro.oracles.device.lanes import LaneProgram, make_program
 from acme_psro.oracles.device.population_start import PopulationStart
 from acme_psro.oracles.device.trainers import PlayingTrainer, Question, make_question
-from acme_psro.oracles.device.training import DeviceConfig
 from acme_psro.policies.tabular import Policy
-from acme_psro.population_runs import oracles
 from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.response_agents import make_agent, make_member
 from acme_psro.psro import loop
 from acme_psro.psro.registry import Parts, get_loop
 from acme_psro.solvers import get_solver
@@ -97,9 +97,9 @@ class Side:
 
     def __init__(self, tree: GameTree, way: Way, device: DeviceConfig) -> None:
         self._tree, self._device, self._begins = tree, device, way.begins
-        self._game = rollout.make_arrays(tree)
+        self._game = make_arrays(tree)
         config = PSROConfig(tree.game_string, agent=AGENT, agent_settings=way.settings)
-        make = (oracles.make_member if way.begins == POPULATION else oracles.make_agent)(config)
+        make = (make_member if way.begins == POPULATION else make_agent)(config)
         example = observe(self._game, jnp.zeros(1, jnp.int32), jnp.zeros((1, 0)))
         core = make(example, tree.num_actions, device.updates)
         self._core = take_whole(core) if way.begins == WHOLE else core

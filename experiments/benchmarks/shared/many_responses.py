@@ -14,12 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from acme_psro.games import rollout, traverse
+from acme_psro.games import traverse
+from acme_psro.games.device_arrays import make_arrays
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.oracles.device.experience import observe
-from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Train, make_train
+from acme_psro.oracles.device.training import OpponentProfiles, Train, make_train
 from acme_psro.policies import tabular
 from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
@@ -194,7 +196,7 @@ def _make_train(
     changes = {**agent_settings, "horizon": device.gradient_steps}
     config = settings.replace(AGENT, conditional_mpo.PRESETS["games"], changes)
     contexts = jnp.asarray(make_contexts(config, np.arange(num)))
-    game = rollout.make_arrays(tree)
+    game = make_arrays(tree)
     example = observe(game, jnp.zeros(1, jnp.int32), contexts[:1])
     networks = conditional_mpo.make_networks(example, tree.num_actions, config)
     return make_train(tree, game, conditional_mpo.make_core(networks, config), device), contexts

@@ -20,7 +20,9 @@ from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.oracles import exact
 from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
-from acme_psro.storage import checkpoint, formats, run_directory
+from acme_psro.storage import checkpoint, formats
+from acme_psro.storage.record import Record
+from acme_psro.storage.run_config import write_config
 
 # Small, because compiling takes most of the time.
 AGENT = {"critic_hidden_sizes": [8], "policy_hidden_sizes": [8]}
@@ -123,8 +125,8 @@ def kuhn_mixture(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         loop=psro,
         converged=lambda state: False,
     )
-    run_directory.write_config(directory, {"game": "kuhn_poker"})
-    record = checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy])
+    write_config(directory, {"game": "kuhn_poker"})
+    record = Record(state, [{"iteration": 0}], [state.meta_strategy])
     checkpoint.save(directory / "checkpoints", record, formats.of_tree(tree))
     return directory
 

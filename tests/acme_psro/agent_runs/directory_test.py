@@ -10,7 +10,7 @@ import pytest
 from acme_psro.agent_runs import directory
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.plateau import Plateau
-from acme_psro.storage.run_directory import RunDirectoryError
+from acme_psro.storage.run_config import RunDirectoryError
 from acme_psro.system import tables
 
 PLATEAU = Plateau(2, 0.1)

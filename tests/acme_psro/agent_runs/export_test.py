@@ -27,6 +27,8 @@ from acme_psro.policies import networks, stored
 from acme_psro.policies.as_table import make_table
 from agents.core import Observation
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 MakeConfig = Callable[..., AgentRunConfig]
 Run = Callable[[AgentRunConfig, pathlib.Path], int]
 AGENTS = ("crossq", "conditional_mpo")

@@ -24,11 +24,13 @@ if sys.version_info >= (3, 11):
 import jax
 import numpy as np
 
-from acme_psro.agent_runs import launch
+from acme_psro.agent_runs import launch, program_jobs
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.program import layout
 from acme_psro.games.compile import compile_game
 from acme_psro.system import tables
+
+pytestmark = pytest.mark.usefixtures("quick_module")
 
 MakeConfig = Callable[..., AgentRunConfig]
 CheckpointOf = Callable[[pathlib.Path, AgentRunConfig], Any]
@@ -237,6 +239,7 @@ def test_a_program_ends_by_itself_and_leaves_nothing_behind(
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.mark.slow
 def test_what_a_program_cannot_be_built_from_is_refused_before_anything_is_written(
     start: Start, kuhn: AgentRunConfig
 ) -> None:
@@ -254,10 +257,10 @@ def test_a_learner_sees_the_devices_that_are_asked_for(
     """Programs that run in parallel on the same devices each get a part of the memory."""
     for name in ("CUDA_VISIBLE_DEVICES", "XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_PREALLOCATE"):
         monkeypatch.delenv(name, raising=False)
-    usual = launch.make_job(kuhn, tmp_path).environment
+    usual = program_jobs.make_job(kuhn, tmp_path).environment
     assert not {"CUDA_VISIBLE_DEVICES", "XLA_PYTHON_CLIENT_MEM_FRACTION"} & set(usual)
     placed = dataclasses.replace(kuhn, learner_devices="1")
-    shared = launch.make_job(placed, tmp_path, sharing_devices=3).environment
+    shared = program_jobs.make_job(placed, tmp_path, sharing_devices=3).environment
     assert shared == {**usual, "CUDA_VISIBLE_DEVICES": "1", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.250"}
 
 
@@ -314,7 +317,7 @@ def test_only_the_learners_process_sees_accelerators(
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,7")
     config = dataclasses.replace(kuhn, learner_devices="1", replay_with_learner=False)
-    job = launch.make_job(config, tmp_path / "run", sharing_devices=2)
+    job = program_jobs.make_job(config, tmp_path / "run", sharing_devices=2)
     (tmp_path / "child.py").write_text(_CHILD)
     command = [sys.executable, str(tmp_path / "child.py"), *job.command[3:], str(tmp_path)]
     labels = {"actor", "counter", "evaluator", "learner", "replay"}

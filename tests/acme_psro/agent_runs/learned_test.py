@@ -24,6 +24,8 @@ from acme_psro.agent_runs.export import export
 from acme_psro.agent_runs.learned import LearnedAgent, load_agent
 from acme_psro.policies import stored
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 MakeConfig = Callable[..., AgentRunConfig]
 Run = Callable[[AgentRunConfig, pathlib.Path], int]
 PENDULUM = "gymnasium:Pendulum-v1"

@@ -33,6 +33,8 @@ from acme_psro.games.compile import compile_game
 from acme_psro.policies.tabular import mixture_table
 from acme_psro.system import tables
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 MakeConfig = Callable[..., AgentRunConfig]
 Run = Callable[[AgentRunConfig, pathlib.Path], int]
 CheckpointOf = Callable[[pathlib.Path, AgentRunConfig], Saved]

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from acme_psro.agent_runs import launch, placement, watch
+from acme_psro.agent_runs import placement, watch
 from acme_psro.agent_runs.config import AgentRunConfig
+from acme_psro.agent_runs.program_display import ProgramDisplay
 from acme_psro.agent_runs.progress import TRAINING, Progress
 from acme_psro.agent_runs.watch import ENDING, STARTING, WAITING, ProgramStatus, ProgramWatch
-from acme_psro.system.supervision import Event
+from acme_psro.system.jobs import Event
 from acme_psro.system.tables import Table
 
 CONFIG = AgentRunConfig("crossq", "openspiel:kuhn_poker", 1_000, distributed=True)
@@ -120,7 +121,7 @@ def test_a_display_follows_a_program(
     monkeypatch.setattr(placement, "foresee_devices", lambda devices: "2 x GPU")
     stream = io.StringIO()
     with Progress(1_000, stream) as progress:
-        display = launch._Display(CONFIG, program.directory, progress)
+        display = ProgramDisplay(CONFIG, program.directory, progress)
         # A program that is not accepted says so itself, and nothing else is printed.
         display.update()
         assert stream.getvalue() == ""
@@ -151,7 +152,7 @@ def test_a_program_has_a_bar_of_its_own_in_a_terminal(program: Program, drawn: l
     stream = io.StringIO()
     program.accept()
     with Progress(1_000, stream, enabled_bar=True) as progress:
-        display = launch._Display(CONFIG, program.directory, progress)
+        display = ProgramDisplay(CONFIG, program.directory, progress)
         program.learn(0, 12.5)
         program.act(250, -0.5)
         display.update()

@@ -134,6 +134,7 @@ def test_a_result_that_is_lost_is_an_error(run: pathlib.Path, target: str, code:
     assert ("cannot write the result to standard output" in done.stderr) == (code == 2)
 
 
+@pytest.mark.long
 def test_a_running_run_is_read_at_any_moment(tmp_path: pathlib.Path) -> None:
     """Its checkpoints come and go while they are read."""
     process = start(

@@ -26,6 +26,8 @@ from acme_psro.system.lock import locked
 from acme_psro.system.tables import read_csv
 from tests.acme_psro.commands.launching import Ended, Launch, contents, imported, make_launch, start
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 _KUHN = "--environment=openspiel:kuhn_poker"
 # Learns next to nothing, fast.
 _SMALL = (
@@ -219,6 +221,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: pathlib.Path, launch
         (["--environment=dm_control:cartpole:swingdown"], ["did you mean cartpole:swingup"]),
         (["--environment=gymnasium:HalfChetah-v5"], ["did you mean HalfCheetah-v5"]),
         (["--environment=openspiel:kuhn_pokr"], ["unknown game 'kuhn_pokr'", "kuhn_poker"]),
+        (["--environment=openspiel:kuhn_pokr", "--distributed"], ["unknown game 'kuhn_pokr'", "kuhn_poker"]),
         (["--distributed", "--num_actors=9999"], ["--num_actors=9999", "--games_per_actor"]),
         (["--preset=large"], ["no preset named 'large'", "default, paper, sbx, discrete, games"]),
         (

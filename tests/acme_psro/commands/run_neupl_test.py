@@ -138,6 +138,7 @@ def test_rows_have_the_figures_of_members(learned: pathlib.Path) -> None:
     assert all(np.isfinite(row["population_exploitability"]) for row in rows)
 
 
+@pytest.mark.long
 def test_payoffs_can_be_learned_from_games_with_an_agent_that_keeps_none(
     launch: Launch, quick_module: None, tmp_path: pathlib.Path
 ) -> None:
@@ -195,6 +196,7 @@ def test_a_run_is_evaluated_and_loads_with_the_figures_that_it_printed(
     assert sink.action_probabilities(state) == pytest.approx({0: 0.5, 1: 0.5})
 
 
+@pytest.mark.long
 def test_a_run_s_own_configuration_makes_the_same_run_again(
     launch: Launch, learned: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -294,7 +296,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path: pathlib.Path) -> 
             marks=needs_acme,
         ),
         pytest.param(
-            ("--oracle=launchpad", "--freezing"), ["freezing is not for NeuPL's program"], marks=needs_acme
+            ("--oracle=launchpad", "--simplex=0.5"), ["simplex is not for NeuPL's program"], marks=needs_acme
         ),
         pytest.param(
             ("--oracle=launchpad", "--sink=first_actions"),

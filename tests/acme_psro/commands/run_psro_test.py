@@ -26,6 +26,8 @@ from acme_psro.system.lock import locked
 from acme_psro.system.tables import read_csv
 from tests.acme_psro.commands.launching import ROOT, Ended, Launch, contents, exit_code, make_launch, start
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 _COLUMNS = [
     "iteration",
     "wall_seconds",
@@ -45,6 +47,8 @@ _DEVICE = (
     "--num_envs=32",
     "--batch_size=32",
     "--buffer_size=1000",
+    "--set=agent_settings.critic_hidden_sizes=[16]",
+    "--set=agent_settings.policy_hidden_sizes=[16]",
 )
 
 
@@ -330,12 +334,10 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path: pathlib.Path, lau
 @pytest.mark.long
 def test_a_killed_run_of_learned_responses_goes_on_as_if_nothing_had_been(tmp_path: pathlib.Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    # XLA's optimisations take longer than they save in runs as short as these.
-    shared = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    done = _kill_after_two_iterations(*_DEVICE, "--iterations=500", directory=killed, **shared)
+    done = _kill_after_two_iterations(*_DEVICE, "--iterations=500", directory=killed)
     for directory, flags in ((killed, ("--resume",)), (whole, ())):
         total = (f"--iterations={done + 2}", f"--output_dir={directory}")
-        process = _process(*_DEVICE, *total, *flags, **shared)
+        process = _process(*_DEVICE, *total, *flags)
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
         assert out.splitlines()[-1] == f"report: {directory / 'report.html'}"

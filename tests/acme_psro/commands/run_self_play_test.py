@@ -20,6 +20,8 @@ from acme_psro.system.tables import read_csv
 from tests.acme_psro.commands.launching import Launch, exit_code, imported, make_launch, start
 from tests.acme_psro.display.events_test import read_events
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 # Eight updates of 64 decisions, with an evaluation after every second one.
 _SMALL = (
     "--game=kuhn_poker",
@@ -190,6 +192,8 @@ def test_without_evaluations_along_the_way_there_is_one_at_the_end(
         (("--set=minibatches=5",), "cannot be split into 5 minibatches"),
         (("--set=device.snapshots=2",), "there is no group 'device' of settings"),
         (("--resume",), "there is no run to resume"),
+        (("--cpus_per_response=2",), "--cpus_per_response needs --executor=ray"),
+        (("--executor=ray", "--ray_address=127.0.0.1:1"), "no Ray cluster answers at"),
     ],
 )
 def test_bad_input_ends_with_one_line(

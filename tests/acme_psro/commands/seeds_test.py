@@ -12,6 +12,8 @@ from acme_psro.system.tables import read_csv
 from tests.acme_psro.commands.launching import Launch, exit_code, make_launch, start
 from tests.acme_psro.population_runs.fakes import untimed
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 # A budget that learns next to nothing, fast.
 _DEVICE = (
     "--game=kuhn_poker",

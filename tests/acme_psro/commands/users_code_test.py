@@ -12,12 +12,14 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from acme_psro.commands import psro_flags, run_psro
+from acme_psro.commands import psro_config, run_psro
 from acme_psro.population_runs.defaults import PRESETS
-from acme_psro.storage import run_directory
+from acme_psro.storage.run_config import read_config
 from acme_psro.system import surroundings
 from acme_psro.system.tables import read_csv
 from tests.acme_psro.commands.launching import ROOT, Ended, Launch, make_launch
+
+pytestmark = pytest.mark.usefixtures("quick_module")
 
 _EXACT = ("--game=kuhn_poker", "--oracle=exact", "--iterations=2")
 _SOLVER = """
@@ -107,7 +109,7 @@ def launch(capsys: pytest.CaptureFixture[str]) -> Launch:
 
 
 def _settings(directory: pathlib.Path) -> dict[str, Any]:
-    stored = dict(run_directory.read_config(directory / "config.json"))
+    stored = dict(read_config(directory / "config.json"))
     assert len(stored.pop(surroundings.KEY)) == 1
     return stored
 
@@ -165,7 +167,7 @@ def test_the_command_line_wins_over_the_file(
     file.write_text(json.dumps(content))
     with flagsaver.flagsaver():
         flags.FLAGS(["launcher", f"--config={file}", *arguments])
-        config = psro_flags.build_config(psro_flags.read_given())
+        config = psro_config.build_config(psro_config.read_given())
     assert config.device | device == config.device
     assert config.agent_settings | agent_settings == config.agent_settings
 

@@ -73,3 +73,16 @@ def test_sizes_are_those_of_populations_that_grow_or_of_members_that_differ() ->
     assert formats.describe_sizes(row) == ("populations", "8 / 9")
     assert formats.describe_sizes(row | {"effective_size": 5.0}) == ("effective size", "5 of 8")
     assert not formats.has_members(row)
+
+
+@pytest.mark.parametrize(
+    ("column", "name"),
+    [
+        ("nash_conv", "NashConv"),
+        ("cce_gap", "CCE gap"),
+        ("ce_gap", "CE gap"),
+        ("population_exploitability", "population exploitability"),
+    ],
+)
+def test_columns_have_one_name_everywhere(column: str, name: str) -> None:
+    assert formats.name_column(column) == name

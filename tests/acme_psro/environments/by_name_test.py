@@ -28,7 +28,9 @@ from acme_psro.oracles import exact
 from acme_psro.policies.tabular import mixture_plan
 from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
-from acme_psro.storage import checkpoint, formats, run_directory
+from acme_psro.storage import checkpoint, formats
+from acme_psro.storage.record import Record
+from acme_psro.storage.run_config import write_config
 
 NAMES = [
     "dm_control:cartpole:swingup",
@@ -284,8 +286,8 @@ def leave_run(directory: pathlib.Path, game: str) -> float:
         converged=lambda state: False,
     )
     *_, state = steps
-    run_directory.write_config(directory, {"game": game})
-    record = checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy])
+    write_config(directory, {"game": game})
+    record = Record(state, [{"iteration": 0}], [state.meta_strategy])
     checkpoint.save(directory / "checkpoints", record, formats.of_tree(tree))
     # The mixture's plan, in which player 1's part is replaced by the uniform policy's.
     plan = mixture_plan(tree, state.populations, state.meta_strategy.marginals)

@@ -17,7 +17,7 @@ from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
 from acme_psro.policies import decoders, mixture_files
 from acme_psro.policies.meta_strategy import JointStrategy, ProductStrategy
-from acme_psro.policies.mixture_files import Mixture
+from acme_psro.policies.mixtures import Mixture
 from acme_psro.policies.tabular import Policy, combine, make_policy, uniform_policy
 
 # The same marginals, but players 1 and 2 draw their policies independently or correlated.

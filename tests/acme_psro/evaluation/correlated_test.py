@@ -9,7 +9,7 @@ import pyspiel
 import pytest
 from open_spiel.python import policy as openspiel_policy
 
-from acme_psro.evaluation import deviations
+from acme_psro.evaluation import correlated, deviations
 from acme_psro.evaluation.coordinated import coordinated_play, others_reach
 from acme_psro.evaluation.correlated import gaps
 from acme_psro.evaluation.exact import evaluate_mixture
@@ -17,7 +17,12 @@ from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.meta_game.payoffs import deviation_payoffs, value
-from acme_psro.meta_game.profiles import cell_probabilities, joint_of_cells, recommendation_gains
+from acme_psro.meta_game.profiles import (
+    cell_probabilities,
+    joint_of_cells,
+    recommendation_gains,
+    recommendations,
+)
 from acme_psro.policies.as_openspiel import table_policy
 from acme_psro.policies.meta_strategy import JointStrategy, ProductStrategy
 from acme_psro.policies.tabular import Population, make_policy
@@ -83,6 +88,24 @@ def test_gaps_equal_openspiels(tree: GameTree) -> None:
     assert (found.ce_gains >= found.cce_gains - 1e-12).all()
     in_populations = recommendation_gains(exact_payoffs(tree, populations, None), joint)
     assert (found.ce_gains >= in_populations - 1e-12).all()
+
+
+def test_gaps_of_recommendations_are_those_of_each_alone(
+    tree: GameTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are found together, in parts where memory is short, with payoffs at hand or without."""
+    populations = _populations(tree, 3, seed=7)
+    joint = _joint((3,) * tree.num_players, seed=8)
+    payoffs = exact_payoffs(tree, populations, None)
+    for player in range(tree.num_players):
+        expected = []
+        for policy, weight, told in recommendations(joint, player):
+            deviation = deviations.from_meta_strategy(tree, populations, told, player)
+            expected.append((policy, weight, weight * deviations.best_gain(tree, deviation)))
+        for known, numbers in ((None, 1), (payoffs, 10**7)):
+            monkeypatch.setattr(correlated, "_MOST_NUMBERS", numbers)
+            found = correlated.recommendation_gaps(tree, populations, joint, player, known)
+            np.testing.assert_allclose(np.array(found), expected, atol=1e-12)
 
 
 def test_a_product_has_the_gains_of_its_mixture(tree: GameTree) -> None:

@@ -10,8 +10,9 @@ import pyspiel
 import pytest
 from open_spiel.python import policy as openspiel_policy
 
-from acme_psro.games import batched, playing, traverse
-from acme_psro.games.batched import GameBatch, Opponents
+from acme_psro.games import batch_policies, batched, playing, traverse
+from acme_psro.games.batch_policies import BatchOpponents
+from acme_psro.games.batched import GameBatch
 from acme_psro.games.loading import GameError
 from acme_psro.policies.as_openspiel import table_policy
 
@@ -141,7 +142,11 @@ def test_one_game_is_the_environment_with_the_same_seed(
     from acme_psro.games import environment
 
     policy = of_table(case, random_table(case.tree, 3)) if case.has_strings else None
-    others = None if policy is None else batched.fixed([batched.of_openspiel(policy)] * case.tree.num_players)
+    others = (
+        None
+        if policy is None
+        else batch_policies.fixed([batch_policies.of_openspiel(policy)] * case.tree.num_players)
+    )
     same = None if policy is None else environment.fixed(policy)
     for player in range(case.game.num_players()):
         one = environment.PlayerEnvironment(case.string, player, same, seed=7)
@@ -167,11 +172,11 @@ def agrees(returns: list[float], exact: float) -> bool:
 def test_mean_return_against_a_policy_is_exact(case: Any, random_table: Callable[..., np.ndarray]) -> None:
     table = random_table(case.tree, 1)
     exact = traverse.expected_returns(case.tree, traverse.realisation_plan(case.tree, table))
-    policy = batched.of_openspiel(of_table(case, table))
+    policy = batch_policies.of_openspiel(of_table(case, table))
     # The seed differs from those of the games: equal random numbers would correlate actions and moves.
     rng = np.random.default_rng(99)
     for player, expected in enumerate(exact):
-        others = batched.fixed([None if other == player else policy for other in range(len(exact))])
+        others = batch_policies.fixed([None if other == player else policy for other in range(len(exact))])
         games = GameBatch(case.string, player, 50, others, seed=player)
 
         def choose(legal: np.ndarray, games: GameBatch = games, player: int = player) -> np.ndarray:
@@ -219,7 +224,7 @@ def test_opponents_are_drawn_once_an_episode_from_the_joint_distribution() -> No
     def draw(rng: np.random.Generator, episodes: int) -> np.ndarray:
         return profiles[rng.choice(3, size=episodes, p=weights)]
 
-    games = GameBatch("leduc_poker(players=3)", 0, 8, Opponents(((), *ways), draw), seed=1)
+    games = GameBatch("leduc_poker(players=3)", 0, 8, BatchOpponents(((), *ways), draw), seed=1)
     recorder = Recorder(games, lambda legal: np.ones(8, int))
     recorder.run(2000)
     asked: dict[int, dict[int, set[int]]] = {}
@@ -241,13 +246,13 @@ def test_opponents_are_drawn_once_an_episode_from_the_joint_distribution() -> No
 
 def test_a_policy_is_asked_once_for_all_games_that_wait_for_it() -> None:
     calls: list[int] = []
-    uniform = batched.uniform("kuhn_poker")
+    uniform = batch_policies.uniform("kuhn_poker")
 
     def counting(states: Sequence[Any], player: int) -> np.ndarray:
         calls.append(len(states))
         return uniform(states, player)
 
-    games = GameBatch("kuhn_poker", 1, 32, batched.fixed([counting, None]))
+    games = GameBatch("kuhn_poker", 1, 32, batch_policies.fixed([counting, None]))
     games.reset()
     assert calls == [32]
 
@@ -306,11 +311,11 @@ def test_illegal_actions_are_refused_and_change_nothing(actions: list[Any], mess
 
 
 def test_what_cannot_be_played_is_refused() -> None:
-    uniform = batched.uniform("kuhn_poker")
+    uniform = batch_policies.uniform("kuhn_poker")
     refused(lambda: GameBatch("kuhn_poker", 0, 0), "at least 1 game must be played, not 0")
     refused(lambda: GameBatch("kuhn_poker", 2, 1), "has no player 2: choose one of 0 to 1")
     refused(lambda: GameBatch("kuhn_poker", 0, 1).step(np.array([0])), "no game has begun: call reset first")
-    three = batched.fixed([uniform] * 3)
+    three = batch_policies.fixed([uniform] * 3)
     refused(lambda: GameBatch("kuhn_poker", 0, 1, three), "has 2 players, not 3: give policies for each")
 
 
@@ -325,8 +330,8 @@ def test_what_cannot_be_played_is_refused() -> None:
     ],
 )
 def test_opponents_that_are_none_are_refused(policies: Any, drawn: np.ndarray, message: str) -> None:
-    own = tuple(batched.uniform("kuhn_poker") for name in policies if name)
-    games = GameBatch("kuhn_poker", 1, 4, Opponents((own, ()), lambda rng, episodes: drawn))
+    own = tuple(batch_policies.uniform("kuhn_poker") for name in policies if name)
+    games = GameBatch("kuhn_poker", 1, 4, BatchOpponents((own, ()), lambda rng, episodes: drawn))
     refused(games.reset, message)
 
 
@@ -339,7 +344,7 @@ def test_opponents_that_are_none_are_refused(policies: Any, drawn: np.ndarray, m
     ],
 )
 def test_answers_that_are_no_probabilities_are_refused(row: list[float], message: str) -> None:
-    others = batched.fixed([lambda states, player: np.tile(row, (len(states), 1)), None])
+    others = batch_policies.fixed([lambda states, player: np.tile(row, (len(states), 1)), None])
     games = GameBatch("leduc_poker", 1, 4, others)
     refused(games.reset, message)
 
@@ -357,8 +362,8 @@ def test_openspiel_policies_are_asked_for_each_state() -> None:
         row = table.policy_for_key(state.information_state_string(0))
         row[:] = np.where(state.legal_actions_mask(), rng.random(3), 0)
         row /= row.sum()
-    found = batched.of_openspiel(table)(states, 0)
+    found = batch_policies.of_openspiel(table)(states, 0)
     for row, state in zip(found, states, strict=True):
         np.testing.assert_array_equal(row, table.policy_for_key(state.information_state_string(0)))
-    uniform = batched.uniform(game)(states, 0)
+    uniform = batch_policies.uniform(game)(states, 0)
     np.testing.assert_array_equal(uniform, [[0.0, 0.5, 0.5]] * 2)

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from acme_psro.games import rollout
+from acme_psro.games.device_arrays import make_arrays
+from acme_psro.games.device_moves import Games, deciding, follow
 from acme_psro.games.graph import GameGraph, graph_of_tree
+from acme_psro.games.profiles import make_profiles
 from acme_psro.games.tree import CHANCE, TERMINAL
 from tests.acme_psro.games.graphs import ACYCLIC, CYCLIC, graph_of, random_table
 
@@ -83,9 +86,9 @@ def test_rollouts_on_the_graph_of_a_tree_are_those_of_the_tree(case: Any) -> Non
         jax.jit(rollout.step),
     )
     seen = []
-    for arrays in (rollout.make_arrays(tree), rollout.make_arrays(graph)):
+    for arrays in (make_arrays(tree), make_arrays(graph)):
         assert arrays.horizon is None
-        profiles = rollout.make_profiles(arrays, table[None], jnp.ones(1))
+        profiles = make_profiles(arrays, table[None], jnp.ones(1))
         seen.append([play(arrays, profiles, jax.random.key(0), 64, 4)])
         player = jnp.int32(tree.num_players - 1)
         games = start(arrays, profiles, player, jax.random.key(1), 64)
@@ -119,13 +122,13 @@ LOOP = GameGraph(
 
 def test_a_move_may_lead_back_to_its_own_node() -> None:
     """Each move is paid, and the episode ends at the horizon."""
-    game, player, key = rollout.make_arrays(LOOP), jnp.int32(0), jax.random.key(0)
-    profiles = rollout.make_profiles(game, jnp.asarray([[[0.5, 0.5]]]), jnp.ones(1))
+    game, player, key = make_arrays(LOOP), jnp.int32(0), jax.random.key(0)
+    profiles = make_profiles(game, jnp.asarray([[[0.5, 0.5]]]), jnp.ones(1))
     games = rollout.start(game, profiles, player, key, 2)
     rewards, ends = [], []
     for actions in ([0, 0], [0, 1], [0, 0], [0, 0]):
         games, outcome = rollout.step(game, profiles, player, games, jnp.asarray(actions, jnp.int32), key)
-        np.testing.assert_array_equal(rollout.deciding(game, player, games), [True, True])
+        np.testing.assert_array_equal(deciding(game, player, games), [True, True])
         rewards.append(outcome.reward.tolist())
         ends.append(outcome.done.tolist())
     assert rewards == [[1, 1], [1, 10], [1, 1], [1, 1]]
@@ -133,16 +136,14 @@ def test_a_move_may_lead_back_to_its_own_node() -> None:
 
 
 def test_mean_returns_of_a_loop() -> None:
-    game = rollout.make_arrays(LOOP)
-    profiles = rollout.make_profiles(game, jnp.asarray([[[1.0, 0.0]]]), jnp.ones(1))
+    game = make_arrays(LOOP)
+    profiles = make_profiles(game, jnp.asarray([[[1.0, 0.0]]]), jnp.ones(1))
     assert rollout.play(game, profiles, jax.random.key(0), 4, 3).tolist() == [3.0]
     assert LOOP.utility_scale == 12.0
     assert LOOP.most_decisions == 3
 
 
 def test_games_on_a_cyclic_graph_must_count_their_moves() -> None:
-    game = rollout.make_arrays(LOOP)
+    game = make_arrays(LOOP)
     with pytest.raises(ValueError, match="must count their moves"):
-        rollout.follow(
-            game, rollout.Games(jnp.zeros(2, jnp.int32), jnp.zeros(2, jnp.int32)), jnp.ones(2, int)
-        )
+        follow(game, Games(jnp.zeros(2, jnp.int32), jnp.zeros(2, jnp.int32)), jnp.ones(2, int))

@@ -12,7 +12,10 @@ import pytest
 import scipy.stats
 
 from acme_psro.games import rollout, traverse
-from acme_psro.games.tree import CHANCE, TERMINAL, GameTree
+from acme_psro.games.device_arrays import GameArrays, make_arrays
+from acme_psro.games.device_moves import Games, deciding
+from acme_psro.games.profiles import Profiles, make_profiles
+from acme_psro.games.tree import GameTree
 
 Tables = Callable[[GameTree, int], np.ndarray]
 
@@ -24,16 +27,15 @@ STANDARD_ERRORS = 4.0
 play = jax.jit(rollout.play, static_argnums=(3, 4))
 start = jax.jit(rollout.start, static_argnums=4)
 step = jax.jit(rollout.step)
-make_profiles = jax.jit(rollout.make_profiles)
-random_move = jax.jit(rollout.random_move)
+compiled_profiles = jax.jit(make_profiles)
 # Trees compare by identity, so each is put on the device once.
-on_device = functools.cache(rollout.make_arrays)
+on_device = functools.cache(make_arrays)
 
 
-def profiles_of(tree: GameTree, *tables: np.ndarray, weights: list[float] | None = None) -> rollout.Profiles:
+def profiles_of(tree: GameTree, *tables: np.ndarray, weights: list[float] | None = None) -> Profiles:
     weights = weights or [1.0 / len(tables)] * len(tables)
     stacked = jnp.asarray(np.stack(tables), jnp.float32)
-    return make_profiles(on_device(tree), stacked, jnp.asarray(weights, jnp.float32))
+    return compiled_profiles(on_device(tree), stacked, jnp.asarray(weights, jnp.float32))
 
 
 def exact_moments(tree: GameTree, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -50,72 +52,11 @@ def exact_moments(tree: GameTree, table: np.ndarray) -> tuple[np.ndarray, np.nda
     return mean, np.sqrt(np.maximum(weights @ returns[ends] ** 2 - mean**2, 0.0))
 
 
-def legal_moves(tree: GameTree, games: rollout.Games, rng: np.random.Generator) -> np.ndarray:
+def legal_moves(tree: GameTree, games: Games, rng: np.random.Generator) -> np.ndarray:
     """Returns a random legal action `[B]` for each game, for any player to move."""
     infosets = np.maximum(tree.infoset[np.asarray(games.node)], 0)
     draws = rng.random((len(infosets), tree.num_actions)) * tree.legal_actions[infosets]
     return draws.argmax(axis=1).astype(np.int32)
-
-
-# Chance and policies, one move at a time.
-
-
-@pytest.mark.games("kuhn", "kuhn_3p", "auction")
-def test_a_row_for_each_node_moves_as_rows_of_information_states(case: Any, random_table: Tables) -> None:
-    """A table by nodes whose rows repeat those of the movers' information states is the same policy."""
-    tree = case.tree
-    table = random_table(tree, 0)
-    by_node = np.where((tree.player >= 0)[:, None], table[np.maximum(tree.infoset, 0)], 0.0)
-    game, inner = on_device(tree), np.flatnonzero(tree.player != TERMINAL)
-    games = rollout.Games(jnp.asarray(inner, jnp.int32), jnp.zeros(len(inner), jnp.int32))
-    uniform = jax.random.uniform(jax.random.key(1), (len(inner),))
-    expected, found = (
-        random_move(game, profiles_of(tree, each), games, uniform) for each in (table, by_node)
-    )
-    np.testing.assert_array_equal(found, expected)
-
-
-@pytest.mark.games(*PLAYED)
-def test_evenly_spread_numbers_give_exact_frequencies(case: Any, random_table: Tables) -> None:
-    """As the random number of a move runs through its range, children are visited by their probability."""
-    tree, count = case.tree, 8192
-    table = random_table(tree, 0)
-    game, profiles = on_device(tree), profiles_of(tree, table)
-    uniform = jnp.asarray((np.arange(count) + 0.5) / count, jnp.float32)
-    rng = np.random.default_rng(1)
-    inner = np.flatnonzero(tree.player != TERMINAL)
-    chance = np.flatnonzero(tree.player == CHANCE)
-    for node in {*rng.choice(inner, 12), *chance[:2], *chance[-2:]}:
-        games = rollout.Games(jnp.full(count, node, jnp.int32), jnp.zeros(count, jnp.int32))
-        after = np.asarray(random_move(game, profiles, games, uniform))
-        first, children = tree.first_child[node], tree.num_children[node]
-        frequencies = np.bincount(after - first, minlength=children) / count
-        if tree.player[node] == CHANCE:
-            expected = tree.probability[first : first + children]
-        else:
-            infoset = tree.infoset[node]
-            expected = table[infoset, tree.action_of_slot[infoset, :children]]
-        np.testing.assert_allclose(frequencies, expected, atol=2.5 * (children + 1) / count)
-
-
-@pytest.mark.games("kuhn_4p", "leduc", "liars_dice", "goofspiel", "hanabi", "auction", "coordinated_pennies")
-def test_moves_stay_within_what_is_possible(case: Any, pure_table: Tables, random_table: Tables) -> None:
-    """Tests all nodes, both ends of the range of random numbers, and probabilities that are almost zero."""
-    tree = case.tree
-    tiny = pure_table(tree, 0) + 1e-9 * tree.legal_actions
-    inner = np.flatnonzero(tree.player != TERMINAL)
-    nodes = np.tile(inner, 3)
-    numbers = np.repeat(np.float32([0.0, 0.5, np.nextafter(np.float32(1), np.float32(0))]), len(inner))
-    games = rollout.Games(jnp.asarray(nodes, jnp.int32), jnp.zeros(len(nodes), jnp.int32))
-    for table in (pure_table(tree, 1), random_table(tree, 2), tiny / tiny.sum(axis=1, keepdims=True)):
-        profiles = profiles_of(tree, table)
-        after = np.asarray(random_move(on_device(tree), profiles, games, jnp.asarray(numbers)))
-        np.testing.assert_array_equal(tree.parent[after], nodes)
-        assert (tree.probability[after] > 0).all()
-        decided = tree.player[nodes] >= 0
-        infosets = tree.infoset[nodes][decided]
-        actions = tree.action_of_slot[infosets, tree.slot[after][decided]]
-        assert (table[infosets, actions] > 0).all()
 
 
 # Whole games.
@@ -206,8 +147,8 @@ def test_steps_are_openspiel_moves(case: Any, pure_table: Tables) -> None:
 
 @functools.partial(jax.jit, static_argnums=(5, 6))
 def run_episodes(
-    game: rollout.GameArrays,
-    profiles: rollout.Profiles,
+    game: GameArrays,
+    profiles: Profiles,
     table: jax.Array,
     player: jax.Array,
     key: jax.Array,
@@ -314,11 +255,11 @@ def test_nothing_is_traced_anew_for_other_players_or_opponents(case: Any, random
 
     @jax.jit
     def traced(
-        tables: jax.Array, weights: jax.Array, player: jax.Array, games: rollout.Games, key: jax.Array
+        tables: jax.Array, weights: jax.Array, player: jax.Array, games: Games, key: jax.Array
     ) -> rollout.Outcome:
         traces.append(None)
         game = on_device(tree)
-        profiles = rollout.make_profiles(game, tables, weights)
+        profiles = compiled_profiles(game, tables, weights)
         action = jnp.zeros(games.node.shape, jnp.int32)
         return rollout.step(game, profiles, player, games, action, key)[1]
 
@@ -326,7 +267,7 @@ def test_nothing_is_traced_anew_for_other_players_or_opponents(case: Any, random
         [(0, [1.0, 0.0]), (1, [0.5, 0.5]), (1, [0.0, 1.0]), (0, [0.2, 0.8])]
     ):
         tables = jnp.asarray(np.stack([random_table(tree, seed), random_table(tree, 10 + seed)]), jnp.float32)
-        games = rollout.Games(jnp.zeros(8, jnp.int32), jnp.zeros(8, jnp.int32))
+        games = Games(jnp.zeros(8, jnp.int32), jnp.zeros(8, jnp.int32))
         traced(tables, jnp.asarray(weights), jnp.int32(player), games, jax.random.key(seed))
     assert len(traces) == 1
 
@@ -418,10 +359,10 @@ def opening(tree: GameTree, end: float) -> np.ndarray:
 def test_a_player_that_never_decides_does_not_hang(shortcut: GameTree) -> None:
     game, profiles, player = on_device(shortcut), profiles_of(shortcut, opening(shortcut, 1.0)), jnp.int32(1)
     games = start(game, profiles, player, jax.random.key(0), 8)
-    assert not rollout.deciding(game, player, games).any()
+    assert not deciding(game, player, games).any()
     for seed in range(3):
         games, outcome = step(game, profiles, player, games, jnp.zeros(8, jnp.int32), jax.random.key(seed))
-        assert not rollout.deciding(game, player, games).any()
+        assert not deciding(game, player, games).any()
         assert outcome.done.all()
         assert int(outcome.episodes) >= 8
 
@@ -433,7 +374,7 @@ def test_a_player_that_seldom_decides_gets_its_own_rewards_only(shortcut: GameTr
     games, asked = start(game, profiles, player, key, 64), 0
     paid = np.array([2.0, -3.0])
     for seed in range(10):
-        decides = np.asarray(rollout.deciding(game, player, games))
+        decides = np.asarray(deciding(game, player, games))
         slot = np.random.default_rng(seed).integers(0, 2, 64)
         infoset = shortcut.infosets_of(1).start
         action = jnp.asarray(shortcut.action_of_slot[infoset, slot])
@@ -455,13 +396,9 @@ def test_shortcut_games_are_played_to_the_end(shortcut: GameTree) -> None:
 
 @pytest.mark.games("kuhn")
 def test_wrong_shapes_are_refused(case: Any) -> None:
-    game, table = on_device(case.tree), jnp.asarray(case.tree.uniform_policy())
-    with pytest.raises(AssertionError):
-        rollout.make_profiles(game, table, jnp.ones(1))
-    with pytest.raises(AssertionError):
-        rollout.make_profiles(game, table[None], jnp.ones(2))
+    game = on_device(case.tree)
     profiles = profiles_of(case.tree, case.tree.uniform_policy())
-    games = rollout.Games(jnp.zeros(4, jnp.int32), jnp.zeros(4, jnp.int32))
+    games = Games(jnp.zeros(4, jnp.int32), jnp.zeros(4, jnp.int32))
     with pytest.raises(AssertionError):
         rollout.step(
             game, profiles, jnp.zeros(4, jnp.int32), games, jnp.zeros(4, jnp.int32), jax.random.key(0)

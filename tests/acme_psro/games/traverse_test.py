@@ -211,6 +211,15 @@ def test_nothing_is_gained_over_a_best_response(case: Any, random_table: Tables)
         assert traverse.gains(tree, after)[player] == pytest.approx(0.0, abs=1e-12 * tree.utility_scale)
 
 
+def test_values_of_several_best_responses_are_those_of_each(case: Any, random_table: Tables) -> None:
+    tree = case.tree
+    plans = [traverse.realisation_plan(tree, random_table(tree, seed)) for seed in (3, 4)]
+    for player in range(tree.num_players):
+        others = np.stack([traverse.others_reach(tree, plan, player) for plan in plans])
+        expected = [traverse.best_response(tree, plan, player).value for plan in plans]
+        np.testing.assert_allclose(traverse.best_values(tree, others, player), expected, atol=1e-12)
+
+
 @pytest.mark.games(*TINY)
 def test_no_pure_policy_beats_the_best_response(case: Any, random_table: Tables, pure_table: Tables) -> None:
     tree = case.tree

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from open_spiel.python.algorithms import expected_game_score
 
+from acme_psro.games import traverse
 from acme_psro.games.tree import GameTree
+from acme_psro.meta_game import exact
 from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.meta_game.payoffs import empty_payoffs
 from acme_psro.policies.as_openspiel import table_policy
-from acme_psro.policies.tabular import Population, make_policy, uniform_policy
+from acme_psro.policies.tabular import Population, combine, make_policy, uniform_policy
 
 Tables = Callable[[GameTree, int], np.ndarray]
 GAMES = ("kuhn", "kuhn_3p", "prisoners_dilemma", "repeated_dilemma", "auction", "pennies_3p", "catch")
@@ -79,6 +81,21 @@ def test_zero_sum_games_have_payoffs_that_cancel(case: Any, random_table: Tables
     payoffs = fill(case.tree, draw(case.tree, seeds_of(case.tree.num_players), random_table))
     np.testing.assert_allclose(payoffs.sum(axis=0), 0.0, atol=1e-12)
     assert np.abs(payoffs).max() > 1e-3
+
+
+@pytest.mark.games("kuhn", "kuhn_3p", "auction")
+def test_pure_and_mixed_policies_earn_what_their_plans_do(
+    case: Any, random_table: Tables, pure_table: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pure policies reach few ends, of which alone sums are made; one policy at a time in products."""
+    monkeypatch.setattr(exact, "_MOST_NUMBERS", 1)
+    tree, tables = case.tree, [random_table(case.tree, 0), pure_table(case.tree, 1), pure_table(case.tree, 2)]
+    populations = draw(tree, [[0, 1, 2]] * tree.num_players, lambda _, index: tables[index])
+    payoffs = fill(tree, populations)
+    for cell in np.ndindex(*payoffs.shape[1:]):
+        plan = combine(tree, [own[k].plan for own, k in zip(populations, cell, strict=True)])
+        expected = traverse.expected_returns(tree, plan)
+        np.testing.assert_allclose(payoffs[(slice(None), *cell)], expected, atol=1e-12)
 
 
 @pytest.mark.games("leduc")

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro.games import batched
-from acme_psro.games.batched import BatchPolicy
+from acme_psro.games import batch_policies
+from acme_psro.games.batch_policies import BatchPolicy
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game import simulation
 from acme_psro.meta_game.exact import exact_payoffs
@@ -109,7 +109,7 @@ def test_what_is_certain_has_no_error(case: Any, pure_table: Any) -> None:
 
 def test_games_without_chance_and_with_observations_only_are_played() -> None:
     """Catch: the ball begins in one of 5 columns, and a paddle that moves at random seldom gets there."""
-    play = batched.uniform("catch")
+    play = batch_policies.uniform("catch")
     found = simulate("catch", [[play]], np.array([[0]]), 400, seed=1)
     assert -1 < found.mean[0, 0] < 0
     expected = np.sqrt((1 - found.mean[0, 0] ** 2) / 399)

@@ -29,10 +29,10 @@ PROFILES = np.array(list(itertools.product(range(2), range(2))))
 _TROUBLE = """
 import os, pathlib, signal, time
 from acme_psro.policies import decoders
-from acme_psro.games import batched
+from acme_psro.games import batch_policies
 
 def decode(policy):
-    uniform = batched.uniform(policy.about["game"])
+    uniform = batch_policies.uniform(policy.about["game"])
     place, times = pathlib.Path(policy.about["place"]), policy.about["times"]
 
     def play(states, player):

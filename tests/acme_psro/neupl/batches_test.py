@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acme_psro.games import rollout
+from acme_psro.games.device_arrays import make_arrays
 from acme_psro.neupl import batches, training
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.parts import NeuPLState, Parts, Plan, make_parts
@@ -25,7 +25,7 @@ GRAPH = np.array([[[0, 0, 0], [1, 0, 0], [0.5, 0.5, 0]]] * 2, np.float32)
 def make(case: Any, config: NeuPLConfig = CONFIG, is_on_policy: bool = True) -> Parts:
     agent = AGENTS["vmpo" if is_on_policy else "conditional_mpo"].core()
     chosen = settings.replace("vmpo", agent.presets["games"], {"mixture_size": config.context_size})
-    game = rollout.make_arrays(case.tree)
+    game = make_arrays(case.tree)
     context = jnp.zeros((1, config.context_size))
     example = Observation(game.info_state[:1], game.legal_actions[:1], context)
     core = agent.make_core(agent.make_networks(example, case.tree.num_actions, chosen), chosen)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acme_psro.games import rollout
+from acme_psro.games.device_arrays import GameArrays, make_arrays
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.neupl import estimation
@@ -29,8 +29,8 @@ def make_members(tree: GameTree, pure_table: PureTable) -> np.ndarray:
     return np.stack([tree.uniform_policy(), pure_table(tree, 1), pure_table(tree, 2)])
 
 
-def opposing_of(tree: GameTree, members: np.ndarray) -> tuple[rollout.GameArrays, jax.Array]:
-    game, probs = rollout.make_arrays(tree), jnp.asarray(members, jnp.float32)
+def opposing_of(tree: GameTree, members: np.ndarray) -> tuple[GameArrays, jax.Array]:
+    game, probs = make_arrays(tree), jnp.asarray(members, jnp.float32)
     return game, make_tables(game, probs, probs).opposing
 
 

@@ -73,7 +73,7 @@ def test_arrays_keep_everything() -> None:
     again = freezing.from_arrays(freezing.to_arrays(state))
     assert again.frontier == state.frontier
     for name in ("is_fixed", "best", "idle"):
-        np.testing.assert_array_equal(getattr(again, name), getattr(state, name))
+        np.testing.assert_array_equal(getattr(again.progress, name), getattr(state.progress, name))
     np.testing.assert_array_equal(again.tables[1], state.tables[1])
     with pytest.raises(KeyError):
         freezing.from_arrays({})

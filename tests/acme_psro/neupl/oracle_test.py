@@ -22,6 +22,8 @@ from acme_psro.psro.loop import iteration_key
 from agents import settings
 from agents.registry import AGENTS
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 SMALL = NeuPLConfig(population_size=4, rounds=2, num_envs=64, updates_per_round=10, batch_size=128)
 
 
@@ -158,6 +160,7 @@ def test_members_with_equal_rows_are_one_policy(case: Any) -> None:
         assert (table[1].max(axis=1) < 0.99).any()
 
 
+@pytest.mark.long
 @pytest.mark.games("rock_paper_scissors")
 def test_players_of_a_symmetric_game_are_the_same(case: Any) -> None:
     first, second = tables_of(Run(case.tree, SMALL).train(2))

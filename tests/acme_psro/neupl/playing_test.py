@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acme_psro.games import rollout
+from acme_psro.games.device_arrays import make_arrays
 from acme_psro.neupl.playing import Matches, make_tables, play
 
 NUM_ENVS, NUM_DECISIONS = 2048, 4
@@ -19,7 +19,7 @@ def marked(case: Any) -> np.ndarray:
 
 
 def played(case: Any, weights: Any, share: float = 0.0, player: int = 0) -> Any:
-    game = rollout.make_arrays(case.tree)
+    game = make_arrays(case.tree)
     weights = jnp.asarray(weights, jnp.float32)
     num_learning = len(weights)
     learning = np.tile(case.tree.uniform_policy(), (num_learning, 1, 1))

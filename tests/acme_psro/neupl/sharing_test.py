@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from acme_psro.neupl.config import NeuPLConfig
+from acme_psro.neupl.spreading import make_spread
 from acme_psro.oracles.device.lanes import LaneProgram
 from tests.acme_psro.commands.launching import ROOT
 from tests.acme_psro.neupl.oracle_test import Run, tables_of
@@ -107,8 +108,65 @@ def test_runs_spread_over_four_devices_are_those_on_one() -> None:
     assert done.stdout.strip() == "3 devices"
 
 
+_ONE_RUN_ON_FOUR = """
+import re
+import numpy as np
+import jax
+jax.config.update("jax_disable_most_optimizations", True)
+from acme_psro.games.compile import compile_game
+from tests.acme_psro.neupl import sharing_test as parts
+
+tree = compile_game("kuhn_poker", cache=False)
+alone, spread = (parts.Run(tree, parts.TINY, seed=3) for _ in range(2))
+parts.train_together([alone], alone.oracle.make_program(1, [0]), 3)
+program = spread.oracle.make_program(1, [0, 1, 2, 3])
+lane = next(spread.oracle.ask(*spread.question()))
+# Sixteen games of both players: each device plays four.
+text = program.compile(lane).as_text()
+assert "s32[2,4]" in text and "s32[2,16]" not in text.split("ENTRY")[0]
+spread.oracle.traces = 0
+parts.train_together([spread], program, 3)
+memory = alone.oracle.memory()
+for name, values in spread.oracle.memory().items():
+    np.testing.assert_array_equal(values, memory[name], err_msg=name)
+assert spread.oracle.traces <= 1
+devices = {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(spread.oracle._lane_state)}
+# What one run has learned on four devices goes on on one.
+later = parts.Run(tree, parts.TINY, seed=3)
+later.oracle.remember(spread.oracle.memory())
+later.populations, later.payoffs, later.done = spread.populations, spread.payoffs, spread.done
+for run, numbers in ((later, [0]), (alone, [0])):
+    parts.train_together([run], run.oracle.make_program(1, numbers), 1)
+parts.assert_same(later, alone)
+print(devices)
+"""
+
+
+@pytest.mark.slow
+def test_one_run_on_four_devices_is_bit_for_bit_that_on_one() -> None:
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", _ONE_RUN_ON_FOUR],
+        cwd=ROOT,
+        env=os.environ | flags,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "{4}"
+
+
+def test_games_that_cannot_be_dealt_out_evenly_are_refused() -> None:
+    devices = jax.local_devices() * 3
+    with pytest.raises(
+        ValueError, match=r"num_envs must be a multiple of the 3 devices .* not 16: change it"
+    ):
+        make_spread(devices, 16)
+
+
 @pytest.mark.games("kuhn")
 def test_devices_that_are_not_there_are_refused(case: Any) -> None:
     oracle = Run(case.tree, TINY).oracle
-    with pytest.raises(ValueError, match="there is no device 9: this process has 0"):
-        oracle.make_program(1, [0, 9])
+    for runs in (1, 2):
+        with pytest.raises(ValueError, match="there is no device 9: this process has 0"):
+            oracle.make_program(runs, [0, 9])

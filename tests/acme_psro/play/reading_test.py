@@ -21,9 +21,10 @@ from acme_psro.play.opponents import Opponents
 from acme_psro.play.session import Setting
 from acme_psro.policies import decoders, mixture_files
 from acme_psro.policies.meta_strategy import BehaviouralStrategy, ProductStrategy
-from acme_psro.policies.mixture_files import Mixture
+from acme_psro.policies.mixtures import Mixture
 from acme_psro.self_play_runs.games import write_policies
 from acme_psro.storage import run_directory
+from acme_psro.storage.run_config import write_config
 from tests.acme_psro.play.runs import (
     JOINT,
     PRODUCT,
@@ -66,7 +67,7 @@ def _write_self_play(directory: pathlib.Path, max_nodes: int = 1000) -> None:
     weights = game.legal_actions * np.arange(1.0, 1 + game.num_actions)
     write_policies(game, weights / weights.sum(axis=1, keepdims=True), directory / "policies")
     config = {"game": "kuhn_poker", "algorithm": "mmd", "max_nodes": max_nodes}
-    run_directory.write_config(directory, config)
+    write_config(directory, config)
 
 
 def _write_self_play_on_graph(directory: pathlib.Path) -> None:
@@ -224,11 +225,11 @@ def test_what_cannot_be_played_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match="is a run of run_agent"):
         _read(OLD_RUNS / "agent")
     empty = tmp_path / "empty"
-    run_directory.write_config(empty, {"game": "kuhn_poker", "oracle": "exact"})
+    write_config(empty, {"game": "kuhn_poker", "oracle": "exact"})
     with pytest.raises(ValueError, match="has no checkpoint yet"):
         _read(empty)
     shutil.rmtree(empty)
-    run_directory.write_config(empty, {"game": "kuhn_poker", "algorithm": "mmd", "max_nodes": 100})
+    write_config(empty, {"game": "kuhn_poker", "algorithm": "mmd", "max_nodes": 100})
     with pytest.raises(ValueError, match="has no policy yet"):
         _read(empty)
 
@@ -237,7 +238,7 @@ def test_what_cannot_be_played_is_refused(tmp_path: pathlib.Path) -> None:
 def test_a_player_whom_the_game_lacks_is_refused_before_the_run_is_read(
     tmp_path: pathlib.Path, player: int
 ) -> None:
-    run_directory.write_config(tmp_path, {"game": "kuhn_poker", "oracle": "exact"})
+    write_config(tmp_path, {"game": "kuhn_poker", "oracle": "exact"})
     with pytest.raises(ValueError, match=f"^kuhn_poker has no player {player}: choose one of 0 to 1\\.$"):
         _read(tmp_path, player)
     with pytest.raises(ValueError, match=r"^catch has no player 1: its only one is 0"):

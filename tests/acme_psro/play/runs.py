@@ -18,8 +18,9 @@ from acme_psro.policies.meta_strategy import JointStrategy, MetaStrategy, Produc
 from acme_psro.policies.on_graph import make_graph_policy
 from acme_psro.policies.tabular import Policy, Population, make_policy
 from acme_psro.psro.loop import PSROState
-from acme_psro.storage import checkpoint, formats, run_directory
-from acme_psro.storage.checkpoint import Record
+from acme_psro.storage import checkpoint, formats
+from acme_psro.storage.record import Record
+from acme_psro.storage.run_config import write_config
 
 PRODUCT = ProductStrategy((np.array([0.25, 0.75]), np.array([0.5, 0.5])))
 # The second players' policies are those of the first: no product of marginals plays like this.
@@ -62,7 +63,7 @@ def write_tree_run(
     )
     payoffs = ExactMetaGame(tree).extend(made, None)
     record = Record(PSROState(made, payoffs, strategy, iteration=1), [{"iteration": 1}], [strategy])
-    run_directory.write_config(directory, {"game": game, "oracle": "exact"})
+    write_config(directory, {"game": game, "oracle": "exact"})
     checkpoint.save(directory / "checkpoints", record, formats.of_tree(tree))
     return tree
 
@@ -81,7 +82,7 @@ def write_graph_run(directory: pathlib.Path, graph: GameGraph, max_nodes: int) -
     state = PSROState(tuple(populations), payoffs, PRODUCT, iteration=1)
     record = Record(state, [{"iteration": 1}], [PRODUCT])
     config = {"game": "kuhn_poker", "oracle": "device", "max_nodes": max_nodes}
-    run_directory.write_config(directory, config)
+    write_config(directory, config)
     checkpoint.save(directory / "checkpoints", record, formats.of_graph(graph))
 
 
@@ -102,6 +103,6 @@ def write_sampled_run(directory: pathlib.Path, strategy: ProductStrategy = PRODU
     mean = ExactMetaGame(tree).extend(tables, None)
     payoffs = SampledPayoffs(mean, np.full((2, 2), 100), np.full((2, 2, 2), 0.1))
     record = Record(PSROState(populations, payoffs, strategy, iteration=1), [{"iteration": 1}], [strategy])
-    run_directory.write_config(directory, {"game": "kuhn_poker", "oracle": "launchpad", "payoffs": "sampled"})
+    write_config(directory, {"game": "kuhn_poker", "oracle": "launchpad", "payoffs": "sampled"})
     checkpoint.save(directory / "checkpoints", record, formats.of_files(tree.game_string))
     return payoffs

@@ -13,7 +13,7 @@ from acme_psro.games.tree import GameTree
 from acme_psro.policies import decoders, mixture_files, networks
 from acme_psro.policies.as_table import make_table, mixture_table
 from acme_psro.policies.meta_strategy import JointStrategy, ProductStrategy
-from acme_psro.policies.mixture_files import Mixture
+from acme_psro.policies.mixtures import Mixture
 from acme_psro.policies.stored import StoredPolicy, StoredPolicyError
 from acme_psro.policies.tabular import Policy, combine, make_policy, mixture_plan
 from agents import crossq

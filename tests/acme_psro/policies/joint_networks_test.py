@@ -8,8 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from acme_psro.games import batched
+from acme_psro.games import batch_policies, batched
+from acme_psro.games.batch_policies import BatchOpponents
 from acme_psro.games.identity import name_game
+from acme_psro.games.loading import load_game
 from acme_psro.policies import decoders, joint_networks, networks
 from acme_psro.policies.networks import NetworkPolicy
 from acme_psro.policies.stored import StoredPolicy, StoredPolicyError
@@ -53,7 +55,7 @@ def test_answers_are_those_of_each_network(case: Any, numbers: Sequence[int]) ->
 
 def test_only_networks_of_one_shape_are_joined() -> None:
     wide = dataclasses.replace(SMALL, policy_hidden_sizes=(16,))
-    policies: list[Any] = [make(0), make(1, config=wide), batched.uniform("kuhn_poker"), make(2)]
+    policies: list[Any] = [make(0), make(1, config=wide), batch_policies.uniform("kuhn_poker"), make(2)]
     joint_networks.join(policies)
     assert policies[0].joint is not None and policies[3].joint is not None
     assert policies[0].joint[0] is policies[3].joint[0]
@@ -67,9 +69,7 @@ def test_games_go_the_same_way_with_and_without_joint_calls() -> None:
         policies = tuple(make(seed) for seed in range(4))
         if joined:
             joint_networks.join(policies)
-        opponents = batched.Opponents(
-            ((), policies), lambda rng, episodes: rng.integers(4, size=(episodes, 2))
-        )
+        opponents = BatchOpponents(((), policies), lambda rng, episodes: rng.integers(4, size=(episodes, 2)))
         games = batched.GameBatch("kuhn_poker", 0, 16, opponents, seed=0)
         seen = [games.reset()]
         rng = np.random.default_rng(1)
@@ -94,7 +94,7 @@ def test_as_many_shapes_are_compiled_however_many_are_asked(monkeypatch: pytest.
     for policy in policies:
         policy.network = policy.network._replace(probs=counting)
     joint_networks.join(policies)
-    state = batched.load_game("kuhn_poker").new_initial_state()
+    state = load_game("kuhn_poker").new_initial_state()
     for action in (0, 1, 0):
         state.apply_action(action)
     call = policies[0].joint[0]  # type: ignore[index]
@@ -108,7 +108,7 @@ def test_a_network_that_diverged_is_named() -> None:
     policies = [make(0), make(1)]
     policies[1].variables = jax.tree.map(lambda leaf: leaf * np.nan, policies[1].variables)
     joint_networks.join(policies)
-    state = batched.load_game("kuhn_poker").new_initial_state()
+    state = load_game("kuhn_poker").new_initial_state()
     for action in (0, 1, 0):
         state.apply_action(action)
     with pytest.raises(StoredPolicyError, match="its policy diverged"):

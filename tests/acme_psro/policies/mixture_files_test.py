@@ -11,10 +11,10 @@ import pytest
 from acme_psro.games.compile import compile_game
 from acme_psro.games.identity import name_game
 from acme_psro.games.tree import GameTree
-from acme_psro.policies import decoders, mixture_files, stored
+from acme_psro.policies import decoders, mixture_files, mixtures, stored
 from acme_psro.policies.decoders import DECODERS
 from acme_psro.policies.meta_strategy import JointStrategy, MixtureError, ProductStrategy
-from acme_psro.policies.mixture_files import Mixture
+from acme_psro.policies.mixtures import Mixture
 from acme_psro.policies.stored import StoredPolicyError
 from acme_psro.policies.tabular import make_policy
 
@@ -132,7 +132,7 @@ def test_only_those_who_ask_for_trembles_meet_them(trembling: Mixture, tmp_path:
     shares = np.bincount(draw(trembling=True)[:, 1], minlength=3) / n
     expected = 0.9 * np.array([0.5, 0.0, 0.5]) + 0.1 / 3
     assert (np.abs(shares - expected) < 4 * np.sqrt(expected / n)).all()
-    without = mixture_files.opponents_of(trembling._replace(trembles=0.0), DECODERS, trembling=True)
+    without = mixtures.opponents_of(trembling._replace(trembles=0.0), DECODERS, trembling=True)
     np.testing.assert_array_equal(without.draw(np.random.default_rng(0), n), usual)
 
 
@@ -140,7 +140,7 @@ def test_all_players_tremble_in_the_same_episodes(trembling: Mixture) -> None:
     joint = JointStrategy(np.array([[0, 2], [1, 0]]), np.array([0.5, 0.5]))
     mixture = trembling._replace(meta_strategy=joint)
     n = 20_000
-    drawn = mixture_files.opponents_of(mixture, DECODERS, trembling=True).draw(np.random.default_rng(0), n)
+    drawn = mixtures.opponents_of(mixture, DECODERS, trembling=True).draw(np.random.default_rng(0), n)
     shares = np.zeros((2, 3))
     np.add.at(shares, tuple(drawn.T), 1 / n)
     expected = np.full((2, 3), 0.1 / 6)
@@ -171,7 +171,7 @@ def test_the_player_who_responds_needs_no_policies(mixture: Mixture, tmp_path: p
     opponents = mixture_files.read(tmp_path, DECODERS)
     assert opponents.policies[0] == ()
     assert set(opponents.draw(np.random.default_rng(0), 100)[:, 1]) == {0, 2}
-    trembling = mixture_files.opponents_of(others._replace(trembles=0.5), DECODERS, trembling=True)
+    trembling = mixtures.opponents_of(others._replace(trembles=0.5), DECODERS, trembling=True)
     assert set(trembling.draw(np.random.default_rng(0), 100)[:, 1]) == {0, 1, 2}
 
 

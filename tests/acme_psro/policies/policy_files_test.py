@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from acme_psro.games.identity import name_game
-from acme_psro.policies import decoders, mixture_files, stored
+from acme_psro.policies import decoders, mixtures, stored
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.stored import PolicyFile, StoredPolicyError
 
@@ -33,13 +33,11 @@ def test_a_mixture_reads_what_has_weight(tmp_path: pathlib.Path) -> None:
     ]
     nowhere = PolicyFile(tmp_path / "nowhere.npz")
     strategy = ProductStrategy((np.array([0.0, 1.0]), np.array([1.0])))
-    loaded = mixture_files.of_populations(GAME, [(nowhere, drawn[0]), (drawn[1],)], strategy)
+    loaded = mixtures.of_populations(GAME, [(nowhere, drawn[0]), (drawn[1],)], strategy)
     assert loaded.game == GAME and loaded.meta_strategy is strategy
     assert loaded.policies[0][0] is None
     assert [
         policy.about["player"] for policy in (loaded.policies[0][1], loaded.policies[1][0]) if policy
     ] == [0, 1]
     with pytest.raises(StoredPolicyError, match="cannot be read"):
-        mixture_files.of_populations(
-            GAME, [(nowhere,), (drawn[1],)], ProductStrategy((np.ones(1), np.ones(1)))
-        )
+        mixtures.of_populations(GAME, [(nowhere,), (drawn[1],)], ProductStrategy((np.ones(1), np.ones(1))))

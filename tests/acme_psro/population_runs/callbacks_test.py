@@ -6,15 +6,23 @@ from collections.abc import Callable, Sequence
 import pytest
 
 import acme_psro
-from acme_psro.population_runs import callbacks as events
-from acme_psro.population_runs.callbacks import Callback, Callbacks, IterationEnded, RunStopped, StopRun
+from acme_psro.population_runs.callbacks import Callback, Callbacks, StopRun
 from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.events import (
+    Event,
+    IterationEnded,
+    IterationStarted,
+    ResponseFound,
+    RunEnded,
+    RunStarted,
+    RunStopped,
+)
 from acme_psro.population_runs.prepare import prepare_run
 from acme_psro.population_runs.recording import ReportWriter
-from acme_psro.population_runs.run import begin
+from acme_psro.population_runs.steps import begin
 from acme_psro.population_runs.train import train_population
 from acme_psro.storage import checkpoint
-from acme_psro.storage.checkpoint import Record
+from acme_psro.storage.record import Format, Record
 from acme_psro.system.tables import read_csv
 from tests.acme_psro.population_runs.fakes import World, untimed
 
@@ -25,7 +33,7 @@ class Recorder(Callback):
     """Keeps all events in the order in which it is told of them."""
 
     def __init__(self) -> None:
-        self.events: list[events.Event] = []
+        self.events: list[Event] = []
 
     def __getattribute__(self, name: str) -> object:
         return self.events.append if name in METHODS else super().__getattribute__(name)
@@ -43,7 +51,7 @@ class Failing(Callback):
         self._iteration = iteration
         setattr(self, method, self._fail)
 
-    def _fail(self, event: events.Event) -> None:
+    def _fail(self, event: Event) -> None:
         self.calls += 1
         if self._iteration in (None, getattr(event, "iteration", None)):
             raise self._error
@@ -83,7 +91,7 @@ def test_events_come_in_order(tmp_path: pathlib.Path) -> None:
     assert names[:14] == ["RunStarted", "IterationEnded", *(3 * iteration)]
     assert names[14:] in (["RunEnded"], ["IterationEnded", "RunEnded"])
     start, first, *_, end = recorder.events
-    assert isinstance(start, events.RunStarted) and isinstance(end, events.RunEnded)
+    assert isinstance(start, RunStarted) and isinstance(end, RunEnded)
     assert isinstance(first, IterationEnded)
     assert (start.record, start.iterations, start.config["game"]) == (None, 3, "kuhn_poker")
     assert (first.before, first.iteration, first.row["iteration"]) == (None, 0, 0)
@@ -97,11 +105,11 @@ def test_events_hold_what_came_before_and_what_was_found(tmp_path: pathlib.Path)
     ended = [event for event in recorder.events if isinstance(event, IterationEnded)]
     assert [event.before for event in ended[1:]] == [event.record for event in ended[:-1]]
     assert ended[-1].record is record
-    started = [event for event in recorder.events if isinstance(event, events.IterationStarted)]
+    started = [event for event in recorder.events if isinstance(event, IterationStarted)]
     assert [(event.iteration, event.record) for event in started] == [
         (event.iteration, event.before) for event in ended[1:4]
     ]
-    found = [event for event in recorder.events if isinstance(event, events.ResponseFound)]
+    found = [event for event in recorder.events if isinstance(event, ResponseFound)]
     assert [(event.iteration, event.player) for event in found] == [(i, p) for i in (1, 2, 3) for p in (0, 1)]
     # A response gains what the row of the mixture says that there was to gain.
     for event in found:
@@ -128,7 +136,7 @@ def test_a_resumed_run_begins_with_its_record(tmp_path: pathlib.Path) -> None:
     recorder = Recorder()
     train(tmp_path, [recorder], iterations=3, resume=True)
     start, *_ = recorder.events
-    assert isinstance(start, events.RunStarted) and start.record is not None
+    assert isinstance(start, RunStarted) and start.record is not None
     assert repr(start.record.metrics) == repr(before.metrics)
     assert recorder.names()[:2] == ["RunStarted", "IterationStarted"]
 
@@ -185,7 +193,7 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_run(
 ) -> None:
     save = checkpoint.save
 
-    def fail_later(directory: pathlib.Path, record: Record, form: checkpoint.Format) -> None:
+    def fail_later(directory: pathlib.Path, record: Record, form: Format) -> None:
         if record.state.iteration == 2:
             raise OSError(28, "No space left on device")
         save(directory, record, form)

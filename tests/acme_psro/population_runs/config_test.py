@@ -13,6 +13,8 @@ from acme_psro.population_runs.settings import check_settings
 from acme_psro.psro.registry import LOOPS
 from tests.acme_psro.population_runs.fakes import untimed
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 _MPO: dict[str, Any] = {"game": "kuhn_poker", "agent": "conditional_mpo"}
 _WARM: dict[str, Any] = {**_MPO, "warm_start": "population"}
 _TINY = {"gradient_steps": 24, "num_envs": 16, "batch_size": 32, "buffer_size": 500, "snapshots": 2}

@@ -11,8 +11,9 @@ import pytest
 from acme_psro.games.compile import DEFAULT_MAX_NODES
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.oracles.device.oracle import DeviceConfig
-from acme_psro.population_runs import defaults, oracles
+from acme_psro.population_runs import defaults
 from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.response_agents import make_agent
 from agents import registry
 
 
@@ -64,7 +65,7 @@ def test_every_setting_makes_a_configuration_that_oracle_and_agent_take(name: st
     setting = defaults.SETTINGS[name][agent]
     config = PSROConfig(name, agent=agent, **setting._asdict())
     assert DeviceConfig(**config.device).gradient_steps > 0
-    assert callable(oracles.make_agent(config))
+    assert callable(make_agent(config))
     assert json.loads(json.dumps(config.to_json())) == config.to_json()
 
 

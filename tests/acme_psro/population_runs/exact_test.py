@@ -14,7 +14,8 @@ from acme_psro.population_runs.prepare import prepare_run
 from acme_psro.population_runs.train import train_population
 from acme_psro.solvers import SOLVERS, prd
 from acme_psro.storage import checkpoint, run_directory
-from acme_psro.storage.checkpoint import Record
+from acme_psro.storage.record import Record
+from acme_psro.storage.run_config import write_config
 from acme_psro.system.tables import read_csv
 
 
@@ -26,7 +27,7 @@ def train(
     warnings: list[str] = []
     run = prepare_run(config, directory, 0.0, warnings.append, lambda nodes: None)
     restored = run_directory.resume(directory, run.form, pytest.fail) if directory.exists() else None
-    run_directory.write_config(directory, run.config.to_json())
+    write_config(directory, run.config.to_json())
     with contextlib.redirect_stdout(io.StringIO()):
         record = train_population(run, directory, restored)
     return record, run.outcome(record), warnings
@@ -37,7 +38,7 @@ def neupl(directory: pathlib.Path, iterations: int, **settings: Any) -> tuple[Re
     config = PSROConfig("kuhn_poker", loop="neupl", oracle="exact", iterations=iterations, **settings)
     run = prepare_run(config, directory, 0.0, pytest.fail, lambda nodes: None)
     restored = run_directory.resume(directory, run.form, pytest.fail) if directory.exists() else None
-    run_directory.write_config(directory, run.config.to_json())
+    write_config(directory, run.config.to_json())
     with contextlib.redirect_stdout(io.StringIO()):
         record = train_population(run, directory, restored)
     return record, run.outcome(record)

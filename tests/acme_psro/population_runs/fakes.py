@@ -24,6 +24,7 @@ from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.prepare import prepare_run
 from acme_psro.population_runs.train import train_population
 from acme_psro.storage import run_directory
+from acme_psro.storage.run_config import write_config
 from acme_psro.system.executors.placing import LOCAL, Placing
 from acme_psro.system.tables import read_csv
 
@@ -156,7 +157,7 @@ def train(directory: pathlib.Path, iterations: int = 1) -> list[dict[str, float]
     )
     kind = prepare_run(config, directory, 0.0, pytest.fail, print)
     restored = run_directory.resume(directory, kind.form, pytest.fail)
-    run_directory.write_config(directory, kind.config.to_json())
+    write_config(directory, kind.config.to_json())
     with contextlib.redirect_stdout(io.StringIO()):
         train_population(kind, directory, restored)
     return untimed(directory)

@@ -110,10 +110,6 @@ def test_the_report_draws_the_gaps(finished: Result) -> None:
             {"loop": "psro", "meta_solver": "max_gini_ce"},
             "returns a joint distribution, and loop=.psro. needs",
         ),
-        (
-            {"oracle": "device", "device": {"games_per_response": 1000}},
-            "games are kept for opponents who draw their policies independently",
-        ),
         ({"ce_responses": "all"}, "ce_responses needs loop=.jpsro. with a meta-solver of correlated"),
         (
             {"meta_solver": "max_gini_ce", "ce_responses": "some"},

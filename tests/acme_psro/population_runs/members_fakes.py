@@ -21,7 +21,7 @@ from acme_psro.neupl.interaction_graph import make_graph
 from acme_psro.neupl.sinks import read_sinks
 from acme_psro.oracles.base import Counts
 from acme_psro.policies import networks
-from acme_psro.system.supervision import Event
+from acme_psro.system.jobs import Event
 from agents import conditional_mpo as mpo
 from agents.core import Observation
 

@@ -17,7 +17,8 @@ if sys.version_info >= (3, 11):
 
 import acme_psro
 from acme_psro import StopRun
-from acme_psro.population_runs.callbacks import Callback, IterationEnded
+from acme_psro.population_runs.callbacks import Callback
+from acme_psro.population_runs.events import IterationEnded
 from acme_psro.system import tables
 from tests.acme_psro.agent_runs.processes import Processes
 

@@ -16,7 +16,7 @@ from acme_psro.population_runs.metrics import (
     exact_row,
     fill_gains,
     is_known,
-    nobody_gains,
+    no_player_gains,
     sampled_row,
     wall_seconds,
 )
@@ -119,6 +119,6 @@ def test_rows_of_earlier_versions_are_given_the_columns_that_they_lack() -> None
 
 def test_nobody_gains_if_all_gains_are_within_the_tolerance() -> None:
     row = {"gain_0": 0.1, "gain_1": 0.2, "gain_0_stderr": 9.0}
-    assert nobody_gains(row, 0.2) and not nobody_gains(row, 0.1)
+    assert no_player_gains(row, 0.2) and not no_player_gains(row, 0.1)
     # Nothing is known of gains that a row does not have.
-    assert not nobody_gains({"nash_conv": 0.0}, 1.0)
+    assert not no_player_gains({"nash_conv": 0.0}, 1.0)

@@ -18,6 +18,7 @@ from acme_psro.neupl.history import read_history
 from acme_psro.storage import run_directory
 from tests.acme_psro.commands.launching import exit_code
 from tests.acme_psro.population_runs.fakes import untimed
+from tests.acme_psro.population_runs.left_behind import copy_of_killed
 
 pytestmark = pytest.mark.usefixtures("quick_module")
 
@@ -95,14 +96,15 @@ def test_the_stored_run_is_evaluated_to_the_same_figures(
 
 @pytest.mark.long
 def test_an_interrupted_run_goes_on_as_if_nothing_had_been(result: acme_psro.Result, tmp_path: Path) -> None:
-    acme_psro.run(**KUHN, iterations=2, output_dir=tmp_path / "run")
+    killed = copy_of_killed(result.run_dir, tmp_path / "run")
 
-    resumed = acme_psro.run(**KUHN, iterations=3, output_dir=tmp_path / "run", resume=True)
+    resumed = acme_psro.run(**KUHN, iterations=3, output_dir=killed, resume=True)
 
     assert repr(untimed(resumed.run_dir)) == repr(untimed(result.run_dir))
     np.testing.assert_array_equal(resumed.payoffs, result.payoffs)
 
 
+@pytest.mark.long
 def test_estimated_payoffs_leave_the_figures_exact(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +124,7 @@ def test_estimated_payoffs_leave_the_figures_exact(
     assert told["nash_conv"] == pytest.approx(nash_conv, abs=1e-9)
 
 
+@pytest.mark.long
 def test_seeds_side_by_side_are_single_runs(result: acme_psro.Result, tmp_path: Path) -> None:
     root = tmp_path / "seeds"
     flags = [f"--set=neupl.{name}={value}" for name, value in _NEUPL.items()]

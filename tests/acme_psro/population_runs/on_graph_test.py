@@ -22,6 +22,9 @@ from acme_psro.psro.loop import initialise
 from acme_psro.storage import run_directory
 from tests.acme_psro.commands.launching import exit_code
 from tests.acme_psro.population_runs.fakes import untimed
+from tests.acme_psro.population_runs.left_behind import copy_of_killed
+
+pytestmark = pytest.mark.usefixtures("quick_module")
 
 # Kuhn poker's tree has 58 nodes, its graph 29.
 KUHN: dict[str, Any] = {
@@ -35,6 +38,7 @@ KUHN: dict[str, Any] = {
         "snapshots": 2,
         "max_extensions": 0,
     },
+    "agent_settings": {"critic_hidden_sizes": (16,), "policy_hidden_sizes": (16,)},
     "show_progress": False,
 }
 
@@ -86,10 +90,9 @@ def test_the_stored_run_is_evaluated_to_the_same_figures(
 
 @pytest.mark.long
 def test_an_interrupted_run_goes_on_as_if_nothing_had_been(result: acme_psro.Result, tmp_path: Path) -> None:
-    acme_psro.run(**KUHN, iterations=2, output_dir=tmp_path / "run")
+    killed = copy_of_killed(result.run_dir, tmp_path / "run")
 
-    # Opponents are padded to the number of iterations, so that another number may round in another way.
-    resumed = acme_psro.run(**KUHN, iterations=3, output_dir=tmp_path / "run", resume=True)
+    resumed = acme_psro.run(**KUHN, iterations=3, output_dir=killed, resume=True)
 
     assert repr(untimed(resumed.run_dir)) == repr(untimed(result.run_dir))
 
@@ -139,10 +142,11 @@ def test_the_run_plays_as_an_opponent(result: acme_psro.Result) -> None:
     assert [len(own) for own in opponents.policies] == list(result.population_sizes)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_seeds_side_by_side_are_single_runs(result: acme_psro.Result, tmp_path: Path) -> None:
     root = tmp_path / "seeds"
     flags = [f"--set=device.{name}={value}" for name, value in KUHN["device"].items()]
+    flags += [f"--set=agent_settings.{name}=[16]" for name in KUHN["agent_settings"]]
 
     flags += ["--game=kuhn_poker", "--max_nodes=40", "--iterations=3", "--num_seeds=2"]
     assert exit_code(run_psro.main, *flags, f"--output_dir={root}") == 0
@@ -156,7 +160,10 @@ def test_seeds_side_by_side_are_single_runs(result: acme_psro.Result, tmp_path: 
     [
         (("--game=kuhn_poker", "--max_nodes=10"), "10 nodes"),
         (("--game=kuhn_poker", "--max_nodes=40", "--exact_every=0"), "exact_every must be at least 1"),
-        (("--game=kuhn_poker", "--max_nodes=40", "--loop=xdo"), "--loop=xdo needs a game that compiles"),
+        (
+            ("--game=kuhn_poker", "--max_nodes=40", "--loop=anytime"),
+            "--loop=anytime needs a game that compiles",
+        ),
         (
             ("--game=kuhn_poker(players=3)", "--max_nodes=600", "--meta_solver=prd"),
             "graphs are for games of two",

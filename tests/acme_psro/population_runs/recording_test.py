@@ -9,11 +9,12 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 from acme_psro.display import report
 from acme_psro.population_runs import recording
-from acme_psro.population_runs.callbacks import Callback, IterationEnded, StopRun
+from acme_psro.population_runs.callbacks import Callback, StopRun
 from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.events import IterationEnded, RunStopped
 from acme_psro.population_runs.prepare import prepare_run
 from acme_psro.population_runs.recording import ReportWriter, TensorBoardWriter, hyperparameters
-from acme_psro.population_runs.run import begin
+from acme_psro.population_runs.steps import begin
 from acme_psro.population_runs.train import train_population
 from acme_psro.system.tables import read_csv
 from tests.acme_psro.display.events_test import read_events
@@ -165,3 +166,8 @@ def test_nested_settings_get_names_with_dots() -> None:
         "agent": "None",
         "fast": True,
     }
+
+
+def test_a_run_that_fails_before_its_start_has_no_events(tmp_path: pathlib.Path) -> None:
+    TensorBoardWriter().on_stop(RunStopped(tmp_path, None, RuntimeError("no room")))
+    assert list(tmp_path.iterdir()) == []

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from acme_psro.agent_runs import launch, placement
+from acme_psro.agent_runs import placement, program_jobs
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.plateau import Plateau
 from acme_psro.games.compile import compile_game
-from acme_psro.oracles.launchpad.tasks import LaunchpadConfig, Learned, Program
+from acme_psro.oracles.launchpad.config import LaunchpadConfig
+from acme_psro.oracles.launchpad.tasks import Learned, Program
 from acme_psro.policies import stored
 from acme_psro.population_runs import responses
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.system import supervision
+from acme_psro.system.jobs import Job
 
 
 def make_program(directory: pathlib.Path, player: int = 1) -> Program:
@@ -68,12 +70,12 @@ def test_learners_of_parallel_programs_have_devices_in_turn(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    given: list[supervision.Job] = []
+    given: list[Job] = []
 
     class AllStartedError(Exception):
         pass
 
-    def run_all(jobs: list[supervision.Job], **options: object) -> None:
+    def run_all(jobs: list[Job], **options: object) -> None:
         assert options["at_once"] == at_once
         given.extend(jobs)
         raise AllStartedError
@@ -108,7 +110,7 @@ def test_exploiters_may_have_an_agent_and_a_budget_of_their_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     begun: list[AgentRunConfig] = []
-    monkeypatch.setattr(launch, "make_job", lambda run, *_: begun.append(run))
+    monkeypatch.setattr(program_jobs, "make_job", lambda run, *_: begun.append(run))
     monkeypatch.setattr(supervision, "run_all", lambda jobs, **_: None)
     monkeypatch.setattr(responses, "_read_result", lambda run, program: run)
     config = PSROConfig(

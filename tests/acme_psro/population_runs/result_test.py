@@ -9,7 +9,7 @@ from open_spiel.python.algorithms import expected_game_score, exploitability
 from acme_psro.games.loading import load_game
 from acme_psro.policies.meta_strategy import require_product
 from acme_psro.population_runs.result import Result, load_run
-from acme_psro.storage.run_directory import RunDirectoryError
+from acme_psro.storage.run_config import RunDirectoryError
 
 RUNS = pathlib.Path(__file__).parents[2] / "data" / "runs_of_0_1"
 KINDS = ["table", "sampled"]

@@ -14,6 +14,7 @@ from acme_psro.commands import run_psro
 from acme_psro.games.loading import load_game
 from tests.acme_psro.commands.launching import exit_code
 from tests.acme_psro.population_runs.fakes import untimed
+from tests.acme_psro.population_runs.left_behind import copy_of_killed
 
 # Two updates of 16 gradient steps, one a snapshot, on 64 games of 8 decisions.
 _DEVICE = {"gradient_steps": 32, "num_envs": 64, "batch_size": 128, "snapshots": 2, "max_extensions": 0}
@@ -47,8 +48,8 @@ def test_a_run_is_evaluated_counted_and_loaded(given: dict[str, Any], tmp_path: 
 @pytest.mark.long
 def test_an_interrupted_run_and_seeds_side_by_side_give_the_figures_of_one_run(tmp_path: Path) -> None:
     alone = acme_psro.run(**_KUHN, iterations=2, seed=1, output_dir=tmp_path / "alone")
-    acme_psro.run(**_KUHN, iterations=1, seed=1, output_dir=tmp_path / "run")
-    resumed = acme_psro.run(**_KUHN, iterations=2, seed=1, output_dir=tmp_path / "run", resume=True)
+    killed = copy_of_killed(alone.run_dir, tmp_path / "run")
+    resumed = acme_psro.run(**_KUHN, iterations=2, seed=1, output_dir=killed, resume=True)
     assert repr(untimed(resumed.run_dir)) == repr(untimed(alone.run_dir))
     flags = [f"--set=device.{name}={value}" for name, value in _DEVICE.items()]
     flags += [f"--set=agent_settings.{name}={value}" for name, value in _AGENT.items()]

@@ -17,7 +17,8 @@ from open_spiel.python.algorithms import exploitability
 import acme_psro
 from acme_psro.commands import run_psro
 from acme_psro.games.loading import load_game
-from acme_psro.population_runs.callbacks import Callback, IterationEnded, ResponseFound
+from acme_psro.population_runs.callbacks import Callback
+from acme_psro.population_runs.events import IterationEnded, ResponseFound
 from acme_psro.system.lock import locked
 from tests.acme_psro.commands.launching import ROOT, contents, exit_code
 from tests.acme_psro.population_runs.fakes import untimed

@@ -46,6 +46,7 @@ def directory(tree: GameTree, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.long
 def test_players_come_close_to_a_coarse_correlated_equilibrium(tree: GameTree, directory: Path) -> None:
     run = run_directory.read(directory, pytest.fail)
     assert isinstance(run, run_directory.StoredSampledRun)

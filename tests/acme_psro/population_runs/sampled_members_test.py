@@ -19,7 +19,8 @@ from acme_psro.games.tree import GameTree
 from acme_psro.policies import decoders, stored
 from acme_psro.policies.as_openspiel import table_policy
 from acme_psro.policies.tabular import make_policy, mixture_table
-from acme_psro.population_runs.callbacks import Callback, IterationEnded
+from acme_psro.population_runs.callbacks import Callback
+from acme_psro.population_runs.events import IterationEnded
 from acme_psro.storage import run_directory
 from acme_psro.system.tables import read_csv
 from tests.acme_psro.commands.launching import Launch, exit_code, make_launch
@@ -194,7 +195,8 @@ def test_a_sink_may_come_from_a_file(
         (("--game=kuhn_poker(players=3)",), ["--loop=neupl is for two-player zero-sum games", "3-player"]),
         (("--game=matrix_pd",), ["general-sum"]),
         (("--game=coordinated_mp",), ["no tensors"]),
-        (("--freezing",), ["freezing is not for NeuPL's program: leave it out, or use --oracle=device"]),
+        (("--simplex=0.5",), ["simplex is not for NeuPL's program: leave it out, or use --oracle=device"]),
+        (("--freezing", "--set=launchpad.freezing_games=9"), ["freezing_games must be at least 100"]),
         (("--sink=first_actions",), ["uniform or the file of a stored policy, not first_actions"]),
         (("--sink=/nowhere/a.npz",), ["a.npz cannot be read"]),
         (("--set=launchpad.payoffs=exact",), ["exact payoffs need a compiled game"]),

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from acme_psro.population_runs import seed_directories
-from acme_psro.storage.run_directory import RunDirectoryError
+from acme_psro.storage.run_config import RunDirectoryError
 
 
 def _begin(directory: pathlib.Path) -> None:

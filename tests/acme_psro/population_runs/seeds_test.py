@@ -13,15 +13,18 @@ import acme_psro
 from acme_psro.oracles.device.lanes import LaneProgram
 from acme_psro.population_runs import seeds as side_by_side
 from acme_psro.population_runs import train
-from acme_psro.population_runs.callbacks import IterationEnded
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.configure import configure
+from acme_psro.population_runs.events import IterationEnded
 from acme_psro.population_runs.overview import Overview
 from acme_psro.population_runs.recording import MetricsWriter
-from acme_psro.storage import checkpoint, run_directory
+from acme_psro.storage import checkpoint
+from acme_psro.storage.run_config import read_config
 from acme_psro.system import surroundings
 from acme_psro.system.lock import locked
 from tests.acme_psro.population_runs.fakes import untimed
+
+pytestmark = pytest.mark.usefixtures("quick_module")
 
 # Budgets that learn next to nothing, fast: once playing while learning, once with games that are kept. Some
 # responses are weak, so that runs ask for different numbers of trainings.
@@ -117,7 +120,7 @@ def assert_same_run(left: pathlib.Path, right: pathlib.Path) -> None:
 def test_a_seeds_directory_is_that_of_a_run_alone(both: Any, seed: int) -> None:
     together, alone, _ = both
     assert_same_run(together / f"seed_{seed}", alone / f"seed_{seed}")
-    configs = [run_directory.read_config(root / f"seed_{seed}" / "config.json") for root in (together, alone)]
+    configs = [read_config(root / f"seed_{seed}" / "config.json") for root in (together, alone)]
     for config in configs:
         # How runs were made tells them apart if something is committed in between.
         assert len(config.pop(surroundings.KEY)) == 1

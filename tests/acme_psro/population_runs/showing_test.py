@@ -10,11 +10,13 @@ from acme_psro.display.progress import PlainProgress
 from acme_psro.population_runs import showing
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.prepare import prepare_run
-from acme_psro.population_runs.run import begin
 from acme_psro.population_runs.showing import ProgressDisplay, describe_program, describe_work
+from acme_psro.population_runs.steps import begin
 from acme_psro.population_runs.train import train_population
 from acme_psro.psro import loop
 from tests.acme_psro.population_runs.fakes import World
+
+pytestmark = pytest.mark.usefixtures("quick_module")
 
 
 class Tasks(PlainProgress):
@@ -151,7 +153,8 @@ def test_only_the_first_iteration_of_a_process_compiles(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device = {"gradient_steps": 5, "num_envs": 32, "batch_size": 32, "buffer_size": 1000, "max_extensions": 0}
-    config = PSROConfig("kuhn_poker", oracle="device", iterations=2, device=device)
+    small = {"critic_hidden_sizes": (16,), "policy_hidden_sizes": (16,)}
+    config = PSROConfig("kuhn_poker", oracle="device", iterations=2, device=device, agent_settings=small)
     _, display = shown(config, tmp_path, monkeypatch)
     training = [told[:2] for told in display.told if "training" in told[1]]
     assert training == [

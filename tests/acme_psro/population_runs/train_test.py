@@ -10,7 +10,9 @@ from acme_psro.population_runs.metrics import is_known
 from acme_psro.population_runs.prepare import prepare_run
 from acme_psro.population_runs.train import train_population
 from acme_psro.psro import loop
-from acme_psro.storage import checkpoint, run_directory
+from acme_psro.storage import run_directory
+from acme_psro.storage.record import Record
+from acme_psro.storage.run_config import write_config
 from tests.acme_psro.commands.launching import contents
 from tests.acme_psro.population_runs.fakes import GAME, Killed, World, train, untimed
 
@@ -83,14 +85,14 @@ def test_evaluating_a_run_under_way_tells_of_the_last_mixture_that_is_known(
     assert (figures["iterations"], figures["populations"]) == (0, [1, 1])
     assert figures["nash_conv"] == untimed(tmp_path)[0]["nash_conv"]
     beginning = dataclasses.replace(read.record.state, iteration=0)
-    unknown = checkpoint.Record(beginning, read.record.metrics[1:], read.record.meta_strategies[1:])
+    unknown = Record(beginning, read.record.metrics[1:], read.record.meta_strategies[1:])
     assert evaluate.describe(read._replace(record=unknown))["nash_conv"] is None
 
 
 def test_programs_in_a_compiled_game_leave_as_little(world: World, tmp_path: pathlib.Path) -> None:
     config = PSROConfig(GAME, oracle="launchpad", iterations=2)
     kind = prepare_run(config, tmp_path, 0.0, print, print)
-    run_directory.write_config(tmp_path, kind.config.to_json())
+    write_config(tmp_path, kind.config.to_json())
     record = train_population(kind, tmp_path, None)
     assert record.metrics[2]["gap_0"] < 1e-9 and record.metrics[2]["nash_conv"] > 0
     left = {path.name for path in (tmp_path / "responses").rglob("*") if path.is_file()}

@@ -18,6 +18,8 @@ from acme_psro.self_play.moves import start
 from acme_psro.self_play.playing import play
 from agents.self_play import Rollout, SelfPlayConfig, SelfPlayCore, make_core, make_networks
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 
 class Played(NamedTuple):
     """Games that were played, and the parts that played them."""

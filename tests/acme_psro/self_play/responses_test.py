@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acme_psro.games import rollout, traverse
+from acme_psro.games import traverse
 from acme_psro.games.compile import compile_game
-from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Trained
+from acme_psro.games.profiles import make_profiles
+from acme_psro.oracles.device.config import DeviceConfig
+from acme_psro.oracles.device.training import OpponentProfiles, Trained
 from acme_psro.self_play.board import make_board
-from acme_psro.self_play.moves import Opponents, start
+from acme_psro.self_play.moves import FixedOpponents, start
 from acme_psro.self_play.playing import play
 from acme_psro.self_play.responses import make_train, plan_budget
 from acme_psro.self_play.training import RolloutConfig, make_board_core
@@ -31,8 +33,8 @@ def _first_and_last_actions() -> jax.Array:
 
 
 def test_opponents_play_their_profiles_and_only_the_player_s_decisions_count() -> None:
-    profiles = rollout.make_profiles(_BOARD.arrays, _first_and_last_actions(), jnp.array([0.25, 0.75]))
-    opponents = Opponents(jnp.int32(1), profiles, jnp.array([1.0, 0.5]))
+    profiles = make_profiles(_BOARD.arrays, _first_and_last_actions(), jnp.array([0.25, 0.75]))
+    opponents = FixedOpponents(jnp.int32(1), profiles, jnp.array([1.0, 0.5]))
     core = make_board_core(_BOARD, _AGENT)
     params = core.init(jax.random.key(0)).params
     games = start(_BOARD, jax.random.key(1), 200, opponents)
@@ -65,6 +67,7 @@ def _changes() -> dict[str, object]:
     return {"hidden_sizes": (16,), "learning_rate": 0.01, "entropy": 0.01, "horizon": 20_000}
 
 
+@pytest.mark.long
 def test_a_response_gains_most_of_what_there_is_to_gain() -> None:
     trained = _respond(1, snapshots=2)
     assert trained.probs.shape == (2, 1, *_TREE.legal_actions.shape)

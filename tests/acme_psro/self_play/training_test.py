@@ -60,6 +60,7 @@ def test_totals_are_sums_over_updates(training: Training) -> None:
     assert set(both.metrics) == {"loss", "policy_loss", "value_loss", "entropy", "kl", "magnet_kl"}
 
 
+@pytest.mark.long
 def test_exploitability_falls_in_kuhn_poker() -> None:
     """Uniform play is at 0.4583."""
     config = dataclasses.replace(PRESETS["nash_pg"], hidden_sizes=(32,))

@@ -22,6 +22,7 @@ from acme_psro.policies.meta_strategy import JointStrategy, ProductStrategy
 from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
 from acme_psro.storage import checkpoint, formats
+from acme_psro.storage.record import Format, Record
 
 
 @functools.cache
@@ -29,18 +30,18 @@ def _tree(game: str = "kuhn_poker") -> GameTree:
     return compile_game(game, cache=False)
 
 
-def _form(game: str = "kuhn_poker") -> checkpoint.Format:
+def _form(game: str = "kuhn_poker") -> Format:
     return formats.of_tree(_tree(game))
 
 
 @functools.cache
-def _records(game: str = "kuhn_poker", solver: str = "nash") -> tuple[checkpoint.Record, ...]:
+def _records(game: str = "kuhn_poker", solver: str = "nash") -> tuple[Record, ...]:
     """Records of a run of five iterations with the exact oracle, before and after each."""
     tree = _tree(game)
     meta_game = ExactMetaGame(tree)
     psro = meta_solving.make_loop(meta_game, get_solver(solver))
     state = loop.initialise(meta_game, psro)
-    records = [checkpoint.Record(state, [_row(0)], [state.meta_strategy])]
+    records = [Record(state, [_row(0)], [state.meta_strategy])]
     oracle = exact.make_oracle(tree)
     for iteration in range(5):
         key = loop.iteration_key(0, iteration)
@@ -48,7 +49,7 @@ def _records(game: str = "kuhn_poker", solver: str = "nash") -> tuple[checkpoint
         state = dataclasses.replace(state, counts=Counts(100 * (iteration + 1), 7, 3))
         last = records[-1]
         records.append(
-            checkpoint.Record(
+            Record(
                 state,
                 [*last.metrics, _row(iteration + 1)],
                 [*last.meta_strategies, state.meta_strategy],
@@ -66,12 +67,12 @@ def _save(directory: pathlib.Path, last: int, **run: str) -> None:
         checkpoint.save(directory, record, _form(run.get("game", "kuhn_poker")))
 
 
-def _restore(directory: pathlib.Path, game: str = "kuhn_poker") -> tuple[checkpoint.Record, list[str]]:
+def _restore(directory: pathlib.Path, game: str = "kuhn_poker") -> tuple[Record, list[str]]:
     warnings: list[str] = []
     return checkpoint.restore(directory, _form(game), warnings.append), warnings
 
 
-def _assert_same(restored: checkpoint.Record, saved: checkpoint.Record) -> None:
+def _assert_same(restored: Record, saved: Record) -> None:
     """Everything, bit for bit; the last responses are not kept."""
     # As text, since what is not a number does not equal itself; the order of columns counts.
     assert repr(restored.metrics) == repr(saved.metrics)
@@ -108,7 +109,7 @@ def test_joint_meta_strategies_come_back_beside_products(tmp_path: pathlib.Path)
     joint = JointStrategy(np.array([[0, 1], [1, 0]]), np.array([0.25, 0.75]))
     last = _records()[2]
     state = dataclasses.replace(last.state, meta_strategy=joint)
-    record = checkpoint.Record(state, last.metrics, [*last.meta_strategies[:-1], joint])
+    record = Record(state, last.metrics, [*last.meta_strategies[:-1], joint])
     checkpoint.save(tmp_path, record, _form())
     restored, _ = _restore(tmp_path)
     assert isinstance(restored.state.meta_strategy, JointStrategy)

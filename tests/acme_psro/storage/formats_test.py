@@ -17,6 +17,7 @@ from acme_psro.policies.tabular import make_policy
 from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
 from acme_psro.storage import checkpoint, formats
+from acme_psro.storage.record import Format, Record
 
 GAME = "kuhn_poker()"
 FORM = formats.of_files(GAME)
@@ -41,7 +42,7 @@ class RandomMetaGame:
         return payoffs.mean
 
 
-def records(directory: pathlib.Path, random_table: Any) -> list[checkpoint.Record]:
+def records(directory: pathlib.Path, random_table: Any) -> list[Record]:
     """Of three iterations; files are written before the record is."""
     tree = compile_game(GAME, cache=False)
 
@@ -59,18 +60,18 @@ def records(directory: pathlib.Path, random_table: Any) -> list[checkpoint.Recor
     meta_game = RandomMetaGame((write(0, 0), write(1, 0)))
     psro = meta_solving.make_loop(meta_game, get_solver("uniform"))
     state = loop.initialise(meta_game, psro)
-    made = [checkpoint.Record(state, [{"iteration": 0, "nash_conv": float("nan")}], [state.meta_strategy])]
+    made = [Record(state, [{"iteration": 0, "nash_conv": float("nan")}], [state.meta_strategy])]
     checkpoint.save(directory, made[0], FORM)
     for iteration in range(3):
         key = loop.iteration_key(0, iteration)
         state = loop.step(state, key, oracle=oracle, meta_game=meta_game, loop=psro)
         rows = [*made[-1].metrics, {"iteration": iteration + 1, "nash_conv": float("nan")}]
-        made.append(checkpoint.Record(state, rows, [*made[-1].meta_strategies, state.meta_strategy]))
+        made.append(Record(state, rows, [*made[-1].meta_strategies, state.meta_strategy]))
         checkpoint.save(directory, made[-1], FORM)
     return made
 
 
-def assert_same(found: checkpoint.Record, expected: checkpoint.Record) -> None:
+def assert_same(found: Record, expected: Record) -> None:
     assert found.state.populations == expected.state.populations
     for one, other in zip(found.state.payoffs, expected.state.payoffs, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -112,7 +113,7 @@ def test_a_broken_policy_costs_what_stands_on_it(
 
 @pytest.mark.parametrize("form", [formats.of_files("leduc_poker()"), formats.of_tree(compile_game(GAME))])
 def test_runs_of_another_game_or_kind_do_not_fit(
-    tmp_path: pathlib.Path, random_table: Any, form: checkpoint.Format
+    tmp_path: pathlib.Path, random_table: Any, form: Format
 ) -> None:
     records(tmp_path, random_table)
     warnings: list[str] = []

@@ -16,6 +16,8 @@ from acme_psro.meta_game.exact import ExactMetaGame
 from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
 from acme_psro.storage import checkpoint, formats, run_directory
+from acme_psro.storage.record import Format, Record
+from acme_psro.storage.run_config import RunDirectoryError, is_sampled, read_config, write_config
 from acme_psro.system.tables import write_csv
 
 _CONFIG: dict[str, Any] = {
@@ -31,11 +33,11 @@ def _tree() -> GameTree:
     return compile_game("kuhn_poker", cache=False)
 
 
-def _form() -> checkpoint.Format:
+def _form() -> Format:
     return formats.of_tree(_tree())
 
 
-def _record(iteration: int = 0) -> checkpoint.Record:
+def _record(iteration: int = 0) -> Record:
     tree = _tree()
     meta_game = ExactMetaGame(tree)
     state = loop.initialise(meta_game, meta_solving.make_loop(meta_game, get_solver("uniform")))
@@ -43,11 +45,11 @@ def _record(iteration: int = 0) -> checkpoint.Record:
         {"iteration": i, "nash_conv": 1.0 / (i + 1)} for i in range(iteration + 1)
     ]
     strategies = [state.meta_strategy] * (iteration + 1)
-    return checkpoint.Record(dataclasses.replace(state, iteration=iteration), metrics, strategies)
+    return Record(dataclasses.replace(state, iteration=iteration), metrics, strategies)
 
 
 def _run(directory: pathlib.Path, iterations: int = 0) -> None:
-    run_directory.write_config(directory, _CONFIG)
+    write_config(directory, _CONFIG)
     for iteration in range(iterations + 1):
         record = _record(iteration)
         checkpoint.save(directory / "checkpoints", record, _form())
@@ -60,7 +62,7 @@ def _contents(directory: pathlib.Path) -> dict[pathlib.Path, bytes]:
 
 def _refusal(directory: pathlib.Path, config: dict[str, Any], resume: bool) -> str:
     before = _contents(directory) if directory.is_dir() else None
-    with pytest.raises(run_directory.RunDirectoryError) as refusal:
+    with pytest.raises(RunDirectoryError) as refusal:
         run_directory.check(directory, config, resume)
     assert (_contents(directory) if directory.is_dir() else None) == before
     assert "\n" not in str(refusal.value)
@@ -120,7 +122,7 @@ def test_a_run_may_go_on_for_longer(tmp_path: pathlib.Path) -> None:
 
 def test_a_run_may_go_on_by_other_means(tmp_path: pathlib.Path) -> None:
     before = {**_CONFIG, "launchpad": {"learner_devices": "0", "actor_steps": 5}}
-    run_directory.write_config(tmp_path, before)
+    write_config(tmp_path, before)
     after = {"launchpad": {"learner_devices": "0,1", "actor_steps": 5}, "simulation": {"payoff_workers": 3}}
     run_directory.check(tmp_path, {**_CONFIG, **after}, resume=True)
     assert "actor_steps" in _refusal(tmp_path, {**_CONFIG, "launchpad": {"actor_steps": 6}}, resume=True)
@@ -129,10 +131,10 @@ def test_a_run_may_go_on_by_other_means(tmp_path: pathlib.Path) -> None:
 def test_settings_that_are_not_in_use_any_more_do_not_count(tmp_path: pathlib.Path) -> None:
     """Older versions recorded the settings of all oracles."""
     unused = {"agent": "crossq", "launchpad": {"actor_steps": 20_000}, "simulation": {}}
-    run_directory.write_config(tmp_path, {**_CONFIG, **unused})
+    write_config(tmp_path, {**_CONFIG, **unused})
     run_directory.check(tmp_path, _CONFIG, resume=True)
     # A group of settings that is in use is compared as a whole.
-    run_directory.write_config(tmp_path, {**_CONFIG, "device": {"num_envs": 8, "sizes": [4, 4], "more": 1}})
+    write_config(tmp_path, {**_CONFIG, "device": {"num_envs": 8, "sizes": [4, 4], "more": 1}})
     assert "device.more is 1, not None" in _refusal(tmp_path, _CONFIG, resume=True)
 
 
@@ -147,11 +149,11 @@ def test_runs_of_before_there_was_a_choice_of_payoffs_are_exact(tmp_path: pathli
     run_directory.check(tmp_path, {**_CONFIG, "payoffs": "exact"}, resume=True)
     message = _refusal(tmp_path, {**_CONFIG, "payoffs": "sampled"}, resume=True)
     assert "payoffs is exact, not sampled" in message
-    assert not run_directory.is_sampled(_CONFIG)
+    assert not is_sampled(_CONFIG)
 
 
 def test_a_run_killed_before_its_first_checkpoint_may_begin_again_either_way(tmp_path: pathlib.Path) -> None:
-    run_directory.write_config(tmp_path, _CONFIG)
+    write_config(tmp_path, _CONFIG)
     for resume in (False, True):
         run_directory.check(tmp_path, _CONFIG, resume)
     assert run_directory.resume(tmp_path, _form(), pytest.fail) is None
@@ -171,12 +173,12 @@ def test_a_broken_configuration_is_refused(tmp_path: pathlib.Path, content: byte
     (tmp_path / "config.json").write_bytes(content)
     for resume in (False, True):
         assert "truncated or altered" in _refusal(tmp_path, _CONFIG, resume)
-    with pytest.raises(run_directory.RunDirectoryError, match="truncated or altered"):
+    with pytest.raises(RunDirectoryError, match="truncated or altered"):
         run_directory.read(tmp_path)
 
 
 def test_the_configuration_is_readable_json(tmp_path: pathlib.Path) -> None:
-    run_directory.write_config(tmp_path / "a" / "b", _CONFIG)
+    write_config(tmp_path / "a" / "b", _CONFIG)
     text = (tmp_path / "a" / "b" / "config.json").read_text()
     stored = json.loads(text)
     (start,) = stored.pop("made_by")
@@ -235,26 +237,24 @@ def test_reading_gives_the_newest_whole_checkpoint_and_changes_nothing(tmp_path:
 
 def test_reading_where_there_is_no_run(tmp_path: pathlib.Path) -> None:
     for directory in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(run_directory.RunDirectoryError, match="no run in"):
+        with pytest.raises(RunDirectoryError, match="no run in"):
             run_directory.read(directory)
-    run_directory.write_config(tmp_path, _CONFIG)
+    write_config(tmp_path, _CONFIG)
     with pytest.raises(checkpoint.CheckpointError, match="this run has no checkpoint yet"):
         run_directory.read(tmp_path)
 
 
 def test_reading_a_run_of_one_agent(tmp_path: pathlib.Path) -> None:
     config = {"agent": "crossq", "environment": "openspiel:kuhn_poker", "actor_steps": 1000}
-    run_directory.write_config(tmp_path, config)
-    with pytest.raises(
-        run_directory.RunDirectoryError, match="is a run of run_agent: name a run of run_psro"
-    ):
+    write_config(tmp_path, config)
+    with pytest.raises(RunDirectoryError, match="is a run of run_agent: name a run of run_psro"):
         run_directory.read(tmp_path)
 
 
 @pytest.mark.parametrize("value", ["many", 1.5, None, True])
 def test_reading_a_limit_that_is_no_number(tmp_path: pathlib.Path, value: Any) -> None:
-    run_directory.write_config(tmp_path, {**_CONFIG, "max_nodes": value})
-    with pytest.raises(run_directory.RunDirectoryError, match=r"max_nodes in .* not a whole number"):
+    write_config(tmp_path, {**_CONFIG, "max_nodes": value})
+    with pytest.raises(RunDirectoryError, match=r"max_nodes in .* not a whole number"):
         run_directory.read(tmp_path)
 
 
@@ -268,7 +268,7 @@ def test_what_may_not_be_read_is_not_taken_for_broken(
 
     monkeypatch.setattr(pathlib.Path, "read_bytes", refuse)
     for read in (
-        lambda: run_directory.read_config(tmp_path / "config.json"),
+        lambda: read_config(tmp_path / "config.json"),
         lambda: run_directory.resume(tmp_path, _form(), pytest.fail),
     ):
         with pytest.raises(PermissionError, match=r"Permission denied"):

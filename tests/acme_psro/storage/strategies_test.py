@@ -14,6 +14,7 @@ from acme_psro.psro import loop, meta_solving
 from acme_psro.psro.outside import split_table
 from acme_psro.solvers import get_solver
 from acme_psro.storage import checkpoint, formats
+from acme_psro.storage.record import Record
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +27,14 @@ def _random(tree: GameTree, seed: int) -> BehaviouralStrategy:
     return split_table(tree, weights / weights.sum(axis=1, keepdims=True))
 
 
-def _record(tree: GameTree, strategies: list[MetaStrategy]) -> checkpoint.Record:
+def _record(tree: GameTree, strategies: list[MetaStrategy]) -> Record:
     meta_game = ExactMetaGame(tree)
     state = loop.initialise(meta_game, meta_solving.make_loop(meta_game, get_solver("nash")))
     state = dataclasses.replace(state, meta_strategy=strategies[-1], iteration=len(strategies) - 1)
-    return checkpoint.Record(state, [{"iteration": float(row)} for row in range(len(strategies))], strategies)
+    return Record(state, [{"iteration": float(row)} for row in range(len(strategies))], strategies)
 
 
-def _restore(tree: GameTree, directory: pathlib.Path) -> checkpoint.Record:
+def _restore(tree: GameTree, directory: pathlib.Path) -> Record:
     return checkpoint.restore(directory, formats.of_tree(tree), pytest.fail)
 
 

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from acme_psro.storage.run_directory import RunDirectoryError
+from acme_psro.storage.run_config import RunDirectoryError
 from acme_psro.sweeps.cells import Cell, make_cells
 from acme_psro.sweeps.directory import run_directory_of, settle, write_manifest
 from tests.acme_psro.sweeps.files import SOLVERS, read, write_run

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from acme_psro.storage.run_directory import RunDirectoryError
+from acme_psro.storage.run_config import RunDirectoryError
 from acme_psro.sweeps.cells import make_cells
 from acme_psro.sweeps.directory import is_finished
 from acme_psro.sweeps.run import Ended, carry_out, opened_sweep
-from acme_psro.system.supervision import Job
+from acme_psro.system.jobs import Job
 from tests.acme_psro.sweeps.files import SOLVERS, read, write_run
 
 # The exit code of a job's next launch and its last line; an unfinished run has no record that it is done.
@@ -92,9 +92,9 @@ def test_a_failed_run_does_not_stop_the_others_and_is_tried_again(tmp_path: path
     executor = _Executor(outcomes)
     ended, shown = _carry_out(tmp_path, executor)
     assert ended.failed["prd/seed_0"] == "this is refused"
-    # The failures have the same checkpoint: the second one is final.
+    # A kill from outside is no failure. Of two failures with the same checkpoint, the second one is final.
     assert ended.failed["nash/seed_1"].startswith("ended with code 1 before it was done: error: broken")
-    assert executor.started.count("nash/seed_1") == 2 and executor.started.count("prd/seed_0") == 1
+    assert executor.started.count("nash/seed_1") == 3 and executor.started.count("prd/seed_0") == 1
     assert "nash/seed_1: killed by SIGKILL; launching it again in 1 s" in shown
     assert "prd/seed_0: failed: this is refused" in shown
     page = (tmp_path / "sweep" / "report.html").read_text()

@@ -46,7 +46,9 @@ def test_a_platform_that_is_missing_is_one_line(
     assert "\n" not in str(refusal.value)
 
 
-def test_a_choice_that_exists_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_choice_that_exists_is_allowed_and_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    jax_settings.check_platforms()
+    monkeypatch.setattr(jax_settings.subprocess, "run", lambda *given, **more: pytest.fail("tried again"))
     jax_settings.check_platforms()

@@ -190,7 +190,9 @@ def test_it_is_imported_before_acme() -> None:
     assert {
         "agents/acme_layer/learner.py",
         "agents/acme_layer/builder.py",
-        "agents/acme_layer/released.py",
+        "agents/acme_layer/released/builder.py",
+        "agents/acme_layer/released/distributed.py",
+        "agents/acme_layer/released/local.py",
     } <= set(modules)
     for name, imports in modules.items():
         first = min(index for index, each in enumerate(imports) if _needs_compat(each))

@@ -228,7 +228,7 @@ def test_a_restored_learner_goes_on_to_the_bit() -> None:
     [
         (lambda state: state._replace(w=np.zeros(4, np.float32)), r"\.w is float32\[4\], not float32\[3\]"),
         (lambda state: state._replace(step=np.float32(0)), r"\.step is float32\[\], not int32\[\]"),
-        (lambda state: tuple(state)[:3], "3 in all where 4 are expected"),
+        (lambda state: tuple(state)[:3], "3 in all instead of 4"),
     ],
 )
 def test_a_state_of_something_else_is_refused(change: Callable[[Any], Any], message: str) -> None:
@@ -301,7 +301,8 @@ def test_others_may_read_while_it_learns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("devices", "used"), [(4, 4), (7, 4), (3, 2), pytest.param(5, 4, marks=pytest.mark.slow)]
+    ("devices", "used"),
+    [(4, 4), (7, 4), *(pytest.param(*pair, marks=pytest.mark.slow) for pair in ((3, 2), (5, 4)))],
 )
 def test_devices_share_a_batch(devices: int, used: int, tmp_path: pathlib.Path) -> None:
     """As many devices as divide the batch of eight learn together what one device learns alone."""

@@ -44,10 +44,10 @@ SPEC = specs.EnvironmentSpec(
         ({"gradient_steps_per_learner_step": 0}, "gradient_steps_per_learner_step must be above 0"),
         ({"variable_update_period": 0}, "variable_update_period must be above 0"),
         ({"sequence_length": 0}, "sequence_length must be above 0"),
-        ({"sequence_length": 4, "n_step": 3}, "n_step must be 1, not 3, where sequence_length is above 1"),
+        ({"sequence_length": 4, "n_step": 3}, "n_step must be 1, not 3, if sequence_length is above 1"),
         ({"sequence_length": 5}, "batch_size 256 must be a multiple of its sequence_length 5"),
         ({"table_name": ""}, "table_name must not be empty"),
-        ({"queue": True}, "samples_per_insert must be 1, not 256.0, where queue is true"),
+        ({"queue": True}, "samples_per_insert must be 1, not 256.0, if queue is true"),
         ({"queue": True, "samples_per_insert": 1.0}, "min_replay_size 5000 .* must enclose 256"),
         (
             {"queue": True, "samples_per_insert": 1.0, "min_replay_size": 1, "max_replay_size": 255},

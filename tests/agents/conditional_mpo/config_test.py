@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from agents.conditional_mpo.config import PRESETS, ConditionalMPOConfig
+from agents.conditional_mpo.config import ConditionalMPOConfig
+from agents.conditional_mpo.presets import PRESETS
 
 
 @pytest.mark.parametrize(

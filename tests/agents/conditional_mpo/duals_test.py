@@ -7,8 +7,9 @@ import optax
 import pytest
 
 from agents.conditional_mpo import duals
-from agents.conditional_mpo.config import PRESETS, ConditionalMPOConfig
+from agents.conditional_mpo.config import ConditionalMPOConfig
 from agents.conditional_mpo.duals import Duals
+from agents.conditional_mpo.presets import PRESETS
 
 # No first value is above 1, so all units are 1 and values are the softplus of raw numbers.
 _CONFIG = ConditionalMPOConfig(temperature=1.0, penalty_temperature=1.0, alpha_policy=1.0)

@@ -21,9 +21,10 @@ import tensorflow_probability
 from acme.jax.losses import mpo
 
 from agents.conditional_mpo import duals, e_step, m_step
-from agents.conditional_mpo.config import PRESETS, ConditionalMPOConfig
+from agents.conditional_mpo.config import ConditionalMPOConfig
 from agents.conditional_mpo.duals import Duals
 from agents.conditional_mpo.m_step import Gaussian
+from agents.conditional_mpo.presets import PRESETS
 
 tfd = tensorflow_probability.substrates.jax.distributions
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from agents.conditional_mpo.conditioning import make_contexts
-from agents.conditional_mpo.config import PRESETS
 from agents.conditional_mpo.networks import Network, WithAction, make_networks
+from agents.conditional_mpo.presets import PRESETS
 from agents.core import Bounds, Observation
 
 # Compilation takes most of these tests' time, so XLA is asked to optimise as little as it can.

@@ -61,6 +61,7 @@ def test_discrete_actions_may_have_any_target_where_it_is_not_used() -> None:
     make_core(make_networks(rows, 3, PRESETS["games"]), PRESETS["games"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("normalisation", ["batch_renorm", "batch_norm"])
 def test_a_continuous_bandit_is_solved_from_every_seed(normalisation: str) -> None:
     """Actions in [-2, 1] are drawn uniformly, and the reward is -(a - 0.3)^2."""

@@ -223,6 +223,7 @@ def _train(core: AgentCore, batch_of: Callable[[jax.Array], Transition], steps: 
     return _jit(lambda: jax.lax.scan(one, core.init(jax.random.key(0)), keys)[0])()
 
 
+@pytest.mark.long
 def test_a_bandit_is_solved() -> None:
     """One state with three legal actions of four, whose rewards are 0, 1 and 0.5."""
     config = dataclasses.replace(_CONFIG, policy_delay=1)

@@ -14,7 +14,7 @@ import pytest
 from acme_psro.games import traverse
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
-from acme_psro.oracles.device.training import DeviceConfig
+from acme_psro.oracles.device.config import DeviceConfig
 from experiments.benchmarks.shared.many_responses import (
     Opponent,
     TrainAll,
@@ -132,6 +132,7 @@ def train_one(tree: GameTree) -> TrainAll:
     return jax.jit(make_one(tree, 0, make_budget(TOTAL, 2), SETTINGS))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("side", ["train_one", "train_separate"])
 def test_both_sides_learn(
     side: str, tree: GameTree, opponents: list[Opponent], request: pytest.FixtureRequest
@@ -146,6 +147,7 @@ def test_both_sides_learn(
     assert np.abs(probs[-1, 0] - probs[-1, 1])[tree.infosets_of(0)].max() > 0.5
 
 
+@pytest.mark.long
 def test_separate_networks_share_nothing(train_separate: TrainAll, opponents: list[Opponent]) -> None:
     tables = tables_of(opponents)
     probs = train_separate(jax.random.key(0), tables)[-1]

@@ -42,6 +42,7 @@ def test_products_are_counted_where_they_are_needed() -> None:
     assert count_products(now_and_then, True, left, right, share_of_dearest=0.25) == 15
 
 
+@pytest.mark.long
 def test_formula_and_count_agree() -> None:
     sizes = Sizes(20, 4, policy_width=256, batch_size=32, buffer_size=100)
     experience = make_experience(sizes)

@@ -14,10 +14,10 @@ import pytest
 from acme_psro.games import traverse
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
-from acme_psro.oracles.device.training import DeviceConfig
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.policies.tabular import meta_strategy_plan
-from acme_psro.population_runs import oracles
 from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.response_agents import make_agent
 from agents.core import Observation
 from experiments.benchmarks.shared.beginnings import (
     FRESH,
@@ -105,7 +105,7 @@ def test_the_table_has_a_row_a_side_and_the_bar(capsys: pytest.CaptureFixture[st
 def test_a_whole_network_is_taken_over_with_fresh_optimisers() -> None:
     config = PSROConfig("kuhn_poker", agent="conditional_mpo", agent_settings=SETTINGS)
     example = Observation(jnp.zeros((1, 4)), jnp.ones((1, 2), bool), jnp.zeros((1, 0)))
-    core = take_whole(oracles.make_agent(config)(example, 2, 100))
+    core = take_whole(make_agent(config)(example, 2, 100))
     assert core.joining is not None
     old, fresh = core.init(jax.random.key(0)), core.init(jax.random.key(1))
     joined = core.joining.join(jax.random.key(1), core.joining.leave(old))

@@ -13,7 +13,7 @@ from acme_psro.agent_runs.neupl_program import background, launch
 from acme_psro.agent_runs.neupl_program.background import BackgroundProgram
 from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
 from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
-from acme_psro.system.supervision import Event, JobError
+from acme_psro.system.jobs import Event, JobError
 
 Make = Callable[..., NeuPLProgramConfig]
 

@@ -14,7 +14,7 @@ from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
 from acme_psro.neupl.history import read_history
 from acme_psro.neupl.values import estimated_values
 from acme_psro.oracles.base import Counts
-from acme_psro.system.supervision import Event
+from acme_psro.system.jobs import Event
 
 Make = Callable[..., NeuPLProgramConfig]
 MakeEpochs = Callable[[int], Epochs]

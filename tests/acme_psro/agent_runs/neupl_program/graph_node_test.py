@@ -15,13 +15,15 @@ import pytest
 from acme.utils import counting
 
 from acme_psro.agent_runs import directory as run_directory
-from acme_psro.agent_runs.neupl_program import graph_node, parts, population_files
+from acme_psro.agent_runs.neupl_program import frozen, graph_node, parts, population_files
 from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
 from acme_psro.agent_runs.neupl_program.exact_figures import ExactFigures
+from acme_psro.agent_runs.neupl_program.frozen import Served
 from acme_psro.agent_runs.neupl_program.graph_node import GraphNode
 from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
 from acme_psro.neupl.interaction_graph import make_graph
 from acme_psro.oracles.base import Counts
+from acme_psro.policies import stored
 from acme_psro.system import tables
 
 Make = Callable[..., NeuPLProgramConfig]
@@ -55,7 +57,7 @@ class Program:
         monkeypatch.setattr(lp, "stop", self._stop)
         self.rng = np.random.default_rng(0)
         self.node = self.make_node()
-        self.served: list[tuple[int, np.ndarray]] = []
+        self.served: list[Served] = []
 
     def make_node(self) -> GraphNode:
         measure: Callable[[NeuPLPopulation], ExactFigures] = lambda population: FIGURES  # noqa: E731
@@ -89,11 +91,11 @@ def program(small: Make, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_graphs_are_made_when_they_are_due_until_the_last_epoch(program: Program) -> None:
-    epoch, first = program.node.get_graph()
+    epoch, first, _ = program.node.get_graph()
     assert epoch == 0
     program.run()
     assert program.stops == 1
-    epochs = [epoch for epoch, _ in program.served]
+    epochs = [served.epoch for served in program.served]
     assert epochs == sorted(epochs) and set(epochs) == {0, 1, 2, 3}
     rows = tables.read(program.directory / "epochs.csv")
     assert [row["epoch"] for row in rows] == [1, 2, 3]
@@ -107,7 +109,8 @@ def test_graphs_are_made_when_they_are_due_until_the_last_epoch(program: Program
     assert population.counts == Counts(episodes=600, env_steps=3000, gradient_steps=150)
     assert population.about == program.learner.about
     # The rows are those that the members had, before the last graph was made.
-    np.testing.assert_array_equal(population.graph, dict(program.served)[2])
+    third = next(served for served in program.served if served.epoch == 2)
+    np.testing.assert_array_equal(population.graph, third.graph)
     assert np.abs(population.graph - first).max() > 0.01
     assert len(list((program.directory / "policies").iterdir())) == 8
     np.testing.assert_array_equal(population.payoffs[0], -population.payoffs[1])
@@ -153,6 +156,65 @@ def test_a_node_that_was_lost_at_the_very_end_ends_the_program(program: Program)
     program.run()
     assert program.stops == 2
     assert len(tables.read(program.directory / "epochs.csv")) == 3
+
+
+@pytest.fixture
+def freezing(
+    small: Make, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, quick_compilation: None
+) -> Program:
+    """A program that freezes its members, who never learn."""
+    config = small(epochs=5, epoch_steps=25, neupl={"freezing": True, "patience": 1}, freezing_games=100)
+    return Program(config, tmp_path, monkeypatch)
+
+
+def test_members_are_frozen_from_below_and_never_change_again(freezing: Program) -> None:
+    digests: dict[tuple[int, int], str] = {}
+    written: list[NeuPLPopulation] = []
+
+    def look() -> None:
+        population = population_files.read(freezing.directory)
+        found = {place: stored.digest(frozen.read(file)) for place, file in population.fixed.items()}
+        assert digests.items() <= found.items()
+        digests.update(found)
+        written.append(population)
+
+    for epoch in range(1, 6):
+        while freezing.node.get_graph().epoch < epoch:
+            freezing.run(waits=1)
+        look()
+        if epoch in (2, 3):
+            freezing.node = freezing.make_node()
+    assert len(digests) >= 2
+    assert [population.epoch for population in written] == sorted({each.epoch for each in written})
+    # What is served, what is stored and what the members' files say is the same.
+    last = written[-1]
+    assert set(freezing.node.get_graph().fixed) == set(last.fixed)
+    for player, index in last.fixed:
+        row = np.array(population_files.member(last, player, index).about["context"][:-1])
+        np.testing.assert_allclose(row, last.graph[player, index], atol=1e-6)
+        np.testing.assert_array_equal(
+            last.graph[player, index], freezing.node.get_graph().graph[player, index]
+        )
+    rows = tables.read(freezing.directory / "epochs.csv")
+    assert [row["frozen"] for row in rows] == sorted(row["frozen"] for row in rows)
+
+
+def test_a_node_that_was_lost_between_judgement_and_population_does_not_judge_again(
+    freezing: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as changed:
+        changed.setattr(graph_node.population_files, "write", lose)
+        with pytest.raises(KeyboardInterrupt):
+            freezing.run()
+    freezing.node = freezing.make_node()
+    held = freezing.node._state.frozen
+    assert held is not None and (held.epoch, freezing.node._state.epoch) == (1, 0)
+    monkeypatch.setattr(freezing.node, "_judge", lose)
+    freezing.run(waits=1)
+    assert freezing.node._state.epoch == 1 and freezing.node._state.frozen is held
 
 
 def test_no_graph_is_made_from_guesses(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from acme_psro.agent_runs import directory as run_directory
 from acme_psro.agent_runs.neupl_program import launch, population_files
 from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
 from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
-from acme_psro.system.supervision import Event, Job
+from acme_psro.system.jobs import Event, Job
 
 Make = Callable[..., NeuPLProgramConfig]
 

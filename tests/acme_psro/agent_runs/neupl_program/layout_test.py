@@ -89,7 +89,7 @@ def test_an_actor_plays_learns_and_evaluates(
     np.testing.assert_array_equal(
         contexts[sample.discount > 0], np.asarray(sample.next_observation.context)[sample.discount > 0]
     )
-    _, graph = node.get_graph()
+    graph = node.get_graph().graph
     for context in contexts:
         rows = graph[int(context[-1]), 1:].astype(np.float32)
         assert (rows == context[:-1]).all(axis=1).any()

@@ -87,6 +87,27 @@ def test_a_sink_may_be_given(probs: Callable[..., Any], graph: np.ndarray, membe
         np.testing.assert_array_equal(same[rows], usual[rows])
 
 
+def test_fixed_members_play_by_policies_of_their_own_from_the_graph_on_that_fixes_them(
+    members: Members, graph: np.ndarray
+) -> None:
+    def second_action(states: Any, player: int) -> np.ndarray:
+        return np.tile([0.0, 1.0], (len(states), 1))
+
+    numbers = members.number(np.array([1, 2, 1, 0]))
+    before = members.probabilities(states_of(1)[:4], 1, numbers)
+    assert members.is_fixed.tolist() == [[True, False, False, False]] * 2
+    members.renew(graph, {(1, 1): second_action})
+    assert members.is_fixed.tolist() == [[True, False, False, False], [True, True, False, False]]
+    # Games that began before are played to their ends as they began.
+    np.testing.assert_array_equal(members.probabilities(states_of(1)[:4], 1, numbers), before)
+    after = members.probabilities(states_of(1)[:4], 1, members.number(np.array([1, 2, 1, 0])))
+    np.testing.assert_array_equal(after[[0, 2]], [[0, 1], [0, 1]])
+    np.testing.assert_array_equal(after[[1, 3]], before[[1, 3]])
+    # The other player's member of the same index is not fixed.
+    other = members.probabilities(states_of(0)[:1], 0, members.number(np.array([1])))
+    assert 0 < other[0, 0] < 1
+
+
 def test_members_are_asked_together_as_alone(members: Members) -> None:
     policies = members.policies()
     states = states_of(0)

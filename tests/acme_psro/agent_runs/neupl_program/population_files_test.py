@@ -7,13 +7,14 @@ import jax
 import numpy as np
 import pytest
 
-from acme_psro.agent_runs.neupl_program import population_files
+from acme_psro.agent_runs.neupl_program import frozen, population_files
 from acme_psro.agent_runs.neupl_program.members import make_contexts
 from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import Counts
 from acme_psro.policies import decoders, networks, stored
 from acme_psro.policies.as_table import make_table
+from acme_psro.policies.stored import PolicyFile
 from acme_psro.policies.tabular import make_policy
 from agents import conditional_mpo as mpo
 from agents.core import Observation
@@ -54,6 +55,24 @@ def test_a_population_is_read_as_it_was_written(population: NeuPLPopulation, tmp
     assert found.variables.keys() == population.variables.keys()
     for name, array in found.variables.items():
         np.testing.assert_array_equal(array, population.variables[name])
+
+
+def test_fixed_members_are_what_their_files_say(population: NeuPLPopulation, tmp_path: pathlib.Path) -> None:
+    before = population_files.member(population, 1, 2)
+    assert population.num_frozen == 1
+    name = frozen.write(tmp_path, 2, before)
+    files = {(1, 2): PolicyFile(frozen.place(tmp_path, name))}
+    # The network has changed since.
+    changed = {key: 2 * array for key, array in population.variables.items()}
+    population_files.write(tmp_path, population._replace(variables=changed, fixed=files))
+    found = population_files.read(tmp_path)
+    assert found.fixed == files
+    assert stored.digest(population_files.member(found, 1, 2)) == stored.digest(before)
+    assert stored.digest(population_files.member(found, 0, 2)) != stored.digest(
+        population_files.member(population, 0, 2)
+    )
+    assert found.num_frozen == 1
+    assert found._replace(fixed={**files, (0, 1): files[1, 2]}).num_frozen == 2
 
 
 def test_sinks_are_part_of_a_population(

@@ -16,7 +16,7 @@ if sys.version_info >= (3, 11):
     pytest.skip("the Acme layer ends at Python 3.10", allow_module_level=True)
 
 from acme_psro.agent_runs import directory as run_directory
-from acme_psro.agent_runs.neupl_program import launch, population_files
+from acme_psro.agent_runs.neupl_program import frozen, launch, population_files
 from acme_psro.agent_runs.neupl_program.config import NeuPLProgramConfig
 from acme_psro.agent_runs.neupl_program.oracle import ProgramOracle
 from acme_psro.agent_runs.neupl_program.population_files import NeuPLPopulation
@@ -29,7 +29,8 @@ from acme_psro.psro import loop
 from acme_psro.psro.neupl import make_loop
 from acme_psro.solvers import max_entropy_nash
 from acme_psro.system import tables
-from acme_psro.system.supervision import Event, Retries
+from acme_psro.system.jobs import Event
+from acme_psro.system.retries import Retries
 from tests.acme_psro.agent_runs.processes import Processes
 
 pytestmark = pytest.mark.slow
@@ -46,6 +47,7 @@ class Program:
         self.epochs: list[int] = []
         self.processes = Processes("acme_psro.agent_runs.neupl_program", directory)
         self.outcomes_before = 0.0
+        self.digests: dict[tuple[int, int], str] = {}
 
     def run(self) -> NeuPLPopulation:
         """Runs the program to its end."""
@@ -59,6 +61,9 @@ class Program:
 
     def _interfere(self, population: NeuPLPopulation) -> None:
         self.epochs.append(population.epoch)
+        fixed = {member: stored.digest(frozen.read(file)) for member, file in population.fixed.items()}
+        assert self.digests.items() <= fixed.items(), "what is frozen never changes"
+        self.digests = fixed
         found = self.processes.find(self.victim)
         if not self.outcomes_before:
             self.outcomes_before = tables.read(self.directory / "epochs.csv")[-1]["evaluation_games"]
@@ -122,6 +127,21 @@ def test_a_program_goes_on_of_which_something_was_killed(
     # What was learned about payoffs was not lost.
     last = tables.read(program.directory / "epochs.csv")[-1]
     assert last["evaluation_games"] > program.outcomes_before > 0
+
+
+@pytest.mark.parametrize("victim", ["graph/0", "learner/0"])
+def test_frozen_members_are_the_same_after_a_kill(
+    victim: str, start: Callable[..., Program], tmp_path: pathlib.Path
+) -> None:
+    neupl = {"freezing": True, "patience": 1, "active_members": 1}
+    program = start(victim, epochs=6, neupl=neupl, freezing_games=200)
+    population = program.run()
+    assert [event.kind for event in program.events] == ["started", "failed", "started", "done"]
+    assert_ended_well(program, population, tmp_path / "scratch")
+    assert len(program.digests) >= 2
+    for player, index in program.digests:
+        policy = stored.read(population_files.place_in(program.directory)(player, index))
+        assert stored.digest(policy) == program.digests[player, index]
 
 
 def test_a_finished_program_goes_on_if_it_is_given_more_epochs(

@@ -27,12 +27,13 @@ from acme_psro.games import playing, traverse
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import ExactMetaGame
-from acme_psro.policies import decoders, mixture_files
+from acme_psro.policies import decoders, mixture_files, mixtures
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.tabular import combine, make_policy, uniform_policy
 from acme_psro.psro import loop, meta_solving
 from acme_psro.solvers import get_solver
-from acme_psro.storage import checkpoint, run_directory
+from acme_psro.storage import run_directory
+from acme_psro.storage.record import Record
 from agents.core import Observation
 
 CONFIG = AgentRunConfig("crossq", "openspiel:kuhn_poker", 1000, player=1, games_per_actor=40)
@@ -66,7 +67,7 @@ def test_opponents_of_a_mixture_are_drawn_as_it_says(tmp_path: pathlib.Path, pur
     own = [make_policy(tree, 0, pure_table(tree, seed)[tree.infosets_of(0)]) for seed in (1, 12)]
     stored = tuple(decoders.from_tree_policy(tree, 0, policy) for policy in own)
     weights = ProductStrategy((np.array([0.25, 0.75]), np.array([])))
-    mixture_files.write(tmp_path, mixture_files.Mixture(tree.game_string, (stored, ()), weights))
+    mixture_files.write(tmp_path, mixtures.Mixture(tree.game_string, (stored, ()), weights))
     games = make_game_batch(dataclasses.replace(CONFIG, opponent=str(tmp_path)), seed=0)
     plans = [combine(tree, [policy.plan, uniform_policy(tree, 1).plan]) for policy in own]
     earned = [traverse.expected_returns(tree, plan)[1] for plan in plans]
@@ -81,7 +82,7 @@ def test_actors_meet_trembles_and_evaluations_do_not(tmp_path: pathlib.Path, pur
     stored = tuple(decoders.from_tree_policy(tree, 0, policy) for policy in own)
     # The mixture is the first policy alone. A tremble draws either.
     weights = ProductStrategy((np.array([1.0, 0.0]), np.array([])))
-    mixture = mixture_files.Mixture(tree.game_string, (stored, ()), weights, trembles=1.0)
+    mixture = mixtures.Mixture(tree.game_string, (stored, ()), weights, trembles=1.0)
     mixture_files.write(tmp_path, mixture)
     config = dataclasses.replace(CONFIG, opponent=str(tmp_path))
     plans = [combine(tree, [policy.plan, uniform_policy(tree, 1).plan]) for policy in own]
@@ -148,7 +149,7 @@ def test_the_opponents_of_a_run_are_its_mixture(
 
     meta_game = ExactMetaGame(tree)
     state = loop.initialise(meta_game, meta_solving.make_loop(meta_game, get_solver("uniform")))
-    record = checkpoint.Record(state, [{"iteration": 0}], [state.meta_strategy])
+    record = Record(state, [{"iteration": 0}], [state.meta_strategy])
     run = run_directory.StoredExactRun({}, tree.game_string, tree, record)
     monkeypatch.setattr(opponents.run_directory, "read", lambda directory: run)
     config = dataclasses.replace(CONFIG, opponent=str(tmp_path))

@@ -34,6 +34,8 @@ from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.parts import make_parts
 from acme_psro.agent_runs.program import layout
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 CONFIG = AgentRunConfig(
     "crossq",

@@ -19,12 +19,14 @@ if sys.version_info >= (3, 11):
     pytest.skip("the Acme layer ends at Python 3.10", allow_module_level=True)
 
 from acme_psro.agent_runs import directory as run_directory
-from acme_psro.agent_runs import launch
+from acme_psro.agent_runs import program_jobs
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.program import snapshots
 from acme_psro.policies import stored
 from acme_psro.system import tables
-from acme_psro.system.supervision import Event, Job, Retries, run_all
+from acme_psro.system.jobs import Event, Job
+from acme_psro.system.retries import Retries
+from acme_psro.system.supervision import run_all
 from tests.acme_psro.agent_runs.processes import Processes
 
 pytestmark = pytest.mark.slow
@@ -41,7 +43,7 @@ class Program:
         self.processes = Processes("acme_psro.agent_runs.program", directory)
         self.steps_before = 0.0
         self.was_sent = False
-        self._job = launch.make_job(config, directory)
+        self._job = program_jobs.make_job(config, directory)
         self._environment = {**self._job.environment, **environment}
 
     def run(self, victim: str, number: signal.Signals, **options: Any) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import acme_psro
-from acme_psro.agent_runs import launch
+from acme_psro.agent_runs import program_jobs
 from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.ray_program import child, nodes
-from acme_psro.oracles.launchpad.tasks import LaunchpadConfig
+from acme_psro.oracles.launchpad.config import LaunchpadConfig
 from acme_psro.population_runs.configure import complete
 from acme_psro.system.executors.placing import Placing
 
@@ -113,7 +113,7 @@ def test_old_names_stay() -> None:
 def test_the_driver_of_a_program_is_a_job_of_this_machine(small: MakeConfig, tmp_path: pathlib.Path) -> None:
     config = small(distributed=True)
     placing = Placing("ray", "10.0.0.1:6379")
-    job, usual = launch.make_ray_job(placing, config, tmp_path), launch.make_job(config, tmp_path)
+    job, usual = program_jobs.make_ray_job(placing, config, tmp_path), program_jobs.make_job(config, tmp_path)
     assert job.command[2] == "acme_psro.agent_runs.ray_program.child"
     assert "10.0.0.1:6379" in job.command[-1]
     assert dataclasses.replace(job, command=usual.command).environment == usual.environment

@@ -16,8 +16,8 @@ from acme_psro.games.compile_graph import compile_graph
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask
 from acme_psro.oracles.device import diversity, graph_oracle
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.oracles.device.oracle import DeviceOracle
-from acme_psro.oracles.device.training import DeviceConfig
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.tabular import Policy, make_policy, mixture_plan, uniform_policy
 from agents import crossq
@@ -109,6 +109,7 @@ def _crossq(example: Any, num_actions: int, gradient_steps: int) -> Any:
     return crossq.make_core(crossq.make_networks(example, num_actions, config), config)
 
 
+@pytest.mark.long
 def test_a_large_weight_makes_responses_differ(
     compiled: Callable[[str], GameTree], quick_compilation: None
 ) -> None:

@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acme_psro.games import rollout
 from acme_psro.games.compile import compile_game
+from acme_psro.games.device_arrays import GameArrays, make_arrays
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.device import experience
 from agents import crossq
 from agents.core import Observation
+
+pytestmark = pytest.mark.usefixtures("quick_module")
 
 
 def _kuhn() -> GameTree:
@@ -41,7 +43,7 @@ def _role(player: int, num_members: int, size: int = 3) -> experience.Role:
     return experience.Role(jnp.int32(player), jnp.asarray(contexts, jnp.float32))
 
 
-def _example(game: rollout.GameArrays, role: experience.Role) -> Observation:
+def _example(game: GameArrays, role: experience.Role) -> Observation:
     return experience.observe(game, jnp.zeros(1, int), role.contexts[:1])
 
 
@@ -49,7 +51,7 @@ def _example(game: rollout.GameArrays, role: experience.Role) -> Observation:
 def test_few_and_many_information_states_learn_the_same_update(num_members: int) -> None:
     """A row for each of the player's information states, or two rows a decision: only layout differs."""
     tree, num = _kuhn(), 24
-    game = rollout.make_arrays(tree)
+    game = make_arrays(tree)
     # Adam makes a whole step of a gradient that is zero but for rounding, as that of a bias before
     # normalisation is. So steps are too small to matter: gradients are compared, which Adam's state holds.
     config = dataclasses.replace(
@@ -83,7 +85,7 @@ def test_players_and_members_see_their_own_only(num_members: int, batch_size: in
     """Players have unlike numbers of information states."""
     tree = compile_game("kuhn_poker(players=3)", cache=False)
     sizes = [tree.infosets_of(p).stop - tree.infosets_of(p).start for p in range(3)]
-    game = rollout.make_arrays(tree)
+    game = make_arrays(tree)
     for player in range(3):
         item, role = _items(tree, player, 30, num_members), _role(player, num_members)
         batch = experience.make_batching(tree, game, batch_size)(role, item)
@@ -108,7 +110,7 @@ def test_players_and_members_see_their_own_only(num_members: int, batch_size: in
 def test_actions_are_drawn_from_the_agents_behaviour(player: int, num_members: int, num_envs: int) -> None:
     """Asked once for each information state (many games) or for each game (few): only layout differs."""
     tree, num = _kuhn(), 20_000
-    game, config = rollout.make_arrays(tree), dataclasses.replace(crossq.PRESETS["games"], exploration=0.3)
+    game, config = make_arrays(tree), dataclasses.replace(crossq.PRESETS["games"], exploration=0.3)
     role = _role(player, num_members)
     core = crossq.make_core(crossq.make_networks(_example(game, role), 2, config), config)
     variables = core.variables(core.init(jax.random.key(1)))

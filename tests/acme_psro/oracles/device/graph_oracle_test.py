@@ -13,13 +13,15 @@ from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.on_graph import GraphMetaGame, returns_against
 from acme_psro.meta_game.payoffs import value
 from acme_psro.oracles.base import BestResponseTask, Response
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.oracles.device.graph_oracle import GraphOracle, Task
-from acme_psro.oracles.device.training import DeviceConfig
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.on_graph import GraphPolicy
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.defaults import game_settings
-from acme_psro.population_runs.oracles import make_agent
+from acme_psro.population_runs.response_agents import make_agent
+
+pytestmark = pytest.mark.usefixtures("quick_module")
 
 _TINY = DeviceConfig(
     gradient_steps=120, num_envs=64, batch_size=128, buffer_size=4000, snapshots=3, max_extensions=0

@@ -10,6 +10,7 @@ from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import CHANCE, TERMINAL, GameTree
 from acme_psro.oracles.device import kept_games
 from acme_psro.oracles.device.kept_games import KeptGames, Outcomes, Weighed
+from acme_psro.oracles.device.node_play import by_table, independent_others
 
 SMALL = ("kuhn_poker", "kuhn_poker(players=3)", "leduc_poker")
 
@@ -62,7 +63,7 @@ def _best_value(tree: GameTree, player: int, outcomes: Outcomes, weighed: Weighe
 
 def test_games_end_as_often_as_they_must(tree: GameTree) -> None:
     table, num = _mixed(tree, 0), 50_000
-    ends = kept_games.play(tree, table, num, np.random.default_rng(1))
+    ends = kept_games.play(tree, by_table(tree, table), num, np.random.default_rng(1))
     assert (tree.player[ends] == TERMINAL).all()
     probability = (_chance_reach(tree) * _reach(tree, table))[tree.terminal_nodes]
     assert probability.sum() == pytest.approx(1.0)
@@ -74,9 +75,9 @@ def test_games_end_as_often_as_they_must(tree: GameTree) -> None:
 
 def test_games_are_counted_at_every_node_on_their_way(tree: GameTree) -> None:
     table, rng = _mixed(tree, 2), np.random.default_rng(3)
-    first, second = (kept_games.play(tree, table, num, rng) for num in (40, 1))
-    games = kept_games.keep(tree, kept_games.no_games(tree), table, first)
-    games = kept_games.keep(tree, games, table, second)
+    first, second = (kept_games.play(tree, by_table(tree, table), num, rng) for num in (40, 1))
+    games = kept_games.keep(tree, kept_games.no_games(tree), by_table(tree, table), first)
+    games = kept_games.keep(tree, games, by_table(tree, table), second)
     visits = np.zeros(tree.num_nodes)
     for end in (*first, *second):
         path = [int(end)]
@@ -123,7 +124,9 @@ def test_games_of_anybody_tell_how_to_respond_to_anybody(tree: GameTree, played_
     plan = traverse.realisation_plan(tree, opponents)
     for player in range(tree.num_players):
         outcomes = kept_games.find_outcomes(tree, player)
-        weighed = kept_games.weigh(tree, outcomes, _endless(tree, *players), plan, player)
+        weighed = kept_games.weigh(
+            tree, outcomes, _endless(tree, *players), independent_others(tree, plan, player), player
+        )
         values = _best_value(tree, player, outcomes, weighed)
         rows = tree.infosets_of(player)
         table = opponents.copy()
@@ -148,7 +151,9 @@ def test_without_the_mixtures_value_decisions_are_worth_what_they_gain(tree: Gam
     own_value = traverse.expected_returns(tree, plan)
     for player in range(tree.num_players):
         outcomes = kept_games.find_outcomes(tree, player)
-        weighed = kept_games.weigh(tree, outcomes, _endless(tree, uniform), plan, player)
+        weighed = kept_games.weigh(
+            tree, outcomes, _endless(tree, uniform), independent_others(tree, plan, player), player
+        )
         reward = kept_games.subtract_mixture(tree, outcomes, weighed, table, player)
         gain = _worth(outcomes, weighed.weight, reward, tree.num_actions)
         # What a mixture gains over itself is nothing, at every information state.
@@ -177,10 +182,10 @@ def test_what_was_never_seen_is_worth_nothing_known() -> None:
     """If the mixture's own actions were not seen, nothing is subtracted, and nothing becomes infinite."""
     tree = compile_game("kuhn_poker", cache=False)
     bets = np.tile([0.0, 1.0], (tree.num_infosets, 1))
-    ends = kept_games.play(tree, bets, 50, np.random.default_rng(0))
-    games = kept_games.keep(tree, kept_games.no_games(tree), bets, ends)
+    ends = kept_games.play(tree, by_table(tree, bets), 50, np.random.default_rng(0))
+    games = kept_games.keep(tree, kept_games.no_games(tree), by_table(tree, bets), ends)
     outcomes, plan = kept_games.find_outcomes(tree, 0), traverse.realisation_plan(tree, tree.uniform_policy())
-    weighed = kept_games.weigh(tree, outcomes, games, plan, 0)
+    weighed = kept_games.weigh(tree, outcomes, games, independent_others(tree, plan, 0), 0)
     reward = kept_games.subtract_mixture(tree, outcomes, weighed, 1.0 - bets, 0)
     assert np.isfinite(reward).all()
     np.testing.assert_array_equal(reward, weighed.reward)
@@ -188,10 +193,12 @@ def test_what_was_never_seen_is_worth_nothing_known() -> None:
 
 def test_weights_have_mean_one_and_leave_out_what_was_never_seen(tree: GameTree) -> None:
     table = tree.uniform_policy()
-    ends = kept_games.play(tree, table, 20, np.random.default_rng(6))
-    games = kept_games.keep(tree, kept_games.no_games(tree), table, ends)
+    ends = kept_games.play(tree, by_table(tree, table), 20, np.random.default_rng(6))
+    games = kept_games.keep(tree, kept_games.no_games(tree), by_table(tree, table), ends)
     outcomes = kept_games.find_outcomes(tree, 0)
-    weighed = kept_games.weigh(tree, outcomes, games, traverse.realisation_plan(tree, table), 0)
+    weighed = kept_games.weigh(
+        tree, outcomes, games, independent_others(tree, traverse.realisation_plan(tree, table), 0), 0
+    )
     assert weighed.weight.mean() == pytest.approx(1.0)
     seen = np.bincount(outcomes.of_node, games.visits[outcomes.nodes], len(outcomes.infoset)) > 0
     np.testing.assert_array_equal(weighed.weight > 0, seen)
@@ -203,7 +210,7 @@ def test_games_against_others_count_less(tree: GameTree) -> None:
     uniform = tree.uniform_policy()
     plan = traverse.realisation_plan(tree, 0.9 * _mixed(tree, 7) + 0.1 * uniform)
     outcomes, games = kept_games.find_outcomes(tree, 0), _endless(tree, uniform)
-    weighed = kept_games.weigh(tree, outcomes, games, plan, 0)
+    weighed = kept_games.weigh(tree, outcomes, games, independent_others(tree, plan, 0), 0)
     assert 0 < weighed.effective < 0.95 * games.visits[outcomes.nodes].sum()
 
 

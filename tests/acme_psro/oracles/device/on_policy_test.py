@@ -14,10 +14,11 @@ from acme_psro.games.graph import GameGraph, graph_of_tree
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.on_graph import GraphMetaGame
 from acme_psro.oracles.base import BestResponseTask, Counts
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.oracles.device.graph_oracle import GraphOracle
 from acme_psro.oracles.device.on_policy import RolloutAgent
 from acme_psro.oracles.device.oracle import DeviceOracle
-from acme_psro.oracles.device.training import DeviceConfig, OpponentProfiles, Trained
+from acme_psro.oracles.device.training import OpponentProfiles, Trained
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.tabular import uniform_policy
 

@@ -16,12 +16,13 @@ import pyspiel
 import pytest
 from open_spiel.python.algorithms import best_response, expected_game_score
 
-from acme_psro.games import rollout
 from acme_psro.games.compile import compile_game
+from acme_psro.games.device_arrays import make_arrays
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask, Oracle, Response
 from acme_psro.oracles.device import oracle as device_oracle
 from acme_psro.oracles.device import trainers, training
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.oracles.device.lanes import LaneProgram
 from acme_psro.policies.as_openspiel import table_policy
 from acme_psro.policies.meta_strategy import ProductStrategy
@@ -29,7 +30,9 @@ from acme_psro.policies.tabular import Policy, Population, make_policy, mixture_
 from agents import crossq
 from agents.core import AgentCore, Observation, Transition
 
-_TINY = training.DeviceConfig(
+pytestmark = pytest.mark.usefixtures("quick_module")
+
+_TINY = DeviceConfig(
     gradient_steps=40, num_envs=16, batch_size=32, buffer_size=1000, snapshots=2, max_extensions=0
 )
 
@@ -105,7 +108,7 @@ class _Learning(NamedTuple):
     traces: collections.Counter[str]
 
 
-def _learn(config: training.DeviceConfig) -> _Learning:
+def _learn(config: DeviceConfig) -> _Learning:
     """CrossQ, small, in Kuhn poker."""
     tree, traces = _kuhn(), collections.Counter[str]()
 
@@ -143,9 +146,7 @@ def _learn(config: training.DeviceConfig) -> _Learning:
 def learning() -> _Learning:
     """An agent that plays while it learns, compiled once for all tests that need one."""
     return _learn(
-        training.DeviceConfig(
-            gradient_steps=200, num_envs=128, batch_size=256, buffer_size=20_000, max_extensions=0
-        )
+        DeviceConfig(gradient_steps=200, num_envs=128, batch_size=256, buffer_size=20_000, max_extensions=0)
     )
 
 
@@ -255,7 +256,7 @@ class _Notes(NamedTuple):
 
 def _noting(tree: GameTree) -> AgentCore:
     """A stub that checks and counts transitions; information states are told apart by observation."""
-    everything = rollout.make_arrays(tree).info_state
+    everything = make_arrays(tree).info_state
     parents = jnp.asarray(tree.parent_sequence)
     shape = (tree.num_infosets, tree.num_actions)
 
@@ -283,7 +284,7 @@ def trained() -> tuple[GameTree, training.Trained, list[training.Trained]]:
     """A stub's inputs in Kuhn poker: both players side by side, and each alone."""
     tree = _kuhn()
     config = dataclasses.replace(_TINY, num_envs=64, gradient_steps=400, trembles=0.2, tremble_weight=0.25)
-    core, game = _noting(tree), rollout.make_arrays(tree)
+    core, game = _noting(tree), make_arrays(tree)
     train = trainers.make_training_against(training.make_train(tree, game, core, config), config)
 
     keys, players = jax.random.split(jax.random.key(0), 2), jnp.arange(2)
@@ -297,6 +298,7 @@ def trained() -> tuple[GameTree, training.Trained, list[training.Trained]]:
     return tree, side_by_side, alone
 
 
+@pytest.mark.long
 def test_a_task_learns_from_what_it_would_learn_from_alone(trained: Any) -> None:
     _, together, alone = trained
     for lane, single in enumerate(alone):
@@ -351,7 +353,7 @@ def rock() -> tuple[GameTree, Oracle]:
     Two snapshots of two rounds of four updates make 16 gradient steps; 4 rounds are played before.
     """
     tree = compile_game("matrix_rps", cache=False)
-    config = training.DeviceConfig(
+    config = DeviceConfig(
         gradient_steps=10,
         num_envs=16,
         batch_size=32,
@@ -523,11 +525,10 @@ def test_games_stay_doubled_when_all_fall_short_up_to_the_limit(keeping: Any) ->
 @pytest.fixture(scope="module")
 def remembering() -> _Learning:
     """An agent that learns from kept games."""
-    return _learn(
-        training.DeviceConfig(gradient_steps=200, batch_size=64, games_per_response=1500, max_extensions=0)
-    )
+    return _learn(DeviceConfig(gradient_steps=200, batch_size=64, games_per_response=1500, max_extensions=0))
 
 
+@pytest.mark.long
 def test_responses_to_new_mixtures_are_learned_from_kept_games(remembering: _Learning) -> None:
     for iteration, size in enumerate((1, 2, 4, 3)):
         tasks = _growing(remembering.tree, size)
@@ -608,6 +609,7 @@ def test_stochastic_snapshots_keep_their_probabilities_of_legal_actions() -> Non
     np.testing.assert_allclose(kept.sum(axis=2), 1, atol=1e-12)
 
 
+@pytest.mark.long
 def test_responses_may_stay_stochastic() -> None:
     learning = _learn(dataclasses.replace(_TINY, stochastic_responses=True))
 

@@ -10,7 +10,7 @@ import pytest
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask
-from acme_psro.oracles.device import training
+from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.oracles.device.oracle import DeviceOracle
 from acme_psro.oracles.device.population_start import (
     Network,
@@ -22,9 +22,11 @@ from acme_psro.oracles.device.population_start import (
 )
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.tabular import make_policy, uniform_policy
-from acme_psro.population_runs import oracles
 from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.response_agents import make_member
 from agents.core import AgentCore, Joining, Left, Observation
+
+pytestmark = pytest.mark.usefixtures("quick_module")
 
 _SMALL = {"policy_hidden_sizes": (16,), "critic_hidden_sizes": (16,), "discount": 1.0, "embedding_size": 4}
 _BUDGET = {"gradient_steps": 40, "num_envs": 16, "batch_size": 64, "snapshots": 2, "max_extensions": 0}
@@ -170,11 +172,11 @@ def _key(*bits: int) -> np.ndarray:
 def test_an_oracle_that_remembers_goes_on_as_if_it_had_not_stopped(tree: GameTree, games: int) -> None:
     """Agents that play while they learn, and those that learn from kept games."""
     config = PSROConfig("kuhn_poker", agent="conditional_mpo", agent_settings=_SMALL)
-    device = training.DeviceConfig(**_BUDGET, games_per_response=games)
+    device = DeviceConfig(**_BUDGET, games_per_response=games)
     traces = []
 
     def make_agent(example: Observation, num_actions: int, steps: int) -> AgentCore:
-        core = oracles.make_member(config)(example, num_actions, steps)
+        core = make_member(config)(example, num_actions, steps)
 
         def update(*arguments: Any) -> Any:
             traces.append(1)

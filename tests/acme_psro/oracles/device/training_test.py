@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acme_psro.games import rollout, traverse
+from acme_psro.games import traverse
 from acme_psro.games.compile import compile_game
+from acme_psro.games.device_arrays import make_arrays
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.device import training
+from acme_psro.oracles.device.config import DeviceConfig
 from agents.core import AgentCore, Observation, Transition
 
 
@@ -47,21 +49,21 @@ from agents.core import AgentCore, Observation, Transition
 )
 def test_settings_that_make_no_sense_are_refused_by_name(setting: str, value: Any) -> None:
     with pytest.raises(ValueError, match=setting) as refusal:
-        training.DeviceConfig(**{setting: value})
+        DeviceConfig(**{setting: value})
     assert "\n" not in str(refusal.value)
 
 
 def test_budgets_round_up_to_whole_rounds_and_snapshots() -> None:
-    config = training.DeviceConfig(gradient_steps=10, updates_per_round=4, snapshots=2)
+    config = DeviceConfig(gradient_steps=10, updates_per_round=4, snapshots=2)
     assert (config.num_snapshots, config.rounds_per_snapshot) == (2, 2)
-    config = training.DeviceConfig(gradient_steps=1, updates_per_round=4, snapshots=10)
+    config = DeviceConfig(gradient_steps=1, updates_per_round=4, snapshots=10)
     assert (config.num_snapshots, config.rounds_per_snapshot) == (1, 1)
-    config = training.DeviceConfig(gradient_steps=1000, updates_per_round=4, snapshots=10)
+    config = DeviceConfig(gradient_steps=1000, updates_per_round=4, snapshots=10)
     assert (config.num_snapshots, config.rounds_per_snapshot) == (10, 25)
 
 
 def test_there_is_a_first_batch_before_learning() -> None:
-    config = training.DeviceConfig(num_envs=10, batch_size=256)
+    config = DeviceConfig(num_envs=10, batch_size=256)
     assert config.rounds_before_learning * config.num_envs >= config.batch_size
 
 
@@ -82,7 +84,7 @@ def _tabular(tree: GameTree, num_members: int, traces: collections.Counter[str] 
 
     It also counts transitions of Kuhn poker's first player that cannot be had against `_opposites`.
     """
-    everything = rollout.make_arrays(tree).info_state
+    everything = make_arrays(tree).info_state
 
     def cell(observation: Observation) -> tuple[jax.Array, jax.Array]:
         match = (observation.info_state[:, None] == everything[None]).all(axis=-1)
@@ -168,10 +170,10 @@ def kuhn() -> GameTree:
 def test_members_learn_to_respond_each_to_its_own_opponents(
     kuhn: GameTree, num_envs: int, batch_size: int
 ) -> None:
-    config = training.DeviceConfig(
+    config = DeviceConfig(
         gradient_steps=12_000 // batch_size, num_envs=num_envs, batch_size=batch_size, snapshots=2
     )
-    core, game = _tabular(kuhn, 2), rollout.make_arrays(kuhn)
+    core, game = _tabular(kuhn, 2), make_arrays(kuhn)
     train = jax.jit(training.make_train(kuhn, game, core, config))
     opponents = _opposites(kuhn, [0, 1, 1])
     trained = train(jax.random.key(0), jnp.int32(0), opponents)
@@ -193,22 +195,23 @@ class _Learning(NamedTuple):
     traces: collections.Counter[str]
 
 
-_BRIEF = training.DeviceConfig(gradient_steps=40, num_envs=32, batch_size=64, snapshots=2)
+_BRIEF = DeviceConfig(gradient_steps=40, num_envs=32, batch_size=64, snapshots=2)
 
 
 @pytest.fixture(scope="module")
 def learning(kuhn: GameTree) -> _Learning:
     traces = collections.Counter[str]()
     core = _tabular(kuhn, 2, traces)
-    train = jax.jit(training.make_train(kuhn, rollout.make_arrays(kuhn), core, _BRIEF))
+    train = jax.jit(training.make_train(kuhn, make_arrays(kuhn), core, _BRIEF))
     return _Learning(train, traces)
 
 
+@pytest.mark.long
 def test_a_member_with_all_profiles_learns_as_if_it_were_alone(kuhn: GameTree, learning: _Learning) -> None:
     """Random numbers do not depend on how many members there are, and one without games learns nothing."""
     both = _opposites(kuhn, [0, 1])._replace(members=jnp.zeros(2, jnp.int32))
     alone = both._replace(contexts=both.contexts[:1])
-    train_one = jax.jit(training.make_train(kuhn, rollout.make_arrays(kuhn), _tabular(kuhn, 1), _BRIEF))
+    train_one = jax.jit(training.make_train(kuhn, make_arrays(kuhn), _tabular(kuhn, 1), _BRIEF))
     one, two = (
         train(jax.random.key(1), jnp.int32(1), opponents)
         for train, opponents in ((train_one, alone), (learning.train, both))

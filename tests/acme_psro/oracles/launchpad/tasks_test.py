@@ -10,7 +10,8 @@ import pytest
 from acme_psro.games.compile import compile_game
 from acme_psro.games.tree import GameTree
 from acme_psro.oracles.base import BestResponseTask
-from acme_psro.oracles.launchpad.tasks import LaunchpadConfig, Program, task_directory, tidy_tasks, write_task
+from acme_psro.oracles.launchpad.config import LaunchpadConfig
+from acme_psro.oracles.launchpad.tasks import Program, task_directory, tidy_tasks, write_task
 from acme_psro.policies import decoders, mixture_files
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.stored import StoredPolicy

@@ -147,3 +147,11 @@ def test_a_token_is_shown_if_there_is_one_and_the_user_has_not_decided(
         (tmp_path / ".ray" / "auth_token").write_text("secret")
     cluster._offer_token()
     assert os.environ.get("RAY_AUTH_MODE") == mode
+
+
+def test_a_node_without_a_module_of_the_users_own_is_named_in_one_line() -> None:
+    error = "not found from sys.path [..]: Traceback\n  File x\nValueError: --import_module=mine: none.\n"
+    line = node_versions.describe_refusal("10.0.0.2", error)
+    assert line == "on the Ray node 10.0.0.2, --import_module=mine: none. Install it on all machines."
+    line = node_versions.describe_refusal("10.0.0.2", "No module named 'acme_psro'")
+    assert "cannot run acme-psro (No module named 'acme_psro'): install it" in line

@@ -17,11 +17,13 @@ import pytest
 
 from acme_psro.system import process_groups
 from acme_psro.system.executors.choose import make_executor
-from acme_psro.system.supervision import Event, Job, JobError, Retries, run_all
+from acme_psro.system.jobs import Event, Job, JobError
+from acme_psro.system.retries import Retries
+from acme_psro.system.supervision import run_all
 from tests.acme_psro.system.executors import ray_nodes
 from tests.acme_psro.system.executors.ray_nodes import Nodes
 
-SOON = Retries(most=2, first_wait=0.01, most_wait=0.02)
+SOON = Retries(most=2, first_wait=0.01, most_wait=0.02, most_lost=2)
 # Without site-packages and the user's settings, Python starts in hundredths of a second.
 PYTHON = (sys.executable, "-I", "-S", "-c")
 PRELUDE = """
@@ -89,6 +91,7 @@ def test_files_travel_there_and_back(nodes: Nodes, job: MakeJob, tmp_path: pathl
         (here / "back.bin").write_bytes(data[::-1] + (here / "inner" / "begun").read_bytes())
         (here / "config.json").write_text(json.dumps({"opponent": json.loads(sys.argv[2])["opponent"]}))
         note("where", here)
+        note("threads", os.environ["OMP_NUM_THREADS"])
         note("done", "")
     """
     made = job(script, f'{{"opponent": "{given}"}}', inputs=[given])
@@ -99,6 +102,7 @@ def test_files_travel_there_and_back(nodes: Nodes, job: MakeJob, tmp_path: pathl
     assert (back / "config.json").read_text() == f'{{"opponent": "{given}"}}'
     where = pathlib.Path((back / "where").read_text())
     assert where != back
+    assert (back / "threads").read_text() == "1"
     assert not where.exists()
     assert not list(back.glob(".*"))
     assert run(nodes, made) == []
@@ -164,6 +168,23 @@ def test_a_killed_actor_leaves_no_process_and_its_job_goes_on(nodes: Nodes, job:
     assert "was lost with its Ray node or its worker process" in events[1].message
 
 
+def test_hosts_are_used_again_and_replaced_if_they_are_lost_without_a_job(
+    nodes: Nodes, job: MakeJob, tmp_path: pathlib.Path
+) -> None:
+    def hosts(*names: str) -> set[int]:
+        """Runs jobs one after the other and returns the processes that have carried them out."""
+        for name in names:
+            made = job("note('host', os.getppid()); note('done', '')", name=name)
+            assert [event.kind for event in run(nodes, made)] == ["started", "done"]
+        return {int((tmp_path / name / "host").read_text()) for name in names}
+
+    first = hosts("a", "b", "c", "d", "e")
+    assert len(first) <= len(nodes.workers)
+    for pid in first:
+        os.kill(pid, signal.SIGKILL)
+    assert not first & hosts("f", "g")
+
+
 def test_a_refusal_is_one_error(nodes: Nodes, job: MakeJob) -> None:
     with pytest.raises(ValueError, match=r"^no such game\.$"):
         run(nodes, job("print('error: no such game.', file=sys.stderr); sys.exit(2)"))
@@ -210,7 +231,8 @@ DRIVER = """
 import pathlib, sys
 from acme_psro.system.executors.choose import make_executor
 from acme_psro.system.executors.placing import Placing
-from acme_psro.system.supervision import Job, run_all
+from acme_psro.system.jobs import Job
+from acme_psro.system.supervision import run_all
 directory = pathlib.Path(sys.argv[2])
 script = "import os, sys, time; print(os.getpid(), file=open(sys.argv[1] + '/pid', 'w')); time.sleep(99)"
 job = Job("job", (sys.executable, "-c", script, str(directory)), lambda: False, directory=directory)

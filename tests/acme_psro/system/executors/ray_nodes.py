@@ -95,10 +95,12 @@ def cluster(num_nodes: int = 1, num_cpus: int = 1, connect: bool = True, **optio
             started.shutdown()
 
 
-# Nothing is reported to Ray's makers, and lost nodes are noticed within seconds.
+# Nothing is reported to Ray's makers, lost nodes are noticed within seconds, and workers do not stand back
+# behind all other processes of the machine.
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
+    "RAY_worker_niceness": "0",
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_timeout_ms": "1000",
     "RAY_health_check_initial_delay_ms": "1000",

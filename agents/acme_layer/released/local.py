@@ -1,14 +1,9 @@
-"""Adapters from our builders to the runners of dm-acme 0.4.0, the release on the package index.
-
-Acme's main branch has `acme.jax.experiments`, for which `agents.acme_layer.builder` is written. The release
-has `acme.jax.layouts` instead. The builders of these layouts take other arguments, in another order.
-"""
+"""Agents of dm-acme 0.4.0 that alternate acting and learning in one process."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,108 +12,17 @@ import agents.acme_layer.compat  # noqa: F401
 
 # isort: split
 
-import acme
 import dm_env
-import jax
 import reverb
 from acme import adders, core, specs
-from acme.agents.jax import actor_core, builders
-from acme.jax import utils
-from acme.jax.layouts import distributed_layout, local_layout
-from acme.utils import counting, loggers
+from acme.agents.jax import actor_core
+from acme.jax.layouts import local_layout
+from acme.utils import counting
 
 from agents.acme_layer.builder import CoreBuilder
 from agents.acme_layer.local_replay import LocalAdder, LocalQueue, LocalReplay, LocalSequenceAdder
+from agents.acme_layer.released.builder import LoggerFactory, NetworkFactory, ReleasedBuilder, make_logger
 from agents.core import Key
-
-NetworkFactory = Callable[[specs.EnvironmentSpec], Any]
-EnvironmentFactory = Callable[[int], dm_env.Environment]
-LoggerFactory = Callable[..., loggers.Logger]
-
-
-def make_logger(label: str, steps_key: str = "steps", instance: int = 0) -> loggers.Logger:
-    """Makes a logger that prints a line at most every ten seconds and writes no files.
-
-    Args:
-      label: name of the process in the log, such as `learner`.
-      steps_key: name of the count that the logger reports as its steps.
-      instance: number of the process among those with the same label. It is not used.
-    """
-    del instance
-    return loggers.make_default_logger(label, save_data=False, time_delta=10.0, steps_key=steps_key)
-
-
-class ReleasedBuilder(builders.ActorLearnerBuilder):
-    """Adapter that gives one of our builders the methods of the release's builders.
-
-    Args:
-      builder: the agent's builder.
-      network_factory: environment spec -> networks.
-      environment_spec: spec of the environment to learn in.
-      logger_fn: factory of the learner's logger.
-      counter_prefix: prefix of the learner's counts. A runner needs one if its learner and its actor share
-        a counter, because both count `steps`.
-    """
-
-    def __init__(
-        self,
-        builder: CoreBuilder,
-        network_factory: NetworkFactory,
-        environment_spec: specs.EnvironmentSpec,
-        logger_fn: LoggerFactory = make_logger,
-        counter_prefix: str = "",
-    ) -> None:
-        self._builder = builder
-        self._network_factory = network_factory
-        self._environment_spec = environment_spec
-        self._logger_fn = logger_fn
-        self._counter_prefix = counter_prefix
-
-    def make_policy(self, networks: Any, evaluation: bool = False) -> actor_core.ActorCore:
-        """Makes a policy from networks, in the form that the release's runners take beside a builder.
-
-        Args:
-          networks: the agent's networks.
-          evaluation: if True, the policy acts in evaluation mode, without exploration.
-        """
-        return self._builder.make_policy(networks, self._environment_spec, evaluation)
-
-    def make_replay_tables(self, environment_spec: specs.EnvironmentSpec) -> list[reverb.Table]:
-        policy = self.make_policy(self._network_factory(environment_spec))
-        return self._builder.make_replay_tables(environment_spec, policy)
-
-    def make_dataset_iterator(self, replay_client: reverb.Client) -> Iterator[reverb.ReplaySample]:
-        return self._builder.make_dataset_iterator(replay_client)
-
-    def make_adder(self, replay_client: reverb.Client) -> adders.Adder:
-        policy = self.make_policy(self._network_factory(self._environment_spec))
-        return self._builder.make_adder(replay_client, self._environment_spec, policy)
-
-    def make_actor(
-        self,
-        random_key: Key,
-        policy_network: actor_core.ActorCore,
-        adder: adders.Adder | None = None,
-        variable_source: core.VariableSource | None = None,
-    ) -> core.Actor:
-        return self._builder.make_actor(
-            random_key, policy_network, self._environment_spec, variable_source, adder
-        )
-
-    def make_learner(
-        self,
-        random_key: Key,
-        networks: Any,
-        dataset: Iterator[reverb.ReplaySample],
-        replay_client: reverb.Client | None = None,
-        counter: counting.Counter | None = None,
-    ) -> core.Learner:
-        if self._counter_prefix:
-            # By default, a counter exchanges counts with its parent only once a second.
-            counter = counting.Counter(counter, self._counter_prefix, time_delta=0.0)
-        return self._builder.make_learner(
-            random_key, networks, dataset, self._logger_fn, self._environment_spec, replay_client, counter
-        )
 
 
 class LocalAgent(local_layout.LocalLayout):
@@ -331,102 +235,3 @@ def make_local_agent(
     if replay.queue:
         agent.learn_when(released.has_sample)
     return agent
-
-
-class DistributedLayout(distributed_layout.DistributedLayout):
-    """The release's distributed layout for one of our builders. Its `build` returns the Launchpad program.
-
-    Args:
-      builder: the agent's builder.
-      network_factory: environment spec -> networks.
-      environment_factory: seed -> environment.
-      seed: seed of all random numbers.
-      num_actors: number of actors that collect experience.
-      environment_spec: spec of the environments. If None, an environment is made to read it.
-      logger_fn: factory of the loggers of the learner, the actors and the evaluator.
-      evaluate: if True, one more actor evaluates the policy and adds no experience.
-      max_number_of_steps: number of steps of all actors together after which the program stops itself. If
-        None, it does not.
-      checkpointing_config: configuration of Acme's checkpoints. By default, they are written below the home
-        directory.
-      replay_with_learner: if True, the replay server is a thread of the learner's process, and the learner
-        reads from it without a network connection.
-    """
-
-    def __init__(
-        self,
-        builder: CoreBuilder,
-        network_factory: NetworkFactory,
-        environment_factory: EnvironmentFactory,
-        seed: int,
-        num_actors: int,
-        *,
-        environment_spec: specs.EnvironmentSpec | None = None,
-        logger_fn: LoggerFactory = make_logger,
-        evaluate: bool = True,
-        max_number_of_steps: int | None = None,
-        checkpointing_config: distributed_layout.CheckpointingConfig | None = None,
-        replay_with_learner: bool = False,
-    ) -> None:
-        spec = environment_spec or specs.make_environment_spec(environment_factory(seed))
-        released = ReleasedBuilder(builder, network_factory, spec, logger_fn)
-        evaluator = functools.partial(_evaluate, released, environment_factory, network_factory, logger_fn)
-        super().__init__(
-            seed=seed,
-            environment_factory=environment_factory,
-            network_factory=network_factory,
-            builder=released,
-            policy_network=released.make_policy,
-            num_actors=num_actors,
-            environment_spec=spec,
-            actor_logger_fn=functools.partial(logger_fn, "actor", "actor_steps"),
-            evaluator_factories=[evaluator] if evaluate else [],
-            max_number_of_steps=max_number_of_steps,
-            checkpointing_config=checkpointing_config,
-            multithreading_colocate_learner_and_reverb=replay_with_learner,
-        )
-
-    # The program's nodes are bound methods, which other processes unpickle. To unpickle a method of this
-    # class, a process imports this module and so `agents.acme_layer.compat` before Acme. To unpickle an
-    # inherited method, it would import Acme first. The overrides below change nothing else.
-
-    def replay(self) -> list[reverb.Table]:
-        return super().replay()
-
-    def counter(self) -> core.Worker:
-        return super().counter()
-
-    def learner(self, random_key: Key, replay: reverb.Client, counter: counting.Counter) -> core.Worker:
-        return super().learner(random_key, replay, counter)
-
-    def actor(
-        self,
-        random_key: Key,
-        replay: reverb.Client,
-        variable_source: core.VariableSource,
-        counter: counting.Counter,
-        actor_id: int,
-    ) -> acme.EnvironmentLoop:
-        return super().actor(random_key, replay, variable_source, counter, actor_id)
-
-    def coordinator(self, counter: counting.Counter, max_actor_steps: int) -> core.Worker:
-        return super().coordinator(counter, max_actor_steps)
-
-
-def _evaluate(
-    builder: ReleasedBuilder,
-    environment_factory: EnvironmentFactory,
-    network_factory: NetworkFactory,
-    logger_fn: LoggerFactory,
-    random_key: Key,
-    variable_source: core.VariableSource,
-    counter: counting.Counter,
-    make_actor: Callable[..., core.Actor],
-) -> acme.EnvironmentLoop:
-    """Makes the evaluator's loop, in which the policy acts in evaluation mode and adds no experience."""
-    environment_key, actor_key = jax.random.split(random_key)
-    environment = environment_factory(utils.sample_uint32(environment_key))
-    networks = network_factory(acme.make_environment_spec(environment))
-    actor = make_actor(actor_key, builder.make_policy(networks, evaluation=True), variable_source)
-    logger = logger_fn("evaluator", "actor_steps")
-    return acme.EnvironmentLoop(environment, actor, counting.Counter(counter, "evaluator"), logger)

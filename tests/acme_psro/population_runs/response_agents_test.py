@@ -1,11 +1,11 @@
-"""Tests of acme_psro.population_runs.oracles."""
+"""Tests of acme_psro.population_runs.response_agents."""
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from acme_psro.population_runs import oracles
 from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.response_agents import make_agent
 from agents import registry
 from agents.core import Observation, join
 
@@ -25,7 +25,7 @@ def _config(**settings: object) -> PSROConfig:
 def test_every_agent_acts_on_what_it_was_made_for(agent: str) -> None:
     config = PSROConfig("kuhn_poker", agent=agent)
     rows = Observation(jnp.ones((1, 5)), jnp.array([[True, False, True]]), jnp.zeros((1, 0)))
-    core = oracles.make_agent(config)(rows, 3, 100)
+    core = make_agent(config)(rows, 3, 100)
     probs = core.probs(core.variables(core.init(jax.random.key(0))), rows)
     assert probs.shape == (1, 3)
     assert float(probs[0, 1]) == 0.0
@@ -34,7 +34,7 @@ def test_every_agent_acts_on_what_it_was_made_for(agent: str) -> None:
 
 def test_the_temperature_falls_over_the_budget_of_a_response() -> None:
     rows = Observation(jnp.ones((1, 5)), jnp.ones((1, 3), bool), jnp.zeros((1, 0)))
-    core = oracles.make_agent(_config(horizon=7))(rows, 3, 40)
+    core = make_agent(_config(horizon=7))(rows, 3, 40)
     batch = join(rows, jnp.array([0]), jnp.ones(1), jnp.zeros(1), rows)
     update, state = jax.jit(core.update), core.init(jax.random.key(0))
     temperatures = [
@@ -55,4 +55,4 @@ def test_settings_that_the_agent_does_not_allow_are_refused_before_anything_is_b
     settings: dict[str, object], says: str
 ) -> None:
     with pytest.raises(ValueError, match=says):
-        oracles.make_agent(_config(**settings))
+        make_agent(_config(**settings))
