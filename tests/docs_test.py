@@ -161,7 +161,7 @@ COMMANDS = {
 FLAG_FILES = {
     "run_psro": ("psro_flags", "neupl_flags", "placing_flags", "config_flag", "settings_flag"),
     "run_neupl": ("psro_flags", "neupl_flags", "placing_flags", "config_flag", "settings_flag"),
-    "run_self_play": ("config_flag", "settings_flag"),
+    "run_self_play": ("placing_flags", "config_flag", "settings_flag"),
     "run_sweep": ("placing_flags",),
     "run_agent": ("placing_flags", "config_flag", "settings_flag"),
     "evaluate": ("config_flag",),

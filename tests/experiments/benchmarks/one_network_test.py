@@ -132,7 +132,7 @@ def train_one(tree: GameTree) -> TrainAll:
     return jax.jit(make_one(tree, 0, make_budget(TOTAL, 2), SETTINGS))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["train_one", "train_separate"])
 def test_both_sides_learn(
     side: str, tree: GameTree, opponents: list[Opponent], request: pytest.FixtureRequest
