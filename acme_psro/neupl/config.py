@@ -40,8 +40,8 @@ class NeuPLConfig:
       trembles: share of games against a member drawn evenly instead of by the graph, so that members are
         sensible at information states that their mixtures never reach.
       tremble_weight: weight of decisions in these games.
-      freezing: whether members are frozen from below: a member whose exact gain has not grown for `patience`
-        epochs stays what it was at its best, and the next ones go on.
+      freezing: whether members are frozen from below: a member whose gain has not grown for `patience` epochs
+        stays what it was at its best, and the next ones go on. Gains are exact, in a program by games.
       patience: epochs; see `freezing`.
       enough: a member that gains this share of an exact response's gain is frozen at once.
       active_members: number of members of each player, the first that are not frozen, that learn at the same

@@ -24,7 +24,7 @@ class Board(NamedTuple):
       observation: `[O, ..]`, everything that movers can observe; the context is the mover, one-hot, `[O, P]`.
       num_players: `P`.
       utility_scale: the game's largest return, by which rewards are divided.
-      has_chance: whether chance moves at any node.
+      has_chance: True if chance moves at any node.
     """
 
     arrays: GameArrays

@@ -1,10 +1,10 @@
 """Executor that carries out jobs on the nodes of a Ray cluster.
 
 Each job is carried out by a Ray actor on some node, which holds the same process group as a job of this
-machine would be.
-Its files travel there as bytes, and what changes in its directory comes back every few seconds, so that those
-who read the directory on this machine need not know where the job runs. If the node is lost, the job is
-launched again from what has come back. Ray ends the actors if this process ends, in whatever way.
+machine would be. Its files travel there as bytes, and what changes in its directory comes back every few
+seconds, so that those who read the directory on this machine need not know where the job runs. If the node is
+lost, the job is launched again from what has come back. Ray ends the actors if this process ends, in whatever
+way.
 """
 
 from __future__ import annotations
