@@ -76,8 +76,8 @@ def test_warm_starts_have_settings_of_their_own_which_the_user_may_replace() -> 
     assert chosen == {**_complete(**_WARM).agent_settings, "epsilon_policy": 0.02}
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("loop", [pytest.param("psro", marks=pytest.mark.slow), "xdo"])
+@pytest.mark.slow
+@pytest.mark.parametrize("loop", ["psro", "xdo"])
 def test_a_resumed_run_has_the_same_figures_as_one_in_one_go(tmp_path: pathlib.Path, loop: str) -> None:
     device = {**_TINY, "games_per_response": 200 if loop == "xdo" else 0}
     settings = {**_SMALL, **defaults.WARM_START["conditional_mpo"]}

@@ -368,7 +368,7 @@ def _bandit(num: int, seed: int) -> Transition:
     )
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_quadratic_bandit_is_solved_within_the_bounds_of_its_constraints() -> None:
     config = dataclasses.replace(
         _SMALL,

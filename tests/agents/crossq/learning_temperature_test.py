@@ -62,7 +62,9 @@ def test_discrete_actions_may_have_any_target_where_it_is_not_used() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("normalisation", ["batch_renorm", "batch_norm"])
+@pytest.mark.parametrize(
+    "normalisation", ["batch_renorm", pytest.param("batch_norm", marks=pytest.mark.slow)]
+)
 def test_a_continuous_bandit_is_solved_from_every_seed(normalisation: str) -> None:
     """Actions in [-2, 1] are drawn uniformly, and the reward is -(a - 0.3)^2."""
     steps, num = 600, 64

@@ -168,7 +168,7 @@ def _key(*bits: int) -> np.ndarray:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("games", [0, 300])
+@pytest.mark.parametrize("games", [pytest.param(0, marks=pytest.mark.slow), 300])
 def test_an_oracle_that_remembers_goes_on_as_if_it_had_not_stopped(tree: GameTree, games: int) -> None:
     """Agents that play while they learn, and those that learn from kept games."""
     config = PSROConfig("kuhn_poker", agent="conditional_mpo", agent_settings=_SMALL)
