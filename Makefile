@@ -26,7 +26,7 @@ run: .venv/.complete
 	.venv/bin/python -m experiments.run_psro $(RUN_ARGS) $(RESUME)
 
 # Most of XLA's optimisations are off: short runs do not give back the time that they take. test_newest compiles as
-# users do.
+# users do, but for modules that ask for `quick_module`.
 test: lint types
 	JAX_DISABLE_MOST_OPTIMIZATIONS=1 .venv/bin/python -m pytest $(PYTEST_ARGS)
 

@@ -116,12 +116,8 @@ def recommendation_gaps(
     weights = shares[policies]
     # draws[k]: how the others are drawn, given recommendation k.
     draws = cells[policies] / weights.reshape(-1, *(1 for _ in sizes[1:]))
-    if payoffs is None:
-        earned = [
-            deviations.joint_value(tree, populations, told, player)
-            for _, _, told in profiles.recommendations(joint, player)
-        ]
-    else:
+    earned: list[float] = []
+    if payoffs is not None:
         table = np.moveaxis(payoffs[player], player, 0)[policies]
         earned = (table * draws).sum(axis=tuple(range(1, draws.ndim))).tolist()
     best: list[float] = []
@@ -130,6 +126,11 @@ def recommendation_gaps(
         some = draws[start : start + at_once]
         others = coordinated.reach_by_draws(tree, populations, some, player, tree.terminal_nodes)
         best += traverse.best_values(tree, others, player).tolist()
+        if payoffs is None:
+            own = [populations[player][policy] for policy in policies[start : start + at_once]]
+            earned += [
+                deviations.expected_return(tree, player, *each) for each in zip(own, others, strict=True)
+            ]
     # Following gains 0; rounding may say otherwise by one unit in the last place.
     gains = weights * np.maximum(np.array(best) - earned, 0.0)
     return [

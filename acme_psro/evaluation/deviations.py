@@ -61,7 +61,7 @@ def from_meta_strategy(
     others = others_reach(tree, populations, meta_strategy, player, tree.terminal_nodes)
     if payoffs is not None:
         return Deviation(player, others, float(value(payoffs, meta_strategy)[player]))
-    return Deviation(player, others, joint_value(tree, populations, meta_strategy, player))
+    return Deviation(player, others, _joint_value(tree, populations, meta_strategy, player))
 
 
 def best_response(
@@ -87,21 +87,29 @@ def best_gain(tree: GameTree, deviation: Deviation, best_value: float | None = N
 def gains(tree: GameTree, deviation: Deviation, policies: Sequence[Policy]) -> list[float]:
     """Returns the gains of the player's policies over its part, in utility units; they may be negative."""
     # One policy at a time: each row holds all ends of the game, and there may be many policies.
-    found = []
-    for policy in policies:
-        (own,) = terminal_reach(tree, deviation.player, (policy,))
-        returns = tree.terminal_returns @ (own * deviation.others)
-        found.append(float(returns[deviation.player]) - deviation.value)
-    return found
+    player, others = deviation.player, deviation.others
+    return [expected_return(tree, player, policy, others) - deviation.value for policy in policies]
 
 
-def joint_value(
+def expected_return(tree: GameTree, player: int, policy: Policy, others: np.ndarray) -> float:
+    """Returns a player's expected return by a policy, in utility units.
+
+    Args:
+      tree: the compiled game.
+      player: the player.
+      policy: one of the player's policies.
+      others: `[T]`, the others' contribution to the probability of reaching each terminal node.
+    """
+    (own,) = terminal_reach(tree, player, (policy,))
+    return float((tree.terminal_returns @ (own * others))[player])
+
+
+def _joint_value(
     tree: GameTree, populations: Sequence[Population], joint: JointStrategy, player: int
 ) -> float:
     """Returns a player's expected return if all play by the joint distribution, in utility units."""
     total = 0.0
     for policy, weight, told in profiles.recommendations(joint, player):
         others = others_reach(tree, populations, told, player, tree.terminal_nodes)
-        (own,) = terminal_reach(tree, player, (populations[player][policy],))
-        total += weight * float((tree.terminal_returns @ (own * others))[player])
+        total += weight * expected_return(tree, player, populations[player][policy], others)
     return total

@@ -96,15 +96,3 @@ def count_allowed(restricted: RestrictedGraph) -> ActionCounts:
         infosets=np.array([len(each) for each in own]),
         actions=np.array([int(each.sum()) for each in own]),
     )
-
-
-def count_histories(graph: GameGraph) -> float:
-    """Counts the histories of a graph without cycles: the nodes of the tree that it would be.
-
-    Above 2^53 the number is rounded.
-    """
-    histories = np.zeros(graph.num_nodes)
-    histories[0] = 1.0
-    for wave in waves(graph):
-        histories[wave.node] += np.add.reduceat(histories[wave.source], wave.begin)
-    return float(histories.sum())

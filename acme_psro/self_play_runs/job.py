@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
 from acme_psro.agent_runs import placement
+from acme_psro.agent_runs.program_jobs import command_of
 from acme_psro.self_play_runs.config import SelfPlayRunConfig
 from acme_psro.self_play_runs.work import steps_done
 from acme_psro.system import tables
@@ -33,7 +33,7 @@ def make_job(config: SelfPlayRunConfig, directory: Path, sharing_devices: int = 
     """
     return Job(
         name="the self-play run",
-        command=(sys.executable, "-m", _CHILD, json.dumps(dataclasses.asdict(config)), str(directory)),
+        command=command_of(_CHILD, dataclasses.asdict(config), directory),
         is_done=lambda: is_done(config, directory),
         failure=describe_failure,
         landmark=lambda: max((path.name for path in (directory / "checkpoints").glob("state_*")), default=""),
