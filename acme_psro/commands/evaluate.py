@@ -20,16 +20,16 @@ from absl import flags
 
 from acme_psro.commands import config_flag
 from acme_psro.display import formats
-from acme_psro.evaluation.correlated import gaps
+from acme_psro.evaluation.correlated import Gaps, gaps
 from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
-from acme_psro.evaluation.on_graph import evaluate_on_graph
 from acme_psro.meta_game.base import PolicyT
-from acme_psro.meta_game.on_graph import expected_returns
 from acme_psro.policies.meta_strategy import JointStrategy, require_product
+from acme_psro.population_runs.graph_figures import evaluate_state
 from acme_psro.population_runs.metrics import is_known
 from acme_psro.population_runs.seed_directories import check_names_one
 from acme_psro.psro.loop import PSROState, independent
 from acme_psro.self_play_runs import result as self_play
+from acme_psro.solvers.properties import properties_of
 from acme_psro.storage import run_directory
 from acme_psro.system import tolerant_output
 
@@ -70,17 +70,9 @@ def _exact(run: run_directory.StoredExactRun) -> dict[str, Any]:
     figures = evaluate_mixture(run.tree, state.populations, independent(state))
     told = _tell(figures, state, _of_population(run))
     if isinstance(state.meta_strategy, JointStrategy):
-        found = gaps(run.tree, state.populations, state.meta_strategy)
         # The figures before are of players who draw independently, each from its marginal.
-        told |= {
-            "cce_gap": float(found.cce_gains.sum()),
-            "ce_gap": float(found.ce_gains.sum()),
-            "welfare": float(found.expected_returns.sum()),
-            "per_player_cce_gain": found.cce_gains.tolist(),
-            "per_player_ce_gain": found.ce_gains.tolist(),
-            "joint_expected_returns": found.expected_returns.tolist(),
-            "profiles": len(state.meta_strategy.probabilities),
-        }
+        found = gaps(run.tree, state.populations, state.meta_strategy)
+        told |= _tell_joint(state.meta_strategy, found)
     return told
 
 
@@ -89,8 +81,27 @@ def _on_graph(run: run_directory.StoredGraphRun) -> dict[str, Any]:
     state = run.record.state
     # Payoffs that members learned from games are not exact.
     is_estimated = run.config.get("neupl", {}).get("payoffs") == "estimated"
-    returns = None if is_estimated else expected_returns(run.graph, state.payoffs, state.meta_strategy)
-    return _tell(evaluate_on_graph(run.graph, state.populations, state.meta_strategy, returns), state, {})
+    concept = properties_of(run.config["meta_solver"]).concept
+    figures = evaluate_state(run.graph, state, concept, not is_estimated)
+    told = _tell(figures.mixture, state, {})
+    if figures.together is not None:
+        assert isinstance(state.meta_strategy, JointStrategy), "it has figures of a joint distribution"
+        told |= _tell_joint(state.meta_strategy, figures.together)
+    return told
+
+
+def _tell_joint(joint: JointStrategy, found: Gaps) -> dict[str, Any]:
+    """Returns exact figures of a joint distribution by name; None for gains that were not computed."""
+    known = not np.isnan(found.ce_gains).any()
+    return {
+        "cce_gap": float(found.cce_gains.sum()),
+        "ce_gap": float(found.ce_gains.sum()) if known else None,
+        "welfare": float(found.expected_returns.sum()),
+        "per_player_cce_gain": found.cce_gains.tolist(),
+        "per_player_ce_gain": found.ce_gains.tolist() if known else None,
+        "joint_expected_returns": found.expected_returns.tolist(),
+        "profiles": len(joint.probabilities),
+    }
 
 
 def _tell(

@@ -2,8 +2,8 @@
 
 If the responder saw everything, the drawn member included, its value U at each place would follow by one
 backward sweep. A responder that sees only its own observations falls short of U by what its moves cost: a
-move costs U(place) - (reward + U(place behind the move)), which is never negative. Moves of chance and of the
-opponent cost nothing. So the value of a best response is U(root) less the least expected cost. Rewards are no
+move costs U(place) - (reward + U(place behind the move)), which is never negative. Moves of chance and of
+others cost nothing. So the value of a best response is U(root) less the least expected cost. Rewards are no
 longer needed, and the cost of some moves bounds from below the cost of any way to go on.
 
 A place is *settled* if no move of the responder from there on costs anything. It needs no search.
@@ -22,7 +22,7 @@ from acme_psro.evaluation.belief_levels import Levels, make_levels
 from acme_psro.games.graph import GameGraph
 
 # Kinds of places, in the first column of `BeliefGame.about`: decisions of the responder, moves of chance or
-# the opponent, and places behind which no move costs anything.
+# others, and places behind which no move costs anything.
 OWN, OTHER, SETTLED = range(3)
 # Costs below this, relative to the largest value, come from rounding.
 _ROUNDING = 1e-14
@@ -36,9 +36,9 @@ class BeliefGame(NamedTuple):
         moves. The last row is a place before the root, with one move of the responder that leads there.
       own_successor: `[R]` int32, the place behind a move of the responder, or -1 if it is settled.
       own_cost: `[R, K]` float64, the move's cost against each member.
-      passed_successor: `[J]` int32, the place behind a move of chance or the opponent. Moves to settled
+      passed_successor: `[J]` int32, the place behind a move of chance or another player. Moves to settled
         places are left out.
-      passed_probability: `[J, K]` float64, the move's probability if the opponent is each member.
+      passed_probability: `[J, K]` float64, the move's probability against each member.
       prior: `[K]` float64, weights of the members.
       full_value: the responder's value if it saw everything.
       sizes: `[3]` int64: observations `B`, with that of the place before the root; levels; the largest number
@@ -84,9 +84,9 @@ def make_belief_game(
     """Prepares the search for a best response.
 
     Args:
-      graph: a two-player game.
+      graph: the game.
       player: the responder.
-      tables: `[K, O, A]`, the opponent's policies.
+      tables: `[K, O, A]`, policies of all other players.
       weights: `[K]`, their positive probabilities.
       max_bytes: the largest size of the arrays.
 
@@ -167,7 +167,7 @@ def _sweep(
     Args:
       size: `M`.
       own: the responder's moves.
-      passed: moves of chance and the opponent.
+      passed: moves of chance and other players.
       pays: what own and other moves pay, `[R, 1]` or `[R, K]`, and `[J, 1]`.
       probability: `[J, K]`.
 

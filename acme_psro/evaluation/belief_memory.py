@@ -34,7 +34,7 @@ class Scratch(NamedTuple):
       position: `[M + 1]` int32, position of a place among those that are passed or found.
       belief: `[B]` int32, the belief of an observation.
       waiting: `[levels]` int32, the first position of a level.
-      passed_place: `[p]` int32, places of chance and the opponent.
+      passed_place: `[p]` int32, places of chance and other players.
       passed_after: `[p]` int32, the next position of the same level.
       passed_weight: `[p, K]` float64.
       found_place: `[m]` int32, places of the responder.

@@ -2,7 +2,7 @@
 
 A *belief* is what a responder with perfect recall knows at one of its decisions: the places it may be at, all
 with the same observation, each with a weight for every member. The weight is the probability of chance, of
-the opponent's moves and of the member, along all ways there that agree with what the responder saw and did.
+others' moves and of the member, along all ways there that agree with what the responder saw and did.
 
 The search minimises expected cost (see `belief_costs`). A move costs something at once, and leads to one
 belief for each observation that may come next. Their least costs are added, after bounds from below are known
@@ -175,7 +175,7 @@ def _arrive(game: BeliefGame, scratch: Scratch, place: int) -> None:
 
 @_compiled
 def _pass_on(game: BeliefGame, scratch: Scratch) -> None:
-    """Moves weights through chance and the opponent's decisions, each place once."""
+    """Moves weights through chance and others' decisions, each place once."""
     level = scratch.counts[memory.LEVEL]
     # Moves lead to later levels, so that a place has all of its weight when its level comes.
     while level <= scratch.counts[memory.LAST_LEVEL]:

@@ -19,7 +19,13 @@ import numpy as np
 
 from acme_psro.evaluation import belief_memory
 from acme_psro.evaluation.belief_costs import make_belief_game
-from acme_psro.evaluation.graph_mixtures import Mixture, make_mixture, mixture_returns
+from acme_psro.evaluation.graph_mixtures import (
+    Mixture,
+    drawn_apart,
+    make_mixture,
+    mixture_returns,
+    others_of,
+)
 from acme_psro.games.graph import GameGraph
 from acme_psro.system import cores
 
@@ -59,10 +65,11 @@ def best_response_value(
     """Computes the expected return of a player's best response with perfect recall to a mixture.
 
     Args:
-      graph: a game of two players.
+      graph: the game.
       player: the responder.
-      tables: `[K, O, A]`, policies of the opponent. Only the opponent's rows count.
-      weights: `[K]`, the probabilities with which the opponent draws one of them for the whole episode.
+      tables: `[K, O, A]`, policies of all other players. Only their rows count.
+      weights: `[K]`, the probabilities with which one of them is drawn for the whole episode, for all others
+        together.
       max_gigabytes: the largest size of the arrays that the search needs.
       on_progress: called from time to time, and at the end.
 
@@ -70,14 +77,63 @@ def best_response_value(
       The value, in the game's utility units.
 
     Raises:
-      ValueError: the game has more or fewer players, the tables or weights are no mixture of policies on this
-        graph, or the search needs more memory.
+      ValueError: there is no such player, the tables or weights are no mixture of policies on this graph, or
+        the search needs more memory.
     """
-    check_game(graph)
-    if player not in (0, 1):
-        raise ValueError(f"there is no player {player}: it is 0 or 1.")
-    mixture = make_mixture(graph, 1 - player, tables, weights)
+    if player not in range(graph.num_players):
+        raise ValueError(f"there is no player {player}: it is one of 0 to {graph.num_players - 1}.")
+    mixture = make_mixture(graph, others_of(graph, player), tables, weights)
     return _search(graph, player, mixture, int(max_gigabytes * 1e9), on_progress or _no_progress)
+
+
+def best_response_values(
+    graph: GameGraph,
+    questions: Sequence[tuple[int, Mixture]],
+    *,
+    threads: int | None = None,
+    max_gigabytes: float = DEFAULT_MAX_GIGABYTES,
+    on_progress: OnProgress | None = None,
+) -> np.ndarray:
+    """Computes the expected returns of several best responses with perfect recall.
+
+    Args:
+      graph: the game.
+      questions: responders, and the mixtures of all other players that they meet, see
+        `acme_psro.evaluation.graph_mixtures`.
+      threads: best responses that are computed at the same time; as many as there are cores, unless it is
+        given. The result does not depend on it.
+      max_gigabytes: the largest size of the arrays that all searches need at a time.
+      on_progress: called from time to time, and at the end of each search, from one thread at a time.
+
+    Returns:
+      `[n]` float64, in the game's utility units.
+
+    Raises:
+      ValueError: a search needs more memory.
+    """
+    threads = min(threads or cores.count(), len(questions))
+    watch = on_progress or _no_progress
+    stopped, one_at_a_time = threading.Event(), threading.Lock()
+
+    def watch_one(progress: Progress) -> None:
+        if stopped.is_set():
+            raise InterruptedError("the search was stopped.")
+        with one_at_a_time:
+            watch(progress)
+
+    def respond(question: tuple[int, Mixture]) -> float:
+        return _search(graph, *question, int(max_gigabytes * 1e9) // threads, watch_one)
+
+    with futures.ThreadPoolExecutor(threads) as pool:
+        jobs = [pool.submit(respond, question) for question in questions]
+        try:
+            first, _ = futures.wait(jobs, return_when=futures.FIRST_EXCEPTION)
+        finally:
+            # An error, and Ctrl-C too, ends the other searches at their next looks at the progress.
+            stopped.set()
+        for job in first:
+            job.result()
+        return np.array([job.result() for job in jobs])
 
 
 def gains(
@@ -90,35 +146,41 @@ def gains(
     max_gigabytes: float = DEFAULT_MAX_GIGABYTES,
     on_progress: OnProgress | None = None,
 ) -> np.ndarray:
-    """Computes what each player gains by a best response with perfect recall to the other's mixture.
+    """Computes what each player gains by a best response with perfect recall to the others' mixtures.
 
     Args:
-      graph: a game of two players.
+      graph: the game.
       tables: for each player p its policies `[K_p, O, A]`. Only the player's own rows count.
-      weights: for each player `[K_p]`, the probabilities with which it draws one of them for an episode.
+      weights: for each player `[K_p]`, the probabilities with which it draws one of them for an episode, by
+        itself. A responder meets all profiles of the others' policies.
       returns: `[P]`, what the players earn by their mixtures, if it is known already.
-      threads: players whose best responses are computed at the same time; as many as there are cores, unless
-        it is given. The result does not depend on it.
+      threads: see `best_response_values`, as is what follows.
       max_gigabytes: the largest size of the arrays that all searches need at a time.
-      on_progress: called from time to time, and at the end of each search, from one thread at a time.
+      on_progress: called from time to time, and at the end of each search.
 
     Returns:
       `[P]` float64, the best response's expected return less that of the player's own mixture, in the game's
       utility units; never below 0.
 
     Raises:
-      ValueError: the game has more or fewer players, the tables or weights are no mixtures of policies on
+      ValueError: there is not one mixture a player, the tables or weights are no mixtures of policies on
         this graph, or a search needs more memory.
     """
-    check_game(graph)
-    if len(tables) != 2 or len(weights) != 2:
+    players = range(graph.num_players)
+    if len(tables) != len(players) or len(weights) != len(players):
         raise ValueError(
-            f"give two mixtures, one a player, not {len(tables)} tables and {len(weights)} weights."
+            f"give {len(players)} mixtures, one a player, not {len(tables)} tables and {len(weights)} "
+            "weights."
         )
-    mixtures = [make_mixture(graph, player, tables[player], weights[player]) for player in range(2)]
-    threads = min(threads or cores.count(), 2)
-    values = _search_both(graph, mixtures, threads, int(max_gigabytes * 1e9), on_progress or _no_progress)
-    present = mixture_returns(graph, (mixtures[0], mixtures[1])) if returns is None else returns
+    mixtures = [make_mixture(graph, (player,), tables[player], weights[player]) for player in players]
+    values = best_response_values(
+        graph,
+        [(player, drawn_apart(graph, player, mixtures)) for player in players],
+        threads=threads,
+        max_gigabytes=max_gigabytes,
+        on_progress=on_progress,
+    )
+    present = mixture_returns(graph, mixtures) if returns is None else returns
     # A best response never loses, but rounding may leave a gain just below 0 at an equilibrium.
     return np.maximum(values - present, 0.0)
 
@@ -137,50 +199,10 @@ def _no_progress(progress: Progress) -> None:
     """Ignores the progress of a search."""
 
 
-def check_game(graph: GameGraph) -> None:
-    """Checks that best responses to mixtures are defined for a game.
-
-    Raises:
-      ValueError: it does not have two players.
-    """
-    if graph.num_players != 2:
-        raise ValueError(
-            f"best responses on graphs are for two players, and {graph.game_string} has {graph.num_players}: "
-            "evaluate by simulation, or use a game that compiles to a tree."
-        )
-
-
-def _search_both(
-    graph: GameGraph, mixtures: Sequence[Mixture], threads: int, max_bytes: int, on_progress: OnProgress
-) -> np.ndarray:
-    """Returns the values of both players' best responses, `[2]`."""
-    stopped, one_at_a_time = threading.Event(), threading.Lock()
-
-    def watch(progress: Progress) -> None:
-        if stopped.is_set():
-            raise InterruptedError("the search was stopped.")
-        with one_at_a_time:
-            on_progress(progress)
-
-    def respond(player: int) -> float:
-        return _search(graph, player, mixtures[1 - player], max_bytes // threads, watch)
-
-    with futures.ThreadPoolExecutor(threads) as pool:
-        jobs = [pool.submit(respond, player) for player in range(2)]
-        try:
-            first, _ = futures.wait(jobs, return_when=futures.FIRST_EXCEPTION)
-        finally:
-            # An error, and Ctrl-C too, ends the other search at its next look at the progress.
-            stopped.set()
-        for job in first:
-            job.result()
-        return np.array([job.result() for job in jobs])
-
-
 def _search(
     graph: GameGraph, player: int, mixture: Mixture, max_bytes: int, on_progress: OnProgress
 ) -> float:
-    """Returns the value of a player's best response to the other player's mixture."""
+    """Returns the value of a player's best response to a mixture of the other players."""
     # Numba takes a second to load, which nothing else needs.
     from acme_psro.evaluation import belief_search
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from acme_psro.evaluation import beliefs
 from acme_psro.evaluation.exact import Evaluation
-from acme_psro.games import sweeps
+from acme_psro.evaluation.graph_mixtures import Mixture, mixture_returns
 from acme_psro.games.graph import GameGraph
 from acme_psro.policies.meta_strategy import MetaStrategy, require_product
 from acme_psro.policies.on_graph import GraphPopulation, as_members, stack_tables
@@ -24,7 +24,7 @@ def evaluate_on_graph(
     """Evaluates the mixture of the populations exactly.
 
     Args:
-      graph: the compiled game, of two players.
+      graph: the compiled game.
       populations: one a player.
       meta_strategy: a distribution for each player, or one policy for each.
       returns: `[P]`, what the players earn by the mixture, if exact payoffs are known; None to compute it.
@@ -40,6 +40,7 @@ def evaluate_on_graph(
         tables.append(stack_tables(graph, player, tuple(populations[player][k] for k in drawn)))
         weights.append(marginal[drawn] / marginal[drawn].sum())
     if returns is None:
-        returns = np.einsum("pij,i,j->p", sweeps.payoffs(graph, tables), *weights)
+        mixtures = [Mixture(*each) for each in zip(tables, weights, strict=True)]
+        returns = mixture_returns(graph, mixtures)
     gains = beliefs.gains(graph, tables, weights, returns=returns, on_progress=on_progress)
     return Evaluation(returns, gains)

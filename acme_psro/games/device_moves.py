@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from acme_psro.games.device_arrays import GameArrays
-from acme_psro.games.profiles import Profiles
+from acme_psro.games.profiles import Profiles, sums_of_moves
 from acme_psro.games.tree import CHANCE
 
 
@@ -87,9 +87,7 @@ def random_move(game: GameArrays, profiles: Profiles, games: Games, uniform: jax
     node = games.node
     first = game.first_child[node]
     # Policies are sampled by inversion of their cumulative sums.
-    table = games.profile if profiles.table is None else profiles.table[games.profile]
-    row = game.infoset[node] if profiles.row is None else profiles.row[node]
-    sums = profiles.cumulative[table, row]
+    sums = sums_of_moves(game, profiles, games.profile, node)
     chosen = first + jnp.sum(uniform[:, None] >= sums, axis=1, dtype=jnp.int32)
     return jnp.where(game.player[node] == CHANCE, draw_chance(game, node, uniform), chosen)
 

@@ -28,7 +28,8 @@ class Profiles(NamedTuple):
       cumulative: `[K, I, A]` float32, cumulative probabilities over the slots of each information state.
       weights: `[K]` float32, cumulative probabilities of the profiles. One profile is sampled per game.
       table: `[K]` int32, the row of `cumulative`, then `[T, I, A]`, that each profile plays by, if several
-        profiles share one; None if each has its own.
+        profiles share one; or `[K, P]`, the row by which each player plays in it; None if each profile has
+        its own.
       row: `[N]` int32, the row of a table by which its mover plays at each node, if that is not the mover's
         information state; None if it is.
     """
@@ -39,7 +40,9 @@ class Profiles(NamedTuple):
     row: jax.Array | None = None
 
 
-def make_profiles(game: GameArrays, tables: jax.Array, weights: jax.Array) -> Profiles:
+def make_profiles(
+    game: GameArrays, tables: jax.Array, weights: jax.Array, table: jax.Array | None = None
+) -> Profiles:
     """Makes opponents from policy tables.
 
     Args:
@@ -47,6 +50,8 @@ def make_profiles(game: GameArrays, tables: jax.Array, weights: jax.Array) -> Pr
       tables: `[K, I, A]` probabilities, exactly zero on illegal actions; or `[K, N, A]`, a row for each node,
         if opponents are correlated and their moves depend on more than the mover sees.
       weights: `[K]` probabilities of the profiles, zero for profiles that are only padding.
+      table: the tables, then `[T, ..]`, by which profiles play, see `Profiles.table`; None if each has its
+        own.
 
     Raises:
       AssertionError: an array has a wrong shape.
@@ -57,9 +62,30 @@ def make_profiles(game: GameArrays, tables: jax.Array, weights: jax.Array) -> Pr
     if tables.shape[1] == len(game.player):
         row = jnp.arange(len(game.player))
         action_of_slot = action_of_slot[game.infoset]
-    chex.assert_shape(tables, (*weights.shape, *action_of_slot.shape))
+    own = weights.shape if table is None else tables.shape[:1]
+    chex.assert_shape(tables, (*own, *action_of_slot.shape))
+    if table is not None:
+        chex.assert_equal(table.shape[0], weights.shape[0])
     slots = jnp.take_along_axis(tables, action_of_slot[None], axis=2)
-    return Profiles(cumulative(slots), cumulative(weights), row=row)
+    return Profiles(cumulative(slots), cumulative(weights), table, row)
+
+
+def sums_of_moves(game: GameArrays, profiles: Profiles, profile: jax.Array, node: jax.Array) -> jax.Array:
+    """Returns `[B, A]`: the cumulative probabilities by which the movers at nodes choose their slots.
+
+    Args:
+      game: the compiled game.
+      profiles: the opponents.
+      profile: `[B]` int32, the profile of each game.
+      node: `[B]` int32, its node. The result is arbitrary if no player moves there.
+    """
+    row = game.infoset[node] if profiles.row is None else profiles.row[node]
+    if profiles.table is None:
+        return profiles.cumulative[profile, row]
+    if profiles.table.ndim == 1:
+        return profiles.cumulative[profiles.table[profile], row]
+    mover = jnp.maximum(game.player[node], 0)
+    return profiles.cumulative[profiles.table[profile, mover], row]
 
 
 def cumulative(probabilities: jax.Array) -> jax.Array:

@@ -94,17 +94,34 @@ def payoffs(graph: GameGraph, tables: Sequence[np.ndarray]) -> np.ndarray:
     Raises:
       ValueError: a table has another shape, or a row that is no distribution over legal actions.
     """
+    shape = tuple(len(members) for members in tables)
+    profiles = np.indices(shape).reshape(len(shape), -1).T
+    return returns_of_profiles(graph, tables, profiles).T.reshape(graph.num_players, *shape)
+
+
+def returns_of_profiles(graph: GameGraph, tables: Sequence[np.ndarray], profiles: np.ndarray) -> np.ndarray:
+    """Computes the expected returns of some combinations of members.
+
+    Args:
+      graph: the game.
+      tables: as of `payoffs`.
+      profiles: `[B, P]`, the number of each player's member.
+
+    Returns:
+      `[B, P]` float64.
+
+    Raises:
+      ValueError: a table has another shape, or a row that is no distribution over legal actions.
+    """
     for player, members in enumerate(tables):
         for member in members:
             check_table(graph, member, player)
-    shape = tuple(len(members) for members in tables)
-    profiles = np.indices(shape).reshape(len(shape), -1).T
     at_once = max(1, _MOST_NUMBERS // max(graph.num_nodes, *(len(wave.edge) for wave in waves(graph))))
     returns = [
         _sweep(graph, tables, profiles[start : start + at_once]).returns
         for start in range(0, len(profiles), at_once)
     ]
-    return np.concatenate(returns).T.reshape(graph.num_players, *shape)
+    return np.concatenate(returns)
 
 
 def check_table(graph: GameGraph, table: np.ndarray, player: int | None = None) -> None:

@@ -69,6 +69,21 @@ def others_probabilities(meta_strategy: PopulationStrategy, sizes: Sequence[int]
     )
 
 
+def drawn_others(
+    meta_strategy: PopulationStrategy, sizes: Sequence[int], player: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what the other players may draw: profiles `[K, P]`, and their probabilities `[K]`, all above 0.
+
+    The player's own column of the profiles is 0.
+
+    Raises:
+      ValueError: the meta-strategy does not match the sizes.
+    """
+    probabilities = others_probabilities(meta_strategy, sizes, player)
+    profiles = np.argwhere(probabilities > 0.0)
+    return profiles, probabilities[tuple(profiles.T)]
+
+
 def joint_of_cells(cells: np.ndarray) -> JointStrategy:
     """Returns the joint distribution of probabilities `[n_1, .., n_P]`, without profiles of probability 0."""
     profiles = np.argwhere(cells > 0.0)

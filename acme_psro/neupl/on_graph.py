@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from acme_psro.games.graph import GameGraph
-from acme_psro.meta_game.on_graph import payoffs_of_pairs
+from acme_psro.meta_game.on_graph import payoffs_of
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.sinks import make_sink
 from acme_psro.neupl.values import Assessment, estimated_values
@@ -55,7 +55,7 @@ class GraphMembers:
 
         Values of best responses are NaN.
         """
-        payoffs = payoffs_of_pairs(self._graph, populations[0], populations[1])
+        payoffs = payoffs_of(self._graph, populations)
         return Assessment(payoffs, estimated_values(graph, payoffs))
 
     def exploit(

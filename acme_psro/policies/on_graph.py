@@ -69,3 +69,8 @@ def stack_tables(graph: GameGraph, player: int, population: GraphPopulation) -> 
     tables = np.tile(graph.uniform_policy(), (len(population), 1, 1))
     tables[:, graph.rows_of(player)] = np.stack([policy.table for policy in population])
     return tables
+
+
+def stack_populations(graph: GameGraph, populations: Sequence[GraphPopulation]) -> list[np.ndarray]:
+    """Returns `stack_tables` of each player's population."""
+    return [stack_tables(graph, player, population) for player, population in enumerate(populations)]

@@ -8,17 +8,14 @@ remember, which takes from seconds to minutes: `PSROConfig.exact_every` says how
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from acme_psro.evaluation.beliefs import Progress
-from acme_psro.evaluation.exact import Evaluation
-from acme_psro.evaluation.on_graph import evaluate_on_graph
 from acme_psro.games.graph import GameGraph
-from acme_psro.meta_game.on_graph import GraphMetaGame, expected_returns
+from acme_psro.meta_game.on_graph import GraphMetaGame
 from acme_psro.neupl.config import NeuPLConfig
 from acme_psro.neupl.members import make_graph_maker
 from acme_psro.neupl.on_graph import make_graph_sinks
@@ -26,26 +23,26 @@ from acme_psro.neupl.responses import known_payoffs
 from acme_psro.policies.on_graph import GraphPolicy
 from acme_psro.population_runs.base import PopulationRun, count_iterations
 from acme_psro.population_runs.config import PSROConfig
+from acme_psro.population_runs.graph_figures import GraphFigures, evaluate_state, unknown_figures
 from acme_psro.population_runs.meta_regret import RegretWarning
 from acme_psro.population_runs.metrics import Row, exact_row, is_known, wall_seconds
 from acme_psro.population_runs.oracles import prepare_graph_oracle
 from acme_psro.psro import meta_solving, neupl, registry
 from acme_psro.psro.loop import PSROState
 from acme_psro.solvers import check_solver_fits, get_solver
+from acme_psro.solvers.properties import Concept, properties_of
 from acme_psro.storage import formats
 from acme_psro.storage.record import Record
 
 State = PSROState[GraphPolicy, np.ndarray]
-
-_UNKNOWN = np.full(2, math.nan)
 
 
 class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
     """A run in a game that is compiled to a graph, see `acme_psro.population_runs.base.PopulationRun`.
 
     Args:
-      config: the run's configuration, with the loop "psro", "xdo" or "neupl" and the device oracle.
-      graph: the compiled game, of two players.
+      config: the run's configuration, with a loop that takes graphs and the device oracle.
+      graph: the compiled game.
       started: the value of `time.monotonic()` when the process began.
       warn: called with one line if the meta-solver's answer is no equilibrium.
 
@@ -61,6 +58,8 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
             check_solver_fits(config.meta_solver, graph.num_players, graph.zero_sum)
         self.config = config
         self._trains_members = registry.get_loop(config.loop).trains_members
+        self._is_joint = registry.get_loop(config.loop).is_joint
+        self._concept = properties_of(config.meta_solver).concept
         self._payoffs_are_exact = True
         self.form = formats.of_graph(graph, lasting=not self._trains_members)
         if self._trains_members:
@@ -80,6 +79,14 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
 
             self.meta_game = GraphMetaGame(graph)
             self.loop = xdo_on_graph.make_loop(graph, self.meta_game, config.tolerance)
+        elif config.loop == "jpsro":
+            from acme_psro.psro import joint_on_graph
+
+            self.meta_game = GraphMetaGame(graph)
+            solve = get_solver(config.meta_solver)
+            self.loop = joint_on_graph.make_loop(
+                graph, self.meta_game, solve, self._concept, config.ce_responses
+            )
         else:
             self.meta_game = GraphMetaGame(graph)
             self.loop = meta_solving.make_loop(self.meta_game, get_solver(config.meta_solver))
@@ -91,7 +98,7 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
         self._started = started
         self._compiled = time.monotonic() - started
         # The newest figures, and the iteration that they belong to: they are asked for several times.
-        self._known: tuple[int, Evaluation] | None = None
+        self._known: tuple[int, GraphFigures] | None = None
         # Progress of the searches of an evaluation by responder; empty if none is going on.
         self._searches: dict[int, Progress] = {}
 
@@ -112,7 +119,7 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
     def converged(self, state: State) -> bool:
         if not self._is_due(state.iteration):
             return False
-        return bool(self._evaluate(state).per_player_gain.max() <= self.config.tolerance)
+        return bool(self._evaluate(state).sought(self._concept).max() <= self.config.tolerance)
 
     def holds(self, population: tuple[GraphPolicy, ...], response: GraphPolicy) -> bool:
         # A uniform meta-strategy is fictitious play: a policy that is found again must get more weight.
@@ -124,22 +131,21 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
     def add_row(self, before: Sequence[Row], state: State, seconds: float) -> list[Row]:
         self._regret_warning.check(state.iteration, state.payoffs, state.meta_strategy)
         wall = wall_seconds(before, seconds, time.monotonic() - self._started)
-        is_due = self._is_due(state.iteration)
-        figures = self._evaluate(state) if is_due else Evaluation(self._returns(state), _UNKNOWN)
         # Gains of members are over those before them, not over the mixture of the row before.
         if before and not self._trains_members:
             state = _with_best_gains(state, before[-1])
-        return [*before, exact_row(state, figures, seconds, wall, self.config.tolerance)]
+        figures = unknown_figures(self._graph.num_players, self._is_joint)
+        if self._is_due(state.iteration):
+            figures = self._evaluate(state)
+        row = exact_row(state, figures.mixture, seconds, wall, self.config.tolerance, concept=self._concept)
+        return [*before, row | figures.columns()]
 
     def conclude(self, record: Record[GraphPolicy, np.ndarray]) -> Record[GraphPolicy, np.ndarray]:
         """Completes the last row with the exact figures, if it lacks them."""
         *others, last = record.metrics
         if is_known(last):
             return record
-        figures = self._evaluate(record.state)
-        known = {"nash_conv": figures.nash_conv, "exploitability": figures.exploitability}
-        known |= {f"gain_{player}": float(gain) for player, gain in enumerate(figures.per_player_gain)}
-        return dataclasses.replace(record, metrics=[*others, last | known])
+        return dataclasses.replace(record, metrics=[*others, last | self._evaluate(record.state).columns()])
 
     def tidy(self, iteration: int) -> None:
         del iteration
@@ -147,15 +153,22 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
     def outcome(self, record: Record[GraphPolicy, np.ndarray]) -> str:
         done = record.state.iteration
         if self.converged(record.state):
+            found = f", so the joint distribution is a {self._concept.value}" if self._is_joint else ""
             return (
                 f"Converged after {count_iterations(done)}: no player gains more than "
-                f"{self.config.tolerance:g} by an exact best response."
+                f"{self.config.tolerance:g} by an exact best response{found}."
             )
         return self.say_stopped(done)
 
     def summary(self, record: Record[GraphPolicy, np.ndarray]) -> str:
         last = record.metrics[-1]
         figures = f"Exploitability {last['exploitability']:.6f}, NashConv {last['nash_conv']:.6f}."
+        if self._is_joint:
+            after = f"CE gap {last['ce_gap']:.6f}, " if self._concept is Concept.CE else ""
+            figures = (
+                f"CCE gap {last['cce_gap']:.6f}, {after}welfare {last['welfare']:.6f}. If players drew "
+                f"independently: NashConv {last['nash_conv']:.6f}."
+            )
         return f"{self.outcome(record)} {figures}"
 
     def _watch(self, progress: Progress) -> None:
@@ -166,15 +179,9 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
         """Returns True if an iteration's mixture is evaluated before the next iteration."""
         return iteration % self.config.exact_every == 0
 
-    def _returns(self, state: State) -> np.ndarray:
-        return expected_returns(self._graph, state.payoffs, state.meta_strategy)
-
-    def _evaluate(self, state: State) -> Evaluation:
+    def _evaluate(self, state: State) -> GraphFigures:
         if self._known is None or self._known[0] != state.iteration:
-            returns = self._returns(state) if self._payoffs_are_exact else None
-            figures = evaluate_on_graph(
-                self._graph, state.populations, state.meta_strategy, returns, self._watch
-            )
+            figures = evaluate_state(self._graph, state, self._concept, self._payoffs_are_exact, self._watch)
             self._searches = {}
             self._known = state.iteration, figures
         return self._known[1]
@@ -197,10 +204,12 @@ def _check_freezing(members: NeuPLConfig, graph: GameGraph) -> None:
 def _with_best_gains(state: State, row: Row) -> State:
     """Returns the state with the gains of exact best responses beside those of its responses.
 
-    They are the exact figures of the mixture that was responded to, in the row before; NaN if it has none.
+    They are the exact figures of what was responded to, in the row before; NaN if it has none.
     """
+    # Those over a joint distribution, if there is one.
+    name = "cce_gain" if "cce_gap" in row else "gain"
     responses = tuple(
-        dataclasses.replace(response, best_gain=row[f"gain_{player}"])
+        dataclasses.replace(response, best_gain=row[f"{name}_{player}"])
         for player, response in enumerate(state.responses)
     )
     return dataclasses.replace(state, responses=responses)

@@ -13,6 +13,7 @@ from acme_psro.policies import as_openspiel
 from acme_psro.policies.meta_strategy import MetaStrategy, ProductStrategy, require_product
 from acme_psro.population_runs.metrics import Row
 from acme_psro.population_runs.seed_directories import check_names_one
+from acme_psro.psro.loop import require_independent
 from acme_psro.storage import run_directory
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Result:
         """
         if isinstance(self._run, run_directory.StoredExactRun):
             return as_openspiel.table_policy(self._run.tree, self._run.mixture_table())
-        return self._draw(self.meta_strategy)
+        return self._draw(require_independent(self.meta_strategy, self.population_sizes))
 
     def member(self, player: int, index: int) -> Policy:
         """Returns one policy of a population as an OpenSpiel policy.

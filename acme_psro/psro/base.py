@@ -95,16 +95,15 @@ def independent(state: PSROState[PolicyT, PayoffsT]) -> MetaStrategy:
     return state.meta_strategy
 
 
-def require_independent(state: PSROState[PolicyT, PayoffsT]) -> MetaStrategy:
-    """Returns the state's meta-strategy if the players draw independently in it.
+def require_independent(strategy: MetaStrategy, sizes: Sequence[int]) -> MetaStrategy:
+    """Returns a meta-strategy over populations of these sizes if the players draw independently in it.
 
     Raises:
       ValueError: they do not, so that no policy of each player plays alike.
     """
-    strategy = state.meta_strategy
     if not isinstance(strategy, JointStrategy):
         return strategy
-    product = as_product(strategy, [len(population) for population in state.populations])
+    product = as_product(strategy, sizes)
     if product is None:
         raise ValueError(
             f"the players' policies are drawn together, by a distribution over "

@@ -14,9 +14,12 @@ soon become too large to solve.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
-from acme_psro.evaluation.correlated import gaps, recommendation_gaps
+from acme_psro.evaluation.correlated import RecommendationGap, gaps, recommendation_gaps
 from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.base import MetaGame, PayoffsT, PolicyT
 from acme_psro.meta_game.payoffs import value
@@ -30,6 +33,8 @@ from acme_psro.solvers.properties import Concept
 
 # Recommendations of a smaller probability get no responses: a solver's rounding leaves such ones.
 _LEAST_PROBABILITY = 1e-6
+
+GapsAfter = Callable[[Sequence[tuple[PolicyT, ...]], JointStrategy, int, np.ndarray], list[RecommendationGap]]
 
 
 def make_loop(
@@ -66,12 +71,32 @@ def make_loop(
         }
         return Solution(joint, figures)
 
-    def largest_gaps(state: PSROState[Policy, np.ndarray]) -> list[BestResponseTask[Policy, np.ndarray]]:
-        return _tasks_of_largest_gaps(tree, state, meta_game.tensor(state.payoffs))
+    gaps_after = functools.partial(recommendation_gaps, tree)
+    return Loop(solve_payoffs, make_tasks(meta_game, concept, ce_responses, gaps_after))
+
+
+def make_tasks(
+    meta_game: MetaGame[PolicyT, np.ndarray],
+    concept: Concept,
+    ce_responses: str,
+    gaps_after: GapsAfter[PolicyT],
+) -> Callable[[PSROState[PolicyT, np.ndarray]], list[BestResponseTask[PolicyT, np.ndarray]]]:
+    """Returns the function that sets an iteration's tasks.
+
+    Args:
+      meta_game: knows payoffs.
+      concept: see `make_loop`.
+      ce_responses: see `make_loop`.
+      gaps_after: (populations, joint distribution, player, payoffs `[P, n_1, .., n_P]`) -> the player's gap
+        after each policy that may be recommended to it.
+    """
+
+    def largest_gaps(state: PSROState[PolicyT, np.ndarray]) -> list[BestResponseTask[PolicyT, np.ndarray]]:
+        return _tasks_of_largest_gaps(state, meta_game.tensor(state.payoffs), gaps_after)
 
     if concept is not Concept.CE:
-        return Loop(solve_payoffs, tasks_of)
-    return Loop(solve_payoffs, largest_gaps if ce_responses == "largest_gap" else _tasks_by_recommendation)
+        return tasks_of
+    return largest_gaps if ce_responses == "largest_gap" else _tasks_by_recommendation
 
 
 def make_sampled_loop(
@@ -104,8 +129,8 @@ def require_joint(meta_strategy: object) -> JointStrategy:
 
 
 def _tasks_of_largest_gaps(
-    tree: GameTree, state: PSROState[Policy, np.ndarray], payoffs: np.ndarray
-) -> list[BestResponseTask[Policy, np.ndarray]]:
+    state: PSROState[PolicyT, np.ndarray], payoffs: np.ndarray, gaps_after: GapsAfter[PolicyT]
+) -> list[BestResponseTask[PolicyT, np.ndarray]]:
     """Returns a task for each player: a response to the recommendation after which it gains most.
 
     It counts as one task, with what it gains if the player responds to this recommendation alone.
@@ -113,7 +138,7 @@ def _tasks_of_largest_gaps(
     joint = require_joint(state.meta_strategy)
     tasks = []
     for player in range(len(state.populations)):
-        found = recommendation_gaps(tree, state.populations, joint, player, payoffs)
+        found = gaps_after(state.populations, joint, player, payoffs)
         best = max(found, key=lambda each: each.gap)
         told = recommended(joint, player, best.policy)
         assert told is not None, "its probability is above 0"
@@ -122,8 +147,8 @@ def _tasks_of_largest_gaps(
 
 
 def _tasks_by_recommendation(
-    state: PSROState[Policy, np.ndarray],
-) -> list[BestResponseTask[Policy, np.ndarray]]:
+    state: PSROState[PolicyT, np.ndarray],
+) -> list[BestResponseTask[PolicyT, np.ndarray]]:
     """Returns a task for each player and each policy that is recommended to it."""
     joint = require_joint(state.meta_strategy)
     return [

@@ -142,6 +142,7 @@ LOOPS: dict[str, LoopEntry] = {
         default_solver="max_gini_cce",
         is_joint=True,
         may_share=True,
+        takes_graphs=True,
     ),
     "neupl_jpsro": LoopEntry(
         "mixes policies of all players together that are all of one network",

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from acme_psro.games.device_moves import Games
-from acme_psro.games.profiles import cumulative
+from acme_psro.games.profiles import cumulative, sums_of_moves
 from acme_psro.self_play.board import Board
 from acme_psro.self_play.moves import FixedOpponents, move
 from agents.networks import take_rows
@@ -88,12 +88,9 @@ def play(
 
 def _their_action(board: Board, opponents: FixedOpponents, games: Games, uniform: jax.Array) -> jax.Array:
     """Returns `[E]`, actions of the profiles; arbitrary if the learning player is to move."""
-    infoset = board.arrays.infoset[games.node]
-    # Correlated opponents have a row for each node.
-    row = infoset if opponents.profiles.row is None else opponents.profiles.row[games.node]
-    sums = opponents.profiles.cumulative[games.profile, row]
+    sums = sums_of_moves(board.arrays, opponents.profiles, games.profile, games.node)
     slot = jnp.sum(uniform[:, None] >= sums, axis=1, dtype=jnp.int32)
-    return board.arrays.action_of_slot[infoset, slot]
+    return board.arrays.action_of_slot[board.arrays.infoset[games.node], slot]
 
 
 class _Seen(NamedTuple):

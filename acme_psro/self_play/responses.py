@@ -122,7 +122,7 @@ def make_train(
 
     def train(key: jax.Array, player: jax.Array, opponents: OpponentProfiles) -> Trained:
         init_key, start_key, train_key = jax.random.split(key, 3)
-        profiles = make_profiles(board.arrays, opponents.tables, opponents.weights)
+        profiles = make_profiles(board.arrays, opponents.tables, opponents.weights, opponents.table)
         against = FixedOpponents(player, profiles, opponents.decision_weights)
 
         def update(progress: _Progress, key: jax.Array) -> tuple[_Progress, Metrics]:

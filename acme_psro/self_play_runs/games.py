@@ -46,11 +46,6 @@ def compile_any(game: str, max_nodes: int, note: Callable[[str], None]) -> GameT
         from acme_psro.games.compile_graph import compile_graph, describe_view
 
         graph = compile_graph(game, max_nodes)
-        if graph.num_players != 2:
-            raise GameError(
-                f"{graph.game_string} has {graph.num_players} players and does not compile to a tree, and on "
-                "graphs policies are evaluated for two players alone: choose another game."
-            ) from None
         note(f"{graph.game_string} as a graph of merged states: {graph.num_nodes:,} nodes")
         note(describe_view(graph))
         return graph
@@ -72,10 +67,10 @@ def evaluate(game: GameTree | GameGraph, table: np.ndarray) -> Evaluation:
     # It imports a compiler, which takes seconds.
     from acme_psro.evaluation import beliefs
 
-    alone = np.ones(1)
     try:
         returns = sweeps.expected_returns(game, table)
-        gains = beliefs.gains(game, [table[None]] * 2, [alone] * 2, returns=returns)
+        players = game.num_players
+        gains = beliefs.gains(game, [table[None]] * players, [np.ones(1)] * players, returns=returns)
     except ValueError as error:
         raise EvaluationError(f"the policy cannot be evaluated exactly: {error}") from error
     return Evaluation(returns, gains)

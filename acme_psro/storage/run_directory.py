@@ -64,7 +64,9 @@ class StoredExactRun(NamedTuple):
           ValueError: the players' policies are drawn together, so that there is no such policy.
         """
         state = self.record.state
-        return mixture_table(self.tree, state.populations, require_independent(state))
+        sizes = [len(population) for population in state.populations]
+        strategy = require_independent(state.meta_strategy, sizes)
+        return mixture_table(self.tree, state.populations, strategy)
 
 
 class StoredGraphRun(NamedTuple):

@@ -110,7 +110,6 @@ def main() -> None:
         graph = compile_graph(FLAGS.game, FLAGS.max_nodes)
         cases = {"uniform play": uniform_play(graph)}
         cases |= {f"{count} random": random_mixtures(graph, count, FLAGS.seed) for count in members}
-        beliefs.check_game(graph)
     print(
         f"exact exploitability in {graph.game_string}, {graph.num_nodes:,} nodes, {graph.num_edges:,} moves "
         f"and {graph.num_observations:,} observations; medians of {FLAGS.repetitions} calls"

@@ -5,7 +5,7 @@ themselves, one of which is drawn for each game. Exact best responses to them ha
 so that their gains are left to the evaluation of the run (`acme_psro.evaluation.beliefs`). What a response
 gains is exact all the same: payoffs follow from one sweep over the graph.
 
-Dimensions: `K` opponent profiles, `L` lanes; others as in `acme_psro.games.graph`.
+Dimensions: those of `acme_psro.oracles.device.graph_opponents`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Generator, Sequence
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,37 +25,23 @@ from acme_psro.oracles.asking import Results
 from acme_psro.oracles.base import BestResponseTask, Response
 from acme_psro.oracles.device.averages import average_policy
 from acme_psro.oracles.device.config import DeviceConfig
+from acme_psro.oracles.device.graph_opponents import Opposition, check_profiles, oppose
 from acme_psro.oracles.device.lane_oracle import LaneOracle
 from acme_psro.oracles.device.lanes import Lane
 from acme_psro.oracles.device.on_policy import RolloutAgent, make_agent_train
 from acme_psro.oracles.device.oracle import settle
 from acme_psro.oracles.device.trainers import count_work, make_lanes
 from acme_psro.oracles.device.training import MakeAgent, OpponentProfiles, Trained
-from acme_psro.policies.meta_strategy import require_product
-from acme_psro.policies.on_graph import GraphPolicy, make_graph_policy, stack_tables
+from acme_psro.policies.on_graph import GraphPolicy, make_graph_policy
 
 Task = BestResponseTask[GraphPolicy, np.ndarray]
-
-
-class Opposition(NamedTuple):
-    """Opponents of one training, as NumPy's arrays on the host and JAX's on the device.
-
-    Attributes:
-      tables: `[K, O, A]` float32, profiles: a policy for every player.
-      weights: `[K]` float32, the probability to meet each; 0 for padding.
-      decision_weights: `[K]` float32, the weight of decisions against each.
-    """
-
-    tables: Any
-    weights: Any
-    decision_weights: Any
 
 
 class GraphOracle(LaneOracle[GraphPolicy]):
     """An oracle of learned best responses on a graph, see `acme_psro.oracles.device.oracle.DeviceOracle`.
 
     Args:
-      graph: the compiled game, of two players.
+      graph: the compiled game.
       agent: makes the agent that learns.
       config: the budget of a response. Games are not kept: `games_per_response` must be 0.
       tolerance: a response is kept if it gains more than this over the mixture.
@@ -66,8 +51,8 @@ class GraphOracle(LaneOracle[GraphPolicy]):
         probable actions, if these gain.
 
     Raises:
-      ValueError: the game has not two players, or the configuration keeps games, is one of trees, or does
-        not fit the agent.
+      ValueError: the players have too many profiles, or the configuration keeps games, is one of trees, or
+        does not fit the agent or the game.
     """
 
     def __init__(
@@ -79,10 +64,7 @@ class GraphOracle(LaneOracle[GraphPolicy]):
         most_policies: int,
         falls_back: bool = False,
     ) -> None:
-        if graph.num_players != 2:
-            raise ValueError(
-                f"{graph.game_string} has {graph.num_players} players: graphs are for games of two."
-            )
+        check_profiles(graph, most_policies)
         if config.games_per_response:
             raise ValueError(
                 f"games cannot be kept on a graph: set games_per_response to 0, not "
@@ -95,6 +77,11 @@ class GraphOracle(LaneOracle[GraphPolicy]):
             raise ValueError("diversity needs a game that compiles to a tree: set device.diversity to 0.")
         if config.self_play and not isinstance(agent, RolloutAgent):
             raise ValueError("device.self_play needs --agent=ppo or --agent=mmd, which learn in self-play.")
+        if config.self_play and graph.num_players != 2:
+            raise ValueError(
+                f"device.self_play is for two players, and {graph.game_string} has {graph.num_players}: "
+                "leave it out."
+            )
         self._train = make_agent_train(graph, agent, config)
 
     def train_lane(self, lane: Lane) -> Trained:
@@ -105,6 +92,8 @@ class GraphOracle(LaneOracle[GraphPolicy]):
             members=jnp.zeros(len(opposition.weights), jnp.int32),
             contexts=jnp.zeros((1, 0)),
             decision_weights=opposition.decision_weights,
+            # Of two players the profiles are the other one's policies.
+            table=opposition.profiles if self._graph.num_players > 2 else None,
         )
         trained = self._train(jax.random.wrap_key_data(lane.key), lane.player, opponents)
         return trained._replace(state=None)
@@ -114,7 +103,7 @@ class GraphOracle(LaneOracle[GraphPolicy]):
     ) -> Generator[Lane, Results, list[Response[GraphPolicy]]]:
         next_key = jax.random.wrap_key_data(jnp.asarray(key))
         responses = [Response[GraphPolicy](None, -math.inf, math.nan) for _ in tasks]
-        opposed = [self._oppose(task) for task in tasks]
+        opposed = [oppose(self._graph, self._config, task, self._most) for task in tasks]
         present = [_present_return(task) for task in tasks]
         seeds = self._config.seeds_per_response
         lanes = [task for task in range(len(tasks)) for _ in range(seeds)]
@@ -131,27 +120,6 @@ class GraphOracle(LaneOracle[GraphPolicy]):
             if all(response.policy is not None for response in responses):
                 break
         return responses
-
-    def _oppose(self, task: Task) -> Opposition:
-        """Returns the opponents of a task, padded.
-
-        Trembles are games against a policy drawn evenly. Both kinds of games are merged, with the mean weight
-        of the decisions against each policy.
-        """
-        other = 1 - task.player
-        mixture = np.asarray(require_product(task.meta_strategy).marginals[other], np.float64)
-        even = np.full(len(mixture), 1 / len(mixture))
-        share = self._config.trembles
-        weights = (1 - share) * mixture + share * even
-        counted = (1 - share) * mixture + share * self._config.tremble_weight * even
-        num = max(self._most, len(mixture))
-        tables = stack_tables(self._graph, other, task.populations[other])
-        padded = np.concatenate([tables, np.repeat(tables[:1], num - len(tables), axis=0)])
-        return Opposition(
-            padded.astype(np.float32),
-            np.pad(weights, (0, num - len(weights))).astype(np.float32),
-            np.pad(counted / weights, (0, num - len(weights)), constant_values=1.0).astype(np.float32),
-        )
 
     def _improve(
         self, task: Task, present: float, response: Response[GraphPolicy], trained: Trained, lane: int
@@ -214,4 +182,4 @@ def _present_return(task: Task) -> float:
     """
     if task.payoffs is None:
         raise ValueError("best responses on a graph need the payoffs of the populations: give them.")
-    return float(value(task.payoffs, require_product(task.meta_strategy))[task.player])
+    return float(value(task.payoffs, task.meta_strategy)[task.player])

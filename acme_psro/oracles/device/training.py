@@ -40,13 +40,16 @@ class OpponentProfiles(NamedTuple):
 
     Attributes:
       tables: `[K, R, A]` float32, profiles: a policy for every player, exactly zero on illegal actions. Its
-        rows are information states, or nodes, see `make_profiles`.
+        rows are information states, or nodes, see `make_profiles`. With `table` they are policies that
+        profiles share, `[T, R, A]`.
       weights: `[K]` float32, each profile's probability to be drawn for a game; they sum to 1, 0 for padding.
       members: `[K]` int32, the member of `0 .. M-1` that plays against each profile.
       contexts: `[M, C]` float32, each member's observation beside the information state.
       decision_weights: `[K]` float32, the weight of decisions against each profile.
       hull: `[H, R, A]` float32, policies from which the response is to differ; None without
         `DeviceConfig.diversity`.
+      table: `[K, P]` int32, the table by which each player plays in each profile; None if each profile has
+        one of its own.
     """
 
     tables: jax.Array
@@ -55,6 +58,7 @@ class OpponentProfiles(NamedTuple):
     contexts: jax.Array
     decision_weights: jax.Array
     hull: jax.Array | None = None
+    table: jax.Array | None = None
 
 
 class Trained(NamedTuple):
@@ -153,7 +157,7 @@ def make_train(compiled: CompiledGame, game: GameArrays, core: AgentCore, config
 def _make_task(game: GameArrays, player: jax.Array, opponents: OpponentProfiles) -> TrainingTask:
     chex.assert_rank([player, opponents.contexts], [0, 2])
     chex.assert_equal_shape([opponents.weights, opponents.members, opponents.decision_weights])
-    profiles = make_profiles(game, opponents.tables, opponents.weights)
+    profiles = make_profiles(game, opponents.tables, opponents.weights, opponents.table)
     role = Role(player, opponents.contexts)
     return TrainingTask(role, profiles, opponents.members, opponents.decision_weights, opponents.hull)
 

@@ -32,7 +32,7 @@ DARK_HEX = ["dark_hex(board_size=2)", "dark_hex(board_size=2,gameversion=adh)"]
 def tree_gains(tree: GameTree, tables: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> np.ndarray:
     """Returns the gains by dynamic programming over the tree's information states."""
     plan = np.ones(tree.empty_sequence + 1)
-    for player in range(2):
+    for player in range(tree.num_players):
         rows = tree.infosets_of(player)
         own = slice(rows.start * tree.num_actions, rows.stop * tree.num_actions)
         plans = [traverse.realisation_plan(tree, table)[own] for table in tables[player]]
@@ -41,8 +41,9 @@ def tree_gains(tree: GameTree, tables: Sequence[np.ndarray], weights: Sequence[n
 
 
 def check_gains(tree: GameTree, members: int, unused: float) -> None:
-    tables = [random_tables(tree.legal_actions, members, seed, unused) for seed in range(2)]
-    weights = [np.random.default_rng(seed).dirichlet(np.ones(members)) for seed in range(2)]
+    players = range(tree.num_players)
+    tables = [random_tables(tree.legal_actions, members, seed, unused) for seed in players]
+    weights = [np.random.default_rng(seed).dirichlet(np.ones(members)) for seed in players]
     found = beliefs.gains(graph_of_tree(tree), tables, weights)
     np.testing.assert_allclose(found, tree_gains(tree, tables, weights), rtol=0, atol=1e-9)
 
@@ -52,6 +53,13 @@ def check_gains(tree: GameTree, members: int, unused: float) -> None:
 @pytest.mark.games("kuhn", "leduc", "liars_dice", "goofspiel", "auction", "hanabi", "repeated_dilemma")
 def test_gains_equal_those_of_the_tree(case: Any, members: int, unused: float) -> None:
     check_gains(case.tree, members, unused)
+
+
+@pytest.mark.parametrize("name", ["kuhn_poker(players=3)", "kuhn_poker(players=4)"])
+def test_gains_of_more_than_two_players_equal_those_of_the_tree(
+    name: str, compiled: Callable[[str], GameTree]
+) -> None:
+    check_gains(compiled(name), 2, 0.3)
 
 
 @pytest.mark.parametrize("game", DARK_HEX)
@@ -71,7 +79,8 @@ def observations_of_tree(tree: GameTree, graph: GameGraph) -> np.ndarray:
     return observation
 
 
-MERGED = ["leduc_poker", "liars_dice(dice_sides=3)", *DARK_HEX]
+THREE = "goofspiel(players=3,num_cards=3,imp_info=True,points_order=descending,returns_type=total_points)"
+MERGED = ["leduc_poker", THREE, "liars_dice(dice_sides=3)", *DARK_HEX]
 
 
 @pytest.mark.parametrize("name", [*MERGED, pytest.param("tic_tac_toe", marks=pytest.mark.slow)])
@@ -81,8 +90,9 @@ def test_gains_on_merged_states_equal_those_of_the_tree(
     tree, graph = compiled(name), compile_graph(name, cache=False)
     assert graph.num_nodes < tree.num_nodes
     rows = observations_of_tree(tree, graph)
-    tables = [random_tables(graph.legal_actions, 3, seed, 0.3) for seed in range(2)]
-    weights = [np.random.default_rng(seed).dirichlet(np.ones(3)) for seed in range(2)]
+    players = range(graph.num_players)
+    tables = [random_tables(graph.legal_actions, 3, seed, 0.3) for seed in players]
+    weights = [np.random.default_rng(seed).dirichlet(np.ones(3)) for seed in players]
     found = beliefs.gains(graph, tables, weights)
     expected = tree_gains(tree, [each[:, rows] for each in tables], weights)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
@@ -197,14 +207,11 @@ def test_memory_bound_is_kept() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_games_that_are_not_for_two_are_refused(compiled: Callable[[str], GameTree]) -> None:
-    tree = compiled("kuhn_poker(players=3)")
-    with pytest.raises(ValueError, match=r"are for two players, and kuhn_poker\(players=3\) has 3"):
-        beliefs.best_response_value(graph_of_tree(tree), 0, tree.uniform_policy()[None], ONE)
+def test_other_numbers_of_players_are_refused() -> None:
     graph = random_graph(0)
-    with pytest.raises(ValueError, match="there is no player 2"):
+    with pytest.raises(ValueError, match="there is no player 2: it is one of 0 to 1"):
         beliefs.best_response_value(graph, 2, graph.uniform_policy()[None], ONE)
-    with pytest.raises(ValueError, match="two mixtures, one a player, not 1 tables and 2 weights"):
+    with pytest.raises(ValueError, match="give 2 mixtures, one a player, not 1 tables and 2 weights"):
         beliefs.gains(graph, [graph.uniform_policy()[None]], [ONE] * 2)
 
 

@@ -24,7 +24,10 @@ def test_returns_equal_those_of_the_tree(case: Any) -> None:
     graph = graph_of_tree(tree)
     tables = random_tables(tree.legal_actions, 5, 0, unused=0.3)
     weights = np.array([0.5, 0.5]), np.array([0.2, 0.3, 0.5])
-    mixtures = make_mixture(graph, 0, tables[:2], weights[0]), make_mixture(graph, 1, tables[2:], weights[1])
+    mixtures = (
+        make_mixture(graph, (0,), tables[:2], weights[0]),
+        make_mixture(graph, (1,), tables[2:], weights[1]),
+    )
     expected = np.zeros(2)
     rows = tree.infosets_of(1)
     for first, own in zip(weights[0], tables[:2], strict=True):
@@ -41,7 +44,9 @@ def test_returns_on_a_cyclic_graph_by_hand() -> None:
     # otherwise it waits, and is paid 2 with probability 0.6 if it came after one move.
     graph = wait_or_take()
     table = np.array([[0.5, 0.5], [0.5, 0.5], [0.6, 0.4]])[None]
-    returns = mixture_returns(graph, (make_mixture(graph, 0, table, ONE), make_mixture(graph, 1, table, ONE)))
+    returns = mixture_returns(
+        graph, (make_mixture(graph, (0,), table, ONE), make_mixture(graph, (1,), table, ONE))
+    )
     np.testing.assert_allclose(returns, [0.675, -0.675], atol=1e-12)
 
 
@@ -49,11 +54,11 @@ def test_members_that_play_the_same_are_joined() -> None:
     graph = guess_the_coin()
     tables = random_tables(graph.legal_actions, 3, 0)
     tables[2, graph.observations_of(1)] = tables[0, graph.observations_of(1)]
-    mixture = make_mixture(graph, 1, tables[[0, 1, 2, 1]], [0.5, 0.2, 0.3, 0.0])
+    mixture = make_mixture(graph, (1,), tables[[0, 1, 2, 1]], [0.5, 0.2, 0.3, 0.0])
     np.testing.assert_array_equal(mixture.tables, tables[:2])
     np.testing.assert_allclose(mixture.weights, [0.8, 0.2])
     # They differ in what player 0 does.
-    assert len(make_mixture(graph, 0, tables, [0.5, 0.2, 0.3]).weights) == 3
+    assert len(make_mixture(graph, (0,), tables, [0.5, 0.2, 0.3]).weights) == 3
 
 
 @pytest.mark.parametrize("shape", [(8, 3), (0, 8, 3), (2, 7, 3), (2, 8, 2)])
@@ -62,7 +67,7 @@ def test_tables_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(
         ValueError, match=r"have shape .*, not \(K, 8, 3\): give K tables with a row"
     ) as caught:
-        make_mixture(graph, 0, np.ones(shape), ONE)
+        make_mixture(graph, (0,), np.ones(shape), ONE)
     assert "\n" not in str(caught.value)
 
 
@@ -72,7 +77,7 @@ def test_tables_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
 def test_weights_that_are_no_distribution_are_refused(weights: list[float]) -> None:
     graph = random_graph(0)
     with pytest.raises(ValueError, match=r"player 1's weights are .*: give 2 probabilities, one a policy"):
-        make_mixture(graph, 1, random_tables(graph.legal_actions, 2, 0), weights)
+        make_mixture(graph, (1,), random_tables(graph.legal_actions, 2, 0), weights)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +89,7 @@ def test_rows_that_are_no_distributions_are_refused(row: list[float]) -> None:
     tables = random_tables(graph.legal_actions, 2, 0)
     tables[1, 2] = row
     with pytest.raises(ValueError, match="row 2 of the policy table, for the observation 'row 2', is"):
-        make_mixture(graph, 0, tables, [0.5, 0.5])
+        make_mixture(graph, (0,), tables, [0.5, 0.5])
     # The other player's rows do not count, nor does a member that is never drawn.
-    make_mixture(graph, 1, tables, [0.5, 0.5])
-    make_mixture(graph, 0, tables, [1.0, 0.0])
+    make_mixture(graph, (1,), tables, [0.5, 0.5])
+    make_mixture(graph, (0,), tables, [1.0, 0.0])

@@ -11,6 +11,7 @@ from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.exact import exact_payoffs
 from acme_psro.meta_game.on_graph import GraphMetaGame, returns_against
 from acme_psro.meta_game.payoffs import value
+from acme_psro.meta_game.profiles import joint_of_cells
 from acme_psro.policies.meta_strategy import ProductStrategy
 from acme_psro.policies.on_graph import GraphPolicy, GraphPopulation
 from acme_psro.policies.tabular import make_policy
@@ -26,7 +27,7 @@ def _graph(tree: GameTree) -> GameGraph:
     return graph_of_tree(tree)
 
 
-def draw_populations(graph: GameGraph, sizes: tuple[int, int]) -> tuple[GraphPopulation, ...]:
+def draw_populations(graph: GameGraph, sizes: tuple[int, ...]) -> tuple[GraphPopulation, ...]:
     rng = np.random.default_rng(0)
 
     def draw(player: int) -> GraphPolicy:
@@ -84,6 +85,28 @@ def test_a_players_returns_are_rows_or_columns_of_the_payoffs(graph: GameGraph) 
 
     np.testing.assert_allclose(rows, np.einsum("pij,j->pi", payoffs, mixture.marginals[1]), atol=1e-12)
     np.testing.assert_allclose(columns, np.einsum("pij,i->pj", payoffs, mixture.marginals[0]), atol=1e-12)
+
+
+def test_three_players_payoffs_and_returns_are_those_of_the_tree() -> None:
+    tree = compile_game("kuhn_poker(players=3)")
+    graph = graph_of_tree(tree)
+    populations = draw_populations(graph, (2, 1, 3))
+    on_tree = [
+        tuple(make_policy(tree, player, policy.table) for policy in own)
+        for player, own in enumerate(populations)
+    ]
+    meta_game = GraphMetaGame(graph)
+    known = meta_game.extend([populations[0][:1], populations[1], populations[2][:2]], None)
+    payoffs = meta_game.extend(populations, known)
+    np.testing.assert_allclose(payoffs, exact_payoffs(tree, on_tree), atol=1e-12)
+    np.testing.assert_array_equal(payoffs[:, :1, :, :2], known)
+
+    cells = np.random.default_rng(1).dirichlet(np.ones(6)).reshape(2, 1, 3)
+    # A player meets the others' joint draw, whatever is drawn for itself.
+    of_player_2 = returns_against(graph, 2, populations[2], populations, joint_of_cells(cells))
+    np.testing.assert_allclose(of_player_2, np.einsum("pijk,ij->pk", payoffs, cells.sum(axis=2)), atol=1e-12)
+    of_player_0 = returns_against(graph, 0, populations[0], populations, joint_of_cells(cells))
+    np.testing.assert_allclose(of_player_0, np.einsum("pijk,jk->pi", payoffs, cells.sum(axis=0)), atol=1e-12)
 
 
 def test_populations_begin_with_uniform_policies(graph: GameGraph) -> None:

@@ -42,6 +42,8 @@ KUHN: dict[str, Any] = {
     "show_progress": False,
 }
 
+SELF_PLAY = ("--agent=mmd", "--set=device.self_play=0.1")
+
 
 @pytest.fixture(name="result", scope="module")
 def _result(tmp_path_factory: pytest.TempPathFactory) -> acme_psro.Result:
@@ -165,8 +167,18 @@ def test_seeds_side_by_side_are_single_runs(result: acme_psro.Result, tmp_path: 
             "--loop=anytime needs a game that compiles",
         ),
         (
-            ("--game=kuhn_poker(players=3)", "--max_nodes=600", "--meta_solver=prd"),
-            "graphs are for games of two",
+            ("--game=kuhn_poker(players=3)", "--max_nodes=600", "--meta_solver=prd", *SELF_PLAY),
+            "device.self_play is for two players",
+        ),
+        (
+            (
+                "--game=kuhn_poker(players=3)",
+                "--max_nodes=600",
+                "--loop=jpsro",
+                "--oracle=device",
+                "--iterations=1000",
+            ),
+            "set --iterations to at most 999",
         ),
     ],
 )

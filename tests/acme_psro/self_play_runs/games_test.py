@@ -65,9 +65,14 @@ def test_a_larger_game_is_compiled_as_a_graph_with_the_same_figures(tmp_path: pa
     np.testing.assert_array_equal(decoders.table_on_graph(graph, policy), 0.5)
 
 
-def test_graphs_of_more_players_are_refused() -> None:
-    with pytest.raises(GameError, match="has 3 players and does not compile to a tree"):
-        games.compile_any("kuhn_poker(players=3)", 400, print)
+def test_three_players_have_the_same_figures_on_a_graph_as_on_the_tree() -> None:
+    graph = games.compile_any("kuhn_poker(players=3)", 600, print)
+    assert isinstance(graph, GameGraph)
+    tree = compile_game("kuhn_poker(players=3)")
+    expected = games.evaluate(tree, tree.uniform_policy())
+    found = games.evaluate(graph, graph.uniform_policy())
+    np.testing.assert_allclose(found.per_player_gain, expected.per_player_gain, atol=1e-9)
+    np.testing.assert_allclose(found.expected_returns, expected.expected_returns, atol=1e-9)
 
 
 def test_a_search_that_needs_too_much_memory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

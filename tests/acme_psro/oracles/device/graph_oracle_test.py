@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -9,17 +10,16 @@ import pytest
 
 from acme_psro.games.compile import compile_game
 from acme_psro.games.graph import GameGraph, graph_of_tree
-from acme_psro.games.tree import GameTree
 from acme_psro.meta_game.on_graph import GraphMetaGame, returns_against
 from acme_psro.meta_game.payoffs import value
 from acme_psro.oracles.base import BestResponseTask, Response
 from acme_psro.oracles.device.config import DeviceConfig
 from acme_psro.oracles.device.graph_oracle import GraphOracle, Task
-from acme_psro.policies.meta_strategy import ProductStrategy
+from acme_psro.policies.meta_strategy import JointStrategy, ProductStrategy
 from acme_psro.policies.on_graph import GraphPolicy
 from acme_psro.population_runs.config import PSROConfig
 from acme_psro.population_runs.defaults import game_settings
-from acme_psro.population_runs.response_agents import make_agent
+from acme_psro.population_runs.response_agents import make_agent, make_learner
 
 pytestmark = pytest.mark.usefixtures("quick_module")
 
@@ -58,7 +58,8 @@ def check_gains(graph: GameGraph, tasks: list[Task], responses: list[Response[Gr
         assert np.isnan(response.best_gain)
 
 
-@pytest.mark.long
+# One program of three players is told from this one by its opponents alone.
+@pytest.mark.slow
 def test_responses_gain_over_the_mixture_and_nothing_is_traced_again(graph: GameGraph) -> None:
     oracle = make_oracle(graph)
     first = tuple((policy,) for policy in GraphMetaGame(graph).first())
@@ -76,58 +77,59 @@ def test_responses_gain_over_the_mixture_and_nothing_is_traced_again(graph: Game
     assert [response.counts.gradient_steps for response in again] == [120, 120]
 
 
-def test_stochastic_responses_are_the_agents_probabilities(graph: GameGraph) -> None:
+def test_equal_keys_give_equal_responses_and_stochastic_ones_are_the_agents_probabilities(
+    graph: GameGraph,
+) -> None:
     first = tuple((policy,) for policy in GraphMetaGame(graph).first())
     tasks = make_tasks(graph, first, ([1.0], [1.0]))
     key = np.array([0, 1], np.uint32)
 
-    greedy = make_oracle(graph)(key, tasks)
+    oracle = make_oracle(graph)
+    greedy, again = oracle(key, tasks), oracle(key, tasks)
     stochastic = make_oracle(graph, stochastic_responses=True)(key, tasks)
 
+    check_gains(graph, tasks, greedy)
     check_gains(graph, tasks, stochastic)
-    for one, other in zip(greedy, stochastic, strict=True):
-        assert one.policy is not None and other.policy is not None
+    for one, same, other in zip(greedy, again, stochastic, strict=True):
+        assert one.policy is not None and same.policy is not None and other.policy is not None
+        np.testing.assert_array_equal(one.policy.table, same.policy.table)
         assert set(np.unique(one.policy.table)) == {0.0, 1.0}
         assert ((other.policy.table > 0) & (other.policy.table < 1)).any()
 
 
-def test_equal_keys_give_equal_responses(graph: GameGraph) -> None:
-    first = tuple((policy,) for policy in GraphMetaGame(graph).first())
-    tasks = make_tasks(graph, first, ([1.0], [1.0]))
+@pytest.mark.long
+def test_one_program_answers_three_players_who_draw_together() -> None:
+    graph = graph_of_tree(compile_game("kuhn_poker(players=3)"))
     oracle = make_oracle(graph)
-
-    one, other = (oracle(np.array([0, 1], np.uint32), tasks) for _ in range(2))
-
-    for a, b in zip(one, other, strict=True):
-        assert a.policy is not None and b.policy is not None
-        np.testing.assert_array_equal(a.policy.table, b.policy.table)
-
-
-def test_opponents_are_met_by_their_weights_and_padding_never(graph: GameGraph) -> None:
-    population = GraphMetaGame(graph).first()
-    populations = tuple((policy,) * 2 for policy in population)
-    task = make_tasks(graph, populations, ([1.0, 0.0], [0.75, 0.25]))[0]
-
-    met = make_oracle(graph, most=4, trembles=0.2, tremble_weight=0.1)._oppose(task)
-
-    # Four fifths by the mixture, one fifth evenly.
-    np.testing.assert_allclose(met.weights, [0.7, 0.3, 0, 0], atol=1e-6)
-    # Decisions count 1 by the mixture and 0.1 in trembles.
-    expected = [(0.8 * 0.75 + 0.1 * 0.1) / 0.7, (0.8 * 0.25 + 0.1 * 0.1) / 0.3, 1, 1]
-    np.testing.assert_allclose(met.decision_weights, expected, atol=1e-6)
-    assert met.tables.shape == (4, graph.num_observations, graph.num_actions)
-
-
-def test_games_of_three_players_are_refused() -> None:
-    tree: GameTree = compile_game("kuhn_poker(players=3)")
-
-    with pytest.raises(ValueError, match="3 players"):
-        make_oracle(graph_of_tree(tree))
+    populations = tuple((policy,) for policy in GraphMetaGame(graph).first())
+    for key in range(2):
+        meta_game = GraphMetaGame(graph)
+        payoffs = meta_game.extend(populations, None)
+        # Everybody plays its first policy, or everybody its last one.
+        last = len(populations[0]) - 1
+        joint = JointStrategy(np.array([[0] * 3, [last] * 3]), np.array([0.5, 0.5]))
+        tasks: list[Task] = [BestResponseTask(player, populations, joint, payoffs) for player in range(3)]
+        responses = oracle(np.array([0, key], np.uint32), tasks)
+        check_gains(graph, tasks, responses)
+        populations = tuple(
+            (*own, response.policy)
+            for own, response in zip(populations, responses, strict=True)
+            if response.policy is not None
+        )
+    assert [len(own) for own in populations] == [3, 3, 3]
 
 
 def test_kept_games_are_refused(graph: GameGraph) -> None:
     with pytest.raises(ValueError, match="games_per_response to 0"):
         make_oracle(graph, games_per_response=100)
+
+
+def test_self_play_of_three_players_is_refused() -> None:
+    graph = graph_of_tree(compile_game("kuhn_poker(players=3)"))
+    config = dataclasses.replace(_TINY, self_play=0.1)
+
+    with pytest.raises(ValueError, match=r"device.self_play is for two players, and kuhn_poker\(players=3\)"):
+        GraphOracle(graph, make_learner(PSROConfig("kuhn_poker", agent="mmd")), config, 1e-7, 4)
 
 
 def test_tasks_without_payoffs_are_refused(graph: GameGraph) -> None:
