@@ -114,7 +114,7 @@ def failure_of(directory: Path, how: str) -> Failure:
 
     Args:
       directory: output directory of the run.
-      how: description of how the process ended, such as "killed by SIGKILL".
+      how: description of how the process ended, such as "was killed by SIGKILL".
     """
     log = directory / "program.log"
     failure = run_directory.read_failure(directory)

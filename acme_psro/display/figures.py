@@ -182,10 +182,10 @@ def _explain_convergence(last: Row, is_log: bool) -> str:
     players = formats.count_players(last)
     scale = f"The vertical axis is {'logarithmic' if is_log else 'linear'}."
     if formats.is_correlated(last):
+        after = "; the CE gap is what they gain if each responds to every policy that is recommended to it"
         return (
             f"The CCE gap is what the {players} players together gain by exact best responses to the joint "
-            "distribution, each alone; the CE gap is what they gain if each responds to every policy that is "
-            f"recommended to it. {scale}"
+            f"distribution, each alone{after if 'ce_gap' in last else ''}. {scale}"
         )
     if formats.is_bounded(last):
         return (

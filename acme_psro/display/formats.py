@@ -31,9 +31,12 @@ def is_correlated(row: Row) -> bool:
 
 
 def convergence_columns(row: Row) -> dict[str, str]:
-    """Returns the two columns that measure convergence, with their titles."""
+    """Returns the columns that measure convergence, one or two, with their titles.
+
+    The gap of correlated equilibria is not computed on graphs if none is sought.
+    """
     columns = ("cce_gap", "ce_gap") if is_correlated(row) else ("nash_conv", "exploitability")
-    return {column: name_column(column) for column in columns}
+    return {column: name_column(column) for column in columns if column in row}
 
 
 def name_column(column: str) -> str:

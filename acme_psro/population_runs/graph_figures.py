@@ -44,14 +44,19 @@ class GraphFigures(NamedTuple):
             return self.mixture.per_player_gain
         return self.together.ce_gains if concept is Concept.CE else self.together.cce_gains
 
-    def columns(self) -> Row:
-        """Returns the figures by the names of metrics, see `acme_psro.population_runs.metrics`."""
+    def columns(self, concept: Concept) -> Row:
+        """Returns the figures by the names of metrics, see `acme_psro.population_runs.metrics`.
+
+        Gains after recommendations are among them if the run looks for a correlated equilibrium.
+        """
         row = {"nash_conv": self.mixture.nash_conv, "exploitability": self.mixture.exploitability}
         row |= {f"gain_{player}": float(gain) for player, gain in enumerate(self.mixture.per_player_gain)}
         if self.together is None:
             return row
         _, cce_gains, ce_gains = self.together
-        row |= {"cce_gap": float(cce_gains.sum()), "ce_gap": float(ce_gains.sum())}
+        row["cce_gap"] = float(cce_gains.sum())
+        if concept is Concept.CE:
+            row["ce_gap"] = float(ce_gains.sum())
         return row | {f"cce_gain_{player}": float(gain) for player, gain in enumerate(cce_gains)}
 
 

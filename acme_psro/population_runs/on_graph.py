@@ -138,14 +138,16 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
         if self._is_due(state.iteration):
             figures = self._evaluate(state)
         row = exact_row(state, figures.mixture, seconds, wall, self.config.tolerance, concept=self._concept)
-        return [*before, row | figures.columns()]
+        return [*before, row | figures.columns(self._concept)]
 
     def conclude(self, record: Record[GraphPolicy, np.ndarray]) -> Record[GraphPolicy, np.ndarray]:
         """Completes the last row with the exact figures, if it lacks them."""
         *others, last = record.metrics
         if is_known(last):
             return record
-        return dataclasses.replace(record, metrics=[*others, last | self._evaluate(record.state).columns()])
+        return dataclasses.replace(
+            record, metrics=[*others, last | self._evaluate(record.state).columns(self._concept)]
+        )
 
     def tidy(self, iteration: int) -> None:
         del iteration

@@ -72,4 +72,4 @@ def describe_failure(how: str) -> Failure:
     # A run that tells its reason would end in the same way again.
     if separator:
         return Failure(reason, is_final=True)
-    return Failure(f"the self-play run {'was ' if how.startswith('killed') else ''}{how}")
+    return Failure(f"the self-play run {how}")

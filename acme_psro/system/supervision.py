@@ -130,7 +130,7 @@ class _Supervisor:
             return f"showed no sign of life for {self.hang_seconds} s"
         if code == LOST:
             return printed
-        killed = [f"killed by {each.name}" for each in signal.Signals if each == -code]
+        killed = [f"was killed by {each.name}" for each in signal.Signals if each == -code]
         ended = f"ended with code {code} before it was done" + (f": {printed}" if printed else "")
         return killed[0] if killed else ended
 

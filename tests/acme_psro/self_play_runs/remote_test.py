@@ -83,7 +83,7 @@ def test_a_refused_run_ends_in_the_words_of_its_child(tmp_path: pathlib.Path) ->
 def test_a_run_that_tells_why_it_failed_is_not_launched_again() -> None:
     told = describe_failure("ended with code 1 before it was done: error: training has diverged.")
     assert told.is_final and told.message == "training has diverged."
-    killed = describe_failure("killed by SIGKILL")
+    killed = describe_failure("was killed by SIGKILL")
     assert not killed.is_final and killed.message == "the self-play run was killed by SIGKILL"
 
 

@@ -95,7 +95,7 @@ def test_a_failed_run_does_not_stop_the_others_and_is_tried_again(tmp_path: path
     # A kill from outside is no failure. Of two failures with the same checkpoint, the second one is final.
     assert ended.failed["nash/seed_1"].startswith("ended with code 1 before it was done: error: broken")
     assert executor.started.count("nash/seed_1") == 3 and executor.started.count("prd/seed_0") == 1
-    assert "nash/seed_1: killed by SIGKILL; launching it again in 1 s" in shown
+    assert "nash/seed_1: was killed by SIGKILL; launching it again in 1 s" in shown
     assert "prd/seed_0: failed: this is refused" in shown
     page = (tmp_path / "sweep" / "report.html").read_text()
     assert "4 of 6 runs are done, 2 failed." in page and "this is refused" in page

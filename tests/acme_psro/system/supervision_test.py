@@ -138,7 +138,7 @@ def test_a_job_that_keeps_failing_is_given_up_and_the_others_are_ended(
     tmp_path: pathlib.Path, job: MakeJob
 ) -> None:
     hopeless = job("os.kill(os.getpid(), signal.SIGSEGV)", "hopeless")
-    with pytest.raises(JobError, match=r"^killed by SIGSEGV; launched 3 times without getting on$") as caught:
+    with pytest.raises(JobError, match=r"^was killed by SIGSEGV; launched 3 times without getting on$") as caught:
         run(hopeless, job("time.sleep(60)"), at_once=2)
     assert caught.value.job == "hopeless"
     assert len(pids(tmp_path, "hopeless")) == 3
@@ -154,7 +154,7 @@ def test_a_job_that_is_killed_from_outside_gets_more_attempts_than_one_that_fail
     )
     slow = Retries(most=2, first_wait=0.01, factor=1.5, most_wait=0.1, most_lost=3)
     events: list[Event] = []
-    with pytest.raises(JobError, match=r"^killed by SIGKILL; lost 4 times without getting on$"):
+    with pytest.raises(JobError, match=r"^was killed by SIGKILL; lost 4 times without getting on$"):
         run(job(script), retries=slow, on_event=events.append)
     told = [event.message.partition("again in ")[2] for event in events if event.kind == "failed"]
     assert told == [
@@ -179,9 +179,9 @@ def test_what_the_child_left_of_its_failure_is_what_is_told(tmp_path: pathlib.Pa
         return Failure(f"{(tmp_path / 'why').read_text().split()[-1]}, {how}")
 
     failing = job("note('why', f'lost {launch}'); os.kill(os.getpid(), signal.SIGABRT)", failure=failure)
-    with pytest.raises(JobError, match=r"^2, killed by SIGABRT; launched 3 times"):
+    with pytest.raises(JobError, match=r"^2, was killed by SIGABRT; launched 3 times"):
         run(failing)
-    with pytest.raises(JobError, match=r"^3, killed by SIGABRT$"):
+    with pytest.raises(JobError, match=r"^3, was killed by SIGABRT$"):
         run(failing, retries=Retries(most=0))
 
 
