@@ -79,7 +79,9 @@ def best_gain(tree: GameTree, deviation: Deviation, best_value: float | None = N
       deviation: the player's alternatives.
       best_value: the best deviation's expected return, if it is known already.
     """
-    best = best_response(tree, deviation).value if best_value is None else best_value
+    best = best_value
+    if best is None:
+        (best,) = traverse.best_values(tree, deviation.others[None], deviation.player).tolist()
     # Following the meta-strategy gains 0; rounding may say otherwise by one unit in the last place.
     return max(best - deviation.value, 0.0)
 

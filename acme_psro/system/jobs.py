@@ -48,8 +48,8 @@ class Job:
         the last line which the program printed gives the reason; for one of 75, see `LOST_A_PART`.
       is_done: returns True if the results are complete. It is called before the first launch, and each time a
         child has ended, with or without an error.
-      failure: takes a description of how an unfinished child ended, such as "was killed by SIGKILL", and returns
-        the failure to report.
+      failure: takes a description of how an unfinished child ended, such as "was killed by SIGKILL", and
+        returns the failure to report.
       landmark: returns the point from which another launch would resume, such as the newest checkpoint. If it
         has changed since the last launch, the job has made progress, and earlier failures and losses do not
         count any more.
