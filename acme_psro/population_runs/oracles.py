@@ -106,6 +106,11 @@ def prepare_graph_oracle(config: PSROConfig, graph: GameGraph) -> GraphOracle | 
     Raises:
       ValueError: a setting is not allowed.
     """
+    if config.warm_start != "none":
+        raise ValueError(
+            f"--warm_start={config.warm_start} needs a game that compiles to a tree, and {graph.game_string} "
+            "is a graph of merged states: leave it out."
+        )
     if get_loop(config.loop).trains_members:
         from acme_psro.neupl.on_graph import GraphMembers
 

@@ -225,6 +225,8 @@ def _compile(
         if on_graph:
             return _compile_graph(config, error, on_progress)
         if config.payoffs == "exact":
+            if config.oracle == "exact" and entry.takes_graphs:
+                raise ValueError(f"{error} Or try --oracle=device, which takes graphs too.") from None
             raise
         known = "estimated by the program" if entry.trains_members else "simulated"
         warn(f"{str(error).split(':')[0]}: payoffs are {known} (--payoffs=sampled does so at once).")

@@ -80,5 +80,5 @@ def _check_game(graph: GameGraph) -> None:
         return
     raise ValueError(
         "--loop=xdo on graphs is for two-player zero-sum games without states that come back, and "
-        f"{graph.game_string} is no such game; use --loop=psro."
+        f"{graph.game_string} is no such game; use --loop=psro or --loop=jpsro."
     )

@@ -172,6 +172,19 @@ def test_seeds_side_by_side_are_single_runs(result: acme_psro.Result, tmp_path: 
         ),
         (
             (
+                "--game=kuhn_poker",
+                "--max_nodes=40",
+                "--agent=conditional_mpo",
+                "--warm_start=population",
+            ),
+            "--warm_start=population needs a game that compiles to a tree",
+        ),
+        (
+            ("--game=kuhn_poker", "--max_nodes=40", "--oracle=exact"),
+            "Or try --oracle=device, which takes graphs too",
+        ),
+        (
+            (
                 "--game=kuhn_poker(players=3)",
                 "--max_nodes=600",
                 "--loop=jpsro",
