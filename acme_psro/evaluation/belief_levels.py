@@ -18,6 +18,10 @@ from acme_psro.games.graph import GameGraph
 from acme_psro.games.layers import edges_of, find_layers
 
 
+class MemoryBoundError(ValueError):
+    """A search would need more memory than it may have."""
+
+
 class Levels(NamedTuple):
     """Places in order of levels, with their edges.
 
@@ -52,7 +56,8 @@ def make_levels(graph: GameGraph, live: np.ndarray, max_edges: int) -> Levels:
       max_edges: the largest `F`.
 
     Raises:
-      ValueError: more edges are reached, or there is a cycle in a graph that is not marked as cyclic.
+      MemoryBoundError: more edges are reached.
+      ValueError: there is a cycle in a graph that is not marked as cyclic.
     """
     return (_unroll if graph.is_cyclic else _order)(graph, live, max_edges)
 
@@ -101,7 +106,7 @@ def _order(graph: GameGraph, live: np.ndarray, max_edges: int) -> Levels:
 
 def _check_size(edges: int, max_edges: int) -> None:
     if edges > max_edges:
-        raise ValueError(
+        raise MemoryBoundError(
             f"more than {max_edges:,} moves are reached, which do not fit the memory bound: raise "
             "max_gigabytes, or evaluate mixtures of fewer members."
         )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from acme_psro.evaluation.belief_costs import OTHER, OWN, BeliefGame
+from acme_psro.evaluation.belief_levels import MemoryBoundError
 
 # Answers of `belief_search.advance`.
 DONE, PAUSED, FULL = range(3)
@@ -126,10 +127,10 @@ def grow(search: Search, max_bytes: int) -> Search:
     """Returns the search with twice the stack.
 
     Raises:
-      ValueError: it would be larger than so many bytes.
+      MemoryBoundError: it would be larger than so many bytes.
     """
     if 2 * sum(array.nbytes for array in search[:6]) > max_bytes:
-        raise ValueError(
+        raise MemoryBoundError(
             f"the search has {search.state[ENTRIES]:,} places to remember, and the memory bound allows no "
             "more: raise max_gigabytes, or evaluate mixtures of fewer members."
         )

@@ -10,6 +10,7 @@ Dimensions: `O` observations over all players, `A` actions, `P` players, `K` mem
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent import futures
@@ -53,6 +54,20 @@ class Progress(NamedTuple):
 OnProgress = Callable[[Progress], None]
 
 
+class Question(NamedTuple):
+    """A best response whose value is sought.
+
+    Attributes:
+      player: the responder.
+      meet: (largest size of its tables in bytes) -> the mixture of all other players that is met, see
+        `acme_psro.evaluation.graph_mixtures`. It is called when the search begins, so that not all mixtures
+        are in memory.
+    """
+
+    player: int
+    meet: Callable[[int], Mixture]
+
+
 def best_response_value(
     graph: GameGraph,
     player: int,
@@ -77,8 +92,8 @@ def best_response_value(
       The value, in the game's utility units.
 
     Raises:
-      ValueError: there is no such player, the tables or weights are no mixture of policies on this graph, or
-        the search needs more memory.
+      MemoryBoundError: the search needs more memory.
+      ValueError: there is no such player, or the tables or weights are no mixture of policies on this graph.
     """
     if player not in range(graph.num_players):
         raise ValueError(f"there is no player {player}: it is one of 0 to {graph.num_players - 1}.")
@@ -88,7 +103,7 @@ def best_response_value(
 
 def best_response_values(
     graph: GameGraph,
-    questions: Sequence[tuple[int, Mixture]],
+    questions: Sequence[Question],
     *,
     threads: int | None = None,
     max_gigabytes: float = DEFAULT_MAX_GIGABYTES,
@@ -98,8 +113,7 @@ def best_response_values(
 
     Args:
       graph: the game.
-      questions: responders, and the mixtures of all other players that they meet, see
-        `acme_psro.evaluation.graph_mixtures`.
+      questions: one for each best response.
       threads: best responses that are computed at the same time; as many as there are cores, unless it is
         given. The result does not depend on it.
       max_gigabytes: the largest size of the arrays that all searches need at a time.
@@ -109,7 +123,7 @@ def best_response_values(
       `[n]` float64, in the game's utility units.
 
     Raises:
-      ValueError: a search needs more memory.
+      MemoryBoundError: a search needs more memory.
     """
     threads = min(threads or cores.count(), len(questions))
     watch = on_progress or _no_progress
@@ -121,8 +135,9 @@ def best_response_values(
         with one_at_a_time:
             watch(progress)
 
-    def respond(question: tuple[int, Mixture]) -> float:
-        return _search(graph, *question, int(max_gigabytes * 1e9) // threads, watch_one)
+    def respond(question: Question) -> float:
+        max_bytes = int(max_gigabytes * 1e9) // threads
+        return _search(graph, question.player, question.meet(max_bytes), max_bytes, watch_one)
 
     with futures.ThreadPoolExecutor(threads) as pool:
         jobs = [pool.submit(respond, question) for question in questions]
@@ -131,6 +146,8 @@ def best_response_values(
         finally:
             # An error, and Ctrl-C too, ends the other searches at their next looks at the progress.
             stopped.set()
+            for job in jobs:
+                job.cancel()
         for job in first:
             job.result()
         return np.array([job.result() for job in jobs])
@@ -163,8 +180,9 @@ def gains(
       utility units; never below 0.
 
     Raises:
-      ValueError: there is not one mixture a player, the tables or weights are no mixtures of policies on
-        this graph, or a search needs more memory.
+      MemoryBoundError: a search needs more memory.
+      ValueError: there is not one mixture a player, or the tables or weights are no mixtures of policies on
+        this graph.
     """
     players = range(graph.num_players)
     if len(tables) != len(players) or len(weights) != len(players):
@@ -175,7 +193,7 @@ def gains(
     mixtures = [make_mixture(graph, (player,), tables[player], weights[player]) for player in players]
     values = best_response_values(
         graph,
-        [(player, drawn_apart(graph, player, mixtures)) for player in players],
+        [Question(player, functools.partial(drawn_apart, graph, player, mixtures)) for player in players],
         threads=threads,
         max_gigabytes=max_gigabytes,
         on_progress=on_progress,

@@ -7,6 +7,7 @@ its recommendations afterwards.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from acme_psro.evaluation import beliefs
 from acme_psro.evaluation.correlated import RecommendationGap
-from acme_psro.evaluation.graph_mixtures import Mixture, drawn_together
+from acme_psro.evaluation.graph_mixtures import drawn_together
 from acme_psro.games.graph import GameGraph
 from acme_psro.meta_game.payoffs import value
 from acme_psro.meta_game.profiles import drawn_others, recommendations
@@ -22,11 +23,10 @@ from acme_psro.policies.meta_strategy import JointStrategy
 from acme_psro.policies.on_graph import GraphPopulation, stack_populations
 
 
-class _Question(NamedTuple):
-    """A deviation: who deviates, the draws of others that it meets, and what it earns if it does not."""
+class _Deviation(NamedTuple):
+    """A deviation from a joint distribution: its search, and what the player earns if it does not deviate."""
 
-    player: int
-    met: Mixture
+    search: beliefs.Question
     earned: float
 
 
@@ -49,11 +49,11 @@ def cce_gains(
       on_progress: called from time to time, see `acme_psro.evaluation.beliefs.best_response_values`.
 
     Raises:
-      ValueError: a search needs too much memory.
+      MemoryBoundError: a search needs too much memory.
     """
     tables = stack_populations(graph, populations)
-    questions = [_ask(graph, tables, player, joint, payoffs) for player in range(graph.num_players)]
-    return _gains(graph, questions, on_progress)
+    found = [_deviate(graph, tables, player, joint, payoffs) for player in range(graph.num_players)]
+    return _gains(graph, found, on_progress)
 
 
 def ce_gains(
@@ -89,29 +89,27 @@ def recommendation_gaps(
     """
     tables = stack_populations(graph, populations)
     told = list(recommendations(joint, player))
-    questions = [_ask(graph, tables, player, given, payoffs) for _, _, given in told]
-    gains = _gains(graph, questions, on_progress).tolist()
+    found = [_deviate(graph, tables, player, given, payoffs) for _, _, given in told]
+    gains = _gains(graph, found, on_progress).tolist()
     return [
         RecommendationGap(policy, weight, weight * gain)
         for (policy, weight, _), gain in zip(told, gains, strict=True)
     ]
 
 
-def _ask(
+def _deviate(
     graph: GameGraph, tables: Sequence[np.ndarray], player: int, joint: JointStrategy, payoffs: np.ndarray
-) -> _Question:
+) -> _Deviation:
     """Returns the deviation of a player from a joint distribution."""
     drawn = drawn_others(joint, payoffs.shape[1:], player)
-    return _Question(
-        player, drawn_together(graph, player, tables, *drawn), float(value(payoffs, joint)[player])
-    )
+    meet = functools.partial(drawn_together, graph, player, tables, *drawn)
+    return _Deviation(beliefs.Question(player, meet), float(value(payoffs, joint)[player]))
 
 
 def _gains(
-    graph: GameGraph, questions: Sequence[_Question], on_progress: beliefs.OnProgress | None
+    graph: GameGraph, found: Sequence[_Deviation], on_progress: beliefs.OnProgress | None
 ) -> np.ndarray:
-    """Returns the gains of best deviations, `[n]`."""
-    asked = [(each.player, each.met) for each in questions]
-    values = beliefs.best_response_values(graph, asked, on_progress=on_progress)
+    """Returns the gains of the best deviations, `[n]`."""
+    values = beliefs.best_response_values(graph, [each.search for each in found], on_progress=on_progress)
     # Following gains 0; rounding may say otherwise by one unit in the last place.
-    return np.maximum(values - [each.earned for each in questions], 0.0)
+    return np.maximum(values - [each.earned for each in found], 0.0)

@@ -11,11 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from acme_psro.evaluation.belief_levels import MemoryBoundError
 from acme_psro.games import sweeps
 from acme_psro.games.graph import GameGraph
 
 # Largest difference between a sum of probabilities and 1 that is explained by rounding.
 _ROUNDING = 1e-6
+# Of a probability, in a table and in its copy.
+_BYTES = 16
 
 
 class Mixture(NamedTuple):
@@ -75,6 +78,7 @@ def drawn_together(
     tables: Sequence[np.ndarray],
     profiles: np.ndarray,
     probabilities: np.ndarray,
+    max_bytes: int,
 ) -> Mixture:
     """Returns the mixture that a responder meets: profiles of all other players.
 
@@ -85,10 +89,17 @@ def drawn_together(
       profiles: `[K, P]` int, the policies that the others draw together; the responder's column does not
         count.
       probabilities: `[K]`, positive.
+      max_bytes: the largest size of the profiles' tables.
 
     Raises:
+      MemoryBoundError: they would be larger.
       ValueError: rows or probabilities are no distributions.
     """
+    if len(profiles) * graph.legal_actions.size * _BYTES > max_bytes:
+        raise MemoryBoundError(
+            f"player {player} may meet {len(profiles):,} profiles of policies, whose tables do not fit the "
+            "memory bound: raise max_gigabytes, or evaluate mixtures of fewer members."
+        )
     others = others_of(graph, player)
     joined = np.tile(graph.uniform_policy(), (len(profiles), 1, 1))
     for other in others:
@@ -97,13 +108,17 @@ def drawn_together(
     return make_mixture(graph, others, joined, probabilities)
 
 
-def drawn_apart(graph: GameGraph, player: int, mixtures: Sequence[Mixture]) -> Mixture:
+def drawn_apart(graph: GameGraph, player: int, mixtures: Sequence[Mixture], max_bytes: int) -> Mixture:
     """Returns the mixture that a responder meets if each other player draws from a mixture of its own.
 
     Args:
       graph: the game.
       player: the responder.
       mixtures: one a player; the responder's own does not count.
+      max_bytes: see `drawn_together`.
+
+    Raises:
+      MemoryBoundError: the profiles' tables would be larger.
     """
     others = others_of(graph, player)
     if len(others) == 1:
@@ -111,7 +126,8 @@ def drawn_apart(graph: GameGraph, player: int, mixtures: Sequence[Mixture]) -> M
     sizes = [1 if each == player else len(mixture.weights) for each, mixture in enumerate(mixtures)]
     profiles = np.indices(sizes).reshape(len(sizes), -1).T
     probabilities = np.prod([mixtures[other].weights[profiles[:, other]] for other in others], axis=0)
-    return drawn_together(graph, player, [mixture.tables for mixture in mixtures], profiles, probabilities)
+    tables = [mixture.tables for mixture in mixtures]
+    return drawn_together(graph, player, tables, profiles, probabilities, max_bytes)
 
 
 def others_of(graph: GameGraph, player: int) -> tuple[int, ...]:

@@ -84,7 +84,7 @@ def evaluate_state(
       on_progress: called from time to time, see `acme_psro.evaluation.beliefs.best_response_values`.
 
     Raises:
-      ValueError: a search needs too much memory.
+      MemoryBoundError: a search needs too much memory.
     """
     joint, populations = state.meta_strategy, state.populations
     if not isinstance(joint, JointStrategy):

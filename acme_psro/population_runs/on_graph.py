@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from acme_psro.evaluation.belief_levels import MemoryBoundError
 from acme_psro.evaluation.beliefs import Progress
 from acme_psro.games.graph import GameGraph
 from acme_psro.meta_game.on_graph import GraphMetaGame
@@ -44,7 +45,8 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
       config: the run's configuration, with a loop that takes graphs and the device oracle.
       graph: the compiled game.
       started: the value of `time.monotonic()` when the process began.
-      warn: called with one line if the meta-solver's answer is no equilibrium.
+      warn: called with one line if the meta-solver's answer is no equilibrium, and if a mixture is too large
+        for exact figures.
 
     Raises:
       ValueError: a setting is not allowed, or the loop or the meta-solver does not fit the game.
@@ -95,6 +97,7 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
         self.oracle = prepare_graph_oracle(config, graph)
         self._graph = self.compiled = graph
         self._regret_warning = RegretWarning(config.meta_solver, warn)
+        self._warn, self._is_too_large = warn, False
         self._started = started
         self._compiled = time.monotonic() - started
         # The newest figures, and the iteration that they belong to: they are asked for several times.
@@ -165,7 +168,9 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
     def summary(self, record: Record[GraphPolicy, np.ndarray]) -> str:
         last = record.metrics[-1]
         figures = f"Exploitability {last['exploitability']:.6f}, NashConv {last['nash_conv']:.6f}."
-        if self._is_joint:
+        if not is_known(last):
+            figures = "Exact figures are unknown, as the search for them needs too much memory."
+        elif self._is_joint:
             after = f"CE gap {last['ce_gap']:.6f}, " if self._concept is Concept.CE else ""
             figures = (
                 f"CCE gap {last['cce_gap']:.6f}, {after}welfare {last['welfare']:.6f}. If players drew "
@@ -182,8 +187,19 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
         return iteration % self.config.exact_every == 0
 
     def _evaluate(self, state: State) -> GraphFigures:
+        """Returns a state's figures; they are unknown if the search for them needs too much memory."""
         if self._known is None or self._known[0] != state.iteration:
-            figures = evaluate_state(self._graph, state, self._concept, self._payoffs_are_exact, self._watch)
+            try:
+                figures = evaluate_state(
+                    self._graph, state, self._concept, self._payoffs_are_exact, self._watch
+                )
+            except MemoryBoundError as error:
+                if not self._is_too_large:
+                    self._warn(
+                        f"exact figures are unknown after {count_iterations(state.iteration)}: {error}"
+                    )
+                self._is_too_large = True
+                figures = unknown_figures(self._graph.num_players, self._is_joint)
             self._searches = {}
             self._known = state.iteration, figures
         return self._known[1]

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_psro.evaluation.graph_mixtures import make_mixture, mixture_returns
+from acme_psro.evaluation.belief_levels import MemoryBoundError
+from acme_psro.evaluation.graph_mixtures import drawn_together, make_mixture, mixture_returns
 from acme_psro.games import traverse
 from acme_psro.games.graph import graph_of_tree
 from tests.acme_psro.evaluation.made_up_graphs import (
@@ -93,3 +94,12 @@ def test_rows_that_are_no_distributions_are_refused(row: list[float]) -> None:
     # The other player's rows do not count, nor does a member that is never drawn.
     make_mixture(graph, (1,), tables, [0.5, 0.5])
     make_mixture(graph, (0,), tables, [1.0, 0.0])
+
+
+def test_profiles_beyond_the_memory_bound_are_refused_before_they_are_made() -> None:
+    graph = random_graph(0)
+    tables = random_tables(graph.legal_actions, 2, 0)
+    profiles = np.zeros((1_000_000, 2), int)
+    with pytest.raises(MemoryBoundError, match="may meet 1,000,000 profiles of policies") as caught:
+        drawn_together(graph, 0, [tables] * 2, profiles, np.full(1_000_000, 1e-6), 1_000_000)
+    assert "\n" not in str(caught.value)

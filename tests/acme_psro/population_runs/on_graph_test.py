@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from pathlib import Path
@@ -132,6 +133,26 @@ def test_the_search_for_exact_responses_says_how_far_it_is(
         line = f"evaluating the mixture: player {player}'s best response, "
         assert any(each.startswith(line) and each.endswith("about 100 %") for each in told)
     assert not run.describe_task()
+
+
+def test_a_run_goes_on_when_exact_figures_need_too_much_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = PSROConfig("kuhn_poker", max_nodes=40, iterations=1, device=KUHN["device"])
+    warned: list[str] = []
+    run = prepare_run(config, tmp_path / "run", 0.0, warned.append, lambda nodes: None)
+    assert isinstance(run, GraphRun)
+    small = functools.partial(beliefs.best_response_values, max_gigabytes=1e-6)
+    monkeypatch.setattr(beliefs, "best_response_values", lambda *given, **known: small(*given))
+    state = initialise(run.meta_game, run.loop)
+
+    assert not run.converged(state)
+    (row,) = run.add_row([], state, 0.0)
+
+    assert math.isnan(row["nash_conv"]) and math.isnan(row["gain_0"]) and row["population_0"] == 1
+    (line,) = warned
+    assert line.startswith("exact figures are unknown after 0 iterations: more than")
+    assert "fit the memory bound" in line
 
 
 def test_the_run_plays_as_an_opponent(result: acme_psro.Result) -> None:
