@@ -84,8 +84,9 @@ def render(
         from matplotlib.figure import Figure
 
         size = (width / _UNITS_PER_INCH, height / _UNITS_PER_INCH)
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, dpi=_UNITS_PER_INCH, layout="constrained")
         draw(figure)
+        _lay_out(figure)
         svg = _to_svg(figure, name, description)
         collect_image(name, figure, _LIGHT)
         return svg
@@ -97,6 +98,21 @@ def use_whole_numbers(*axes: Axis, most: int = 7) -> None:
 
     for axis in axes:
         axis.set_major_locator(MaxNLocator(nbins=most, integer=True, min_n_ticks=1))
+
+
+def _lay_out(figure: Figure) -> None:
+    """Gives everything in a figure its place, once for all files that it is saved to.
+
+    Matplotlib would do so for each of them, and draw the figure twice each time, which takes most of the time.
+    """
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    # The size of letters is that in SVG.
+    FigureCanvasSVG(figure)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def _to_svg(figure: Figure, name: str, description: str) -> str:

@@ -13,6 +13,7 @@ Dimensions: as in `acme_psro.self_play.playing`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -26,7 +27,7 @@ from acme_psro.self_play.moves import FixedOpponents, start
 from acme_psro.self_play.playing import play
 from acme_psro.self_play.training import RolloutConfig, check_fits, make_board_core, network_policy
 from agents.core import Metrics
-from agents.self_play import SelfPlayConfig
+from agents.self_play import SelfPlayConfig, SelfPlayCore
 
 # Updates of each policy in a round, in which the other one's policy is known as a table. Tables of all
 # observations cost as much as several updates.
@@ -40,6 +41,10 @@ class _Side(NamedTuple):
     games: Games
 
 
+# (a policy, key, what it plays against) -> the policy, its episodes `[]`, decisions `[]` and metrics.
+_Learn = Callable[[_Side, jax.Array, FixedOpponents], tuple[_Side, tuple[jax.Array, jax.Array, Metrics]]]
+
+
 class _Progress(NamedTuple):
     """Progress of a training: both policies, and the work `[]` so far."""
 
@@ -47,6 +52,27 @@ class _Progress(NamedTuple):
     beside: _Side
     episodes: jax.Array
     decisions: jax.Array
+
+
+def _make_learning(board: Board, core: SelfPlayCore, rollout: RolloutConfig) -> _Learn:
+    """Returns learn(side, key, against), which trains a policy for a round against fixed opponents."""
+
+    def learn(
+        side: _Side, key: jax.Array, against: FixedOpponents
+    ) -> tuple[_Side, tuple[jax.Array, jax.Array, Metrics]]:
+        """Returns a policy after a round, with its episodes, its decisions and the means of its metrics."""
+
+        def update(side: _Side, key: jax.Array) -> tuple[_Side, tuple[jax.Array, jax.Array, Metrics]]:
+            params = side.state.params
+            games, played, episodes = play(board, core, params, side.games, key, rollout.decisions, against)
+            state, metrics = core.update(side.state, played)
+            own = jnp.sum(played.player == against.player, dtype=jnp.int32)
+            return _Side(state, games), (episodes, own, metrics)
+
+        side, (episodes, own, metrics) = jax.lax.scan(update, side, jax.random.split(key, _UPDATES_PER_ROUND))
+        return side, (episodes.sum(), own.sum(), jax.tree.map(jnp.mean, metrics))
+
+    return learn
 
 
 def make_train_beside(
@@ -70,31 +96,12 @@ def make_train_beside(
     """
     check_fits(agent, rollout)
     core = make_board_core(board, agent)
+    learn = _make_learning(board, core, rollout)
     rounds = -(-updates // (snapshots * _UPDATES_PER_ROUND))
     steps = snapshots * rounds * _UPDATES_PER_ROUND * agent.epochs * agent.minibatches
 
     def table_of(side: _Side) -> jax.Array:
         return network_policy(board, core, side.state.params)
-
-    def opposed(
-        player: jax.Array, tables: jax.Array, weights: jax.Array, counted: jax.Array
-    ) -> FixedOpponents:
-        return FixedOpponents(player, make_profiles(board.arrays, tables, weights), counted)
-
-    def learn(
-        side: _Side, key: jax.Array, against: FixedOpponents
-    ) -> tuple[_Side, tuple[jax.Array, jax.Array, Metrics]]:
-        """Returns a policy after a round, with its episodes, its decisions and the means of its metrics."""
-
-        def update(side: _Side, key: jax.Array) -> tuple[_Side, tuple[jax.Array, jax.Array, Metrics]]:
-            params = side.state.params
-            games, played, episodes = play(board, core, params, side.games, key, rollout.decisions, against)
-            state, metrics = core.update(side.state, played)
-            own = jnp.sum(played.player == against.player, dtype=jnp.int32)
-            return _Side(state, games), (episodes, own, metrics)
-
-        side, (episodes, own, metrics) = jax.lax.scan(update, side, jax.random.split(key, _UPDATES_PER_ROUND))
-        return side, (episodes.sum(), own.sum(), jax.tree.map(jnp.mean, metrics))
 
     def train(key: jax.Array, player: jax.Array, opponents: OpponentProfiles) -> Trained:
         one = jnp.ones(1)
@@ -102,10 +109,11 @@ def make_train_beside(
         def against_all(beside: jax.Array) -> FixedOpponents:
             tables = jnp.concatenate([opponents.tables, beside[None]])
             weights = jnp.concatenate([(1 - share) * opponents.weights, share * one])
-            return opposed(player, tables, weights, jnp.concatenate([opponents.decision_weights, one]))
+            counted = jnp.concatenate([opponents.decision_weights, one])
+            return FixedOpponents(player, make_profiles(board.arrays, tables, weights), counted)
 
         def against_response(response: jax.Array) -> FixedOpponents:
-            return opposed(1 - player, response[None], one, one)
+            return FixedOpponents(1 - player, make_profiles(board.arrays, response[None], one), one)
 
         def train_round(progress: _Progress, key: jax.Array) -> tuple[_Progress, Metrics]:
             keys = jax.random.split(key)
