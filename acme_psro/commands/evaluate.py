@@ -25,11 +25,10 @@ from acme_psro.evaluation.exact import Evaluation, evaluate_mixture
 from acme_psro.meta_game.base import PolicyT
 from acme_psro.policies.meta_strategy import JointStrategy, require_product
 from acme_psro.population_runs.graph_figures import evaluate_state
-from acme_psro.population_runs.metrics import is_known
+from acme_psro.population_runs.metrics import concept_of, is_known
 from acme_psro.population_runs.seed_directories import check_names_one
 from acme_psro.psro.loop import PSROState, independent
 from acme_psro.self_play_runs import result as self_play
-from acme_psro.solvers.properties import Concept, properties_of
 from acme_psro.storage import run_directory
 from acme_psro.system import tolerant_output
 
@@ -81,10 +80,7 @@ def _on_graph(run: run_directory.StoredGraphRun) -> dict[str, Any]:
     state = run.record.state
     # Payoffs that members learned from games are not exact.
     is_estimated = run.config.get("neupl", {}).get("payoffs") == "estimated"
-    # Loops that mix actions have no meta-solver.
-    solver = run.config.get("meta_solver")
-    concept = Concept.NASH if solver is None else properties_of(solver).concept
-    figures = evaluate_state(run.graph, state, concept, not is_estimated)
+    figures = evaluate_state(run.graph, state, concept_of(run.config), not is_estimated)
     told = _tell(figures.mixture, state, {})
     if figures.together is not None:
         assert isinstance(state.meta_strategy, JointStrategy), "it has figures of a joint distribution"

@@ -30,6 +30,11 @@ def is_correlated(row: Row) -> bool:
     return "cce_gap" in row
 
 
+def measure_of(row: Row) -> str:
+    """Returns the column by which the convergence of a run is measured."""
+    return "cce_gap" if is_correlated(row) else "exploitability"
+
+
 def convergence_columns(row: Row) -> dict[str, str]:
     """Returns the columns that measure convergence, one or two, with their titles.
 

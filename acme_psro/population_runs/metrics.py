@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from acme_psro.policies.meta_strategy import BehaviouralStrategy, MetaStrategy
 from acme_psro.policies.stored import PolicyFile
 from acme_psro.psro.loop import PSROState
 from acme_psro.solvers.certificates import regret
-from acme_psro.solvers.properties import Concept
+from acme_psro.solvers.properties import Concept, properties_of
 
 if TYPE_CHECKING:
     from acme_psro.meta_game.estimates import SampledPayoffs
@@ -156,10 +156,26 @@ def is_known(row: Row) -> bool:
     return not math.isnan(row["nash_conv"])
 
 
-def no_player_gains(row: Row, tolerance: float) -> bool:
-    """Returns True if no player gains more than a tolerance, in utility units; False if gains are unknown."""
+def no_player_gains(row: Row, tolerance: float, concept: Concept = Concept.NASH) -> bool:
+    """Returns True if no player gains more than a tolerance, in utility units; False if gains are unknown.
+
+    Over a joint distribution the players together must gain no more.
+
+    Args:
+      row: a row of metrics.
+      tolerance: the tolerance.
+      concept: the meta-solver's solution concept.
+    """
+    if "cce_gap" in row:
+        return row.get("ce_gap" if concept is Concept.CE else "cce_gap", math.inf) <= tolerance
     gains = [value for name, value in row.items() if name.startswith("gain_") and name[5:].isdigit()]
     return max(gains, default=math.inf) <= tolerance
+
+
+def concept_of(config: Mapping[str, Any]) -> Concept:
+    """Returns the solution concept of the meta-solver of a run's configuration; Nash if it has none."""
+    solver = config.get("meta_solver")
+    return Concept.NASH if solver is None else properties_of(solver).concept
 
 
 def wall_seconds(before: Sequence[Row], seconds: float, since_start: float) -> float:

@@ -22,7 +22,7 @@ from acme_psro.population_runs.events import (
     RunStarted,
     RunStopped,
 )
-from acme_psro.population_runs.metrics import Row, is_known, no_player_gains
+from acme_psro.population_runs.metrics import Row, concept_of, is_known, no_player_gains
 
 # As for the report of one run: see `acme_psro.population_runs.recording`.
 _RENEWAL_SECONDS = 10.0
@@ -98,14 +98,14 @@ class Overview:
         return [*(self._line(seed) for seed in self._seeds), *self._details()]
 
     def summary(self) -> list[str]:
-        """Returns one line on each seed's end, and one on their mean exploitability."""
+        """Returns one line on each seed's end, and one on their mean."""
         seeds = self.seeds()
         lines = [f"seed {seed.seed}: {seed.outcome}" for seed in seeds]
         if seeds:
-            figure = describe_end(seeds, "exploitability")
-            lines.append(
-                f"Exploitability {figure}: mean of {len(seeds)} seeds with its 95 % confidence band."
-            )
+            measure = formats.measure_of(seeds[0].metrics[-1])
+            name, figure = formats.name_column(measure), describe_end(seeds, measure)
+            mean = f"mean of {len(seeds)} seeds with its 95 % confidence band"
+            lines.append(f"{name[0].upper()}{name[1:]} {figure}: {mean}.")
         return lines
 
     def finish(self) -> None:
@@ -123,13 +123,14 @@ class Overview:
 
     def seeds(self) -> list[SeedProgress]:
         """Returns the runs that have begun, as far as all of their rows are known."""
-        tolerance = self._config.get("tolerance", 0.0)
+        tolerance, concept = self._config.get("tolerance", 0.0), concept_of(self._config)
         found = []
         for seed in self._seeds:
             rows = [row for row in self._rows.get(seed, ()) if is_known(row)]
             if rows:
                 outcome = self._outcomes.get(seed, "still running")
-                found.append(SeedProgress(seed, rows, outcome, no_player_gains(rows[-1], tolerance)))
+                has_converged = no_player_gains(rows[-1], tolerance, concept)
+                found.append(SeedProgress(seed, rows, outcome, has_converged))
         return found
 
     def _show(self) -> None:
@@ -147,10 +148,11 @@ class Overview:
         if not rows:
             return f"seed {seed}: starting"
         known = next((row for row in reversed(rows) if is_known(row)), rows[-1])
-        figure = formats.format_value(known["exploitability"])
+        measure = formats.measure_of(known)
+        figure = formats.format_value(known[measure])
         done = count_iterations(int(rows[-1]["iteration"]))
         ended = ", ended" if seed in self._outcomes else ""
-        return f"seed {seed}: {done}, exploitability {figure}{ended}"
+        return f"seed {seed}: {done}, {formats.name_column(measure)} {figure}{ended}"
 
     def _describe_ends(self) -> str:
         done = len(self._outcomes)

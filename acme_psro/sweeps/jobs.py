@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,12 +45,7 @@ class SweepRun(NamedTuple):
             rows = tables.read(self.directory / "metrics.csv")
         except (OSError, ValueError):
             return []
-        return [row for row in rows if math.isfinite(row.get(measure_of(row), math.nan))]
-
-
-def measure_of(row: Mapping[str, float]) -> str:
-    """Returns the column by which the convergence of a run is measured."""
-    return "cce_gap" if formats.is_correlated(row) else "exploitability"
+        return [row for row in rows if math.isfinite(row.get(formats.measure_of(row), math.nan))]
 
 
 def make_runs(root: Path, cells: Sequence[Cell], seeds: Sequence[int]) -> list[SweepRun]:
@@ -99,7 +94,7 @@ def describe_progress(kind: Kind, run: SweepRun, rows: Sequence[Row]) -> str:
     number, text = kind.progress(run.cell.config, run.directory, rows)
     if not rows:
         return text if number else ""
-    measure = measure_of(rows[-1])
+    measure = formats.measure_of(rows[-1])
     return f"{text}, {formats.name_column(measure)} {formats.format_value(rows[-1][measure])}"
 
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from acme_psro.display import bands
 from acme_psro.display.bands import Curve
-from acme_psro.display.formats import format_duration, name_column
+from acme_psro.display.formats import format_duration, measure_of, name_column
 from acme_psro.display.seeds_report import SeedProgress, describe_end
-from acme_psro.population_runs.metrics import no_player_gains
+from acme_psro.population_runs.metrics import concept_of, no_player_gains
 from acme_psro.sweeps.cells import Cell
 from acme_psro.sweeps.directory import is_finished
-from acme_psro.sweeps.jobs import SweepRun, measure_of
+from acme_psro.sweeps.jobs import SweepRun
 from acme_psro.sweeps.kinds import Kind
 from acme_psro.system.files import write_atomically
 
@@ -73,7 +73,8 @@ def _progress_of(kind: Kind, run: SweepRun) -> SeedProgress | None:
     is_done = is_finished(run.directory)
     # A run that has ended before its last iteration would find the same in each further one.
     holds = is_done and kind.progress(run.cell.config, run.directory, rows).number < run.cell.total
-    converged = holds or no_player_gains(rows[-1], run.cell.config.get("tolerance", 0.0))
+    config = run.cell.config
+    converged = holds or no_player_gains(rows[-1], config.get("tolerance", 0.0), concept_of(config))
     return SeedProgress(run.seed, rows, "done" if is_done else "still running", converged)
 
 

@@ -77,3 +77,10 @@ def test_without_rows_there_is_no_report(tmp_path: pathlib.Path) -> None:
         with pytest.raises(ValueError, match="needs at least one seed"):
             _write(tmp_path, seeds)
     assert not list(tmp_path.iterdir())
+
+
+def test_seeds_of_joint_distributions_are_measured_by_their_gaps(tmp_path: pathlib.Path) -> None:
+    page = _write(tmp_path, _seeds(cce_gap=0.25, ce_gap=0.5))
+    assert "<th>CCE gap</th><th>CE gap</th>" in page and "Exploitability" not in page
+    # On graphs the second one is not computed unless it is sought.
+    assert "CE gap</th><th>NashConv" in _write(tmp_path, _seeds(cce_gap=0.25))

@@ -21,6 +21,7 @@ from acme_psro.population_runs.metrics import (
     wall_seconds,
 )
 from acme_psro.psro.loop import PSROState
+from acme_psro.solvers.properties import Concept
 
 
 @pytest.fixture
@@ -122,3 +123,7 @@ def test_nobody_gains_if_all_gains_are_within_the_tolerance() -> None:
     assert no_player_gains(row, 0.2) and not no_player_gains(row, 0.1)
     # Nothing is known of gains that a row does not have.
     assert not no_player_gains({"nash_conv": 0.0}, 1.0)
+    # Over a joint distribution, what players gain if they draw apart does not count.
+    joint = row | {"cce_gap": 0.05, "ce_gap": 0.3}
+    assert no_player_gains(joint, 0.1, Concept.CCE) and not no_player_gains(joint, 0.1, Concept.CE)
+    assert not no_player_gains(row | {"cce_gap": math.nan}, 0.1, Concept.CCE)

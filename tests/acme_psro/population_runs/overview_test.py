@@ -115,3 +115,11 @@ def test_means_leave_out_what_is_not_known() -> None:
     ]
     assert mean_row(rows) == {"iteration": 3.0, "wall_seconds": 2.0, "gap": 0.5, "gain": 1.5}
     assert math.isnan(mean_row(rows[:1])["gap"])
+
+
+def test_seeds_of_joint_distributions_end_with_their_gap(tmp_path: pathlib.Path) -> None:
+    overview = _overview(tmp_path)
+    for seed in range(3):
+        overview.update(seed, [row | {"cce_gap": 0.25} for row in _rows(2)])
+    assert overview.summary()[-1].startswith("CCE gap 0.2500")
+    assert overview.lines()[0] == "seed 0: 1 iteration, CCE gap 0.2500"
