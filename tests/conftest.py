@@ -107,56 +107,84 @@ GAMES = {
 
 # The files that take longest. They are begun first, so that no process is left alone with one at the end.
 LONG = (
+    "ray_program/driver_test.py",
     "commands/run_psro_test.py",
-    "commands/run_agent_test.py",
-    "neupl/oracle_test.py",
-    "conditional_mpo/learning_test.py",
     "agent_runs/local_test.py",
-    "population_runs/programs_test.py",
     "commands/run_neupl_test.py",
-    "acme_layer/released_test.py",
+    "conditional_mpo/learning_test.py",
     "agent_runs/launch_test.py",
-    "commands/loops_test.py",
-    "population_runs/on_graph_test.py",
-    "population_runs/config_test.py",
-    "population_runs/seeds_test.py",
-    "population_runs/neupl_seeds_test.py",
+    "acme_layer/released_test.py",
+    "device/oracle_test.py",
+    "population_runs/run_test.py",
+    "commands/run_agent_test.py",
+    "executors/worker_pool_test.py",
+    "benchmarks/benchmarks_test.py",
+    "agent_runs/learned_test.py",
+    "tests/package_test.py",
+    "population_runs/programs_test.py",
+    "tests/docs_test.py",
+    "neupl/oracle_test.py",
+    "games/loading_test.py",
+    "executors/on_ray_test.py",
     "population_runs/neupl_on_graph_test.py",
+    "solvers/solvers_test.py",
+    "population_runs/on_graph_test.py",
+    "display/report_test.py",
+    "meta_game/cluster_workers_test.py",
+    "commands/loops_test.py",
+    "games/compile_graph_test.py",
+    "acme_layer/compat_test.py",
+    "commands/evaluate_test.py",
+    "population_runs/distilling_test.py",
+    "self_play/learning_test.py",
     "population_runs/rollout_agents_test.py",
     "device/graph_oracle_test.py",
-    "device/oracle_test.py",
-    "benchmarks/benchmarks_test.py",
-    "acting/sides_test.py",
-    "agents/learning_agents_test.py",
-    "tests/docs_test.py",
-    "tests/package_test.py",
-    "tests/old_runs_test.py",
-    "benchmarks/one_network_test.py",
-    "executors/on_ray_test.py",
-    "executors/worker_pool_test.py",
-    "ray_program/driver_test.py",
+    "cases/learning_test.py",
+    "conditional_mpo/e_step_top_weights_test.py",
+    "population_runs/recording_test.py",
+    "agent_runs/checkpoints_test.py",
+    "games/rollout_test.py",
+    "meta_game/workers_test.py",
+    "population_runs/sampled_members_test.py",
+    "conditional_mpo/e_step_published_test.py",
+    "acme_layer/learner_test.py",
+    "neupl/on_graph_test.py",
+    "conditional_mpo/networks_test.py",
+    "games/cache_test.py",
+    "device/experience_test.py",
+    "neupl_program/graph_node_test.py",
+    "commands/users_code_test.py",
+    "commands/run_self_play_test.py",
+    "population_runs/joint_test.py",
+    "crossq/learning_temperature_test.py",
+    "population_runs/seeds_test.py",
+    "psro/loops_test.py",
+    "device/population_start_test.py",
+    "conditional_mpo/networks_layers_test.py",
 )
 
-_MADE = pytest.StashKey[str]()
+# XLA's code is kept on disk while the tests run, for all of their processes. Compiling takes more time than
+# anything else in them, and many compile the same. A directory that is set already is used as it is.
+# JAX reads these variables when it is imported, which other files of fixtures do before `pytest_configure`.
+_COMPILED: str | None = None
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED = tempfile.mkdtemp(prefix="compiled_programs_")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+# Most programs of the tests are small. XLA takes a tenth less time to compile them if it does not divide
+# their code among threads. The variable is read when JAX is first used.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # XLA's code is kept on disk while the tests run, for all of their processes. Compiling takes more time
-    # than anything else in them, and many compile the same. A directory that is set already is used as it is.
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        config.stash[_MADE] = tempfile.mkdtemp(prefix="compiled_programs_")
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = config.stash[_MADE]
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    # Most programs of the tests are small. XLA takes a tenth less time to compile them if it does not divide
-    # their code among threads. The variable is read when JAX is first used.
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1")
+    # Each full collection looks through all that JAX has traced so far: they took a twentieth of the time.
+    gc.set_threshold(10_000, 20, 50)
     config.addinivalue_line("markers", "games(*names): run on these games of tests/conftest.py only")
     config.addinivalue_line("markers", "slow_games: run on its large games too, marked slow")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if _MADE in config.stash:
-        shutil.rmtree(config.stash[_MADE], ignore_errors=True)
+    if _COMPILED is not None:
+        shutil.rmtree(_COMPILED, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -103,7 +103,7 @@ def use_whole_numbers(*axes: Axis, most: int = 7) -> None:
 def _lay_out(figure: Figure) -> None:
     """Gives everything in a figure its place, once for all files that it is saved to.
 
-    Matplotlib would do so for each of them, and draw the figure twice each time, which takes most of the time.
+    Matplotlib would do so for each of them, and draw the figure twice each time, which takes longest.
     """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 

@@ -68,7 +68,8 @@ def test_loading_twice_gives_the_same_actions_and_writes_nothing(
 ) -> None:
     directory = request.getfixturevalue(f"{kind}_run")
     before = content(directory)
-    episodes = [[play(load_agent(directory, seed=3), seed) for seed in range(3)] for _ in range(2)]
+    loaded = [load_agent(directory, seed=3) for _ in range(2)]
+    episodes = [[play(agent, seed) for seed in range(3)] for agent in loaded]
     for one, other in zip(*episodes, strict=True):
         np.testing.assert_array_equal(one, other)
     assert content(directory) == before

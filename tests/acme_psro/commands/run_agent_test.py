@@ -323,6 +323,7 @@ def test_a_run_that_an_older_version_began_too_short_is_resumed_with_a_warning(
     assert re.fullmatch(r"warning: learning begins after 2,000 decisions, .*\n", ended.err)
 
 
+@pytest.mark.slow
 @needs_acme
 def test_a_run_with_reverb_prints_only_its_own_lines(tmp_path: pathlib.Path) -> None:
     flags = ("--replay=reverb", "--actor_steps=60", "--evaluation_episodes=2", f"--output_dir={tmp_path}")

@@ -34,6 +34,8 @@ _DEVICE = (
         f"--set=neupl.{setting}"
         for setting in ("rounds=1", "num_envs=16", "updates_per_round=2", "batch_size=16", "buffer_size=200")
     ),
+    "--set=agent_settings.critic_hidden_sizes=[16]",
+    "--set=agent_settings.policy_hidden_sizes=[16]",
 )
 
 
@@ -148,6 +150,8 @@ def test_payoffs_can_be_learned_from_games_with_an_agent_that_keeps_none(
         "--agent=vmpo",
         "--population_size=3",
         *(f"--set=neupl.{setting}" for setting in (*settings, "batch_size=16")),
+        "--set=agent_settings.critic_hidden_sizes=[16]",
+        "--set=agent_settings.policy_hidden_sizes=[16]",
         "--epochs=2",
         "--devices=0",
         f"--output_dir={tmp_path}",

@@ -331,16 +331,16 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path: pathlib.Path, lau
     _assert_same_metrics(killed, _untimed(whole))
 
 
-@pytest.mark.long
-def test_a_killed_run_of_learned_responses_goes_on_as_if_nothing_had_been(tmp_path: pathlib.Path) -> None:
+@pytest.mark.slow
+def test_a_killed_run_of_learned_responses_goes_on_as_if_nothing_had_been(
+    tmp_path: pathlib.Path, launch: Launch
+) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     done = _kill_after_two_iterations(*_DEVICE, "--iterations=500", directory=killed)
     for directory, flags in ((killed, ("--resume",)), (whole, ())):
-        total = (f"--iterations={done + 2}", f"--output_dir={directory}")
-        process = _process(*_DEVICE, *total, *flags)
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
-        assert out.splitlines()[-1] == f"report: {directory / 'report.html'}"
+        ended = launch(*_DEVICE, f"--iterations={done + 2}", f"--output_dir={directory}", *flags)
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.out.splitlines()[-1] == f"report: {directory / 'report.html'}"
     _assert_same_metrics(killed, _untimed(whole))
     rows = _untimed(whole)
     assert len(rows) == done + 3

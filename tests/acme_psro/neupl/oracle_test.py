@@ -37,6 +37,9 @@ def make_oracle(
         "target_critic_period": 5,
         "learning_rate": 0.01,
         "final_learning_rate": 0.001,
+        # Small networks compile faster.
+        "policy_hidden_sizes": (32,),
+        "critic_hidden_sizes": (32,),
         "mixture_size": config.context_size,
     }
     is_on_policy = AGENTS[agent].is_on_policy
@@ -186,7 +189,7 @@ def test_mixtures_of_the_simplex_are_drawn_anew_in_each_round(case: Any) -> None
     check_goes_on_as_if_it_had_never_stopped(run)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.games("kuhn")
 def test_graphs_follow_from_payoffs_that_are_learned_from_games(case: Any) -> None:
     config = dataclasses.replace(SMALL, payoffs="estimated", num_envs=1024, stored_outcomes=5000)

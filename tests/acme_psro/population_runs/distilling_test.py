@@ -28,6 +28,7 @@ _TINY: dict[str, Any] = {
         "snapshots": 2,
     },
     "neupl": {"gradient_steps": 100, "batch_size": 128},
+    "agent_settings": {"critic_hidden_sizes": (16,), "policy_hidden_sizes": (16,)},
 }
 
 

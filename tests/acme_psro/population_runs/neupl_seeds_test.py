@@ -75,7 +75,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return root
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_seeds_directories_are_those_of_runs_alone_and_their_epochs_are_of_one_program(
     alone: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,7 @@ def test_environments_are_made_elsewhere_from_what_was_sent() -> None:
     assert (one.info_state == other.info_state).all()
 
 
+@pytest.mark.slow
 def test_a_program_learns_by_calls_between_its_nodes(tmp_path: pathlib.Path, compiled: pathlib.Path) -> None:
     (tmp_path / "temporary").mkdir()
     environment = os.environ | {
