@@ -75,7 +75,8 @@ class Run(NamedTuple):
 
     Attributes:
       curve: (iteration, exploitability) at some iterations, the last one among them.
-      end: "" if it made all iterations, "time" if its time was over, "done" if no response was new.
+      end: "" if it made all iterations, "time" if its time was over, "done" if no response was new, and
+        "no answer" if the meta-solver gave up.
     """
 
     curve: list[tuple[int, float]]
@@ -88,13 +89,17 @@ def measure(tree: GameTree, solver: str, iterations: int, seconds: float) -> dic
     psro = meta_solving.make_loop(meta_game, get_solver(solver))
     began, curve, end = time.process_time(), [], "done"
     state = loop.initialise(meta_game, psro)
-    for reached in _states(tree, psro, meta_game, state, iterations):
-        state = reached
-        if time.process_time() - began > seconds:
-            end = "time"
-            break
-        if state.iteration in _MARKS:
-            curve.append((state.iteration, _exploitability(tree, state, state.meta_strategy)))
+    try:
+        for reached in _states(tree, psro, meta_game, state, iterations):
+            state = reached
+            if time.process_time() - began > seconds:
+                end = "time"
+                break
+            if state.iteration in _MARKS:
+                curve.append((state.iteration, _exploitability(tree, state, state.meta_strategy)))
+    except RuntimeError:
+        # The meta-solver found no answer in the next iteration.
+        end = "no answer"
     if state.iteration == iterations:
         end = ""
     if not curve or curve[-1][0] != state.iteration:
@@ -154,8 +159,8 @@ def _make_row(game: str, by_solver: Mapping[str, Any], solvers: Sequence[str]) -
         iteration, exploitability = by_solver[solver]["curve"][-1]
         figures[solver], figures[f"{solver}_at"] = exploitability, iteration
         value = "0" if exploitability < _LEAST_SHOWN else f"{{{solver}:.2g}}"
-        at = {"": "", "time": f" (time, {{{solver}_at}})", "done": f" (done, {{{solver}_at}})"}
-        cells.append(value + at[by_solver[solver]["end"]])
+        end = by_solver[solver]["end"]
+        cells.append(value + (f" ({end}, {{{solver}_at}})" if end else ""))
     return {"cells": cells, "figures": figures}
 
 
