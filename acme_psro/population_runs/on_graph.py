@@ -29,7 +29,7 @@ from acme_psro.population_runs.meta_regret import RegretWarning
 from acme_psro.population_runs.metrics import Row, exact_row, is_known, wall_seconds
 from acme_psro.population_runs.oracles import prepare_graph_oracle
 from acme_psro.psro import meta_solving, neupl, registry
-from acme_psro.psro.loop import PSROState
+from acme_psro.psro.loop import Loop, PSROState
 from acme_psro.solvers import check_solver_fits, get_solver
 from acme_psro.solvers.properties import Concept, properties_of
 from acme_psro.storage import formats
@@ -59,41 +59,15 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
         if registry.get_loop(config.loop).uses_solver:
             check_solver_fits(config.meta_solver, graph.num_players, graph.zero_sum)
         self.config = config
-        self._trains_members = registry.get_loop(config.loop).trains_members
-        self._is_joint = registry.get_loop(config.loop).is_joint
+        entry = registry.get_loop(config.loop)
+        self._trains_members, self._is_joint = entry.trains_members, entry.is_joint
         self._concept = properties_of(config.meta_solver).concept
-        self._payoffs_are_exact = True
         self.form = formats.of_graph(graph, lasting=not self._trains_members)
-        if self._trains_members:
-            members = NeuPLConfig(**config.neupl)
-            _check_freezing(members, graph)
-            self._payoffs_are_exact = members.payoffs == "exact"
-            self.meta_game = GraphMetaGame(graph, make_graph_sinks(graph, members))
-            solve, make_graph = get_solver(config.meta_solver), make_graph_maker(members)
-            self.loop = neupl.make_loop(self.meta_game, solve, members, make_graph, known_payoffs)
-        elif config.loop == "xdo":
-            if config.device.get("self_play"):
-                raise ValueError(
-                    "device.self_play needs --loop=psro: --loop=xdo mixes actions, not policies."
-                )
-            # Other runs do without what solves restricted games, which takes long to import.
-            from acme_psro.psro import xdo_on_graph
-
-            self.meta_game = GraphMetaGame(graph)
-            self.loop = xdo_on_graph.make_loop(graph, self.meta_game, config.tolerance)
-        elif config.loop == "jpsro":
-            from acme_psro.psro import joint_on_graph
-
-            self.meta_game = GraphMetaGame(graph)
-            solve = get_solver(config.meta_solver)
-            self.loop = joint_on_graph.make_loop(
-                graph, self.meta_game, solve, self._concept, config.ce_responses
-            )
-        else:
-            self.meta_game = GraphMetaGame(graph)
-            self.loop = meta_solving.make_loop(self.meta_game, get_solver(config.meta_solver))
-            if config.device.get("self_play"):
-                self.loop = dataclasses.replace(self.loop, takes_others=True)
+        members = NeuPLConfig(**config.neupl) if self._trains_members else NeuPLConfig()
+        self._payoffs_are_exact = members.payoffs == "exact"
+        first = make_graph_sinks(graph, members) if self._trains_members else None
+        self.meta_game = GraphMetaGame(graph, first)
+        self.loop = _make_loop(config, graph, self.meta_game, members)
         self.oracle = prepare_graph_oracle(config, graph)
         self._graph = self.compiled = graph
         self._regret_warning = RegretWarning(config.meta_solver, warn)
@@ -203,6 +177,37 @@ class GraphRun(PopulationRun[GraphPolicy, np.ndarray]):
             self._searches = {}
             self._known = state.iteration, figures
         return self._known[1]
+
+
+def _make_loop(
+    config: PSROConfig, graph: GameGraph, meta_game: GraphMetaGame, members: NeuPLConfig
+) -> Loop[GraphPolicy, np.ndarray]:
+    """Returns the run's loop.
+
+    Raises:
+      ValueError: a setting does not fit the loop, or the loop does not fit the game.
+    """
+    solve = get_solver(config.meta_solver)
+    if config.loop == "neupl":
+        _check_freezing(members, graph)
+        return neupl.make_loop(meta_game, solve, members, make_graph_maker(members), known_payoffs)
+    takes_others = bool(config.device.get("self_play"))
+    if takes_others and config.loop != "psro":
+        raise ValueError(
+            f"device.self_play needs --loop=psro, and not --loop={config.loop}: policies that learn beside "
+            "responses join populations that a meta-solver of marginals mixes."
+        )
+    # Other runs do without what solves restricted games, which takes long to import.
+    if config.loop == "xdo":
+        from acme_psro.psro import xdo_on_graph
+
+        return xdo_on_graph.make_loop(graph, meta_game, config.tolerance)
+    if config.loop == "jpsro":
+        from acme_psro.psro import joint_on_graph
+
+        concept = properties_of(config.meta_solver).concept
+        return joint_on_graph.make_loop(graph, meta_game, solve, concept, config.ce_responses)
+    return dataclasses.replace(meta_solving.make_loop(meta_game, solve), takes_others=takes_others)
 
 
 def _check_freezing(members: NeuPLConfig, graph: GameGraph) -> None:

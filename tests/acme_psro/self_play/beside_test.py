@@ -125,6 +125,7 @@ def test_averages_join_the_other_player_s_population(tmp_path: Path) -> None:
         (("--agent=mmd",), "device.self_play needs a game that compiles to a graph alone"),
         (("--max_nodes=40",), "device.self_play needs --agent=ppo or --agent=mmd"),
         (("--agent=mmd", "--max_nodes=40", "--loop=xdo"), "device.self_play needs --loop=psro"),
+        (("--agent=mmd", "--max_nodes=40", "--loop=jpsro"), "device.self_play needs --loop=psro"),
     ],
 )
 def test_what_does_not_fit_is_one_line(
