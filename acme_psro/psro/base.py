@@ -106,7 +106,7 @@ def require_independent(strategy: MetaStrategy, sizes: Sequence[int]) -> MetaStr
     product = as_product(strategy, sizes)
     if product is None:
         raise ValueError(
-            f"the players' policies are drawn together, by a distribution over "
+            f"the players' policies are drawn together, by a joint distribution over "
             f"{len(strategy.probabilities)} profiles, and no policy of each player plays alike: use "
             "load_run's meta_strategy and member(player, index)."
         )

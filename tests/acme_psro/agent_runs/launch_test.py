@@ -29,7 +29,6 @@ from acme_psro.agent_runs.config import AgentRunConfig
 from acme_psro.agent_runs.program import layout
 from acme_psro.games.compile import compile_game
 from acme_psro.system import tables
-from tests.acme_psro.commands.launching import exit_code, imported
 
 pytestmark = pytest.mark.usefixtures("quick_module")
 
@@ -225,7 +224,7 @@ def assert_failed(launched: Launched, *named: str) -> str:
 
 
 def test_a_program_ends_by_itself_and_leaves_nothing_behind(
-    start: Start, kuhn: AgentRunConfig, own_value: Callable[..., float], capfd: pytest.CaptureFixture[str]
+    start: Start, kuhn: AgentRunConfig, own_value: Callable[..., float]
 ) -> None:
     launched = start(kuhn)
     assert_ended_well(launched, kuhn)
@@ -235,11 +234,8 @@ def test_a_program_ends_by_itself_and_leaves_nothing_behind(
     assert last["best_response_value"] == pytest.approx(0.5)
     # A finished run is not started again.
     before = {path: path.read_bytes() for path in launched.directory.rglob("*") if path.is_file()}
-    capfd.readouterr()
-    with imported("acme_psro.commands.run_agent") as run_agent:
-        flags = (*_flags(kuhn), f"--output_dir={launched.directory}", "--resume")
-        assert exit_code(run_agent.main, *flags) == 0
-    assert capfd.readouterr().err == ""
+    code, _, err = start(kuhn, "--resume").end()
+    assert (code, err) == (0, "")
     assert {path: path.read_bytes() for path in before} == before
 
 

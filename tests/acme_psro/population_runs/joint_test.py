@@ -81,7 +81,7 @@ def test_evaluation_tells_the_gaps_of_the_distribution_and_of_its_marginals(fini
 
 
 def test_a_joint_distribution_is_no_single_policy_unless_players_draw_independently(finished: Result) -> None:
-    with pytest.raises(ValueError, match=r"drawn together, by a distribution over \d+ profiles.*member\("):
+    with pytest.raises(ValueError, match=r"by a joint distribution over \d+ profiles.*member\("):
         acme_psro.load_policy(finished.run_dir)
     assert finished.member(2, 1).action_probabilities is not None
 

@@ -143,7 +143,6 @@ def test_missing_peer_is_named(name: str, run: Run, tmp_path: pathlib.Path) -> N
     [
         ("traversal", "--game=kuhn_poker(players=3)", "two-player zero-sum"),
         ("beliefs", "--members=1,0", "--members takes whole numbers, 1 or more"),
-        ("beliefs", "--game=kuhn_poker(players=3)", "are for two players"),
         ("rollouts", "--lanes=0", "--lanes must be at least 1, not 0."),
         ("graph_rollouts", "--lanes=0", "--lanes must be at least 1, not 0."),
         ("graph_rollouts", "--max_nodes=28", "has more than 28 nodes"),
