@@ -49,6 +49,11 @@ def name_column(column: str) -> str:
     return _NAMES.get(column, column.replace("_", " "))
 
 
+def capitalise(text: str) -> str:
+    """Returns a text that begins with a capital letter, and is as it was behind it."""
+    return text[0].upper() + text[1:]
+
+
 def relative_gap(row: Row, player: int) -> float:
     """Returns the share of the exact gain that a learned best response misses; nan if not known."""
     return float(row.get(f"relative_gap_{player}", math.nan))

@@ -173,7 +173,7 @@ def _make_tiles(metrics: Sequence[Row], is_learned: bool) -> list[page.Tile]:
     players = formats.count_players(last)
     bound = "lower bound; " if formats.is_bounded(last) else ""
     tiles = [
-        page.Tile(name[0].upper() + name[1:], _value(last, key), f"{bound}{_value(first, key)} at first")
+        page.Tile(formats.capitalise(name), _value(last, key), f"{bound}{_value(first, key)} at first")
         for key, name in reversed(formats.convergence_columns(last).items())
     ]
     if formats.is_never_known(last):

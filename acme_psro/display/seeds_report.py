@@ -15,9 +15,8 @@ from acme_psro.display.formats import Row
 from acme_psro.system import surroundings
 from acme_psro.system.files import write_atomically
 
-# Columns of metrics that are drawn and listed.
+# Columns of metrics that are drawn and listed, unless the players' policies are drawn together.
 _QUANTITIES = ("exploitability", "population_exploitability")
-_OF_JOINT = ("cce_gap", "ce_gap")
 
 
 class SeedProgress(NamedTuple):
@@ -74,10 +73,11 @@ def write_seeds_report(
 
 def known_quantities(seeds: Sequence[SeedProgress]) -> dict[str, str]:
     """Returns the columns that all seeds know in their last rows, with their names."""
-    is_joint = formats.is_correlated(seeds[0].metrics[-1])
+    last = seeds[0].metrics[-1]
+    columns = formats.convergence_columns(last) if formats.is_correlated(last) else _QUANTITIES
     return {
         column: formats.name_column(column)
-        for column in (_OF_JOINT if is_joint else _QUANTITIES)
+        for column in columns
         if all(math.isfinite(seed.metrics[-1].get(column, math.nan)) for seed in seeds)
     }
 
@@ -93,7 +93,7 @@ def describe_end(seeds: Sequence[SeedProgress], column: str) -> str:
 def _make_tiles(seeds: Sequence[SeedProgress]) -> list[page.Tile]:
     detail = f"mean of {len(seeds)} seeds, 95&nbsp;%"
     tiles = [
-        page.Tile(name[0].upper() + name[1:], describe_end(seeds, column), detail)
+        page.Tile(formats.capitalise(name), describe_end(seeds, column), detail)
         for column, name in known_quantities(seeds).items()
     ]
     last = [seed.metrics[-1] for seed in seeds]

@@ -105,7 +105,7 @@ class Overview:
             measure = formats.measure_of(seeds[0].metrics[-1])
             name, figure = formats.name_column(measure), describe_end(seeds, measure)
             mean = f"mean of {len(seeds)} seeds with its 95 % confidence band"
-            lines.append(f"{name[0].upper()}{name[1:]} {figure}: {mean}.")
+            lines.append(f"{formats.capitalise(name)} {figure}: {mean}.")
         return lines
 
     def finish(self) -> None:

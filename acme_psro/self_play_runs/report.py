@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from acme_psro.display import curves, page
-from acme_psro.display.formats import format_duration, format_value
+from acme_psro.display.formats import capitalise, format_duration, format_value
 from acme_psro.self_play_runs.work import Work, describe_work, measure_of
 from acme_psro.system import surroundings
 from acme_psro.system.files import write_atomically
@@ -71,7 +71,7 @@ def _draw(rows: Sequence[Row], work: Work, name: str, columns: Sequence[str], un
     lines = [curves.Line(_TITLES[column], steps, [float(row[column]) for row in rows]) for column in columns]
     heading = f"{_TITLES[columns[0]]} by {work.unit}"
     svg = curves.draw_convergence(f"self-play-{name}", lines, label, unit)
-    return page.make_figure(heading[0].upper() + heading[1:], svg, caption)
+    return page.make_figure(capitalise(heading), svg, caption)
 
 
 _TITLES = {
